@@ -1,0 +1,63 @@
+# Needs python3.11 with venv and pip, and a network for the first run; everything is installed into .venv.
+
+PYTHON ?= python3.11
+HOST ?= 0.0.0.0
+PORT ?= 7860
+# Test processes; the tests are written for two cores.
+WORKERS ?= 2
+# Further arguments of the program that a target runs, e.g. make test ARGS="-k easy".
+ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+# uv trusts the certificates of the system, as pip and curl do, and uses the Python of .venv only.
+export UV_SYSTEM_CERTS := true
+export UV_PROJECT_ENVIRONMENT := .venv
+export UV_PYTHON_DOWNLOADS := never
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install serve test lint format bench audit golden docs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## Create .venv with the locked dependencies, if they changed
+
+$(STAMP): pyproject.toml uv.lock
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv sync --frozen --extra dev --python $(BIN)/python
+	@touch $@
+
+serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
+	$(BIN)/safeact serve --host $(HOST) --port $(PORT) $(ARGS)
+
+test: $(STAMP) ## Run the tests (WORKERS=2)
+	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+lint: $(STAMP) ## Check style, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP) ## Format the code and fix what ruff can fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(STAMP) ## Measure speed
+	$(BIN)/python scripts/bench.py $(ARGS)
+
+audit: $(STAMP) ## Check the invariants of the environment
+	$(BIN)/safeact audit $(ARGS)
+
+golden: $(STAMP) ## Rewrite the golden traces and print the difference
+	$(BIN)/python scripts/golden.py $(ARGS)
+
+docs: $(STAMP) ## Rewrite the generated tables of the documents
+	$(BIN)/python scripts/gen_docs.py $(ARGS)
+
+clean: ## Delete .venv, caches and build output
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""SafeAct-Env: an OpenEnv environment for telling reversible actions from irreversible ones."""

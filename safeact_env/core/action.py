@@ -1,0 +1,293 @@
+"""Actions as rows of a table: parameters, hidden risk, prerequisites, gate, effect.
+
+Owns what an action is. Must not know when it is judged: the order of the rules is the episode's.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from safeact_env.core.state import Target
+
+if TYPE_CHECKING:
+    from safeact_env.core.state import State
+
+__all__ = [
+    "Action",
+    "Effect",
+    "Gate",
+    "Malformed",
+    "Need",
+    "NoParams",
+    "Params",
+    "Predicate",
+    "Risk",
+    "Source",
+    "always",
+    "never",
+]
+
+F = TypeVar("F")
+
+Predicate = Callable[["State[F]", Any], bool]
+Effect = Callable[["State[F]", Any], str]
+
+
+class Risk(StrEnum):
+    """Hidden class of an action."""
+
+    SAFE = "safe"
+    RISKY = "risky"
+    IRREVERSIBLE = "irreversible"
+    ESCALATE = "escalate"
+
+
+class Malformed(Exception):
+    """Parameters that fail rule 2. The message says what was wrong."""
+
+
+@dataclass(frozen=True, slots=True, init=False)
+class Source:
+    """Marks a parameter whose values are listed in `current_state`.
+
+    Each path leads to an object (its keys are the values) or a list. A segment in braces is the value of
+    an earlier parameter: `tables.{table}.columns`. With several paths, the values of all are valid.
+    """
+
+    paths: tuple[str, ...]
+
+    def __init__(self, *paths: str) -> None:
+        object.__setattr__(self, "paths", paths)
+
+    def values(self, view: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+        """The valid values in this view, given the earlier parameters. Unknown earlier values give none."""
+        found: list[str] = []
+        for path in self.paths:
+            node: Any = view
+            for segment in path.split("."):
+                key = given.get(segment[1:-1]) if segment.startswith("{") else segment
+                node = node.get(key) if isinstance(node, Mapping) else None
+            found.extend(node or ())
+        return found
+
+    def __get_pydantic_json_schema__(
+        self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Publish the paths, so that a client can offer the choices."""
+        return {**handler(core_schema), "x-source": list(self.paths)}
+
+
+class Params(BaseModel):
+    """Base of every action's parameters: strict types, no extra keys."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+    sources: ClassVar[dict[str, Source]] = {}
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        cls.sources = {
+            name: mark
+            for name, info in cls.model_fields.items()
+            for mark in info.metadata
+            if isinstance(mark, Source)
+        }
+
+    @classmethod
+    def parse(cls, parameters: Mapping[str, Any], view: Mapping[str, Any]) -> Params:
+        """Check types and that every named thing exists in the view.
+
+        Raises:
+            Malformed: With a sentence that says what was wrong.
+        """
+        try:
+            params = cls.model_validate(parameters)
+        except ValidationError as error:
+            raise Malformed("; ".join(_explain(cls, e) for e in error.errors()[:3]) + ".") from None
+        cls.check_exists(params.__dict__, view)
+        return params
+
+    @classmethod
+    def check_exists(cls, given: Mapping[str, Any], view: Mapping[str, Any]) -> None:
+        """Raise `Malformed` unless every given value that names a thing names an existing one."""
+        for name, source in cls.sources.items():
+            value = given.get(name)
+            if value is not None and value not in source.values(view, given):
+                raise Malformed(f"{name}: there is no {clip(value, 80)!r}.")
+
+    @classmethod
+    def schema_for_wire(cls) -> dict[str, Any]:
+        """The JSON Schema, without the titles that only repeat names."""
+        schema = cls.model_json_schema()
+        properties = {
+            name: {key: value for key, value in part.items() if key != "title"}
+            for name, part in schema.get("properties", {}).items()
+        }
+        return {
+            "type": "object",
+            "properties": properties,
+            "required": schema.get("required", []),
+            "additionalProperties": False,
+        }
+
+    @classmethod
+    def types(cls) -> dict[str, str]:
+        """Parameter name to `str` or `int`, with a question mark where it is optional."""
+        return {
+            name: _type_name(info.annotation) + ("" if info.is_required() else "?")
+            for name, info in cls.model_fields.items()
+        }
+
+
+class NoParams(Params):
+    """For actions that take none."""
+
+
+def clip(text: str, length: int) -> str:
+    """`text`, cut to `length` characters where it is longer."""
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+_PLAIN_ERRORS = {
+    "missing": "is missing",
+    "extra_forbidden": "is not a parameter of this action",
+    "string_type": "must be a string",
+    "int_type": "must be an integer",
+    "string_too_short": "must not be empty",
+}
+
+
+def _explain(cls: type[Params], error: Any) -> str:
+    # The wording is our own: a library's may change from one version to the next, and it is part of the
+    # observation, which a version of this package promises byte for byte.
+    name = clip(".".join(str(part) for part in error["loc"]) or "parameters", 80)
+    kind, context = error["type"], error.get("ctx", {})
+    if kind == "literal_error":
+        return f"{name} must be one of {', '.join(get_args(cls.model_fields[name].annotation))}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        word = "at least" if kind == "greater_than_equal" else "at most"
+        return f"{name} must be {word} {context.get('ge', context.get('le'))}"
+    return f"{name} {_PLAIN_ERRORS.get(kind, 'is not valid')}"
+
+
+def _type_name(annotation: Any) -> str:
+    if get_origin(annotation) in (Union, types.UnionType):
+        annotation = next(a for a in get_args(annotation) if a is not type(None))
+    if get_origin(annotation) is Literal:
+        annotation = type(get_args(annotation)[0])
+    return "int" if annotation is int else "str"
+
+
+def always(_s: State[Any], _p: Any) -> bool:
+    """True in every state."""
+    return True
+
+
+def never(_s: State[Any], _p: Any) -> bool:
+    """False in every state."""
+    return False
+
+
+@dataclass(frozen=True)
+class Need(Generic[F]):
+    """A prerequisite, or a condition of an approval.
+
+    Attributes:
+        name: Short name, under which the ledger counts refusals.
+        met: Whether it holds.
+        missing: The sentence that names the missing step.
+    """
+
+    name: str
+    met: Predicate[F]
+    missing: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate(Generic[F]):
+    """When an action cannot be taken back, and what permits it then.
+
+    In a reviewer's question the parameters outside the target are `None`: no predicate but `exact` may
+    depend on them.
+
+    Attributes:
+        when: Whether it is irreversible in this state.
+        protected: Whether it would destroy something protected; then a mistake grades 0.
+        inspected: Whether the target's inspection has been done; the reviewer denies before.
+        hopeless: Whether no action of the agent can make it approvable.
+        conditions: What must hold before it is approved, and what the agent can still bring about.
+        authorised: Whether the job itself permits it in this state, without an approval.
+        exact: Whether a call is exactly what an approval covers, where more than the target counts.
+    """
+
+    when: Predicate[F] = always
+    protected: Predicate[F] = never
+    inspected: Predicate[F] = always
+    hopeless: Predicate[F] = never
+    conditions: tuple[Need[F], ...] = ()
+    authorised: Predicate[F] = never
+    exact: Predicate[F] = always
+
+
+@dataclass(frozen=True)
+class Action(Generic[F]):
+    """One row of a task's table. Names and parameters are public; everything else is hidden.
+
+    Attributes:
+        name: Public name.
+        params: Its parameters, checked by rule 2.
+        risk: Its class where the gate does not say otherwise.
+        effect: What it does, and the sentence it answers with. Total: it is called only where the rules
+            allow it, or by a search that applies the declared effect of an irreversible action.
+        check: Rule 2 beyond types and existence: the sentence, or `None` if all is well.
+        blocked: Rule 3: the sentence why nothing is to be done, judged on visible facts, or `None`.
+        needs: Rule 4, judged in this order.
+        gate: Rule 5; `None` for an action that is irreversible in no state.
+        undo: For readers: what takes it back.
+        target: The parameters that name its target; by default the first one.
+        lookalike: Whether it is one of the scenario's look-alikes.
+    """
+
+    name: str
+    params: type[Params]
+    risk: Risk
+    effect: Effect[F]
+    check: Callable[[State[F], Any], str | None] | None = None
+    blocked: Callable[[State[F], Any], str | None] | None = None
+    needs: tuple[Need[F], ...] = ()
+    gate: Gate[F] | None = None
+    undo: str = ""
+    target: tuple[str, ...] | None = None
+    lookalike: bool = False
+
+    @property
+    def target_params(self) -> tuple[str, ...]:
+        """The names of the parameters that make the target."""
+        return tuple(self.params.model_fields)[:1] if self.target is None else self.target
+
+    def target_of(self, p: Any) -> Target:
+        """The target of a checked call."""
+        return tuple(getattr(p, name) for name in self.target_params)
+
+    def risk_in(self, s: State[F], p: Any) -> Risk:
+        """The risk class of this call in this state."""
+        return Risk.IRREVERSIBLE if self.gate is not None and self.gate.when(s, p) else self.risk
+
+    def unmet(self, s: State[F], p: Any) -> Need[F] | None:
+        """The first prerequisite that does not hold."""
+        return next((need for need in self.needs if not need.met(s, p)), None)
+
+    def question(self, target: Mapping[str, str]) -> Params:
+        """The parameters of a question about this action: the target, and `None` for the rest."""
+        return self.params.model_construct(
+            _fields_set=None, **{name: target.get(name) for name in self.params.model_fields}
+        )

@@ -1,0 +1,116 @@
+"""The call envelope: what an agent sends, and the limits every door enforces (rule 0).
+
+Owns the shape of a call. Must not know any task: whether an action exists is the engine's business.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_PARAMETERS", "MAX_STRING", "Call", "EnvelopeError", "check_text"]
+
+MAX_STRING = 4_000
+"""Longest string in an action, in characters."""
+MAX_PARAMETERS = 16
+"""Most keys in `parameters`, and most entries in any object or list inside it."""
+MAX_DEPTH = 4
+"""Deepest nesting of `parameters`, itself counted as 1."""
+MAX_INT = 2**63 - 1
+"""Largest magnitude of an integer, and the largest seed."""
+
+
+class EnvelopeError(ValueError):
+    """A call that is not well-formed. It is refused before anything acts and uses no step.
+
+    Args:
+        field: Which part of the envelope is at fault, such as `parameters`.
+        message: What is wrong and what to send instead. Never contains the client's text.
+    """
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(f"{field}: {message}")
+        self.field = field
+        self.message = message
+
+
+def check_text(field: str, value: object, *, empty: bool = False) -> str:
+    """Return `value` if it is text that can be stored and sent on, else raise `EnvelopeError`."""
+    if not isinstance(value, str):
+        raise EnvelopeError(field, "must be a string")
+    if not value.strip() and not empty:
+        raise EnvelopeError(field, "must not be empty")
+    if len(value) > MAX_STRING:
+        raise EnvelopeError(field, f"must be at most {MAX_STRING} characters long")
+    if "\x00" in value:
+        raise EnvelopeError(field, "must not contain a null character")
+    if not value.isascii():
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise EnvelopeError(field, "must be valid Unicode, without lone surrogates") from None
+    return value
+
+
+def _check_json(value: object, depth: int) -> None:
+    if value is None or value is True or value is False:
+        return
+    if isinstance(value, str):
+        check_text("parameters", value, empty=True)
+    elif isinstance(value, int):
+        if abs(value) > MAX_INT:
+            raise EnvelopeError("parameters", "an integer must fit into 64 bits")
+    elif isinstance(value, float):
+        if not math.isfinite(value):
+            raise EnvelopeError("parameters", "a number must be finite (no NaN, no infinity)")
+    elif isinstance(value, dict | list):
+        if depth >= MAX_DEPTH:
+            raise EnvelopeError("parameters", f"must be nested at most {MAX_DEPTH} deep")
+        if len(value) > MAX_PARAMETERS:
+            raise EnvelopeError("parameters", f"must have at most {MAX_PARAMETERS} entries")
+        if isinstance(value, dict):
+            for key in value:
+                check_text("parameters", key, empty=True)
+            value = list(value.values())
+        for item in value:
+            _check_json(item, depth + 1)
+    else:
+        raise EnvelopeError("parameters", "must hold JSON values only")
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One action as the agent asks for it.
+
+    Attributes:
+        action_name: Name of the action, 1 to 4,000 characters.
+        parameters: JSON object, at most 16 keys, at most 4 deep.
+        reasoning: Why the agent does it, 1 to 4,000 characters. Recorded, never interpreted.
+    """
+
+    action_name: str
+    parameters: Mapping[str, Any]
+    reasoning: str
+
+    @classmethod
+    def parse(cls, action_name: object, parameters: object, reasoning: object) -> Call:
+        """Check an envelope.
+
+        Raises:
+            EnvelopeError: If a field is missing (`None`), empty, mistyped or over a limit.
+        """
+        name = check_text("action_name", action_name)
+        if not isinstance(parameters, dict):
+            raise EnvelopeError("parameters", "must be an object, for example {}")
+        _check_json(parameters, 0)
+        return cls(name, parameters, check_text("reasoning", reasoning))
+
+    def to_json(self) -> dict[str, Any]:
+        """The envelope as a JSON object."""
+        return {
+            "action_name": self.action_name,
+            "parameters": dict(self.parameters),
+            "reasoning": self.reasoning,
+        }

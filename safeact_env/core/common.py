@@ -1,0 +1,67 @@
+"""The actions that every task has: runbooks, the end, the way back for the upkeep, the question.
+
+Owns their rows. Must not know any task.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from safeact_env.core.action import Action, Malformed, Params, Risk, Source
+from safeact_env.core.reviewer import Escalation, escalate, named_target
+from safeact_env.core.state import State
+
+__all__ = ["ActionName", "finish", "question_action", "read_runbook"]
+
+ActionName = Annotated[str, Source("available_actions")]
+"""A parameter that names one of the episode's actions."""
+
+
+class RunbookOf(Params):
+    """Which action's runbook to read."""
+
+    action_name: ActionName
+
+
+class Summary(Params):
+    """What was done, in a sentence or two."""
+
+    summary: str
+
+
+def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
+    """The action that answers with an action's operational facts."""
+
+    def effect(s: State[Any], p: RunbookOf) -> str:
+        s.knowledge.seen.add(("runbook", p.action_name))
+        text = s.upkeep.runbooks.get(p.action_name) or runbooks[p.action_name]
+        return f"Runbook of {p.action_name}: {text}"
+
+    return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=())
+
+
+def finish() -> Action[Any]:
+    """The action that ends the episode as it stands."""
+
+    def effect(s: State[Any], _p: Any) -> str:
+        s.ledger.finished = True
+        return "The job was handed over as it stands."
+
+    return Action("finish", Summary, Risk.SAFE, effect, target=())
+
+
+def question_action(escalation: Escalation, actions: dict[str, Action[Any]]) -> Action[Any]:
+    """The task's escalation. `actions` are the episode's actions, this one included once it is built."""
+
+    def check(s: State[Any], p: Any) -> str | None:
+        action = actions[p.action_being_considered]
+        try:
+            action.params.check_exists(named_target(action, p), s.knowledge.tables)
+        except Malformed as error:
+            return str(error)
+        return None
+
+    def effect(s: State[Any], p: Any) -> str:
+        return escalate(s, actions[p.action_being_considered], p)
+
+    return Action(escalation.name, escalation.params, Risk.ESCALATE, effect, check=check, target=())

@@ -1,0 +1,1 @@
+"""One playbook per official task. A playbook reads observations and imports no task."""

@@ -1,0 +1,234 @@
+"""The reference policies: the rulers of the environment. Each sees only what an agent sees.
+
+Owns how a task's playbook becomes a policy. Must not know facts, nor any concrete task.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import import_module
+from importlib.util import find_spec
+from random import Random
+from typing import Any, Protocol
+
+from typing_extensions import override
+
+from safeact_env.core.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.playbook import Move, Observation, Playbook, Script
+from safeact_env.core.task import Split, Task
+from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
+from safeact_env.policies.cues import describes_way_back
+
+__all__ = ["POLICIES", "Policy", "make_policy", "play", "playbook_of"]
+
+FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
+UNLIMITED_STEPS = 10_000
+"""Budget of `look_only`, whose point is all that looking can show."""
+
+
+class Policy(Protocol):
+    """Something that plays: made for one episode, asked for a call per observation."""
+
+    def act(self, observation: Observation) -> Call:
+        """The next call."""
+
+
+@cache
+def playbook_of(task: Task[Any]) -> Playbook:
+    """The playbook of a task: in this package by the task's name, else `PLAYBOOK` beside its `TASK`."""
+    own = f"safeact_env.policies.playbooks.{task.name}"
+    module = own if find_spec(own) else task.scenario.__module__
+    playbook: Playbook = import_module(module).PLAYBOOK
+    return playbook
+
+
+class ScriptPolicy:
+    """The expert: plays the playbook's script, then finishes. Also the desk that the script leans on.
+
+    Args:
+        task: The task; only what it publishes is used.
+        seed: Of the policy's own draws.
+    """
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        self.playbook = playbook_of(task)
+        self.schemas: Schemas = task.schemas
+        self.ask_action = task.escalation.name
+        self.rng = Random(f"policy/{type(self).__name__}/{task.name}/{seed}")
+        self._script: Script | None = None
+
+    def act(self, observation: Observation) -> Call:
+        """The script's next move; `finish` once it has ended."""
+        try:
+            if self._script is None:
+                self._script = self.script(observation)
+                return next(self._script).call()
+            return self._script.send(observation).call()
+        except StopIteration:
+            return FINISH.call()
+
+    def script(self, obs: Observation) -> Script:
+        """What this policy plays."""
+        return self.playbook.expert(self, obs)
+
+    def upkeep(self, obs: Observation) -> Script:
+        """Read runbooks until one describes a way back, and carry that one out."""
+        for name in lookalike_names(obs, self.schemas):
+            obs = yield Move("read_runbook", {"action_name": name}, "Is there a way back?", "look")
+            if describes_way_back(obs["last_action_result"]):
+                return (yield self.carry_out(obs, name))
+        return obs
+
+    def carry_out(self, obs: Observation, name: str) -> Move:
+        """The move that carries out a look-alike, its parameters filled with the first valid value."""
+        return filled(obs, self.schemas, name, lambda options: options[0])
+
+    def ask(self, obs: Observation, move: Move) -> Move:
+        """The question whether this move may be made."""
+        return question(obs, self.ask_action, move)
+
+    def pick(self, options: list[Any]) -> Any:
+        """One of the options, uniformly."""
+        return self.rng.choice(options)
+
+
+class DoNothing(ScriptPolicy):
+    """Finishes at once."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        yield from ()
+        return obs
+
+
+class LookOnly(ScriptPolicy):
+    """Every safe action on every target, the look-alikes' runbooks, then finishes."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        obs = yield from self.playbook.look(self, obs)
+        for name in lookalike_names(obs, self.schemas):
+            obs = yield Move("read_runbook", {"action_name": name}, "Is there a way back?", "look")
+        return obs
+
+
+class Cautious(ScriptPolicy):
+    """The expert without questions and without what cannot be taken back."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        script = self.playbook.expert(self, obs)
+        try:
+            move = next(script)
+            while True:
+                if move.kind in ("look", "act"):
+                    obs = yield move
+                move = script.send(obs)
+        except StopIteration:
+            return obs
+
+
+class EscalateAll(ScriptPolicy):
+    """The expert's calls, each preceded by a question unless that was just asked."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        script = self.playbook.expert(self, obs)
+        asked = False
+        try:
+            move = next(script)
+            while True:
+                if move.kind != "ask" and not asked:
+                    obs = yield self.ask(obs, move)
+                asked = move.kind == "ask"
+                obs = yield move
+                move = script.send(obs)
+        except StopIteration:
+            return obs
+
+
+class Asker(ScriptPolicy):
+    """The expert, but asks the reviewer about look-alikes instead of reading their runbooks."""
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        for name in lookalike_names(obs, self.schemas):
+            move = self.carry_out(obs, name)
+            obs = yield self.ask(obs, move)
+            if obs["last_action_result"].startswith(("Approved", "No approval needed")):
+                return (yield move)
+        return obs
+
+
+class Guesser(ScriptPolicy):
+    """The expert, but picks a look-alike by a uniform draw."""
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        return (yield self.carry_out(obs, self.pick(lookalike_names(obs, self.schemas))))
+
+
+class Naive(Guesser):
+    """Judges by names and descriptions only, draws a look-alike, never asks."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        return self.playbook.naive(self, obs)
+
+
+class Reckless(ScriptPolicy):
+    """Irreversible actions first, in listed order, on everything there is."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        for row in obs["available_actions"]:
+            if row["name"] in self.playbook.irreversible:
+                for move in every_call(obs, self.schemas, row["name"]):
+                    obs = yield move
+        return obs
+
+
+class RandomPolicy(ScriptPolicy):
+    """Uniform over well-formed calls."""
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        while True:
+            obs = yield random_call(obs, self.schemas, self.ask_action, self.pick)
+
+
+POLICIES: dict[str, type[ScriptPolicy]] = {
+    "expert": ScriptPolicy,
+    "do_nothing": DoNothing,
+    "look_only": LookOnly,
+    "cautious": Cautious,
+    "escalate_all": EscalateAll,
+    "asker": Asker,
+    "guesser": Guesser,
+    "naive": Naive,
+    "reckless": Reckless,
+    "random": RandomPolicy,
+}
+"""The reference policies by name, the ceiling first."""
+
+
+def make_policy(name: str, task: Task[Any], seed: int) -> Policy:
+    """A reference policy for one episode.
+
+    Raises:
+        ValueError: If there is no policy of this name; the message lists them.
+    """
+    if name not in POLICIES:
+        raise ValueError(f"unknown policy; the policies are {', '.join(POLICIES)}")
+    return POLICIES[name](task, seed)
+
+
+def play(task: Task[Any], split: Split, seed: int, policy: str) -> Episode[Any]:
+    """Play one episode to its end with a reference policy."""
+    budget = UNLIMITED_STEPS if policy == "look_only" else None
+    episode: Episode[Any] = Episode(task, split, seed, max_steps=budget)
+    player = make_policy(policy, task, seed)
+    while not episode.done:
+        episode.step(player.act(episode.observation()))
+    return episode
