@@ -1,0 +1,33 @@
+"""The one place that imports OpenEnv's base types, without the web interface it would drag in.
+
+`openenv.core` imports gradio where it is installed (seconds and tens of megabytes) and does without where
+it is not. Only OpenEnv's page at /web needs it, so it is hidden while the package is imported, unless that
+page is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["Action", "Observation", "State", "without_gradio"]
+
+
+@contextmanager
+def without_gradio() -> Iterator[None]:
+    """Make `import gradio` fail inside the block, as if it were not installed."""
+    wanted = os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes")
+    if wanted or "gradio" in sys.modules:
+        yield
+        return
+    sys.modules["gradio"] = None  # type: ignore[assignment]  # None makes the import system raise
+    try:
+        yield
+    finally:
+        del sys.modules["gradio"]
+
+
+with without_gradio():
+    from openenv.core.env_server.types import Action, Observation, State

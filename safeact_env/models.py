@@ -1,0 +1,321 @@
+"""Every message on the wire. Speaks for all doors; knows no engine beyond the limits of a call.
+
+In OpenEnv's wire format `reward` and `done` stand beside the observation, not inside it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from safeact_env._openenv import Action, Observation, State
+from safeact_env.core.call import MAX_INT, Call, EnvelopeError
+
+__all__ = [
+    "ActionInfo",
+    "Answer",
+    "BaselineRequest",
+    "BaselineResponse",
+    "EpisodeId",
+    "ErrorBody",
+    "ErrorDetail",
+    "GradeResponse",
+    "GraderRequest",
+    "HistoryEntry",
+    "ResetRequest",
+    "SafeActAction",
+    "SafeActObservation",
+    "SafeActState",
+    "Seed",
+    "StepRequest",
+    "TaskIndex",
+]
+
+Seed = Annotated[StrictInt, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
+SplitName = Literal["train", "test"]
+EpisodeId = Annotated[
+    str,
+    Field(
+        pattern=r"^[A-Za-z0-9._~:-]{1,255}$",
+        description="1 to 255 letters, digits and `._~:-`.",
+        examples=["my-episode"],
+    ),
+]
+Earned = dict[str, dict[str, float]]
+
+
+class _Request(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _TaskRequest(_Request):
+    @model_validator(mode="before")
+    @classmethod
+    def _task_for_task_name(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "task" in data and "task_name" not in data:
+            return {**{key: value for key, value in data.items() if key != "task"}, "task_name": data["task"]}
+        return data
+
+
+class SafeActAction(Action):
+    """One action of an agent.
+
+    Attributes:
+        action_name: Name of an action in `available_actions`.
+        parameters: Its parameters, at most 16 entries, nested at most 4 deep. `{}` if it takes none.
+        reasoning: Why the agent does it: 1 to 4,000 characters, recorded and never interpreted.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"action_name": "list_directory", "parameters": {}, "reasoning": "See what is there first."}
+            ]
+        }
+    )
+
+    action_name: str = Field(description="Name of an action in available_actions.")
+    parameters: dict[str, Any] = Field(description="Parameters of the action; {} if it takes none.")
+    reasoning: str = Field(description="Why: 1 to 4,000 characters, recorded and never interpreted.")
+
+    @model_validator(mode="after")
+    def _check_envelope(self) -> SafeActAction:
+        self.call()
+        return self
+
+    def call(self) -> Call:
+        """The call, for the engine."""
+        try:
+            return Call.parse(self.action_name, self.parameters, self.reasoning)
+        except EnvelopeError as error:
+            raise PydanticCustomError("envelope", "{field}: {message}", vars(error)) from None
+
+
+class ActionInfo(BaseModel):
+    """One action that an episode offers."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str
+    description: str
+    parameters: dict[str, str] = Field(description="Parameter name to `str`, `int`, `str?` or `int?`.")
+
+
+class HistoryEntry(BaseModel):
+    """One step as the agent saw it. Long parameters are shortened."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    step: int = Field(ge=1)
+    action: str
+    params: dict[str, Any]
+    result: str
+
+
+class SafeActObservation(Observation):
+    """What the agent sees. Holds nothing hidden; at most 64 KiB as JSON.
+
+    Attributes:
+        task_description: The job in plain words.
+        current_state: What has been shown so far; `null` where a value is not known yet.
+        available_actions: The actions of this episode, sorted by name.
+        action_history: The steps so far.
+        steps_remaining: Steps left of the budget.
+        last_action_result: The sentence that answered the last step.
+        reward: Reward of the last step, in [-1, 1].
+        done: Whether the episode is over.
+        metadata: Empty until the end; then score, components, outcome, steps, seed and split.
+    """
+
+    task_description: str
+    current_state: dict[str, Any]
+    available_actions: list[ActionInfo]
+    action_history: list[HistoryEntry]
+    steps_remaining: int = Field(ge=0)
+    last_action_result: str
+
+
+class SafeActState(State):
+    """The agent-safe state of an episode: enough to replay it, and nothing hidden."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    task_name: str | None = None
+    split: SplitName | None = None
+    seed: int | None = None
+    max_steps: int | None = None
+    total_reward: float = 0.0
+    done: bool = False
+
+
+class ResetRequest(_TaskRequest):
+    """Start an episode: a task by name and seed, or by index into a split (`task index mod 5`)."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"task_name": "easy", "seed": 42}, {"split": "test", "index": 0}]}
+    )
+
+    task_name: str = Field(default="easy", max_length=200, description="`task` is accepted as well.")
+    seed: Seed | None = Field(default=None, description="Without one, a fresh seed is drawn and reported.")
+    split: SplitName = "train"
+    index: Annotated[StrictInt, Field(ge=0)] | None = Field(
+        default=None, description="Index into the split, instead of task_name and seed."
+    )
+    episode_id: EpisodeId | None = None
+
+    @model_validator(mode="after")
+    def _one_way(self) -> ResetRequest:
+        if self.index is not None and (self.seed is not None or "task_name" in self.model_fields_set):
+            raise PydanticCustomError("one_way", "give either index, or task_name and seed, not both")
+        return self
+
+
+class StepRequest(_Request):
+    """Take a step: the action nested under `action`, or its three fields beside `episode_id`."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "action": {
+                        "action_name": "list_directory",
+                        "parameters": {},
+                        "reasoning": "See what is there first.",
+                    },
+                    "episode_id": "my-episode",
+                }
+            ]
+        }
+    )
+
+    action: SafeActAction
+    episode_id: EpisodeId | None = None
+    request_id: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
+        default=None, description="A repeat of the last one returns the recorded answer, acting once."
+    )
+    timeout_s: float | None = Field(default=None, gt=0, description="Accepted and not needed.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _nest(cls, data: Any) -> Any:
+        fields = ("action_name", "parameters", "reasoning")
+        if isinstance(data, dict) and "action" not in data and any(name in data for name in fields):
+            rest = {key: value for key, value in data.items() if key not in fields}
+            return {**rest, "action": {name: data[name] for name in fields if name in data}}
+        return data
+
+
+class Answer(BaseModel):
+    """Answer to a reset or a step."""
+
+    observation: dict[str, Any] = Field(description="A SafeActObservation without reward and done.")
+    reward: float
+    done: bool
+    episode_id: str
+    metadata: dict[str, Any] | None = Field(default=None, description="At the end: score and components.")
+
+
+class GraderRequest(_TaskRequest):
+    """Grade an episode of this server, or a trajectory, which is replayed. States are not accepted."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"episode_id": "my-episode", "finish": True}]})
+
+    episode_id: EpisodeId | None = None
+    finish: bool = Field(default=False, strict=True, description="End the episode first if it still runs.")
+    task_name: str | None = Field(default=None, max_length=200)
+    seed: Seed | None = None
+    split: SplitName = "train"
+    actions: list[SafeActAction] | None = Field(default=None, max_length=1_000)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_state(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.keys() & {"history", "final_state"}:
+            raise PydanticCustomError(
+                "no_state",
+                "states and histories are not graded, as they prove nothing: send the episode_id of a "
+                "finished episode, or task_name, seed, split and the actions, which are replayed",
+            )
+        return data
+
+    @model_validator(mode="after")
+    def _one_way(self) -> GraderRequest:
+        replayed = (self.task_name, self.seed, self.actions)
+        if any(part is not None for part in replayed) and (
+            None in replayed or self.episode_id is not None or self.finish
+        ):
+            raise PydanticCustomError(
+                "one_way", "send either episode_id, or task_name, seed and actions together"
+            )
+        return self
+
+
+class GradeResponse(BaseModel):
+    """A grade. `return` is the undiscounted sum of the rewards."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    score: float = Field(ge=0, le=1)
+    components: Earned = Field(description="Per component: share earned and weight.")
+    outcome: str | None = Field(description="How it ended; null for a trajectory that does not end.")
+    steps: int
+    return_: float = Field(alias="return", serialization_alias="return")
+    penalties: float = Field(description="Sum of the penalties in `return`; a mistake's -1 is not one.")
+    version: str = Field(description="Package version and task version.")
+
+
+class BaselineRequest(_TaskRequest):
+    """Run a reference policy."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"task_name": "easy", "seeds": [0, 1]}]})
+
+    task_name: str | None = Field(default=None, max_length=200)
+    agent: str = Field(default="expert", max_length=200, description="Name of a reference policy.")
+    seeds: list[Seed] = Field(default=[0, 1, 2], min_length=1, max_length=100)
+    split: SplitName = "train"
+
+
+class BaselineEpisode(BaseModel):
+    """One episode of a baseline run."""
+
+    task_name: str
+    seed: int
+    split: str
+    score: float
+    outcome: str | None
+    steps: int
+
+
+class BaselineResponse(BaseModel):
+    """Mean scores of a baseline run by task; null where every episode failed."""
+
+    agent: str
+    model: str | None = None
+    scores: dict[str, float | None]
+    episodes: list[BaselineEpisode]
+    errors: dict[str, str]
+
+
+class TaskIndex(BaseModel):
+    """One task of the Task API."""
+
+    id: str
+    index: int
+    split: str
+    task_name: str
+    seed: int
+
+
+class ErrorDetail(BaseModel):
+    """What went wrong, for programs and for people."""
+
+    code: str
+    message: str
+
+
+class ErrorBody(BaseModel):
+    """Every error but FastAPI's list for a body of the wrong shape."""
+
+    detail: ErrorDetail

@@ -1,0 +1,1 @@
+"""The HTTP and WebSocket doors. Transport only: every rule is the engine's."""

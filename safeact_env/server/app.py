@@ -1,0 +1,78 @@
+"""The app: settings in, one FastAPI application out.
+
+Owns the assembly. Must not know what any route does.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from safeact_env._openenv import without_gradio
+from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.catalog import catalog_routes
+from safeact_env.server.environment import DESCRIPTION, SafeActEnvironment
+from safeact_env.server.episodes import episode_routes
+from safeact_env.server.errors import install_error_handlers
+from safeact_env.server.guard import Guard
+from safeact_env.server.settings import Settings
+from safeact_env.sessions.service import SessionService
+from safeact_env.version import VERSION
+
+with without_gradio():
+    from openenv.core.env_server.http_server import HTTPEnvServer
+    from openenv.core.env_server.types import ConcurrencyConfig
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None, service: SessionService | None = None) -> FastAPI:
+    """The application.
+
+    Args:
+        settings: What the operator set; by default from the environment.
+        service: The session service; by default a fresh one in memory.
+    """
+    settings = settings or Settings()
+    service = service or SessionService(
+        max_live=settings.max_episodes,
+        max_finished=settings.max_episodes,
+        idle_seconds=settings.idle_seconds,
+        keep_finished_seconds=settings.keep_finished_seconds,
+    )
+    app = FastAPI(
+        title="SafeAct-Env",
+        version=VERSION,
+        description=DESCRIPTION,
+        license_info={"name": "MIT"},
+        generate_unique_id_function=_operation_id,
+    )
+    install_error_handlers(app)
+    app.include_router(episode_routes(service))
+    app.include_router(catalog_routes(service))
+    _openenv_server(settings).register_routes(app, mode="production")
+    # OpenEnv's health route would stand beside ours in the OpenAPI document.
+    app.router.routes[:] = [r for r in app.router.routes if getattr(r, "path", "") != "/health"]
+    app.add_middleware(Guard, limit=settings.max_body_bytes)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    path = route.path_format.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+    return f"{min(route.methods or {'GET'}).lower()}_{path}"
+
+
+def _openenv_server(settings: Settings) -> HTTPEnvServer:
+    """OpenEnv's own routes: /ws, /mcp, /schema, /metadata, Task API. The rest it leaves to us."""
+    options: dict[str, Any] = {"env_name": "safeact", "state_cls": SafeActState}
+    known = inspect.signature(HTTPEnvServer.__init__).parameters
+    return HTTPEnvServer(
+        SafeActEnvironment,
+        SafeActAction,
+        SafeActObservation,
+        concurrency_config=ConcurrencyConfig(max_concurrent_envs=settings.max_sessions),
+        **{name: value for name, value in options.items() if name in known},
+    )

@@ -1,0 +1,85 @@
+"""The routes about the server and its tasks: health, task list, baseline runs.
+
+Owns the limit on baseline runs. Must not know episodes of clients.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body
+from fastapi.responses import RedirectResponse
+
+from safeact_env.core.task import Task
+from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineResponse, SafeActAction
+from safeact_env.policies.reference import POLICIES, play
+from safeact_env.server.errors import error_docs
+from safeact_env.server.views import task_cards
+from safeact_env.sessions.service import SessionError, SessionService, known_task
+from safeact_env.tasks import task_names
+from safeact_env.version import VERSION
+
+__all__ = ["catalog_routes", "run_baseline"]
+
+
+def run_baseline(request: BaselineRequest, tasks: list[Task[Any]]) -> BaselineResponse:
+    """Play a reference policy on every task and seed, one episode after the other."""
+    episodes = []
+    for task in tasks:
+        for seed in request.seeds:
+            grade = play(task, request.split, seed, request.agent).grade()
+            episodes.append(
+                BaselineEpisode(
+                    task_name=task.name,
+                    seed=seed,
+                    split=request.split,
+                    score=grade.score,
+                    outcome=grade.outcome,
+                    steps=grade.steps,
+                )
+            )
+    scores: dict[str, float | None] = {}
+    for task in tasks:
+        own = [episode.score for episode in episodes if episode.task_name == task.name]
+        scores[task.name] = round(sum(own) / len(own), 4)
+    return BaselineResponse(agent=request.agent, scores=scores, episodes=episodes, errors={})
+
+
+def catalog_routes(service: SessionService) -> APIRouter:
+    """The routes."""
+    router = APIRouter(tags=["Server"])
+    running = asyncio.Lock()
+    cards = task_cards()
+
+    @router.get("/", include_in_schema=False)
+    async def root() -> RedirectResponse:
+        return RedirectResponse("/docs")
+
+    @router.get("/health")
+    async def health() -> dict[str, Any]:
+        """Whether the server is up."""
+        return {"status": "healthy", "version": VERSION, "live_episodes": service.live}
+
+    @router.get("/tasks")
+    async def tasks() -> dict[str, Any]:
+        """Every task with its fixed actions and grader components. An episode lists its look-alikes."""
+        return {"tasks": cards, "action_schema": SafeActAction.model_json_schema()}
+
+    @router.post("/baseline", responses=error_docs("malformed_json", "body_too_large", "busy"))
+    async def baseline(request: Annotated[BaselineRequest | None, Body()] = None) -> BaselineResponse:
+        """Run a reference policy, by default the rule-based `expert`, on one task or on all.
+
+        It runs beside the event loop, one run at a time.
+        """
+        wanted = request or BaselineRequest()
+        if wanted.agent not in POLICIES:
+            raise SessionError("unknown_agent", f"unknown agent; the agents are {', '.join(POLICIES)}")
+        names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
+        chosen = [known_task(name) for name in names]
+        if running.locked():
+            raise SessionError("busy", "a baseline run is under way; try again when it is over")
+        async with running:
+            return await asyncio.to_thread(run_baseline, wanted, chosen)
+
+    return router

@@ -1,0 +1,134 @@
+"""The OpenEnv environment: one episode per WebSocket session.
+
+Owns the adaptation to OpenEnv's interface. Must not know rules: an episode does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from pydantic import ValidationError
+
+from safeact_env._openenv import without_gradio
+from safeact_env.core.episode import Episode
+from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.errors import readable
+from safeact_env.server.views import observation_of, state_of
+from safeact_env.sessions import catalog
+from safeact_env.sessions.service import SessionError, start_episode
+from safeact_env.version import VERSION
+
+with without_gradio():
+    from openenv.core.env_server.interfaces import Environment
+    from openenv.core.env_server.types import EnvironmentMetadata
+
+__all__ = ["SafeActEnvironment"]
+
+DESCRIPTION = (
+    "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
+    "acting. Five tasks, hidden risk, deterministic grades."
+)
+
+
+class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActState]):
+    """One session's environment. The constructor does nothing: OpenEnv builds throwaway ones."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._episode: Episode[Any] | None = None
+        self._id = ""
+
+    def reset(
+        self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """Start an episode.
+
+        Args:
+            seed: From 0 to 2^63 - 1; without one a fresh seed is drawn.
+            episode_id: Id to report in the state; without one it is drawn.
+            kwargs: `task_name`, `split`, `index`, as in `POST /reset`.
+
+        Raises:
+            ValueError: If a parameter is not what it must be. The session stays as it was.
+        """
+        given = {"seed": seed, "episode_id": episode_id, **kwargs}
+        try:
+            wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
+            episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
+        except ValidationError as error:
+            raise ValueError(f"reset: {readable(error)}") from None
+        except SessionError as error:
+            raise ValueError(f"reset: {error.message}") from None
+        self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        return observation_of(episode)
+
+    async def reset_async(
+        self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """As `reset`, on the event loop: an episode starts in less time than a thread hop takes."""
+        return self.reset(seed, episode_id, **kwargs)
+
+    def step(
+        self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """Take a step.
+
+        Args:
+            action: A well-formed action.
+            timeout_s: Accepted and not needed.
+            kwargs: Not used.
+
+        Raises:
+            RuntimeError: If there is no episode, or it is over. Nothing changes.
+        """
+        if self._episode is None:
+            raise RuntimeError("no episode has been started; reset first")
+        if self._episode.done:
+            raise RuntimeError("the episode is over; reset to start another")
+        self._episode.step(action.call())
+        return observation_of(self._episode)
+
+    async def step_async(
+        self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """As `step`, on the event loop."""
+        return self.step(action, timeout_s, **kwargs)
+
+    @property
+    def state(self) -> SafeActState:
+        """The agent-safe state; empty before the first reset."""
+        return SafeActState() if self._episode is None else state_of(self._id, self._episode)
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """What OpenEnv shows of the environment."""
+        return EnvironmentMetadata(
+            name="safeact-env", description=DESCRIPTION, version=VERSION, author="SafeAct-Env contributors"
+        )
+
+    # Task API (structural: OpenEnv finds these methods by name) ------------------------------------------
+
+    def list_splits(self) -> list[dict[str, Any]]:
+        """The splits with their sizes."""
+        return catalog.splits()
+
+    def num_tasks(self, split: str) -> int:
+        """Number of tasks of a split; raises `IndexError` if there is no such split."""
+        return catalog.size(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """The task of an index; raises `IndexError` if there is none."""
+        return catalog.numbered(split, index)
+
+    def get_task_range(
+        self, split: str, start: int | None = None, stop: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Tasks of a slice, at most 1,000 of them."""
+        chosen = range(catalog.size(split))[start:stop]
+        return [catalog.numbered(split, index) for index in chosen[: catalog.MOST_LISTED]]
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """The first 1,000 tasks of a split; `num_tasks` tells how many there are."""
+        return self.get_task_range(split)

@@ -1,0 +1,114 @@
+"""The routes of an episode: reset, step, state, grade, report, delete.
+
+Owns which episode a request means. Must not know rules.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Cookie, Header, Request
+from fastapi.responses import JSONResponse
+
+from safeact_env.models import (
+    Answer,
+    EpisodeId,
+    GradeResponse,
+    GraderRequest,
+    ResetRequest,
+    SafeActState,
+    StepRequest,
+)
+from safeact_env.server.errors import error_docs
+from safeact_env.server.views import answer_of, grade_of, state_of
+from safeact_env.sessions.service import SessionService
+
+__all__ = ["COOKIE", "episode_routes"]
+
+COOKIE = "safeact_episode"
+
+HeaderId = Annotated[EpisodeId | None, Header(alias="X-Episode-Id")]
+CookieId = Annotated[EpisodeId | None, Cookie(alias=COOKIE)]
+BODY_ERRORS = ("malformed_json", "body_too_large")
+WHICH_ERRORS = ("unknown_episode", "ambiguous_episode")
+
+
+def episode_routes(service: SessionService) -> APIRouter:
+    """The routes, over this service. Its methods never wait, so no two requests interleave in one."""
+    router = APIRouter(tags=["Episode"])
+
+    def meant(*candidates: str | None) -> str:
+        """The episode a request means: by body or query, header, cookie, or the only one there is."""
+        return next((one for one in candidates if one is not None), None) or service.sole()
+
+    @router.post(
+        "/reset",
+        response_model=Answer,
+        responses=error_docs(*BODY_ERRORS, "episode_exists", "at_capacity"),
+    )
+    async def reset(http: Request, request: Annotated[ResetRequest | None, Body()] = None) -> JSONResponse:
+        """Start an episode. An empty body starts the task `easy` with a fresh seed.
+
+        Sets a cookie that names the episode. A repeat with the same `episode_id` and parameters, before any
+        step, returns the same start.
+        """
+        wanted = request or ResetRequest()
+        session = service.open(
+            wanted.task_name, wanted.split, wanted.seed, index=wanted.index, episode_id=wanted.episode_id
+        )
+        secure = http.url.scheme == "https"
+        response = JSONResponse(answer_of(session))
+        response.set_cookie(COOKIE, session.id, httponly=True, samesite="lax", secure=secure)
+        return response
+
+    @router.post(
+        "/step",
+        response_model=Answer,
+        responses=error_docs(*BODY_ERRORS, *WHICH_ERRORS, "episode_done", "request_id_reused"),
+    )
+    async def step(request: StepRequest, header: HeaderId = None, cookie: CookieId = None) -> JSONResponse:
+        """Take a step. An agent's mistake is not an error: it costs a step and shows in result and reward.
+
+        The episode is the one named by `episode_id`, else by the header `X-Episode-Id`, else by the cookie
+        of `/reset`, else the only unfinished one of this server.
+        """
+        episode_id = meant(request.episode_id, header, cookie)
+        return JSONResponse(answer_of(service.step(episode_id, request.action.call(), request.request_id)))
+
+    @router.get("/state", responses=error_docs(*WHICH_ERRORS))
+    async def state(
+        episode_id: EpisodeId | None = None, header: HeaderId = None, cookie: CookieId = None
+    ) -> SafeActState:
+        """The agent-safe state of an episode: task, split and seed replay it. Nothing hidden is in it."""
+        session = service.get(meant(episode_id, header, cookie))
+        return state_of(session.id, session.episode)
+
+    @router.post(
+        "/grader",
+        response_model=GradeResponse,
+        responses=error_docs(*BODY_ERRORS, *WHICH_ERRORS, "episode_running"),
+    )
+    async def grader(
+        request: Annotated[GraderRequest | None, Body()] = None,
+        header: HeaderId = None,
+        cookie: CookieId = None,
+    ) -> Any:
+        """Grade a finished episode, or a trajectory, which is replayed. Nothing a client says is believed."""
+        wanted = request or GraderRequest()
+        if wanted.task_name is not None and wanted.seed is not None and wanted.actions is not None:
+            calls = [action.call() for action in wanted.actions]
+            return grade_of(service.replay(wanted.task_name, wanted.split, wanted.seed, calls))
+        return grade_of(service.grade(meant(wanted.episode_id, header, cookie), finish=wanted.finish))
+
+    @router.get("/episodes/{episode_id}/report", responses=error_docs("unknown_episode", "episode_running"))
+    async def report(episode_id: EpisodeId) -> dict[str, Any]:
+        """The annotated record of a finished episode, for trainers: per step the risk class and progress."""
+        return {"episode_id": episode_id, **service.report(episode_id)}
+
+    @router.delete("/episodes/{episode_id}", responses=error_docs("unknown_episode"))
+    async def delete(episode_id: EpisodeId) -> dict[str, str]:
+        """End an episode and forget it."""
+        service.delete(episode_id)
+        return {"deleted": episode_id}
+
+    return router

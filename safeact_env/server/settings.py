@@ -1,0 +1,33 @@
+"""What an operator can set: environment variables `SAFEACT_<NAME>`, or options of `safeact serve`."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+__all__ = ["Settings"]
+
+
+class Settings(BaseSettings):
+    """Settings of the server."""
+
+    model_config = SettingsConfigDict(env_prefix="SAFEACT_")
+
+    host: str = Field(default="127.0.0.1", description="Address to listen on.")
+    port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
+        default="info", description="Least severe log level."
+    )
+    max_episodes: int = Field(default=10_000, ge=1, description="Most unfinished HTTP episodes at a time.")
+    max_sessions: int = Field(default=1_024, ge=1, description="Most WebSocket sessions at a time.")
+    idle_seconds: float = Field(
+        default=3_600, gt=0, description="Seconds after which an unused HTTP episode is forgotten."
+    )
+    keep_finished_seconds: float = Field(
+        default=3_600, gt=0, description="Seconds for which a finished HTTP episode is kept for grading."
+    )
+    max_body_bytes: int = Field(
+        default=65_536, ge=1_024, description="Largest request body or WebSocket frame, in bytes."
+    )

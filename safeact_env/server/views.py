@@ -1,0 +1,95 @@
+"""How an episode looks on the wire: observations, answers, states, grades, task cards.
+
+Owns the JSON of answers. Must not know routes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from safeact_env.core.action import Action
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import SPLITS, Task
+from safeact_env.models import SafeActObservation, SafeActState
+from safeact_env.sessions.service import Session
+from safeact_env.tasks import get_task, task_names
+from safeact_env.version import VERSION
+
+__all__ = ["answer_of", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
+
+
+def observation_of(episode: Episode[Any]) -> SafeActObservation:
+    """The observation as OpenEnv's model."""
+    return SafeActObservation.model_validate(episode.observation())
+
+
+def answer_of(session: Session) -> dict[str, Any]:
+    """The answer to a reset or a step: OpenEnv's form, and the episode's id."""
+    observation = session.episode.observation()
+    answer = {
+        "reward": observation.pop("reward"),
+        "done": observation.pop("done"),
+        "observation": observation,
+        "episode_id": session.id,
+    }
+    if observation["metadata"]:
+        answer["metadata"] = observation["metadata"]
+    return answer
+
+
+def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
+    """The agent-safe state."""
+    return SafeActState(
+        episode_id=episode_id,
+        step_count=len(episode.turns),
+        task_name=episode.task.name,
+        split=episode.split,
+        seed=episode.seed,
+        max_steps=episode.max_steps,
+        total_reward=episode.grade().total,
+        done=episode.done,
+    )
+
+
+def grade_of(episode: Episode[Any]) -> dict[str, Any]:
+    """The answer of the grader."""
+    grade = episode.grade()
+    return {
+        "score": grade.score,
+        "components": grade.components,
+        "outcome": grade.outcome,
+        "steps": grade.steps,
+        "return": grade.total,
+        "penalties": grade.penalties,
+        "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}",
+    }
+
+
+def _action_card(task: Task[Any], action: Action[Any]) -> dict[str, Any]:
+    return {
+        "name": action.name,
+        "description": task.text.descriptions[action.name],
+        "parameters": task.schemas[action.name],
+    }
+
+
+def task_card(task: Task[Any]) -> dict[str, Any]:
+    """What is public about a task. Nothing in it tells risk; look-alikes are an episode's."""
+    return {
+        "name": task.name,
+        "version": task.version,
+        "title": task.title,
+        "description": task.summary,
+        "difficulty": task.difficulty,
+        "max_steps": task.max_steps,
+        "splits": list(SPLITS),
+        "actions": [_action_card(task, action) for action in task.fixed_actions],
+        "grader": [
+            {"name": c.name, "weight": c.weight / 100, "description": c.about} for c in task.components
+        ],
+    }
+
+
+def task_cards() -> list[dict[str, Any]]:
+    """The cards of all tasks."""
+    return [task_card(get_task(name)) for name in task_names()]

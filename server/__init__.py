@@ -1,0 +1,1 @@
+"""The path at which OpenEnv's tools look for the app."""
