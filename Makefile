@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test lint format bench audit golden docs clean
+.PHONY: help install serve test lint format bench audit golden results docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -54,6 +54,9 @@ audit: $(STAMP) ## Check the invariants of the environment
 
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
+
+results: $(STAMP) ## Record the run of the reference policies again
+	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json $(ARGS)
 
 docs: $(STAMP) ## Rewrite the generated tables of the documents
 	$(BIN)/python scripts/gen_docs.py $(ARGS)

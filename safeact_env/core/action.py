@@ -122,7 +122,7 @@ class Params(BaseModel):
         for name, source in cls.sources.items():
             value = given.get(name)
             if value is not None and value not in source.values(view, given):
-                raise Malformed(f"{name}: there is no {clip(value, 80)!r}.")
+                raise Malformed(f"{name}: there is no {quoted(value)}.")
 
     @classmethod
     def schema_for_wire(cls) -> dict[str, Any]:
@@ -157,6 +157,11 @@ def clip(text: str, length: int) -> str:
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
+def quoted(text: str) -> str:
+    """The agent's own text in a sentence: short, and ASCII, as `repr` varies with the version of Python."""
+    return clip(ascii(text), 82)
+
+
 _PLAIN_ERRORS = {
     "missing": "is missing",
     "extra_forbidden": "is not a parameter of this action",
@@ -169,19 +174,25 @@ _PLAIN_ERRORS = {
 def _explain(cls: type[Params], error: Any) -> str:
     # The wording is our own: a library's may change from one version to the next, and it is part of the
     # observation, which a version of this package promises byte for byte.
-    name = clip(".".join(str(part) for part in error["loc"]) or "parameters", 80)
+    name = quoted(".".join(str(part) for part in error["loc"]) or "parameters")[1:-1]
     kind, context = error["type"], error.get("ctx", {})
     if kind == "literal_error":
-        return f"{name} must be one of {', '.join(get_args(cls.model_fields[name].annotation))}"
+        values = get_args(_required(cls.model_fields[error["loc"][0]].annotation))
+        return f"{name} must be one of {', '.join(str(value) for value in values)}"
     if kind in ("greater_than_equal", "less_than_equal"):
         word = "at least" if kind == "greater_than_equal" else "at most"
         return f"{name} must be {word} {context.get('ge', context.get('le'))}"
     return f"{name} {_PLAIN_ERRORS.get(kind, 'is not valid')}"
 
 
-def _type_name(annotation: Any) -> str:
+def _required(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
-        annotation = next(a for a in get_args(annotation) if a is not type(None))
+        return next(a for a in get_args(annotation) if a is not type(None))
+    return annotation
+
+
+def _type_name(annotation: Any) -> str:
+    annotation = _required(annotation)
     if get_origin(annotation) is Literal:
         annotation = type(get_args(annotation)[0])
     return "int" if annotation is int else "str"

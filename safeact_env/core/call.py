@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,30 +55,32 @@ def check_text(field: str, value: object, *, empty: bool = False) -> str:
     return value
 
 
-def _check_json(value: object, depth: int) -> None:
+def _checked_json(value: object, depth: int) -> Any:
+    """A copy of a JSON value within the limits, so that the record cannot change behind the episode."""
     if value is None or value is True or value is False:
-        return
+        return value
     if isinstance(value, str):
-        check_text("parameters", value, empty=True)
-    elif isinstance(value, int):
+        return check_text("parameters", value, empty=True)
+    if isinstance(value, int):
         if abs(value) > MAX_INT:
             raise EnvelopeError("parameters", "an integer must fit into 64 bits")
-    elif isinstance(value, float):
+        return value
+    if isinstance(value, float):
         if not math.isfinite(value):
             raise EnvelopeError("parameters", "a number must be finite (no NaN, no infinity)")
-    elif isinstance(value, dict | list):
-        if depth >= MAX_DEPTH:
-            raise EnvelopeError("parameters", f"must be nested at most {MAX_DEPTH} deep")
-        if len(value) > MAX_PARAMETERS:
-            raise EnvelopeError("parameters", f"must have at most {MAX_PARAMETERS} entries")
-        if isinstance(value, dict):
-            for key in value:
-                check_text("parameters", key, empty=True)
-            value = list(value.values())
-        for item in value:
-            _check_json(item, depth + 1)
-    else:
+        return value
+    if not isinstance(value, dict | list):
         raise EnvelopeError("parameters", "must hold JSON values only")
+    if depth >= MAX_DEPTH:
+        raise EnvelopeError("parameters", f"must be nested at most {MAX_DEPTH} deep")
+    if len(value) > MAX_PARAMETERS:
+        raise EnvelopeError("parameters", f"must have at most {MAX_PARAMETERS} entries")
+    if isinstance(value, list):
+        return [_checked_json(item, depth + 1) for item in value]
+    return {
+        check_text("parameters", key, empty=True): _checked_json(item, depth + 1)
+        for key, item in value.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,14 @@ class Call:
     parameters: Mapping[str, Any]
     reasoning: str
 
+    def __post_init__(self) -> None:
+        """Refuse what is not well-formed, so that no door can let it in, and own the parameters."""
+        check_text("action_name", self.action_name)
+        if not isinstance(self.parameters, dict):
+            raise EnvelopeError("parameters", "must be an object, for example {}")
+        object.__setattr__(self, "parameters", _checked_json(self.parameters, 0))
+        check_text("reasoning", self.reasoning)
+
     @classmethod
     def parse(cls, action_name: object, parameters: object, reasoning: object) -> Call:
         """Check an envelope.
@@ -101,16 +112,13 @@ class Call:
         Raises:
             EnvelopeError: If a field is missing (`None`), empty, mistyped or over a limit.
         """
-        name = check_text("action_name", action_name)
-        if not isinstance(parameters, dict):
-            raise EnvelopeError("parameters", "must be an object, for example {}")
-        _check_json(parameters, 0)
-        return cls(name, parameters, check_text("reasoning", reasoning))
+        # The constructor checks what comes in.
+        return cls(action_name, parameters, reasoning)  # type: ignore[arg-type]
 
     def to_json(self) -> dict[str, Any]:
         """The envelope as a JSON object."""
         return {
             "action_name": self.action_name,
-            "parameters": dict(self.parameters),
+            "parameters": deepcopy(dict(self.parameters)),
             "reasoning": self.reasoning,
         }

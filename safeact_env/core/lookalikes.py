@@ -6,7 +6,7 @@ texts come from the task's data.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -18,6 +18,8 @@ from safeact_env.core.state import State, Upkeep
 __all__ = ["LookAlike", "Pool", "UpkeepText", "draw", "lookalike_actions", "roll_back_upkeep", "upkeep_item"]
 
 F = TypeVar("F")
+
+Blocked = Callable[[State[Any], Any], str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +79,28 @@ def draw(rng: Random, pool: Pool, need: str) -> Upkeep:
 
 
 def lookalike_actions(
-    upkeep: Upkeep, text: UpkeepText, params: Mapping[str, type[Params]]
+    upkeep: Upkeep,
+    text: UpkeepText,
+    params: Mapping[str, type[Params]],
+    target_blocked: Blocked | None = None,
 ) -> list[Action[Any]]:
-    """The scenario's three look-alikes. They differ in nothing but name and parameters until carried out."""
+    """The scenario's three look-alikes. They differ in nothing but name and parameters until carried out.
+
+    `target_blocked` is the task's rule 3 for the targets of those that take any.
+    """
+
+    def blocked(s: State[Any], p: Any) -> str | None:
+        if s.upkeep.done:
+            return "Nothing to do: the upkeep is done."
+        return None if target_blocked is None else target_blocked(s, p)
+
     return [
         Action(
             name,
             params.get(name, NoParams),
             Risk.RISKY,
             _carry_out(name, text),
-            blocked=_already_done,
+            blocked=blocked,
             gate=Gate(
                 when=_is_trap(name), protected=always, inspected=_runbook_read(name), hopeless=_is_trap(name)
             ),
@@ -103,10 +117,6 @@ def _is_trap(name: str) -> Any:
 
 def _runbook_read(name: str) -> Any:
     return lambda s, _p: s.has_seen("runbook", name)
-
-
-def _already_done(s: State[Any], _p: Any) -> str | None:
-    return "Nothing to do: the upkeep is done." if s.upkeep.done else None
 
 
 def _carry_out(name: str, text: UpkeepText) -> Effect[Any]:

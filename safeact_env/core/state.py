@@ -6,6 +6,7 @@ Must not know any rule: who may change what is the engine's and the actions' bus
 
 from __future__ import annotations
 
+import marshal
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
@@ -21,11 +22,8 @@ Target = tuple[str, ...]
 
 def copy_json(value: Any) -> Any:
     """A copy of a JSON value that shares no container with it."""
-    if isinstance(value, dict):
-        return {key: copy_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [copy_json(item) for item in value]
-    return value
+    # A round trip through the interpreter's own format is the fastest deep copy of plain data there is.
+    return marshal.loads(marshal.dumps(value))
 
 
 @dataclass(slots=True)

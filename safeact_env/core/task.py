@@ -11,7 +11,7 @@ from functools import cached_property
 from random import Random
 from typing import Any, Generic, Literal, TypeVar
 
-from safeact_env.core.action import Action, Params
+from safeact_env.core.action import Action, Params, Risk, always
 from safeact_env.core.common import finish, question_action, read_runbook
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, draw, lookalike_actions, roll_back_upkeep
 from safeact_env.core.reviewer import Escalation
@@ -132,6 +132,7 @@ class Task(Generic[F]):
         escalation: How this task asks.
         text: Descriptions, runbooks and look-alikes.
         lookalike_params: Parameters of the look-alikes that take any, by name.
+        lookalike_blocked: Rule 3 for the targets of those, beyond "the upkeep is done".
         careless_penalty: Penalty for an unmet prerequisite, in ten-thousandths.
     """
 
@@ -147,6 +148,7 @@ class Task(Generic[F]):
     escalation: Escalation
     text: TaskText
     lookalike_params: Mapping[str, type[Params]] = field(default_factory=dict)
+    lookalike_blocked: Callable[[State[F], Any], str | None] | None = None
     careless_penalty: int = 2_000
 
     def __post_init__(self) -> None:
@@ -157,8 +159,18 @@ class Task(Generic[F]):
         if set(names) != set(self.text.descriptions):
             odd = sorted(set(names) ^ set(self.text.descriptions))
             raise ValueError(f"task {self.name}: actions and texts differ in {odd}")
+        for action in self.actions:
+            self._check_gate(action)
         if sum(component.weight for component in self.components) != 100:
             raise ValueError(f"task {self.name}: the weights of the components do not sum to 100")
+
+    def _check_gate(self, action: Action[F]) -> None:
+        """Refuse a row on which the engine and the reviewer would disagree."""
+        gate = action.gate
+        if action.risk is Risk.IRREVERSIBLE and (gate is None or gate.when is not always):
+            raise ValueError(f"task {self.name}: {action.name} is irreversible in every state; gate it so")
+        if action.risk not in (Risk.IRREVERSIBLE, Risk.RISKY) and gate is not None:
+            raise ValueError(f"task {self.name}: {action.name} is {action.risk}; it cannot have a gate")
 
     @cached_property
     def fixed_actions(self) -> tuple[Action[F], ...]:
@@ -183,7 +195,9 @@ class Task(Generic[F]):
         scenario = self.scenario(rng, split)
         tables = {**scenario.tables, "upkeep": {"need": upkeep.need, "status": "due"}}
         state = State(scenario.facts, upkeep, Knowledge(tables))
-        lookalikes = lookalike_actions(upkeep, self.text.upkeep, self.lookalike_params)
+        lookalikes = lookalike_actions(
+            upkeep, self.text.upkeep, self.lookalike_params, self.lookalike_blocked
+        )
         actions: dict[str, Action[F]] = {}
         table = [a for a in self.fixed_actions if a.name != self.escalation.name]
         table += [*lookalikes, question_action(self.escalation, actions)]

@@ -29,6 +29,12 @@ def check_seed(seed: object) -> int:
     return seed
 
 
+def _of_type(field: str, value: object, kind: type[F]) -> F:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise ValueError(f"{field} must be of type {kind.__name__}")
+    return value
+
+
 @dataclass(frozen=True, slots=True)
 class Trajectory:
     """An episode by what determines it.
@@ -82,9 +88,9 @@ class Trajectory:
                 for c in data["calls"]
             )
             return cls(
-                str(data["version"]),
-                str(data["task"]),
-                int(data["task_version"]),
+                _of_type("version", data["version"], str),
+                _of_type("task", data["task"], str),
+                _of_type("task_version", data["task_version"], int),
                 data["split"],
                 check_seed(data["seed"]),
                 calls,

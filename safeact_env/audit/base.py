@@ -1,0 +1,135 @@
+"""What an audit is: a subject, a scope, breaches that anyone can reproduce.
+
+Owns the form of audits and their results. Must not know any invariant or concrete task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from random import Random
+from typing import Any
+
+from safeact_env.core.call import Call
+from safeact_env.core.task import Split, Task
+from safeact_env.tasks import UnknownTask, get_task
+
+__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A task under audit, and the name by which another process finds it.
+
+    Attributes:
+        ref: Name of a task, or `package.module:ATTRIBUTE`.
+        task: The task.
+    """
+
+    ref: str
+    task: Task[Any]
+
+
+def resolve(ref: str) -> Subject:
+    """The subject of a reference.
+
+    Raises:
+        UnknownTask: If there is no such task, module or attribute.
+    """
+    if ":" not in ref:
+        return Subject(ref, get_task(ref))
+    module, _, attribute = ref.partition(":")
+    try:
+        return Subject(ref, getattr(import_module(module), attribute))
+    except (ModuleNotFoundError, AttributeError) as error:
+        raise UnknownTask(f"cannot find {ref}: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """How much of a subject an audit looks at.
+
+    Attributes:
+        subject: The task.
+        split: Its split.
+        seeds: Number of seeds from 0 on; an audit whose cost grows faster than its worth takes fewer.
+        tick: Called after each unit of work with the share done, in [0, 1].
+    """
+
+    subject: Subject
+    split: Split
+    seeds: int
+    tick: Callable[[float], None] = lambda _share: None
+
+    @property
+    def task(self) -> Task[Any]:
+        """The task."""
+        return self.subject.task
+
+    def rng(self, *about: object) -> Random:
+        """A generator of the audit's own draws, the same in every run."""
+        return Random(f"audit/{self.task.name}/{self.split}/{'/'.join(map(str, about))}")
+
+
+@dataclass(frozen=True, slots=True)
+class Breach:
+    """A place where an invariant does not hold.
+
+    Attributes:
+        message: What is wrong, in a sentence.
+        seed: The scenario; `None` where a breach is about many.
+        calls: The calls that reproduce it, from the start of the episode.
+    """
+
+    message: str
+    seed: int | None = None
+    calls: tuple[Call, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return {"message": self.message, "seed": self.seed, "calls": [c.to_json() for c in self.calls]}
+
+
+@dataclass(slots=True)
+class Result:
+    """What an audit found on a subject and split.
+
+    Attributes:
+        checked: How many units were checked.
+        unit: What a unit is, in the plural.
+        breaches: The breaches, at most `MOST_BREACHES`.
+        figures: Further figures worth printing, by name.
+    """
+
+    unit: str
+    checked: int = 0
+    breaches: list[Breach] = field(default_factory=list)
+    figures: dict[str, Any] = field(default_factory=dict)
+
+    MOST_BREACHES = 5
+
+    def breach(self, message: str, seed: int | None = None, calls: Sequence[Call] = ()) -> None:
+        """Note a breach, unless enough are noted."""
+        if len(self.breaches) < self.MOST_BREACHES:
+            self.breaches.append(Breach(message, seed, tuple(calls)))
+
+    @property
+    def full(self) -> bool:
+        """Whether enough breaches are noted to stop looking."""
+        return len(self.breaches) >= self.MOST_BREACHES
+
+
+@dataclass(frozen=True, slots=True)
+class Audit:
+    """One audit.
+
+    Attributes:
+        name: Identifier, as on the command line.
+        promise: The invariant, in a sentence.
+        run: Checks a scope.
+    """
+
+    name: str
+    promise: str
+    run: Callable[[Scope], Result]

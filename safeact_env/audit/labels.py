@@ -1,0 +1,167 @@
+"""Truthful labels: a search shows that safe, risky and irreversible are what the table says.
+
+Owns this audit. Must not know any concrete task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.graph import Graph, Made
+from safeact_env.audit.plays import clone
+from safeact_env.audit.subsets import subset
+from safeact_env.core.action import Risk
+from safeact_env.core.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.policies.reference import LookOnly, play
+
+__all__ = ["LABELS", "MOST_UNDO"]
+
+MOST_UNDO = 3
+SCENARIOS = 12
+EXTRA_SCENARIOS = 24
+"""Scenarios taken beyond the scope while some action has not been judged yet."""
+WORKS, TRAP = "<look-alike that works>", "<trap>"
+
+
+class Findings:
+    """What the searches of a scope have found so far, and what they write into the result."""
+
+    def __init__(self, scope: Scope) -> None:
+        self.scope = scope
+        self.result = Result("judged calls")
+        self.judged: dict[str, int] = {}
+        self.undo: dict[str, int] = {}
+        self.states = self.searches = self.exhausted = 0
+        names = {action.name for action in scope.task.fixed_actions}
+        self.unjudged = names | {WORKS, TRAP}
+
+    def note(self, name: str, risk: Risk, undone_in: int | None) -> None:
+        """A call was judged and found true."""
+        self.unjudged.discard(name)
+        self.result.checked += 1
+        self.judged[risk] = self.judged.get(risk, 0) + 1
+        if undone_in is not None:
+            self.undo[name] = max(self.undo.get(name, 0), undone_in)
+
+    def finish(self) -> Result:
+        """The result, once all searches are done."""
+        if self.unjudged and not self.result.breaches:
+            self.result.breach(f"no state was found in which these could be judged: {sorted(self.unjudged)}")
+        self.result.figures |= {
+            "states": self.states,
+            "searches": self.searches,
+            "searched to the end": self.exhausted,
+            "judged": dict(sorted(self.judged.items())),
+            "undo distances": dict(sorted(self.undo.items())),
+        }
+        return self.result
+
+
+def labels(scope: Scope) -> Result:
+    """Judge every call of small subsets of calls, in every state that allowed calls of the subset reach."""
+    findings = Findings(scope)
+    planned = min(scope.seeds, SCENARIOS)
+    most = 250 if planned >= SCENARIOS else 60
+    for seed in range(planned + EXTRA_SCENARIOS):
+        if seed >= planned and not findings.unjudged:
+            break
+        for number, (episode, looked) in enumerate(_points(scope, seed)):
+            for focused in (False, True):
+                _search(findings, episode, looked, f"{number}/{focused}", focused, most)
+                if findings.result.full:
+                    return findings.finish()
+        scope.tick(min(1.0, (seed + 1) / planned))
+    return findings.finish()
+
+
+def _points(scope: Scope, seed: int) -> Iterator[tuple[Episode[Any], Episode[Any]]]:
+    """Where searches begin: the start, all looked at, and points of the expert's way after that.
+
+    With each comes the episode in which all is looked at, from which former values are taken.
+    """
+    expert = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
+    policy = LookOnly(scope.task, seed)
+    looked = _played(scope, seed, [])
+    while (call := policy.act(looked.observation())).action_name != "finish":
+        looked.step(call)
+    looks = [turn.call for turn in looked.turns]
+    yield _played(scope, seed, []), looked
+    yield looked, looked
+    for share in (0.5, 0.7, 0.85, 1.0):
+        way = expert[: max(0, round(share * len(expert)) - 1)]
+        yield _played(scope, seed, [*looks, *way]), looked
+
+
+def _played(scope: Scope, seed: int, calls: list[Call]) -> Episode[Any]:
+    episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
+    for call in calls:
+        if not episode.done:
+            episode.step(call)
+    return episode
+
+
+def _search(
+    findings: Findings, episode: Episode[Any], looked: Episode[Any], name: str, focused: bool, most: int
+) -> None:
+    moves = subset(episode, looked, findings.scope.rng("labels", episode.seed, name), focused)
+    graph = Graph(episode.actions, moves, clone(episode.state))
+    nodes, all_of_them = graph.explore(most)
+    made = [(node, one) for node in nodes for one in graph.expand(node)]
+    ends = [one.child for _node, one in made if one.risk is Risk.IRREVERSIBLE]
+    closed = graph.close(ends, 4 * most)
+    findings.searches += 1
+    findings.exhausted += all_of_them and closed
+    leading: dict[int, set[int]] = {}
+    for node, one in made:
+        truth = graph.facts[node]
+        wrong, distance = _judge(graph, node, one, leading)
+        if wrong is None:
+            findings.note(_named(episode, one), one.risk, distance)
+            continue
+        calls = [turn.call for turn in episode.turns] + [m.call() for m in (*graph.way_to(node), one.move)]
+        findings.unjudged.discard(_named(episode, one))
+        findings.result.checked += 1
+        changed = sorted(map(str, graph.truths[truth] ^ graph.truths[graph.facts[one.child]]))
+        findings.result.breach(
+            f"{one.move.name} {one.move.params} is {one.risk.value} here, but {wrong}; {changed}",
+            episode.seed,
+            calls,
+        )
+        if findings.result.full:
+            break
+    findings.states += graph.expanded
+
+
+def _named(episode: Episode[Any], made: Made) -> str:
+    if not episode.actions[made.move.name].lookalike:
+        return made.move.name
+    return WORKS if made.risk is Risk.RISKY else TRAP
+
+
+def _judge(graph: Graph, node: int, made: Made, leading: dict[int, set[int]]) -> tuple[str | None, int | None]:
+    """What is untrue about the label of a call, if anything, and in how many calls it was undone."""
+    before, after = graph.facts[node], graph.facts[made.child]
+    if made.risk is Risk.SAFE:
+        kept = graph.truths[before] <= graph.truths[after]
+        return (None if kept else "it changes or removes a fact"), None
+    if made.risk is Risk.ESCALATE:
+        return (None if before == after else "it changes a fact"), None
+    if before == after:
+        return "it changes no fact", None
+    if made.risk is Risk.RISKY:
+        distance = graph.distance(made.child, before, MOST_UNDO)
+        wrong = f"no {MOST_UNDO} allowed calls restore the facts" if distance is None else None
+        return wrong, distance
+    if before not in leading:
+        leading[before] = graph.leading_to(before)
+    return ("allowed calls restore the facts" if made.child in leading[before] else None), None
+
+
+LABELS = Audit(
+    "labels",
+    "Safe changes no fact, risky is undone by 3 calls at most, irreversible by none: shown by search.",
+    labels,
+)

@@ -1,0 +1,65 @@
+"""Replay: the tuple of version, task, split, seed and calls is the episode.
+
+Owns this audit. Must not know any concrete task.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.plays import wire
+from safeact_env.core.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.report import report
+from safeact_env.core.trajectory import Trajectory
+from safeact_env.policies.reference import make_policy
+
+__all__ = ["REPLAY", "recorded"]
+
+POLICIES = ("expert", "random", "guesser", "escalate_all")
+
+
+def recorded(episode: Episode[Any]) -> list[bytes]:
+    """What an episode shows and pays, in bytes: its observation, and its grade and report at the end."""
+    shown = [wire(episode.observation()), wire(episode.points)]
+    if episode.done:
+        shown.append(wire(report(episode)))
+    return shown
+
+
+def replay(scope: Scope) -> Result:
+    """Every step of every episode is rebuilt byte for byte from its trajectory's JSON."""
+    result = Result("steps")
+    for seed in range(scope.seeds):
+        for policy in POLICIES:
+            _check(scope, seed, policy, result)
+        scope.tick((seed + 1) / scope.seeds)
+        if result.full:
+            break
+    return result
+
+
+def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
+    episode: Episode[Any] = Episode(scope.task, scope.split, seed)
+    player = make_policy(policy, scope.task, seed)
+    shown = [recorded(episode)]
+    while not episode.done:
+        episode.step(player.act(episode.observation()))
+        shown.append(recorded(episode))
+    stored = json.dumps(Trajectory.of(episode, "audit").to_json())
+    again = Trajectory.from_json(json.loads(stored))
+    rebuilt: Episode[Any] = Episode(scope.task, again.split, again.seed)
+    calls: list[Call] = []
+    for number, expected in enumerate(shown):
+        if number:
+            calls.append(again.calls[number - 1])
+            rebuilt.step(calls[-1])
+        result.checked += 1
+        if recorded(rebuilt) != expected:
+            result.breach(f"step {number} of {policy} is not rebuilt as it was", seed, calls)
+            return
+
+
+REPLAY = Audit("replay", "An episode is rebuilt byte for byte from its trajectory.", replay)

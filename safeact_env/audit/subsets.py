@@ -1,0 +1,100 @@
+"""Small subsets of an episode's calls, so that a search over them comes to an end.
+
+Owns how calls are chosen: by the things they name. Must not know any concrete task.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from random import Random
+from typing import Any
+
+from safeact_env.audit.plays import clone, facts_of, parsed, verdict, wire
+from safeact_env.core.episode import Episode
+from safeact_env.core.playbook import Move
+from safeact_env.policies.calls import every_call, question
+
+__all__ = ["subset"]
+
+ACTIONS = "available_actions"
+
+
+def subset(episode: Episode[Any], looked: Episode[Any], rng: Random, focused: bool) -> list[Move]:
+    """The calls on a few things that are drawn, the untargeted ones, and the questions about these.
+
+    Args:
+        episode: Where the search begins.
+        looked: The same scenario with all looked at; there every action shows what it overwrites.
+        rng: Draws the things.
+        focused: Calls on one kind of things only, on two of them, without the upkeep; else on one of each.
+    """
+    obs, task = episode.observation(), episode.task
+    ask = task.escalation.name
+    moves = [move for name in episode.actions if name != ask for move in every_call(obs, task.schemas, name)]
+    moves = [one for move in moves for one in (move, *_with_former_values(looked, move))]
+    chosen = _drawn(episode, moves, rng, 2 if focused else 1)
+    kept = [move for move in _unique(moves) if all(one in chosen for one in _things(episode, move))]
+    if focused:
+        kinds = sorted({one[0] for move in kept for one in _things(episode, move) if one[0] != ACTIONS})
+        kind = rng.choice(kinds) if kinds else ""
+        kept = [move for move in kept if any(one[0] == kind for one in _things(episode, move))]
+    gated = [move for move in kept if episode.actions[move.name].gate is not None]
+    plain = [move for move in kept if episode.actions[move.name].gate is None]
+    return [*kept, *_unique([question(obs, ask, move) for move in (*gated, *plain[:1])])]
+
+
+Thing = tuple[str, Any]
+"""Something a call names: where the state lists it, and its name."""
+
+
+def _things(episode: Episode[Any], move: Move) -> Iterator[Thing]:
+    """What a call names, nested lists told apart by the thing they belong to."""
+    for param, source in episode.actions[move.name].params.sources.items():
+        if param in move.params:
+            yield "|".join(source.paths).format_map(move.params), move.params[param]
+
+
+def _drawn(episode: Episode[Any], moves: list[Move], rng: Random, count: int) -> set[Thing]:
+    """Some of the things that calls are about, and two of those that they name besides."""
+    listed: dict[str, dict[Any, None]] = {}
+    targets: set[str] = set()
+    for move in moves:
+        for number, (place, value) in enumerate(_things(episode, move)):
+            listed.setdefault(place, {})[value] = None
+            if number == 0:
+                targets.add(place)
+    drawn = set()
+    for place, values in listed.items():
+        most = 2 if place not in targets else 1 if place == ACTIONS else count
+        drawn |= {(place, one) for one in rng.sample(list(values), min(len(values), most))}
+    return drawn
+
+
+def _with_former_values(looked: Episode[Any], move: Move) -> list[Move]:
+    """The same call with the values that it overwrites, so that it can put them back."""
+    action, s = looked.actions[move.name], looked.state
+    free = [key for key in move.params if _takes_values(looked, move.name, key)]
+    if not free or verdict(looked.actions, s, move) not in ("allowed", "approved"):
+        return []
+    before = facts_of(s)
+    after = clone(s)
+    action.effect(after, parsed(looked.actions, s, move))
+    now = facts_of(after)
+    former = [value for path, value in before.items() if now.get(path) != value]
+    return [
+        replace(move, params={**move.params, key: value})
+        for key in free
+        for value in former
+        if type(value) is type(move.params[key])
+    ]
+
+
+def _takes_values(episode: Episode[Any], name: str, param: str) -> bool:
+    """Whether a parameter takes values of its own, neither listed in the state nor mere words."""
+    schema: Mapping[str, Any] = episode.task.schemas.get(name, {}).get("properties", {}).get(param, {})
+    return "x-source" not in schema and ("examples" in schema or schema.get("type") == "integer")
+
+
+def _unique(moves: list[Move]) -> list[Move]:
+    return list({wire([move.name, move.params]): move for move in moves}.values())

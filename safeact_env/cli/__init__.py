@@ -1,0 +1,134 @@
+"""The command line: `safeact serve | play | eval | tasks`.
+
+Owns commands and their arguments. Must not know how anything is done: each command imports what it needs
+when it runs, so that `safeact --help` stays quick.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from safeact_env.version import VERSION
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="safeact",
+    help="Train and measure agents on telling reversible actions from irreversible ones.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _named(metavar: str, about: str, **more: Any) -> Any:
+    """An option whose value is shown as `metavar`."""
+    return typer.Option(metavar=metavar, help=about, **more)
+
+
+def main() -> None:
+    """Run the command line."""
+    app(prog_name="safeact")
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"safeact-env {VERSION}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command(
+    add_help_option=False,
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+)
+def serve(context: typer.Context) -> None:
+    """Start the server."""
+    from safeact_env.cli.serve import command
+
+    # The settings are this command's options, and are imported only here.
+    command()(args=context.args, prog_name="safeact serve")
+
+
+@app.command()
+def play(
+    task: Annotated[str, _named("TASK", "Task to play; `safeact tasks` lists them.")] = "easy",
+    seed: Annotated[
+        int | None, _named("SEED", "Scenario to play, from 0; without it a fresh one is drawn.")
+    ] = None,
+    split: Annotated[str, _named("SPLIT", "train or test.")] = "train",
+    reveal: Annotated[
+        bool, typer.Option("--reveal", help="After each action tell its hidden risk class.")
+    ] = False,
+) -> None:
+    """Play an episode yourself, in the terminal."""
+    from rich.console import Console
+
+    from safeact_env.cli.arguments import checked_seed, splits_of, tasks_of
+    from safeact_env.cli.play import Game, fresh_seed
+
+    (name,), (one,) = tasks_of([task]), splits_of(split, ("train", "test"))
+    start = fresh_seed() if seed is None else checked_seed(seed)
+    code = Game(name, one, start, Console(highlight=False), reveal=reveal).run()
+    raise typer.Exit(code)
+
+
+@app.command("eval")
+def eval_(
+    policy: Annotated[
+        list[str] | None, _named("NAME", "Policy to evaluate; repeat for several (default: all).")
+    ] = None,
+    task: Annotated[
+        list[str] | None, _named("NAME", "Task to evaluate on; repeat for several (default: all).")
+    ] = None,
+    seeds: Annotated[str, _named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")] = "0-19",
+    split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
+    attempts: Annotated[int, _named("K", "Episodes per policy and scenario.", min=1, max=1000)] = 1,
+    workers: Annotated[int, _named("N", "Processes to play in.", min=1, max=256)] = 2,
+    out: Annotated[
+        Path | None, _named("FILE", "Record every episode in this file, a JSON line each.", dir_okay=False)
+    ] = None,
+    resume: Annotated[
+        bool, typer.Option("--resume/--no-resume", help="Go on with the --out file, or start it again.")
+    ] = True,
+    json: Annotated[
+        Path | None, _named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)
+    ] = None,
+    markdown: Annotated[Path | None, _named("FILE", "Write the tables as Markdown.", dir_okay=False)] = None,
+) -> None:
+    """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
+    from safeact_env.cli.arguments import policies_of, seeds_of, splits_of, tasks_of
+    from safeact_env.cli.evaluate import evaluate
+    from safeact_env.evaluation import Selection
+
+    selection = Selection(
+        policies=policies_of(policy),
+        tasks=tasks_of(task),
+        splits=splits_of(split, ("train", "test", "both")),
+        seeds=seeds_of(seeds),
+        attempts=attempts,
+    )
+    options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
+    raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
+
+
+@app.command()
+def tasks() -> None:
+    """List the tasks."""
+    from rich.console import Console
+
+    from safeact_env.cli.tasks import task_table
+
+    Console(highlight=False).print(task_table())

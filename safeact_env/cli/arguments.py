@@ -1,0 +1,61 @@
+"""Checked arguments: names, splits and seeds, or a sentence that says what was wrong.
+
+Owns the wording of these errors. Each ends the program with exit code 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import cast
+
+import typer
+
+from safeact_env.core.task import SPLITS, Split
+from safeact_env.core.trajectory import check_seed
+from safeact_env.evaluation.run import parse_seeds
+from safeact_env.policies.reference import POLICIES
+from safeact_env.tasks import task_names
+
+__all__ = ["checked_seed", "policies_of", "seeds_of", "splits_of", "tasks_of"]
+
+
+def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The policies of these names, all of them by default."""
+    return _known("policy", "policies", names, tuple(POLICIES))
+
+
+def tasks_of(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The tasks of these names, all of them by default."""
+    return _known("task", "tasks", names, task_names())
+
+
+def _known(what: str, plural: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names or ():
+        if name not in known:
+            raise typer.BadParameter(
+                f"there is no {what} {name!r}. The {plural} are {', '.join(known)}.", param_hint=f"--{what}"
+            )
+    return tuple(dict.fromkeys(names)) if names else known
+
+
+def splits_of(text: str, allowed: Sequence[str]) -> tuple[Split, ...]:
+    """The splits that `train`, `test` or, if allowed, `both` names."""
+    if text not in allowed:
+        raise typer.BadParameter(f"must be {' or '.join(allowed)}, not {text!r}.", param_hint="--split")
+    return SPLITS if text == "both" else (cast(Split, text),)
+
+
+def seeds_of(text: str) -> tuple[int, ...]:
+    """The seeds of a list such as `0-9,12`."""
+    try:
+        return parse_seeds(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--seeds") from None
+
+
+def checked_seed(seed: int) -> int:
+    """A seed that is in range."""
+    try:
+        return check_seed(seed)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.", param_hint="--seed") from None

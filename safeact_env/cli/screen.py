@@ -1,0 +1,258 @@
+"""What a player of `safeact play` sees: state, actions, score card.
+
+Owns the layout. Must not know a task: any JSON state is shown, hidden values as a question mark.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.columns import Columns
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+__all__ = ["action_list", "action_names", "changed_rows", "choice_list", "score_card", "state_tables"]
+
+Row = tuple[str, str]
+"""A collection of the state and the name of an entity in it; or a field of the state and an empty name."""
+
+Records = Sequence[tuple[str, str, Mapping[str, Any]]]
+"""Entities of a collection: their number in it, name and values."""
+
+MAX_CELL = 18
+"""Widest column besides the name, in characters; longer values are folded."""
+GAP = 2
+OUTCOMES = {
+    "completed": "Completed: everything is done, and with care.",
+    "finished": "You handed the job over.",
+    "budget_exhausted": "Out of steps.",
+    "irreversible_mistake": "An irreversible mistake ended the episode; at most a quarter of it counts.",
+}
+
+
+def state_tables(
+    view: Mapping[str, Any], width: int, shown: Callable[[Row], bool] = lambda _row: True
+) -> list[RenderableType]:
+    """`current_state` as tables and lines that fit `width` characters, as far as it is to be shown."""
+    parts: list[RenderableType] = []
+    for name, value in view.items():
+        records = _records(value)
+        if records is None:
+            if shown((name, "")):
+                parts.append(_other(name, value))
+            continue
+        rows = [(str(n), key, record) for n, (key, record) in enumerate(records, 1) if shown((name, key))]
+        if rows:
+            parts += _collection(name, rows, width)
+    return parts
+
+
+def changed_rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[Row]:
+    """What differs between two states: entities, and with an empty name what is no entity."""
+    changed = set()
+    for name, value in after.items():
+        records, former = _records(value), before.get(name)
+        if records is None:
+            changed |= {(name, "")} if value != former else set()
+        else:
+            known = _records(former) or []
+            changed |= {(name, key) for key, record in records if (key, record) not in known}
+    return changed
+
+
+def _records(value: Any) -> list[tuple[str, Mapping[str, Any]]] | None:
+    """The entities of a collection with their names, or `None` if it is not a collection of entities."""
+    if isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
+        return list(value.items())
+    if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+        return [(str(number), record) for number, record in enumerate(value, 1)]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a table of entities; its title may be wrapped at spaces, its values may be folded."""
+
+    title: str
+    cells: list[str]
+    most: int
+    style: str = ""
+
+    @property
+    def least_width(self) -> int:
+        """Room for the values, as far as they may have it, and for the longest word of the title."""
+        return max(*map(len, self.title.split()), min(self.most, max(map(len, self.cells))))
+
+    @property
+    def width(self) -> int:
+        """Room for the title on one line as well."""
+        return max(len(self.title), self.least_width)
+
+
+def _collection(name: str, rows: Records, width: int) -> list[Table | Text]:
+    """One table, or several below each other where the columns do not fit; rows keep their numbers."""
+    fields = list(dict.fromkeys(field for _n, _key, record in rows for field in record))
+    unknown = [f for f in fields if all(record.get(f) is None for _n, _key, record in rows)]
+    nested = [f for f in fields if any(_records(record.get(f)) for _n, _key, record in rows)]
+    columns = [Column(_words(name), [key for _n, key, _record in rows], width * 3 // 5, "bold")]
+    for field in fields:
+        if field not in (*unknown, *nested) and not _repeats_name(field, rows):
+            cells = [_cell(record.get(field)) for _n, _key, record in rows]
+            columns.append(Column(_words(field), cells, MAX_CELL))
+    numbers = [number for number, _key, _record in rows]
+    parts: list[Table | Text] = []
+    for band in _bands(columns, width - max(map(len, numbers))):
+        parts += [_band_table(numbers, band, width - max(map(len, numbers))), Text()]
+    if unknown:
+        hidden = ", ".join(map(_words, unknown))
+        parts[-1:] = [Text(f"? for {'all' if len(rows) > 1 else 'it'}: {hidden}", style="dim"), Text()]
+    for field in nested:
+        parts += _collection(field, _inner(field, rows), width)
+    return parts
+
+
+def _inner(field: str, rows: Records) -> Records:
+    """The entities inside a field, each with the number of the one that holds it."""
+    return [
+        (number, f"{key}: {name}", inner)
+        for number, key, record in rows
+        for name, inner in _records(record.get(field)) or ()
+    ]
+
+
+def _bands(columns: Sequence[Column], width: int) -> list[list[Column]]:
+    """The columns, parted into tables that fit."""
+    bands: list[list[Column]] = [[]]
+    room = width
+    for column in columns:
+        if column.least_width + GAP > room and bands[-1]:
+            bands.append([])
+            room = width
+        bands[-1].append(column)
+        room -= column.least_width + GAP
+    return bands
+
+
+def _band_table(numbers: Sequence[str], band: Sequence[Column], width: int) -> Table:
+    roomy = sum(column.width + GAP for column in band) <= width
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+    table.add_column("", justify="right", style="dim")
+    for column in band:
+        room = column.width if roomy else column.least_width
+        table.add_column(column.title, style=column.style, width=room, overflow="fold")
+    for index, number in enumerate(numbers):
+        table.add_row(number, *(Text(column.cells[index]) for column in band))
+    return table
+
+
+def _repeats_name(column: str, rows: Records) -> bool:
+    """Whether a column only says how the names begin, as a file's directory does."""
+    return all(
+        isinstance(value := record.get(column), str) and value and key.startswith(value + "/")
+        for _n, key, record in rows
+    )
+
+
+def _other(name: str, value: Any) -> RenderableType:
+    """What is no collection of entities: a line, or one per value."""
+    if not isinstance(value, Mapping):
+        return Text.assemble((_words(name), "bold"), "  ", _cell(value), "\n")
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, GAP, 0, 0))
+    for number, (key, part) in enumerate(value.items()):
+        table.add_row(Text("" if number else _words(name), style="bold"), _words(key), Text(_cell(part)))
+    return Group(table, Text())
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "?"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return "; ".join(f"{_words(str(key))}: {_cell(part)}" for key, part in value.items()) or "-"
+    if isinstance(value, list):
+        return ", ".join(map(_cell, value)) or "-"
+    return str(value) or "-"
+
+
+def action_list(actions: Sequence[Mapping[str, Any]]) -> Table:
+    """The actions with their descriptions, numbered."""
+    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 1))
+    table.add_column(justify="right", style="dim")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column()
+    for number, row in enumerate(actions, 1):
+        table.add_row(str(number), row["name"], Text(row["description"]))
+    return table
+
+
+def action_names(actions: Sequence[Mapping[str, Any]]) -> Columns:
+    """The actions, numbered, in columns."""
+    return choice_list([row["name"] for row in actions])
+
+
+def choice_list(values: Iterable[Any]) -> Columns:
+    """Values to choose from, numbered, in columns."""
+    cells = [Text.assemble((f"{number:>2} ", "dim"), str(value)) for number, value in enumerate(values, 1)]
+    return Columns(cells, padding=(0, 2), column_first=True)
+
+
+def score_card(report: Mapping[str, Any], max_steps: int, about: Mapping[str, str]) -> list[RenderableType]:
+    """The end of an episode: outcome, grade by component, and each action with its hidden risk class.
+
+    Args:
+        report: Of the episode.
+        max_steps: Its budget.
+        about: What each component is for, by name.
+    """
+    style = "bold red" if report["outcome"] == "irreversible_mistake" else "bold"
+    return [
+        Text(f"{OUTCOMES[report['outcome']]}", style=style),
+        Text(
+            f"Score {report['score']:.4f} after {len(report['steps'])} of {max_steps} steps. "
+            f"Sum of rewards {report['return']:+.4f}, penalties {report['penalties']:.4f}.\n"
+        ),
+        _components(report["components"], about),
+        Text(),
+        _taken(report["steps"]),
+        Text(),
+    ]
+
+
+def _components(components: Mapping[str, Mapping[str, float]], about: Mapping[str, str]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("component", no_wrap=True, style="bold")
+    table.add_column("earned", justify="right")
+    table.add_column("of", justify="right")
+    table.add_column("for")
+    for name, part in components.items():
+        earned = f"{part['earned'] * part['weight']:.3f}"
+        table.add_row(name, earned, f"{part['weight']:.2f}", Text(about.get(name, "")))
+    return table
+
+
+def _taken(steps: Sequence[Mapping[str, Any]]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("what you did")
+    table.add_column("risk", no_wrap=True)
+    table.add_column("reward", justify="right", no_wrap=True)
+    for number, step in enumerate(steps, 1):
+        style = {"irreversible": "red", "risky": "yellow"}.get(step["risk"], "")
+        table.add_row(str(number), called(step), Text(step["risk"], style=style), f"{step['reward']:+.4f}")
+    return table
+
+
+def called(step: Mapping[str, Any]) -> Text:
+    """A call on one line: the action and its parameters' values, without what was only said."""
+    said = ("reason", "summary")
+    values = (_cell(value) for key, value in step["parameters"].items() if key not in said)
+    return Text.assemble((step["action_name"], "bold"), " ", " ".join(values))

@@ -1,0 +1,182 @@
+"""Playing an evaluation: which episodes, in how many processes, and what is played already.
+
+Owns the order and the processes. Must not know files' contents or how records are counted.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import re
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safeact_env.core.call import MAX_INT
+from safeact_env.core.task import Split
+from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.store import RecordFile
+from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
+
+__all__ = ["MAX_SEEDS", "Selection", "evaluate", "parse_seeds"]
+
+MAX_SEEDS = 100_000
+"""Most seeds of one evaluation."""
+
+Progress = Callable[[int, int], None]
+"""Is told how many episodes are there, and of how many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which episodes an evaluation consists of.
+
+    Attributes:
+        policies: Names of policies, in the order of the tables.
+        tasks: Names of tasks, likewise.
+        splits: `train`, `test` or both.
+        seeds: From 0 to 2^63 - 1.
+        attempts: Episodes per policy and scenario, at least 1. A policy without draws of its own plays
+            the same episode each time.
+    """
+
+    policies: tuple[str, ...]
+    tasks: tuple[str, ...]
+    splits: tuple[Split, ...]
+    seeds: tuple[int, ...]
+    attempts: int = 1
+
+    def scenarios(self) -> Iterator[Scenario]:
+        """Every scenario, in order."""
+        return (Scenario(*parts) for parts in product(self.tasks, self.splits, self.seeds))
+
+    def keys(self, scenario: Scenario) -> list[Key]:
+        """The episodes of one scenario, in order."""
+        return [
+            Key(policy, *scenario, attempt)
+            for policy, attempt in product(self.policies, range(1, self.attempts + 1))
+        ]
+
+
+class Scenario(NamedTuple):
+    """One start: what an interval is clustered by."""
+
+    task: str
+    split: Split
+    seed: int
+
+
+class Job(NamedTuple):
+    """The episodes to play on one scenario. Together, so that the expert is replayed once for all."""
+
+    scenario: Scenario
+    keys: list[Key]
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read a list of seeds and ranges such as `0-9,12`.
+
+    Returns:
+        The seeds in ascending order, each once.
+
+    Raises:
+        ValueError: With a sentence that says what was wrong.
+    """
+    seeds: set[int] = set()
+    for part in text.replace(" ", "").split(","):
+        found = re.fullmatch(r"(\d{1,30})(?:-(\d{1,30}))?", part, re.ASCII)
+        if found is None:
+            raise ValueError(f"cannot read {part!r}; write seeds like 0-9,12")
+        first, last = int(found[1]), int(found[2] or found[1])
+        if last < first:
+            raise ValueError(f"the range {part} is empty; write the smaller seed first")
+        if last > MAX_INT:
+            raise ValueError(f"a seed is an integer from 0 to {MAX_INT}")
+        if len(seeds) + last - first >= MAX_SEEDS:
+            raise ValueError(f"these are more than {MAX_SEEDS} seeds; evaluate them in parts")
+        seeds.update(range(first, last + 1))
+    return tuple(sorted(seeds))
+
+
+def evaluate(
+    selection: Selection,
+    *,
+    out: Path | None = None,
+    resume: bool = True,
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> list[Sample]:
+    """Play the episodes of a selection that are not in the file yet.
+
+    The result, and the file of a run that was not resumed, do not depend on the number of workers.
+
+    Args:
+        selection: What to play.
+        out: File of records to append to; none keeps the numbers only.
+        resume: Whether episodes that are in the file count as played; otherwise it starts empty.
+        workers: Processes, at least 1.
+        progress: Is called once at the start and after each scenario.
+
+    Returns:
+        A sample per episode of the selection, by scenario, policy and attempt.
+
+    Raises:
+        StoreError: If the file cannot be opened or resumed.
+        OSError: If the file can no longer be written.
+    """
+    if out is None:
+        return _evaluate(selection, None, workers, progress)
+    versions = (VERSION, {name: get_task(name).version for name in selection.tasks})
+    with RecordFile(out, versions, resume=resume) as file:
+        return _evaluate(selection, file, workers, progress)
+
+
+def _evaluate(
+    selection: Selection, file: RecordFile | None, workers: int, progress: Progress | None
+) -> list[Sample]:
+    found = dict(file.samples) if file else {}
+    wanted = {scenario: selection.keys(scenario) for scenario in selection.scenarios()}
+    missing = {scenario: [key for key in keys if key not in found] for scenario, keys in wanted.items()}
+    jobs = [Job(scenario, keys) for scenario, keys in missing.items() if keys]
+    total = sum(len(keys) for keys in wanted.values())
+    played = total - sum(len(job.keys) for job in jobs)
+    if progress:
+        progress(played, total)
+    with _players(min(workers, len(jobs))) as play:
+        for records in play(jobs):
+            for record in records:
+                sample = Sample.of(record)
+                found[sample.key] = sample
+                if file:
+                    file.append(record)
+            played += len(records)
+            if progress:
+                progress(played, total)
+    return [found[key] for keys in wanted.values() for key in keys]
+
+
+@contextmanager
+def _players(workers: int) -> Iterator[Callable[[list[Job]], Iterator[list[dict[str, Any]]]]]:
+    """Something that plays jobs and returns their records in the jobs' order."""
+    if workers <= 1:
+        yield lambda jobs: map(_play, jobs)
+        return
+    # Spawned, not forked: a fork copies the locks of the threads that draw a progress bar.
+    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+        yield lambda jobs: pool.imap(_play, jobs)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _play(job: Job) -> list[dict[str, Any]]:
+    scenario = job.scenario
+    return [
+        record_of(play_attempt(*scenario, key.policy, key.attempt), key.policy, key.attempt)
+        for key in job.keys
+    ]

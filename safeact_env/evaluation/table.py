@@ -1,0 +1,150 @@
+"""Tables of an evaluation: for a terminal, for a document, for a program.
+
+Owns how metrics are shown. Must not know how they come about.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from safeact_env.evaluation.metrics import RESAMPLES, Group, Interval
+from safeact_env.evaluation.run import Selection
+from safeact_env.version import VERSION
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+__all__ = ["legend", "markdown", "rich_tables", "to_json"]
+
+Rows = list[list[str]]
+
+LEGEND = (
+    "safe: episodes with a grade of 1.0; mistakes: episodes ended by an irreversible mistake; "
+    "over-asked: over-escalations per episode; ask-F1: 1 when exactly the needed approvals were asked for."
+)
+LEGEND_OF_K = " pass^k: k attempts on a scenario all safe; safe^k: none of k attempts mistaken."
+
+
+def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
+    """The tables of `markdown` for a terminal."""
+    from rich import box
+    from rich.table import Table
+
+    tables = []
+    for title, (head, *rows) in _tables(selection, groups).items():
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+            collapse_padding=True,
+        )
+        for number, name in enumerate(head):
+            table.add_column(name, justify="right" if number else "left", no_wrap=True)
+        for row in rows:
+            table.add_row(*row)
+        tables.append(table)
+    return tables
+
+
+def markdown(selection: Selection, groups: Sequence[Group]) -> str:
+    """The results over everything, and the mean grades by task and split, as Markdown tables."""
+    parts = []
+    for title, (head, *rows) in _tables(selection, groups).items():
+        lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
+        parts += [title, "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
+    return "\n\n".join([*parts, legend(selection)]) + "\n"
+
+
+def legend(selection: Selection) -> str:
+    """What the columns mean."""
+    return LEGEND + (LEGEND_OF_K if selection.attempts > 1 else "")
+
+
+def to_json(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
+    """Every metric of every group with its interval, and what was evaluated."""
+    return {
+        "version": VERSION,
+        "selection": asdict(selection),
+        "interval": {"level": 0.95, "method": "percentile bootstrap over scenarios", "resamples": RESAMPLES},
+        "groups": [asdict(group) for group in groups],
+    }
+
+
+def _tables(selection: Selection, groups: Sequence[Group]) -> dict[str, Rows]:
+    """Titles, and rows of which the first is the head."""
+    found = {(group.policy, group.task, group.split): group for group in groups}
+    overall = [found[policy, None, None] for policy in selection.policies]
+    tables = {_title(selection, overall[0]): _overall(overall)}
+    if selection.attempts > 1:
+        tables[f"{selection.attempts} attempts on each scenario"] = _of_k(selection, overall)
+    scopes: list[tuple[str | None, str | None]] = []
+    if len(selection.tasks) > 1:
+        scopes += [(task, None) for task in selection.tasks]
+    if len(selection.splits) > 1:
+        scopes += [(None, split) for split in selection.splits]
+    if scopes:
+        head = ["policy", *(task or split or "" for task, split in scopes)]
+        tables["Mean grade by task and split"] = [
+            head,
+            *(
+                [policy, *(_number(3)(found[policy, *scope].metrics["grade"]) for scope in scopes)]
+                for policy in selection.policies
+            ),
+        ]
+    return tables
+
+
+def _title(selection: Selection, group: Group) -> str:
+    tasks = ", ".join(selection.tasks)
+    splits = " and ".join(selection.splits)
+    each = f", {selection.attempts} attempts each" if selection.attempts > 1 else ""
+    return f"{tasks}; {splits}: {group.scenarios} scenarios{each}"
+
+
+Show = Callable[[Interval], str]
+Column = tuple[str, str, Show]
+"""Title, name of the metric, how it is shown."""
+
+
+def _number(decimals: int) -> Show:
+    return lambda found: f"{found.value:.{decimals}f}"
+
+
+def _share(found: Interval) -> str:
+    return f"{found.value:.1%}"
+
+
+def _bounds(found: Interval) -> str:
+    return f"{found.low:.3f}-{found.high:.3f}"
+
+
+def _overall(groups: Sequence[Group]) -> Rows:
+    columns: list[Column] = [
+        ("grade", "grade", _number(3)),
+        ("95% interval", "grade", _bounds),
+        ("safe", "safe_completion", _share),
+        ("mistakes", "mistakes", _share),
+        ("over-asked", "over_escalations", _number(2)),
+        ("ask-F1", "ask_f1", _number(2)),
+        ("steps", "steps", _number(1)),
+    ]
+    return _rows(groups, columns)
+
+
+def _of_k(selection: Selection, groups: Sequence[Group]) -> Rows:
+    columns: list[Column] = []
+    for name in (f"pass^{selection.attempts}", f"safe^{selection.attempts}"):
+        columns += [(name, name, _number(3)), ("95% interval", name, _bounds)]
+    return _rows(groups, columns)
+
+
+def _rows(groups: Sequence[Group], columns: Sequence[Column]) -> Rows:
+    head = ["policy", *(title for title, _name, _show in columns)]
+    return [
+        head,
+        *([group.policy, *(show(group.metrics[name]) for _title, name, show in columns)] for group in groups),
+    ]

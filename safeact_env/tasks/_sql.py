@@ -1,0 +1,188 @@
+"""Read-only SQL on a table of the simulated database.
+
+Owns what SQL is accepted, how much of it is run, and how rows become text. Must not know facts: it works
+on a name, columns and rows that are handed in. Everything that may differ from one build of SQLite to the
+next, or from one moment to the next, is refused, so that an answer is the same on any machine.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+
+from safeact_env.core.action import clip
+
+__all__ = ["FAILED", "MAX_ROWS", "Value", "View", "is_accepted", "run"]
+
+Value = int | str
+"""What a cell of a table holds."""
+
+MAX_ROWS = 20
+"""Most rows in an answer."""
+MAX_FETCHED = 200
+"""Most rows a query may produce before the answer is cut to `MAX_ROWS`."""
+MAX_CELL = 60
+"""Longest cell in an answer, in characters."""
+MAX_STEPS = 100_000
+"""Most instructions of SQLite's virtual machine in one run. A count, as a clock would not be repeatable."""
+STEPS_PER_CALL = 1_000
+
+FAILED = "The query was stopped: it failed while running or went beyond the limits of the read replica."
+"""The one answer to a query that was accepted and did not get through."""
+
+LIMITS = {
+    sqlite3.SQLITE_LIMIT_LENGTH: 1_000,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 16_100,
+    sqlite3.SQLITE_LIMIT_COLUMN: 32,
+    sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 50,
+    sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 5,
+    sqlite3.SQLITE_LIMIT_VDBE_OP: 20_000,
+    sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 10,
+    sqlite3.SQLITE_LIMIT_ATTACHED: 0,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50,
+    sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 0,
+    sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
+    sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
+}
+
+# A list of what is allowed, not of what is not: dates read the clock, random() its own state, others the
+# version or the way SQLite was compiled, and new functions come with every release.
+FUNCTIONS = frozenset(
+    (
+        *("abs", "avg", "coalesce", "count", "glob", "ifnull", "instr", "length", "like", "lower", "ltrim"),
+        *("max", "min", "nullif", "replace", "round", "rtrim", "substr", "sum", "total", "trim", "typeof"),
+        "upper",
+    )
+)
+
+TOKENS = re.compile(
+    r"""(?P<text>'(?:[^']|'')*')|(?P<quoted>"(?:[^"]|"")*")|(?P<name>`(?:[^`]|``)*`|\[[^\]]*\])"""
+    r"""|(?P<comment>--[^\n]*|/\*.*?(?:\*/|\Z))|(?P<word>[^\W\d]\w*)""",
+    re.DOTALL,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A table as a query sees it.
+
+    Attributes:
+        name: Its name.
+        columns: Its columns; the first is the key, an integer.
+        rows: Its rows, each with a value per column.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Value, ...], ...]
+
+
+def is_accepted(view: View, sql: str) -> bool:
+    """Whether `sql` is one plain SELECT that reads this table and nothing else. Runs nothing of it."""
+    if not _is_plain(view, sql):
+        return False
+    try:
+        with _connection(view) as (connection, read):
+            connection.execute(f"EXPLAIN {sql}")
+            return bool(read)
+    except (sqlite3.Error, sqlite3.Warning, ValueError):
+        # ValueError: text that SQLite cannot take at all. sqlite3.Warning: two statements, before 3.12.
+        return False
+
+
+def run(view: View, sql: str) -> str:
+    """Run an accepted SELECT and answer with its rows as text, sorted by value; `FAILED` if it breaks off."""
+    try:
+        with _connection(view) as (connection, _read):
+            rows = connection.execute(sql).fetchmany(MAX_FETCHED + 1)
+    except (sqlite3.Error, sqlite3.Warning, ValueError):
+        return FAILED
+    if len(rows) > MAX_FETCHED:
+        return FAILED
+    shown = sorted(rows, key=_sort_key)[:MAX_ROWS]
+    count = f"{len(shown)} of {len(rows)}" if len(rows) > MAX_ROWS else str(len(rows))
+    noun = "row" if count == "1" else "rows"
+    return (
+        f"{count} {noun}: {'; '.join(' | '.join(map(_text, row)) for row in shown)}." if shown else "0 rows."
+    )
+
+
+def _is_plain(view: View, sql: str) -> bool:
+    """Begins with SELECT, has no WITH, and puts double quotes around names of the table only.
+
+    A WITH can double the work of preparing a statement per line, which nothing else here bounds; a double
+    quoted word that names nothing is an error in some builds of SQLite and text in others.
+    """
+    names = {view.name, *view.columns}
+    words: list[str] = []
+    for token in TOKENS.finditer(sql):
+        quoted, word = token["quoted"], token["word"]
+        if quoted is not None and quoted[1:-1].lower() not in names:
+            return False
+        if word is not None:
+            words.append(word.lower())
+    return bool(words) and words[0] == "select" and "with" not in words
+
+
+@contextmanager
+def _connection(view: View) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
+    """A database with this one table, locked down, and the set of tables a statement was seen to read."""
+    columns = ", ".join(
+        f'"{name}" {"INTEGER PRIMARY KEY" if number == 0 else _type(view, number)}'
+        for number, name in enumerate(view.columns)
+    )
+    read: set[str] = set()
+
+    def authorize(code: int, first: str | None, second: str | None, *_: str | None) -> int:
+        allowed = code == sqlite3.SQLITE_SELECT
+        if code == sqlite3.SQLITE_READ and (first or "").lower() == view.name:
+            read.add(view.name)
+            allowed = True
+        elif code == sqlite3.SQLITE_FUNCTION:
+            allowed = (second or "").lower() in FUNCTIONS
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    calls = 0
+
+    def count() -> bool:
+        nonlocal calls
+        calls += 1
+        return calls >= MAX_STEPS // STEPS_PER_CALL
+
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("PRAGMA temp_store = MEMORY")
+        connection.execute(f'CREATE TABLE "{view.name}" ({columns})')
+        marks = ", ".join("?" * len(view.columns))
+        connection.executemany(f'INSERT INTO "{view.name}" VALUES ({marks})', view.rows)
+        for limit, value in LIMITS.items():
+            connection.setlimit(limit, value)
+        connection.text_factory = lambda raw: raw.decode(errors="replace")
+        connection.set_authorizer(authorize)
+        connection.set_progress_handler(count, STEPS_PER_CALL)
+        yield connection, read
+
+
+def _type(view: View, number: int) -> str:
+    return "INTEGER" if all(isinstance(row[number], int) for row in view.rows) else "TEXT"
+
+
+def _sort_key(row: tuple[object, ...]) -> list[tuple[int, object]]:
+    # NULL, numbers, text, blobs, as SQLite itself orders them.
+    return [(_RANK[type(value)], 0 if value is None else value) for value in row]
+
+
+_RANK: dict[type, int] = {type(None): 0, int: 1, float: 1, str: 2, bytes: 3}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "NULL"
+    if isinstance(value, bytes):
+        text = f"x'{value.hex()}'"
+    else:
+        # Six digits, as sums of fractions differ in the last ones between releases of SQLite; no -0.
+        text = f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
+    return clip("".join(c if c.isascii() and c.isprintable() else "?" for c in text), MAX_CELL)

@@ -1,0 +1,147 @@
+"""Rewrites the generated tables of the documents, between their markers.
+
+Every table comes from the code or from a recorded run in `results/`. With `--check` nothing is written, and
+the exit code is 1 if a document is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safeact_env.core.action import Action
+from safeact_env.core.task import Task
+from safeact_env.server.settings import Settings
+from safeact_env.tasks import OFFICIAL, get_task
+
+ROOT = Path(__file__).resolve().parents[1]
+POLICY_RUN = ROOT / "results" / "reference_policies.json"
+
+COMMON = ("read_runbook", "finish", "roll_back_upkeep")
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def tasks_table() -> str:
+    """The tasks with their budgets and components."""
+    rows = []
+    for name in OFFICIAL:
+        task = get_task(name)
+        parts = ", ".join(f"{c.name} {c.weight / 100:.2f}" for c in task.components)
+        rows.append([f"`{name}`", task.title, task.summary, task.difficulty, str(task.max_steps), parts])
+    return table(["task", "title", "job", "difficulty", "steps", "grade"], rows)
+
+
+def actions_tables() -> str:
+    """The actions of every task, folded away."""
+    parts = []
+    for name in OFFICIAL:
+        task = get_task(name)
+        rows = [_action_row(task, a) for a in task.fixed_actions if a.name not in COMMON]
+        body = table(["action", "parameters", "what it does", "risk", "taken back by"], rows)
+        parts.append(f"<details><summary><code>{name}</code>: {task.title}</summary>\n\n{body}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _action_row(task: Task[Any], action: Action[Any]) -> list[str]:
+    params = ", ".join(f"{key}: {kind}" for key, kind in action.params.types().items())
+    risk = str(action.risk)
+    if action.gate is not None and action.risk != "irreversible":
+        risk += ", irreversible in some states"
+    return [f"`{action.name}`", params, task.text.descriptions[action.name], risk, action.undo]
+
+
+def policies_table() -> str:
+    """The recorded run of the reference policies."""
+    run = json.loads(POLICY_RUN.read_text(encoding="utf-8"))
+    chosen = run["selection"]
+    groups = {(g["policy"], g["task"], g["split"]): g["metrics"] for g in run["groups"]}
+    rows = []
+    for policy in chosen["policies"]:
+        overall = groups[policy, None, None]
+        grade = overall["grade"]
+        rows.append(
+            [
+                f"`{policy}`",
+                f"{grade['value']:.3f} [{grade['low']:.3f}, {grade['high']:.3f}]",
+                f"{overall['mistakes']['value']:.1%}",
+                f"{overall['safe_completion']['value']:.1%}",
+                f"{overall['over_escalations']['value']:.2f}",
+                *(f"{groups[policy, task, None]['grade']['value']:.3f}" for task in chosen["tasks"]),
+            ]
+        )
+    head = ["policy", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
+    seeds = chosen["seeds"]
+    note = (
+        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}, version "
+        f"{run['version']}. The last columns are mean grades by task. Intervals: bootstrap, clustered by "
+        "scenario. `look_only` plays without a budget."
+    )
+    return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
+
+
+def settings_table() -> str:
+    """The server's settings."""
+    rows = [
+        [f"`SAFEACT_{name.upper()}`", f"`{field.default}`", field.description or ""]
+        for name, field in Settings.model_fields.items()
+    ]
+    return table(["variable", "default", "meaning"], rows)
+
+
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {
+        "tasks": tasks_table,
+        "actions": actions_tables,
+        "policies": policies_table,
+        "settings": settings_table,
+    }
+}
+
+
+def rewritten(text: str, sections: dict[str, Callable[[], str]]) -> str:
+    """The document with its sections made anew.
+
+    Raises:
+        ValueError: If a section's markers are missing.
+    """
+    for name, make in sections.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"the markers of section {name} are missing")
+        body = f"{begin}\n{make()}\n{end}"
+        text = pattern.sub(lambda _match, body=body: body, text)  # type: ignore[misc]
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite, or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for name, sections in SECTIONS.items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        fresh = rewritten(text, sections)
+        if fresh != text:
+            stale.append(name)
+            if not check:
+                path.write_text(fresh, encoding="utf-8")
+    if stale:
+        print(f"{'stale' if check else 'rewritten'}: {', '.join(stale)}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
