@@ -24,7 +24,7 @@ def where(task: str, holds: Callable[[Any], bool], split: Split = "train") -> Ep
     raise AssertionError(f"no scenario of {task} among 500 fulfils the condition")
 
 
-def do(played: Episode[Any], name: str, **params: Any) -> Turn:
+def do(played: Episode[Any], name: str, /, **params: Any) -> Turn:
     """One step; the reasoning is a constant."""
     return played.step(Call.parse(name, params, "a test"))
 

@@ -1,0 +1,69 @@
+"""Plays a reference policy over HTTP and prints the episode for people to read.
+
+An example of an agent: it needs nothing but what the server sends. `POST /baseline` runs the same policies
+inside the server.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import textwrap
+from typing import Any
+
+import httpx
+
+from safeact_env.policies.reference import POLICIES, make_policy
+from safeact_env.tasks import get_task, task_names
+
+
+def show(step: int, call: dict[str, Any], answer: dict[str, Any]) -> None:
+    """Print one step: the call, the answer, the reward."""
+    params = ", ".join(f"{key}={value}" for key, value in call["parameters"].items())
+    print(f"{step:>3}  {call['action_name']}({params})")
+    result = answer["observation"]["last_action_result"]
+    print(textwrap.fill(result, 100, initial_indent="     ", subsequent_indent="     "))
+    print(f"     reward {answer['reward']:+.4f}")
+
+
+def run(url: str, task: str, split: str, seed: int, policy: str) -> int:
+    """Play one episode; return 0 if it was completed."""
+    player = make_policy(policy, get_task(task), seed)
+    with httpx.Client(base_url=url, timeout=30) as client:
+        reset = client.post("/reset", json={"task_name": task, "split": split, "seed": seed})
+        reset.raise_for_status()
+        answer = reset.json()
+        print(f"{task}, split {split}, seed {seed}, policy {policy}\n")
+        print(textwrap.fill(answer["observation"]["task_description"], 100), end="\n\n")
+        step = 0
+        while not answer["done"]:
+            call = player.act(answer["observation"]).to_json()
+            sent = client.post("/step", json={"action": call, "episode_id": answer["episode_id"]})
+            sent.raise_for_status()
+            answer, step = sent.json(), step + 1
+            show(step, call, answer)
+        grade = client.post("/grader", json={"episode_id": answer["episode_id"]}).json()
+    print(f"\n{grade['outcome']} after {grade['steps']} steps: score {grade['score']}")
+    for name, part in grade["components"].items():
+        print(f"  {name:<24} {part['earned']:.4f} of weight {part['weight']:.2f}")
+    return 0 if grade["outcome"] == "completed" else 1
+
+
+def main(arguments: list[str]) -> int:
+    """Read the arguments, play, return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--url", default="http://localhost:7860")
+    parser.add_argument("--task", default="easy", choices=task_names())
+    parser.add_argument("--split", default="train", choices=("train", "test"))
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--policy", default="expert", choices=tuple(POLICIES))
+    options = parser.parse_args(arguments)
+    try:
+        return run(options.url, options.task, options.split, options.seed, options.policy)
+    except httpx.HTTPError as error:
+        print(f"the server at {options.url} did not answer as expected: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
