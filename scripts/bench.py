@@ -1,8 +1,8 @@
 """Measures speed, as ratios within one run: machines are shared, so only those compare.
 
-In process: steps and resets per second, a late step against an early one. Over the wire: a step of this
-server against a bare Starlette endpoint that returns the same bytes, same client, same run, medians of
-paired runs.
+In process: steps and resets per second of processor time, a late step against an early one. Over the wire: a
+step of this server against a bare Starlette endpoint that returns the same bytes, same client, same run,
+medians of paired runs.
 """
 
 from __future__ import annotations
@@ -46,26 +46,26 @@ def episodes_of(task: Task[Any], number: int) -> list[list[Call]]:
 
 
 def steps_per_second(task: Task[Any], recorded: list[list[Call]], *, observe: bool) -> float:
-    """Steps per second of replaying recorded episodes, resets not counted."""
+    """Steps per second of processor time, replaying recorded episodes, resets not counted."""
     spent, steps = 0.0, 0
     for number, calls in enumerate(recorded):
         episode: Episode[Any] = Episode(task, "train", number // 2)
-        begin = time.perf_counter()
+        begin = time.process_time()
         for call in calls:
             episode.step(call)
             if observe:
                 episode.observation()
-        spent += time.perf_counter() - begin
+        spent += time.process_time() - begin
         steps += len(calls)
     return steps / spent
 
 
 def reset_ms(task: Task[Any], number: int) -> float:
     """Milliseconds per reset with its first observation."""
-    begin = time.perf_counter()
+    begin = time.process_time()
     for seed in range(number):
         Episode(task, "train", seed).observation()
-    return (time.perf_counter() - begin) / number * 1_000
+    return (time.process_time() - begin) / number * 1_000
 
 
 def late_against_early(task: Task[Any]) -> float:
@@ -75,10 +75,10 @@ def late_against_early(task: Task[Any]) -> float:
     for seed in range(60):
         episode: Episode[Any] = Episode(task, "train", seed)
         for number in range(task.max_steps - 1):
-            begin = time.perf_counter()
+            begin = time.process_time()
             episode.step(call)
             episode.observation()
-            spent = time.perf_counter() - begin
+            spent = time.process_time() - begin
             if number == 0:
                 first.append(spent)
         last.append(spent)

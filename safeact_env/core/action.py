@@ -6,7 +6,7 @@ Owns what an action is. Must not know when it is judged: the order of the rules 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
@@ -67,16 +67,21 @@ class Source:
     def __init__(self, *paths: str) -> None:
         object.__setattr__(self, "paths", paths)
 
-    def values(self, view: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    def values(self, view: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any]:
         """The valid values in this view, given the earlier parameters. Unknown earlier values give none."""
-        found: list[str] = []
+        return [value for node in self._nodes(view, given) for value in node]
+
+    def has(self, value: Any, view: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+        """Whether a value is valid in this view."""
+        return any(value in node for node in self._nodes(view, given))
+
+    def _nodes(self, view: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Any]:
         for path in self.paths:
             node: Any = view
             for segment in path.split("."):
-                key = given.get(segment[1:-1]) if segment.startswith("{") else segment
+                key = given.get(segment[1:-1]) if segment[0] == "{" else segment
                 node = node.get(key) if isinstance(node, Mapping) else None
-            found.extend(node or ())
-        return found
+            yield node or ()
 
     def __get_pydantic_json_schema__(
         self, core_schema: CoreSchema, handler: GetJsonSchemaHandler
@@ -91,6 +96,7 @@ class Params(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     sources: ClassVar[dict[str, Source]] = {}
+    type_names: ClassVar[dict[str, str]] = {}
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
@@ -100,6 +106,10 @@ class Params(BaseModel):
             for name, info in cls.model_fields.items()
             for mark in info.metadata
             if isinstance(mark, Source)
+        }
+        cls.type_names = {
+            name: _type_name(info.annotation) + ("" if info.is_required() else "?")
+            for name, info in cls.model_fields.items()
         }
 
     @classmethod
@@ -121,7 +131,7 @@ class Params(BaseModel):
         """Raise `Malformed` unless every given value that names a thing names an existing one."""
         for name, source in cls.sources.items():
             value = given.get(name)
-            if value is not None and value not in source.values(view, given):
+            if value is not None and not source.has(value, view, given):
                 raise Malformed(f"{name}: there is no {quoted(value)}.")
 
     @classmethod
@@ -142,10 +152,7 @@ class Params(BaseModel):
     @classmethod
     def types(cls) -> dict[str, str]:
         """Parameter name to `str` or `int`, with a question mark where it is optional."""
-        return {
-            name: _type_name(info.annotation) + ("" if info.is_required() else "?")
-            for name, info in cls.model_fields.items()
-        }
+        return dict(cls.type_names)
 
 
 class NoParams(Params):

@@ -10,7 +10,7 @@ import marshal
 from collections.abc import Hashable
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
 from safeact_env.core.action import Action, Malformed, Risk, clip, quoted
 from safeact_env.core.call import Call
@@ -47,8 +47,7 @@ class EpisodeDone(Exception):
     """A step was asked of an episode that is over. Nothing changed."""
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """One step as it went.
 
     Attributes:
@@ -99,6 +98,11 @@ class Episode(Generic[F]):
         seed: At least 0.
         start: Play this start instead of drawing it; for audits that change a scenario.
         max_steps: Another budget than the task's; for audits and policies without a limit.
+
+    Attributes:
+        state: Facts, knowledge and ledger. For audits and reports: a transport shows observations only.
+        turns: The steps so far.
+        outcome: How the episode ended; `None` while it runs.
     """
 
     __slots__ = (
@@ -114,6 +118,7 @@ class Episode(Generic[F]):
         "outcome",
         "seed",
         "split",
+        "state",
         "task",
         "turns",
     )
@@ -135,17 +140,13 @@ class Episode(Generic[F]):
         self.history: list[dict[str, Any]] = []
         self.outcome: Outcome | None = None
         self._start = start or task.start(split, seed)
+        self.state: State[F] = self._start.state
         self._points = 0
         self._mistake_protected = False
         self._available = marshal.dumps(self._start.available)
         self._attempts = self._index_items()
         self._careful = self._index_components()
         self._progress = self._measure()
-
-    @property
-    def state(self) -> State[F]:
-        """Facts, knowledge and ledger. For audits and reports; a transport shows observations only."""
-        return self._start.state
 
     @property
     def actions(self) -> dict[str, Action[F]]:
@@ -279,7 +280,7 @@ class Episode(Generic[F]):
 
     def _measure(self) -> int:
         s = self.state
-        return total_points((c.weight, c.score(s, _care(s, groups, n))) for c, groups, n in self._careful)
+        return total_points([(c.weight, c.score(s, _care(s, groups, n))) for c, groups, n in self._careful])
 
     @property
     def progress(self) -> float:
@@ -337,12 +338,15 @@ class Episode(Generic[F]):
 
 def _care(s: State[Any], groups: list[CareGroup], count: int) -> Share:
     """The mean over a component's care units, in quarters; 0 if it has none."""
+    if not count:
+        return Share(0)
     careless, quarters = s.ledger.careless, 0
     for group, units in groups:
+        shown, care, handled = group.shown, group.care, group.handled
         for unit, key in units:
-            if key not in careless and group.shown(s, unit) and group.care(s, unit):
-                quarters += 4 if group.handled(s, unit) else 1
-    return Share(quarters, 4 * count) if count else Share(0)
+            if shown(s, unit) and care(s, unit) and not (careless and key in careless):
+                quarters += 4 if handled(s, unit) else 1
+    return Share(quarters, 4 * count)
 
 
 def _shown(parameters: Any) -> Any:

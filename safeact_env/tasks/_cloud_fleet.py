@@ -6,6 +6,7 @@ Owns what is true of the fleet and what of it is visible at the start. Must not 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Network
 from random import Random
 from typing import Any
@@ -121,7 +122,13 @@ class Facts:
 
     def is_tight(self, group: str, port: int) -> bool:
         """Whether a rule admits no source outside the admin range."""
-        return IPv4Network(self.groups[group][port]).subnet_of(IPv4Network(self.order.admin_range))
+        return is_within(self.groups[group][port], self.order.admin_range)
+
+
+@lru_cache(maxsize=1_024)
+def is_within(source: str, network: str) -> bool:
+    """Whether a network lies within another; both in canonical form."""
+    return IPv4Network(source).subnet_of(IPv4Network(network))
 
 
 def is_cidr(text: str) -> bool:
