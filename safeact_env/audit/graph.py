@@ -59,6 +59,8 @@ class Graph:
         self._truths: dict[frozenset[Any], int] = {}
         self._dumped: dict[bytes, int] = {}
         self._ways: list[tuple[int, Move] | None] = []
+        self._before_at = 0
+        self._before_of: dict[int, list[int]] = {}
         self._add(start, None)
 
     def __len__(self) -> int:
@@ -112,18 +114,19 @@ class Graph:
         return self._made[node]
 
     def _expanded(self, node: int, withheld: bool) -> Iterator[Made]:
-        s = self.state(node)
+        s, after = self.state(node), self.state(node)
         for move in self.moves:
             found = verdict(self.actions, s, move)
             if found not in ALLOWED and not (withheld and found == "mistake"):
                 continue
             action, p = self.actions[move.name], parsed(self.actions, s, move)
-            after = self.state(node)
             if found == "approved":
                 after.ledger.approvals.discard((action.name, action.target_of(p)))
-            risk = action.risk_in(s, p)
             action.effect(after, p)
-            yield Made(move, risk, self._add(after, (node, move)), found == "mistake")
+            child = self._add(after, (node, move))
+            if child != node:
+                after = self.state(node)
+            yield Made(move, action.risk_in(s, p), child, found == "mistake")
 
     def explore(self, most: int) -> tuple[list[int], bool]:
         """Expand what allowed calls reach, nearest first; the nodes expanded, and whether these are all."""
@@ -163,13 +166,19 @@ class Graph:
                 met.update(level)
         return None
 
+    def _before(self) -> dict[int, list[int]]:
+        """Per node those from which an allowed call leads to it; built again only after new ones."""
+        if self._before_at != self.expanded:
+            self._before_at, self._before_of = self.expanded, {}
+            for node, all_made in self._made.items():
+                for made in all_made:
+                    if not made.withheld and made.child != node:
+                        self._before_of.setdefault(made.child, []).append(node)
+        return self._before_of
+
     def leading_to(self, truth: int) -> set[int]:
         """The expanded nodes from which allowed calls lead to these facts, and those where they hold."""
-        before: dict[int, list[int]] = {}
-        for node, all_made in self._made.items():
-            for made in all_made:
-                if not made.withheld:
-                    before.setdefault(made.child, []).append(node)
+        before = self._before()
         found = {node for node, one in enumerate(self.facts) if one == truth}
         queue = deque(found)
         while queue:

@@ -21,8 +21,10 @@ __all__ = ["LABELS", "MOST_UNDO"]
 
 MOST_UNDO = 3
 SCENARIOS = 12
-EXTRA_SCENARIOS = 24
+EXTRA_SCENARIOS = 12
 """Scenarios taken beyond the scope while some action has not been judged yet."""
+MOST_CALLS = 12_000
+"""Calls that one search may try; a tenth of them where the scope is small."""
 WORKS, TRAP = "<look-alike that works>", "<trap>"
 
 
@@ -34,6 +36,7 @@ class Findings:
         self.result = Result("judged calls")
         self.judged: dict[str, int] = {}
         self.undo: dict[str, int] = {}
+        self.classes: dict[str, set[str]] = {}
         self.states = self.searches = self.exhausted = 0
         names = {action.name for action in scope.task.fixed_actions}
         self.unjudged = names | {WORKS, TRAP}
@@ -41,8 +44,9 @@ class Findings:
     def note(self, name: str, risk: Risk, undone_in: int | None) -> None:
         """A call was judged and found true."""
         self.unjudged.discard(name)
+        self.classes.setdefault(name, set()).add(risk.value)
         self.result.checked += 1
-        self.judged[risk] = self.judged.get(risk, 0) + 1
+        self.judged[risk.value] = self.judged.get(risk.value, 0) + 1
         if undone_in is not None:
             self.undo[name] = max(self.undo.get(name, 0), undone_in)
 
@@ -54,6 +58,7 @@ class Findings:
             "states": self.states,
             "searches": self.searches,
             "searched to the end": self.exhausted,
+            "judged both ways": sorted(name for name, found in self.classes.items() if len(found) > 1),
             "judged": dict(sorted(self.judged.items())),
             "undo distances": dict(sorted(self.undo.items())),
         }
@@ -64,7 +69,7 @@ def labels(scope: Scope) -> Result:
     """Judge every call of small subsets of calls, in every state that allowed calls of the subset reach."""
     findings = Findings(scope)
     planned = min(scope.seeds, SCENARIOS)
-    most = 250 if planned >= SCENARIOS else 60
+    most = MOST_CALLS if planned >= SCENARIOS else MOST_CALLS // 10
     for seed in range(planned + EXTRA_SCENARIOS):
         if seed >= planned and not findings.unjudged:
             break
@@ -90,7 +95,7 @@ def _points(scope: Scope, seed: int) -> Iterator[tuple[Episode[Any], Episode[Any
     looks = [turn.call for turn in looked.turns]
     yield _played(scope, seed, []), looked
     yield looked, looked
-    for share in (0.5, 0.7, 0.85, 1.0):
+    for share in (0.35, 0.6, 0.8, 1.0):
         way = expert[: max(0, round(share * len(expert)) - 1)]
         yield _played(scope, seed, [*looks, *way]), looked
 
@@ -108,10 +113,11 @@ def _search(
 ) -> None:
     moves = subset(episode, looked, findings.scope.rng("labels", episode.seed, name), focused)
     graph = Graph(episode.actions, moves, clone(episode.state))
-    nodes, all_of_them = graph.explore(most)
+    expansions = max(10, most // len(moves))
+    nodes, all_of_them = graph.explore(expansions // 2)
     made = [(node, one) for node in nodes for one in graph.expand(node)]
     ends = [one.child for _node, one in made if one.risk is Risk.IRREVERSIBLE]
-    closed = graph.close(ends, 4 * most)
+    closed = graph.close(ends, expansions)
     findings.searches += 1
     findings.exhausted += all_of_them and closed
     leading: dict[int, set[int]] = {}
@@ -141,7 +147,9 @@ def _named(episode: Episode[Any], made: Made) -> str:
     return WORKS if made.risk is Risk.RISKY else TRAP
 
 
-def _judge(graph: Graph, node: int, made: Made, leading: dict[int, set[int]]) -> tuple[str | None, int | None]:
+def _judge(
+    graph: Graph, node: int, made: Made, leading: dict[int, set[int]]
+) -> tuple[str | None, int | None]:
     """What is untrue about the label of a call, if anything, and in how many calls it was undone."""
     before, after = graph.facts[node], graph.facts[made.child]
     if made.risk is Risk.SAFE:

@@ -5,10 +5,12 @@ Owns prefixes and copies of states. Must not know any invariant.
 
 from __future__ import annotations
 
+import copy
 import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -24,6 +26,7 @@ __all__ = [
     "clone",
     "every_move",
     "facts_of",
+    "fork",
     "is_question",
     "parsed",
     "verdict",
@@ -39,8 +42,18 @@ def wire(value: Any) -> bytes:
 
 def clone(s: State[Any]) -> State[Any]:
     """A state that shares nothing with another."""
-    copy: State[Any] = pickle.loads(pickle.dumps(s, protocol=pickle.HIGHEST_PROTOCOL))
-    return copy
+    other: State[Any] = pickle.loads(pickle.dumps(s, protocol=pickle.HIGHEST_PROTOCOL))
+    return other
+
+
+def fork(episode: Episode[Any]) -> Episode[Any]:
+    """An episode that goes on from here by itself."""
+    # Reaches behind the episode's interface, as no rule of the game needs this.
+    other = copy.copy(episode)
+    other.turns, other.history = [*episode.turns], [*episode.history]
+    other.state = clone(episode.state)
+    other._start = replace(episode._start, state=other.state)
+    return other
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------
@@ -48,7 +61,9 @@ def clone(s: State[Any]) -> State[Any]:
 
 def atoms(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
     """What is true, by path, one leaf each; `False`, `None` and what is empty are absence."""
-    return dict(_leaves(value, path))
+    found: dict[tuple[str, ...], Any] = {}
+    _collect(value, path, found)
+    return found
 
 
 def facts_of(s: State[Any]) -> dict[tuple[str, ...], Any]:
@@ -56,22 +71,34 @@ def facts_of(s: State[Any]) -> dict[tuple[str, ...], Any]:
     return atoms((s.facts, s.upkeep))
 
 
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if is_dataclass(value):
-        for one in fields(value):
-            if not one.name.startswith("_"):
-                yield from _leaves(getattr(value, one.name), (*path, one.name))
+@cache
+def _fields_of(kind: type[Any]) -> tuple[str, ...] | None:
+    """The names of a dataclass's public fields; `None` for any other type."""
+    if not is_dataclass(kind):
+        return None
+    return tuple(one.name for one in fields(kind) if not one.name.startswith("_"))
+
+
+def _collect(value: Any, path: tuple[str, ...], found: dict[tuple[str, ...], Any]) -> None:
+    # The leaves first: searches spend much of their time here.
+    if isinstance(value, str | int | float):
+        if value is not False and value != "":
+            found[path] = value
+    # A class is hashable, whatever its instances are.
+    elif (names := _fields_of(type(value))) is not None:  # type: ignore[arg-type]
+        for name in names:
+            _collect(getattr(value, name), (*path, name), found)
     elif isinstance(value, Mapping):
         for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
+            _collect(item, (*path, str(key)), found)
     elif isinstance(value, set | frozenset):
         for item in value:
-            yield (*path, repr(item)), True
+            found[(*path, repr(item))] = True
     elif isinstance(value, list | tuple):
         for number, item in enumerate(value):
-            yield from _leaves(item, (*path, str(number)))
-    elif value is not None and value is not False and value != "":
-        yield path, value
+            _collect(item, (*path, str(number)), found)
+    elif value is not None:
+        found[path] = value
 
 
 # Calls ---------------------------------------------------------------------------------------------------

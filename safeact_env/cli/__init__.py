@@ -1,4 +1,4 @@
-"""The command line: `safeact serve | play | eval | tasks`.
+"""The command line: `safeact serve | play | eval | replay | tasks | new`.
 
 Owns commands and their arguments. Must not know how anything is done: each command imports what it needs
 when it runs, so that `safeact --help` stays quick.
@@ -122,6 +122,61 @@ def eval_(
     )
     options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
     raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory: JSON, or a line of JSONL.")],
+    line: Annotated[int | None, _named("N", "The line of the episode to replay.", min=1)] = None,
+    every: Annotated[bool, typer.Option("--all", help="Replay every line, and print one for each.")] = False,
+) -> None:
+    """Replay recorded episodes and compare them with what was recorded."""
+    from rich.console import Console
+
+    from safeact_env.cli.replay import replay as replay_file
+
+    raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))
+
+
+@app.command()
+def new(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the task, such as print_queue.")],
+    title: Annotated[str | None, _named("TITLE", "For people (default: made from the name).")] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", metavar="DIR", help="Write a task of your own package here.", file_okay=False),
+    ] = None,
+) -> None:
+    """Start a task of your own: a small one that works, to change."""
+    from safeact_env.cli.new import create
+
+    typer.echo(create(name, title, folder))
+
+
+@app.command()
+def audit(
+    task: Annotated[
+        list[str] | None,
+        _named(
+            "TASK", "Task to audit, by name or package.module:ATTRIBUTE; repeat for several (default: all)."
+        ),
+    ] = None,
+    split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
+    seeds: Annotated[int, _named("N", "Scenarios per task and split.", min=1, max=100_000)] = 20,
+    only: Annotated[
+        list[str] | None, _named("NAME", "Audit to run; repeat for several (default: all).")
+    ] = None,
+    json: Annotated[Path | None, _named("FILE", "Write everything as JSON.", dir_okay=False)] = None,
+    workers: Annotated[int, _named("N", "Processes to run in.", min=1, max=256)] = 2,
+) -> None:
+    """Check what the environment promises; exit code 1 on a breach, with the calls that show it."""
+    from safeact_env.cli.arguments import splits_of
+    from safeact_env.cli.audit import audit as run
+    from safeact_env.cli.audit import audits_of, jobs_of, refs_of
+
+    splits = splits_of(split, ("train", "test", "both"))
+    jobs = jobs_of(refs_of(task), splits, audits_of(only), seeds)
+    raise typer.Exit(run(jobs, json=json, workers=workers))
 
 
 @app.command()

@@ -1,0 +1,165 @@
+"""Determinism: task, split, seed and calls fix every byte, in any process and through every door.
+
+Owns this audit. Must not know any concrete task, nor what is behind a door: a door is handed in.
+
+Run as a program, with a reference, a split and a number of seeds, it prints what this process would show.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from safeact_env.audit.base import Audit, Result, Scope, resolve
+from safeact_env.audit.plays import wire
+from safeact_env.audit.replays import recorded
+from safeact_env.core.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.policies.reference import make_policy
+
+__all__ = ["DETERMINISM", "Door", "canonical", "determinism"]
+
+POLICIES = ("expert", "random", "guesser", "escalate_all")
+HASH_SEEDS = ("1", "2")
+THROUGH_DOORS = 10
+"""Scenarios that are played through each door."""
+TIMEOUT = 1_800.0
+"""Seconds after which another process is given up."""
+
+Door = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
+"""Plays the calls of a named task, split and seed: the canonical bytes of each observation, start first."""
+
+
+def canonical(value: Any) -> bytes:
+    """The bytes of a JSON value in which the order of an object's fields does not show."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
+
+
+def determinism(doors: Mapping[str, Door] | None = None) -> Audit:
+    """The audit, with these doors, by name, compared with what is played in process."""
+
+    def run(scope: Scope) -> Result:
+        result = Result("episodes")
+        here = _digests(scope.task, scope.split, scope.seeds)
+        _compare_generators(scope, result)
+        scope.tick(0.3)
+        _compare_processes(scope, here, result)
+        scope.tick(0.7)
+        if scope.subject.ref == scope.task.name:
+            for name, door in (doors or {}).items():
+                _compare_door(scope, name, door, result)
+        result.figures["doors"] = ["in process", *(doors or ())]
+        scope.tick(1.0)
+        return result
+
+    return Audit("determinism", "Task, split, seed and calls fix every byte, in any process and door.", run)
+
+
+def _played(task: Task[Any], split: Split, seed: int, policy: str) -> tuple[list[Call], str]:
+    """The calls of a policy's episode, and the digest of all it shows and pays."""
+    episode: Episode[Any] = Episode(task, split, seed)
+    player = make_policy(policy, task, seed)
+    digest = hashlib.sha256()
+    shown = recorded(episode)
+    while not episode.done:
+        for part in shown:
+            digest.update(part)
+        episode.step(player.act(episode.observation()))
+        shown = recorded(episode)
+    for part in shown:
+        digest.update(part)
+    return [turn.call for turn in episode.turns], digest.hexdigest()
+
+
+def _digests(task: Task[Any], split: Split, seeds: int) -> list[str]:
+    return [_played(task, split, seed, policy)[1] for seed in range(seeds) for policy in POLICIES]
+
+
+def _compare_processes(scope: Scope, here: list[str], result: Result) -> None:
+    """The same episodes in processes with other hash seeds, so that the order of sets is another one."""
+    for hash_seed in HASH_SEEDS:
+        there = _elsewhere(scope, hash_seed)
+        for number, (one, other) in enumerate(zip(here, there, strict=True)):
+            result.checked += 1
+            if one != other:
+                seed, policy = number // len(POLICIES), POLICIES[number % len(POLICIES)]
+                calls = _played(scope.task, scope.split, seed, policy)[0]
+                result.breach(f"{policy} sees other bytes under PYTHONHASHSEED={hash_seed}", seed, calls)
+                break
+
+
+def _elsewhere(scope: Scope, hash_seed: str) -> list[str]:
+    """The digests of a process with this hash seed."""
+    paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
+    arguments = (scope.subject.ref, scope.split, str(scope.seeds))
+    done = subprocess.run(
+        [sys.executable, "-m", __spec__.name, *arguments],
+        env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": paths},
+        capture_output=True,
+        check=False,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    if done.returncode:
+        raise RuntimeError(f"the process with PYTHONHASHSEED={hash_seed} failed:\n{done.stderr[-2_000:]}")
+    digests: list[str] = json.loads(done.stdout)
+    return digests
+
+
+def _compare_generators(scope: Scope, result: Result) -> None:
+    """No episode reads or moves the generator that a whole process shares."""
+    kept = random.getstate()
+    try:
+        for seed in range(min(scope.seeds, 50)):
+            shown = []
+            for state in (seed, seed + 1):
+                random.seed(state)
+                before = random.getstate()
+                calls, digest = _played(scope.task, scope.split, seed, "random")
+                shown.append(digest)
+                if random.getstate() != before:
+                    result.breach("the episode moves the global random generator", seed, calls)
+                    return
+            result.checked += 1
+            if shown[0] != shown[1]:
+                result.breach("the episode depends on the global random generator", seed, calls)
+                return
+    finally:
+        random.setstate(kept)
+
+
+def _compare_door(scope: Scope, name: str, door: Door, result: Result) -> None:
+    """The same calls through a door, answer by answer."""
+    for seed in range(min(scope.seeds, THROUGH_DOORS)):
+        for policy in ("expert", "random"):
+            calls = _played(scope.task, scope.split, seed, policy)[0]
+            episode: Episode[Any] = Episode(scope.task, scope.split, seed)
+            expected = [canonical(episode.observation())]
+            for call in calls:
+                episode.step(call)
+                expected.append(canonical(episode.observation()))
+            result.checked += 1
+            found = door(scope.subject.ref, scope.split, seed, calls)
+            if found != expected:
+                step = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), 0)
+                result.breach(f"{name} answers otherwise at step {step} of {policy}", seed, calls[:step])
+                return
+
+
+def _main(arguments: Sequence[str]) -> None:
+    ref, split, seeds = arguments
+    chosen = next(one for one in SPLITS if one == split)
+    sys.stdout.buffer.write(wire(_digests(resolve(ref).task, chosen, int(seeds))))
+
+
+DETERMINISM = determinism()
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,232 @@
+"""`safeact audit`: run the audits in processes, say what was found and how to see it again.
+
+Owns what is printed and written where. Must not know what an audit checks.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import multiprocessing
+import platform
+import signal
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.table import Table
+
+from safeact_env.audit import AUDIT_NAMES, AUDITS
+from safeact_env.audit.base import Breach, Result, Scope, resolve
+from safeact_env.core.task import Split
+from safeact_env.tasks import UnknownTask, task_names
+from safeact_env.version import VERSION
+
+__all__ = ["Job", "audit", "audits_of", "jobs_of", "refs_of"]
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+DISTANCES = "undo distances"
+
+
+class Job(NamedTuple):
+    """One audit of one task and split."""
+
+    ref: str
+    split: Split
+    audit: str
+    seeds: int
+
+
+def refs_of(refs: Sequence[str] | None) -> tuple[str, ...]:
+    """The tasks to audit: names, or `package.module:ATTRIBUTE`; all by default."""
+    chosen = tuple(dict.fromkeys(refs)) if refs else task_names()
+    for ref in chosen:
+        try:
+            resolve(ref)
+        except UnknownTask as error:
+            raise typer.BadParameter(f"{ref!r}: {error}.", param_hint="--task") from None
+    return chosen
+
+
+def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The audits of these names, in the order of the list; all by default."""
+    for name in names or ():
+        if name not in AUDIT_NAMES:
+            known = ", ".join(AUDIT_NAMES)
+            raise typer.BadParameter(
+                f"there is no audit {name!r}. The audits are {known}.", param_hint="--only"
+            )
+    return tuple(name for name in AUDIT_NAMES if not names or name in names)
+
+
+def audit(jobs: Sequence[Job], *, json: Path | None, workers: int) -> int:
+    """Run the jobs, print what they found, write the file; return the exit code."""
+    if json is not None and not json.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {json.parent}; make it first.", param_hint="--json")
+    try:
+        found = _run_all(jobs, workers)
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Nothing was kept.", err=True)
+        return INTERRUPTED
+    console = Console(highlight=False)
+    console.print(_table(found))
+    distances = [one for one in found if one["figures"].get(DISTANCES)]
+    if distances:
+        console.print(_distances(distances))
+    for one in found:
+        _print_breaches(one)
+    if json is not None:
+        json.write_text(json_format.dumps(_whole(found), indent=2) + "\n", encoding="utf-8")
+    broken = sum(len(one["breaches"]) for one in found)
+    checked = sum(one["checked"] for one in found)
+    typer.echo(f"{checked} checks, {broken or 'no'} breach{'' if broken == 1 else 'es'}.")
+    return 1 if broken else 0
+
+
+# Running -------------------------------------------------------------------------------------------------
+
+
+def _run_all(jobs: Sequence[Job], workers: int) -> list[dict[str, Any]]:
+    """The results in the order of the jobs, with a bar on stderr meanwhile."""
+    console = Console(stderr=True)
+    columns = (TextColumn("Auditing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
+    found: dict[int, dict[str, Any]] = {}
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        shown = bar.add_task("", total=len(jobs))
+        for number, result in _results(jobs, workers):
+            found[number] = result
+            last = f"{result['task']} {result['split']}: {result['audit']}"
+            bar.update(shown, advance=1, description=last)
+    return [found[number] for number in range(len(jobs))]
+
+
+def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, dict[str, Any]]]:
+    numbered = list(enumerate(jobs))
+    if min(workers, len(jobs)) <= 1:
+        yield from map(_run, numbered)
+        return
+    # Spawned, not forked: a fork copies the locks of the thread that draws the bar.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(min(workers, len(jobs)), _leave_interrupts_to_the_parent) as pool:
+        yield from pool.imap_unordered(_run, numbered)
+
+
+def _leave_interrupts_to_the_parent() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
+    """Run one job. An audit that fails is itself a finding: it must not hide what the others found."""
+    number, job = numbered
+    subject = resolve(job.ref)
+    started = time.perf_counter()
+    try:
+        result = _audit_named(job.audit).run(Scope(subject, job.split, job.seeds))
+    except Exception as error:
+        text = f"the audit itself failed: {type(error).__name__}: {error}"
+        result = Result("failed audits", 1, [Breach(text)])
+    return number, {
+        "task": job.ref,
+        "task_version": subject.task.version,
+        "split": job.split,
+        "audit": job.audit,
+        "promise": next(one.promise for one in AUDITS if one.name == job.audit),
+        "seeds": job.seeds,
+        "checked": result.checked,
+        "unit": result.unit,
+        "breaches": [breach.to_json() for breach in result.breaches],
+        "figures": result.figures,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _audit_named(name: str) -> Any:
+    if name == "determinism":
+        # An audit must not know the server; the command line knows both.
+        from safeact_env.audit.determinism import determinism
+        from safeact_env.cli.doors import doors
+
+        return determinism(doors())
+    return next(one for one in AUDITS if one.name == name)
+
+
+# Showing -------------------------------------------------------------------------------------------------
+
+
+def _table(found: Iterable[dict[str, Any]]) -> Table:
+    table = Table("task", "split", "audit", title=f"safeact-env {VERSION}")
+    for name in ("checked", "breaches", "seconds"):
+        table.add_column(name, justify="right")
+    table.add_column("figures", overflow="fold")
+    for one in found:
+        broken = len(one["breaches"])
+        table.add_row(
+            one["task"],
+            one["split"],
+            one["audit"],
+            f"{one['checked']} {one['unit']}",
+            f"[bold red]{broken}[/]" if broken else "0",
+            f"{one['seconds']:.1f}",
+            _figures(one["figures"]),
+        )
+    return table
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    """The figures, one in a line; those of many parts are in the JSON only."""
+
+    def shown(value: Any) -> str:
+        return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+    return "\n".join(f"{k} {shown(v)}" for k, v in figures.items() if not isinstance(v, dict))
+
+
+def _distances(found: Iterable[dict[str, Any]]) -> Table:
+    """The most calls that it took to undo each risky action, in any state that was searched."""
+    most: dict[tuple[str, str], int] = {}
+    for one in found:
+        for action, distance in one["figures"][DISTANCES].items():
+            key = (one["task"], action)
+            most[key] = max(most.get(key, 0), distance)
+    table = Table("task", "risky action", title="Calls to undo, at most")
+    table.add_column("calls", justify="right")
+    for (task, action), distance in most.items():
+        table.add_row(task, action, str(distance))
+    return table
+
+
+def _print_breaches(one: dict[str, Any]) -> None:
+    for breach in one["breaches"]:
+        typer.echo(f"\nBREACH of {one['audit']} in {one['task']}, {one['split']}: {breach['message']}")
+        if breach["seed"] is None:
+            continue
+        body = {
+            "task_name": one["task"],
+            "split": one["split"],
+            "seed": breach["seed"],
+            "actions": breach["calls"],
+        }
+        typer.echo(
+            "To see it again, POST this to /grader, or step an Episode(task, split, seed, max_steps=100_000) "
+            "through its actions where they are more than the budget:"
+        )
+        typer.echo(json_format.dumps(body))
+
+
+def _whole(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "version": VERSION,
+        "python": platform.python_version(),
+        "tasks": {one["task"]: one["task_version"] for one in found},
+        "audits": found,
+    }
+
+
+def jobs_of(refs: Iterable[str], splits: Iterable[Split], audits: Iterable[str], seeds: int) -> list[Job]:
+    """Every audit of every task and split."""
+    return [Job(*one, seeds) for one in product(refs, splits, audits)]

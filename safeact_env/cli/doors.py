@@ -1,0 +1,55 @@
+"""The doors of the server, for the audit of determinism: the same calls over HTTP and over WebSocket.
+
+Owns how an answer on the wire becomes an observation again. Must not know rules: it only plays and compares.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from safeact_env.audit.determinism import Door, canonical
+from safeact_env.core.call import Call
+from safeact_env.core.task import Split
+from safeact_env.server.app import create_app
+from safeact_env.server.settings import Settings
+
+__all__ = ["doors"]
+
+
+def _observation(answer: dict[str, Any]) -> bytes:
+    """The observation of an answer in OpenEnv's form, as bytes: reward and done stand beside it there."""
+    whole = {**answer["observation"], "reward": answer["reward"], "done": answer["done"]}
+    whole.setdefault("metadata", answer.get("metadata", {}))
+    return canonical(whole)
+
+
+def doors() -> dict[str, Door]:
+    """The doors by name, over one server in this process."""
+    app = create_app(Settings())
+
+    def http(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
+        with TestClient(app) as client:
+            wanted = {"task_name": task, "split": split, "seed": seed}
+            answers = [client.post("/reset", json=wanted).json()]
+            named = {"episode_id": answers[0]["episode_id"]}
+            for call in calls:
+                answers.append(client.post("/step", json={"action": call.to_json(), **named}).json())
+            client.delete(f"/episodes/{named['episode_id']}")
+        return [_observation(answer) for answer in answers]
+
+    def websocket(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
+        frames: list[dict[str, Any]] = [
+            {"type": "reset", "data": {"task_name": task, "split": split, "seed": seed}},
+            *({"type": "step", "data": call.to_json()} for call in calls),
+        ]
+        shown = []
+        with TestClient(app) as client, client.websocket_connect("/ws") as socket:
+            for frame in frames:
+                socket.send_json(frame)
+                shown.append(_observation(socket.receive_json()["data"]))
+        return shown
+
+    return {"HTTP": http, "WebSocket": websocket}

@@ -1,0 +1,138 @@
+"""`safeact replay`: recorded episodes again, readably, and whether they are still what was recorded.
+
+Owns reading the files and what is printed. Must not know how an episode is compared with its record.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from safeact_env.cli import screen
+from safeact_env.core.episode import Episode
+from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.evaluation.trace import differences, replayed
+
+__all__ = ["replay"]
+
+RECORDED = ("score", "outcome", "return", "rewards", "turns")
+"""Fields of which one at least lets a replay be verified."""
+
+
+class Recorded(NamedTuple):
+    """A record and the line where it begins."""
+
+    line: int
+    record: Mapping[str, Any]
+
+
+def replay(path: Path, line: int | None, console: Console, *, every: bool) -> int:
+    """Replay one episode of a file, or all of them; return the exit code: 1 where one came out otherwise.
+
+    Raises:
+        typer.BadParameter: If the file cannot be read or replayed, with a sentence that says why.
+    """
+    records = _read(path)
+    if every:
+        return max(_replay_briefly(path, one, console) for one in records)
+    if line is None and len(records) > 1:
+        raise typer.BadParameter(
+            f"{path} holds {len(records)} episodes; choose one with --line, or replay them with --all."
+        )
+    chosen = next((one for one in records if line in (None, one.line)), None)
+    if chosen is None:
+        raise typer.BadParameter(f"{path} has no episode on line {line}.", param_hint="--line")
+    episode = _replayed(path, chosen)
+    _show(episode, console)
+    return _verify(chosen.record, episode, console)
+
+
+# Reading -------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> list[Recorded]:
+    """The records of a file: one JSON object, or one on each line."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"{path} cannot be read: {error}.") from None
+    try:
+        return [_record(path, 1, json.loads(text))]
+    except ValueError:
+        lines = [(n, part) for n, part in enumerate(text.splitlines(), 1) if part.strip()]
+    try:
+        found = [(n, json.loads(part)) for n, part in lines]
+    except ValueError:
+        found = []
+    if not found:
+        raise typer.BadParameter(f"{path} is neither a JSON object nor JSON lines.")
+    return [_record(path, n, value) for n, value in found]
+
+
+def _record(path: Path, line: int, value: Any) -> Recorded:
+    if not isinstance(value, dict):
+        raise typer.BadParameter(f"{path}, line {line}: a trajectory is a JSON object.")
+    return Recorded(line, value)
+
+
+def _replayed(path: Path, one: Recorded) -> Episode[Any]:
+    try:
+        return replayed(one.record)
+    except TrajectoryError as error:
+        raise typer.BadParameter(f"{path}, line {one.line}: {error}.") from None
+
+
+# Showing -------------------------------------------------------------------------------------------------
+
+
+def _replay_briefly(path: Path, one: Recorded, console: Console) -> int:
+    """Replay one of many: a line, and what is different."""
+    episode = _replayed(path, one)
+    by = f", {one.record['policy']}" if "policy" in one.record else ""
+    console.print(Text(f"line {one.line}: {_name(episode)}{by}: {_ending(episode)}"), soft_wrap=True)
+    return _verify(one.record, episode, console, brief=True)
+
+
+def _name(episode: Episode[Any]) -> str:
+    return f"{episode.task.name}, {episode.split}, seed {episode.seed}"
+
+
+def _ending(episode: Episode[Any]) -> str:
+    grade = episode.grade()
+    return f"{grade.outcome or 'not over'}, score {grade.score:.4f} in {grade.steps} steps"
+
+
+def _show(episode: Episode[Any], console: Console) -> None:
+    """The episode step by step, then its grade."""
+    console.rule(Text(f"{episode.task.title}: {_name(episode)}", style="bold"), align="left")
+    for number, turn in enumerate(episode.turns, 1):
+        head = Text.assemble((f"{number:>2} ", "dim"), screen.called(turn.call.to_json()))
+        style = {"irreversible": "red", "risky": "yellow"}.get(turn.risk, "dim")
+        head.append_text(Text.assemble("  ", (turn.risk, style), f"  {turn.reward:+.4f}"))
+        console.print(head)
+        console.print(Padding(Text(turn.result, style="dim"), (0, 0, 0, 3)))
+    grade = episode.grade()
+    console.print(Text(f"\n{_ending(episode)} of {episode.max_steps}", style="bold"))
+    console.print(f"Sum of rewards {grade.total:+.4f}, penalties {grade.penalties:.4f}.")
+    for name, part in grade.components.items():
+        console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.2f}  {name}")
+
+
+def _verify(
+    record: Mapping[str, Any], episode: Episode[Any], console: Console, *, brief: bool = False
+) -> int:
+    """Say whether the episode is what was recorded; return the exit code."""
+    found = differences(record, episode)
+    for sentence in found:
+        console.print(Text(f"  different: {sentence}", style="red"), soft_wrap=True)
+    if not brief and not found:
+        known = any(name in record for name in RECORDED)
+        console.print("As recorded." if known else "The file has no grade to compare with.")
+    return 1 if found else 0

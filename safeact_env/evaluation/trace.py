@@ -1,0 +1,164 @@
+"""Traces: a trajectory together with what it gave, so that a replay can be held against it.
+
+Owns the comparison of a recorded episode with its replay. Must not know files or how a difference is shown.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import Task
+from safeact_env.core.trajectory import Trajectory, TrajectoryError
+from safeact_env.tasks import UnknownTask, get_task
+from safeact_env.version import VERSION
+
+__all__ = ["differences", "digest", "replayed", "trace_of"]
+
+MOST_STEPS = 3
+MOST_DIFFERENCES = 10
+
+
+def digest(observation: Mapping[str, Any]) -> str:
+    """SHA-256 of an observation's JSON with sorted keys."""
+    return hashlib.sha256(json.dumps(observation, sort_keys=True).encode()).hexdigest()
+
+
+def trace_of(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, Any]:
+    """The trace of an episode, made by playing it again.
+
+    Args:
+        episode: As far as it has gone.
+        task: Play it on this task instead; to see what a change of the task changes.
+
+    Returns:
+        The trajectory's JSON; `max_steps`; `start`, the digest of the first observation; `turns`, per step
+        `result`, `reward` and the digest of the `observation`; `score`, `components`, `outcome`, `steps`,
+        `return` and `penalties`.
+    """
+    again: Episode[Any] = Episode(
+        task or episode.task, episode.split, episode.seed, max_steps=episode.max_steps
+    )
+    start, turns = digest(again.observation()), []
+    for turn in episode.turns:
+        if again.done:
+            break
+        taken = again.step(turn.call)
+        turns.append(
+            {"result": taken.result, "reward": taken.reward, "observation": digest(again.observation())}
+        )
+    return {
+        **Trajectory.of(again, VERSION).to_json(),
+        "max_steps": again.max_steps,
+        "start": start,
+        "turns": turns,
+        **_outcome(again),
+    }
+
+
+def _outcome(episode: Episode[Any]) -> dict[str, Any]:
+    grade = episode.grade()
+    return {
+        "score": grade.score,
+        "components": grade.components,
+        "outcome": grade.outcome,
+        "steps": grade.steps,
+        "return": grade.total,
+        "penalties": grade.penalties,
+    }
+
+
+def replayed(record: Mapping[str, Any]) -> Episode[Any]:
+    """Play a recorded trajectory again, under the budget that the record has.
+
+    Calls after the end are left out: `differences` tells of them.
+
+    Raises:
+        TrajectoryError: If it cannot be read, was recorded with another version, or its task is not here.
+    """
+    trajectory = Trajectory.from_json(record)
+    task = _task_of(trajectory)
+    budget = record.get("max_steps", task.max_steps)
+    if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
+        raise TrajectoryError("the trajectory cannot be read: max_steps must be an integer of at least 1")
+    episode: Episode[Any] = Episode(task, trajectory.split, trajectory.seed, max_steps=budget)
+    for call in trajectory.calls:
+        if episode.done:
+            break
+        episode.step(call)
+    return episode
+
+
+def _task_of(trajectory: Trajectory) -> Task[Any]:
+    """The task, if this package and the task are what the trajectory was recorded with."""
+    if trajectory.version != VERSION:
+        raise TrajectoryError(
+            f"recorded with safeact-env {trajectory.version}, and this is {VERSION}; replay it with "
+            f"safeact-env {trajectory.version}, as another version may play the same calls otherwise"
+        )
+    try:
+        task = get_task(trajectory.task)
+    except UnknownTask as error:
+        raise TrajectoryError(f"recorded on the task {trajectory.task!r}: {error}") from None
+    if trajectory.task_version != task.version:
+        raise TrajectoryError(
+            f"recorded on version {trajectory.task_version} of the task {task.name}, and this is version "
+            f"{task.version}; the same calls would be another episode"
+        )
+    return task
+
+
+def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
+    """What a record says of its episode that the replay does not, a sentence each; at most ten.
+
+    A record is a trace, or what an evaluation writes. What it does not say is not compared.
+    """
+    found = []
+    if len(record["calls"]) != len(episode.turns):
+        found.append(f"the episode is over after {len(episode.turns)} of {len(record['calls'])} calls")
+    now: dict[str, Any] = {"rewards": [turn.reward for turn in episode.turns]}
+    if "turns" in record:
+        trace = trace_of(episode)
+        now |= {name: trace[name] for name in ("start", "turns")}
+    now |= _outcome(episode)
+    for name, value in now.items():
+        if name in record and record[name] != value:
+            found += _where(name, record[name], value)
+    return found[:MOST_DIFFERENCES]
+
+
+def _where(name: str, said: Any, value: Any) -> list[str]:
+    """Where a recorded field differs from the replayed one; by step if it has a value for each."""
+    if name == "start":
+        return ["the first observation is another one"]
+    if not (isinstance(said, list) and isinstance(value, list)):
+        return [f"{name}: recorded {_shown(said)}, replayed {_shown(value)}"]
+    if len(said) != len(value):
+        return [f"{name}: recorded for {len(said)} steps, replayed for {len(value)}"]
+    return [
+        f"step {step}, {what}"
+        for step, (old, new) in enumerate(zip(said, value, strict=True), 1)
+        if old != new
+        for what in _parts(name, old, new)
+    ][:MOST_STEPS]
+
+
+def _parts(name: str, said: Any, value: Any) -> list[str]:
+    if name == "rewards":
+        return [f"reward: recorded {_shown(said)}, replayed {_shown(value)}"]
+    if not isinstance(said, dict):
+        return ["recorded in no form known here"]
+    return [
+        f"{part}: another one"
+        if part == "observation"
+        else f"{part}: recorded {_shown(said.get(part))}, replayed {_shown(value[part])}"
+        for part in value
+        if said.get(part) != value[part]
+    ]
+
+
+def _shown(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)

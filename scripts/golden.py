@@ -1,0 +1,176 @@
+"""Rewrites the golden traces of the official tasks and prints what changed, as a unified difference.
+
+A trace is an episode's calls with everything they gave. With `--check` nothing is written, and the exit code
+is 1 if a trace is stale. A task that cannot be played is reported, and the others are still done.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import sys
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from safeact_env.audit.plays import every_move, verdict, walking
+from safeact_env.core.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.playbook import Move
+from safeact_env.core.task import Split, Task
+from safeact_env.evaluation.trace import trace_of
+from safeact_env.policies.calls import question
+from safeact_env.policies.reference import play
+from safeact_env.tasks import OFFICIAL, get_task
+
+ROOT = Path(__file__).resolve().parents[1]
+GOLDEN = ROOT / "tests" / "golden"
+
+OF_EACH = 3
+"""Calls of each sort in the trace of refusals."""
+WALK = 24
+"""Steps of the random walk."""
+
+Step = Call | Move
+
+
+def full(task: Task[Any]) -> Episode[Any]:
+    """The expert, to a grade of 1.0."""
+    return play(task, "train", 11, "expert")
+
+
+def zero(task: Task[Any]) -> Episode[Any]:
+    """Nothing done."""
+    return play(task, "test", 0, "do_nothing")
+
+
+def refused(task: Task[Any]) -> Episode[Any]:
+    """Every way to be turned down: unknown, malformed, blocked, refused, denied."""
+    episode: Episode[Any] = Episode(task, "test", 5)
+    moves = every_move(episode)
+    taken(episode, malformed(episode, moves))
+    for sort in ("blocked", "refused"):
+        found = [m for m in moves if verdict(episode.actions, episode.state, m) == sort]
+        taken(episode, one_of_each(found)[:OF_EACH])
+    final = [m for m in moves if verdict(episode.actions, episode.state, m) == "mistake"]
+    ask, obs = task.escalation.name, episode.observation()
+    taken(episode, [question(obs, ask, move) for move in one_of_each(final)[:OF_EACH]])
+    taken(episode, [Move("finish", {"summary": "Everything was refused."})])
+    return episode
+
+
+def malformed(episode: Episode[Any], moves: list[Move]) -> Iterator[Move]:
+    """Calls that fail rules 1 and 2, each in another way."""
+    whole = next(m for m in moves if episode.actions[m.name].params.sources)
+    first = next(iter(whole.params))
+    yield Move("make_it_right", {})
+    yield Move(whole.name, {})
+    yield Move(whole.name, {**whole.params, "force": True})
+    yield Move(whole.name, {**whole.params, first: 7})
+    yield Move(whole.name, {**whole.params, first: "no such thing"})
+    yield Move(episode.task.escalation.name, {"reason": "?", "action_being_considered": "make_it_right"})
+
+
+def one_of_each(moves: Iterable[Move]) -> list[Move]:
+    """The first move of each action."""
+    return list({move.name: move for move in reversed(list(moves))}.values())[::-1]
+
+
+def mistake(task: Task[Any]) -> Episode[Any]:
+    """Some progress, then what cannot be undone: a look-alike in every other task, else one of its own."""
+    trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
+    split: Split = "train" if trap else "test"
+    calls = [turn.call for turn in play(task, split, 21, "expert").turns]
+    episode: Episode[Any] = Episode(task, split, 21)
+    taken(episode, calls[: len(calls) // 2])
+    moves = [m for m in every_move(episode) if verdict(episode.actions, episode.state, m) == "mistake"]
+    taken(episode, [next(m for m in moves if episode.actions[m.name].lookalike == trap)])
+    return episode
+
+
+def mixed(task: Task[Any]) -> Episode[Any]:
+    """A random walk that makes no mistake, then the end of the job."""
+    episode: Episode[Any] = Episode(task, "test", 31)
+    for move in walking(episode, Random(f"golden/{task.name}"), WALK):
+        episode.step(move.call())
+    taken(episode, [Move("finish", {"summary": "Enough."})])
+    return episode
+
+
+def taken(episode: Episode[Any], steps: Iterable[Step]) -> None:
+    """Take the steps, as far as the episode lasts."""
+    for step in steps:
+        if not episode.done:
+            episode.step(step.call() if isinstance(step, Move) else step)
+
+
+KINDS: dict[str, Callable[[Task[Any]], Episode[Any]]] = {
+    "full": full,
+    "zero": zero,
+    "refused": refused,
+    "mistake": mistake,
+    "mixed": mixed,
+}
+"""The traces of each task."""
+
+
+def text_of(trace: dict[str, Any]) -> str:
+    """The text of a trace's file: a line per call and per step, so that a difference can be read."""
+    parts = [f'"{name}": {_value(value)}' for name, value in trace.items()]
+    return "{\n  " + ",\n  ".join(parts) + "\n}\n"
+
+
+def _value(value: Any) -> str:
+    if not isinstance(value, list) or not value:
+        return json.dumps(value, ensure_ascii=False)
+    return "[\n    " + ",\n    ".join(json.dumps(item, ensure_ascii=False) for item in value) + "\n  ]"
+
+
+def fresh(name: str) -> Iterator[tuple[Path, str]]:
+    """The files of a task as they should be."""
+    task = get_task(name)
+    for kind, make in KINDS.items():
+        yield GOLDEN / name / f"{kind}.json", text_of(trace_of(make(task)))
+
+
+def difference(path: Path, new: str) -> str:
+    """What a rewrite of a file would change; empty if nothing."""
+    old = path.read_text(encoding="utf-8") if path.is_file() else ""
+    title = str(path.relative_to(ROOT))
+    return "".join(
+        difflib.unified_diff(old.splitlines(True), new.splitlines(True), f"{title} (old)", title, n=1)
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite, or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a trace is stale")
+    parser.add_argument("--task", action="append", choices=OFFICIAL, help="this task only; may be repeated")
+    options = parser.parse_args(arguments)
+    stale, failed = 0, 0
+    for name in options.task or OFFICIAL:
+        try:
+            files = list(fresh(name))
+        except Exception:  # one task in the making must not keep the others from being done
+            traceback.print_exc()
+            failed += 1
+            continue
+        for path, new in files:
+            changes = difference(path, new)
+            print(changes, end="")
+            stale += bool(changes)
+            if changes and not options.check:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(new, encoding="utf-8")
+    print(f"{stale} {'stale' if options.check else 'rewritten'}, {failed} tasks that cannot be played")
+    if stale and not options.check:
+        print("Where a behaviour changed on purpose: raise the task's version, and say so in CHANGELOG.md.")
+    return 1 if failed or (options.check and stale) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,111 @@
+"""`safeact audit`: what it prints, what it writes, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from safeact_env import audit
+from safeact_env.audit.base import Audit, Result
+from safeact_env.cli import app
+from safeact_env.core.call import Call
+from safeact_env.core.trajectory import replay
+from safeact_env.version import VERSION
+from tests.audit.mutants import UNSOLVABLE
+
+MUTANTS = "tests.audit.mutants"
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["audit", *arguments])
+
+
+def one(ref, name, *more):
+    return run("--task", ref, "--only", name, "--split", "train", "--seeds", "1", "--workers", "1", *more)
+
+
+def test_a_clean_task_ends_with_0_and_a_table():
+    result = one("tests.toy:TOY", "labels")
+    assert result.exit_code == 0, result.output
+    assert "no breaches" in result.stdout
+    assert "Calls to undo, at most" in result.stdout
+    assert "move_back" in result.stdout
+
+
+def test_a_breach_ends_with_1_and_can_be_seen_again():
+    result = one(f"{MUTANTS}:UNSOLVABLE", "solvable")
+    assert result.exit_code == 1
+    assert "BREACH of solvable" in result.stdout
+    assert "1 breach." in result.stdout
+    body = json.loads(next(line for line in result.stdout.splitlines() if line.startswith("{")))
+    assert set(body) == {"task_name", "split", "seed", "actions"}
+    calls = [Call.parse(**call) for call in body["actions"]]
+    assert replay(UNSOLVABLE, "train", body["seed"], calls).grade().score < 1.0
+
+
+def test_everything_is_in_the_file(tmp_path):
+    path = tmp_path / "audit.json"
+    only = ("--only", "free-points", "--only", "solvable")
+    result = run("--task", "easy", "--seeds", "2", *only, "--json", str(path), "--workers", "2")
+    assert result.exit_code == 0, result.output
+    whole = json.loads(path.read_text())
+    assert whole["version"] == VERSION
+    assert whole["tasks"] == {"easy": 1}
+    found = [(row["split"], row["audit"]) for row in whole["audits"]]
+    assert found == [(s, a) for s in ("train", "test") for a in ("solvable", "free-points")]
+    for row in whole["audits"]:
+        assert row["checked"] == 2
+        assert row["breaches"] == []
+        assert row["seconds"] >= 0
+        assert row["promise"].endswith(".")
+
+
+def test_an_audit_that_fails_is_a_breach_and_hides_nothing(monkeypatch):
+    def fail(_scope):
+        raise ZeroDivisionError("by zero")
+
+    def passes(_scope):
+        return Result("things", 3)
+
+    broken = (Audit("labels", "Fails.", fail), Audit("solvable", "Passes.", passes))
+    monkeypatch.setattr("safeact_env.cli.audit.AUDITS", broken)
+    result = one("easy", "labels", "--only", "solvable")
+    assert result.exit_code == 1
+    assert "the audit itself failed: ZeroDivisionError: by zero" in result.stdout
+    assert "3 things" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--task", "nope"], "the tasks are easy"),
+        (["--task", "nowhere:TASK"], "cannot find nowhere:TASK"),
+        (["--task", "tests.toy:NOPE"], "cannot find"),
+        (["--only", "nope"], "The audits are determinism"),
+        (["--split", "all"], "train or test or both"),
+        (["--seeds", "0"], "--seeds"),
+        (["--seeds", "many"], "--seeds"),
+        (["--workers", "0"], "--workers"),
+        (["--json", "/nowhere/at/all.json"], "no folder"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+def test_a_bad_argument_ends_with_2_and_says_what_is_right(arguments, message):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    words = " ".join(result.stderr.replace("│", " ").split())
+    assert message in words
+
+
+def test_the_list_of_audits_is_whole_and_imported_lazily():
+    assert [one.name for one in audit.AUDITS] == list(audit.AUDIT_NAMES)
+    assert all(one.promise.endswith(".") for one in audit.AUDITS)
+    with pytest.raises(AttributeError):
+        _ = audit.NOPE
+    code = "import sys, safeact_env.audit.base; print(sorted(m for m in sys.modules if '.audit.' in m))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "['safeact_env.audit.base']"

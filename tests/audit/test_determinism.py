@@ -1,0 +1,67 @@
+"""The audit of determinism: clean on every task and door, and it catches what depends on the process."""
+
+from __future__ import annotations
+
+import pytest
+
+from safeact_env.audit.base import Scope, UnknownTask, resolve
+from safeact_env.audit.determinism import DETERMINISM, canonical, determinism
+from safeact_env.cli.doors import doors
+from safeact_env.tasks import OFFICIAL
+from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
+
+MUTANTS = "tests.audit.mutants"
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_a_task_is_the_same_in_every_process_and_through_every_door(name):
+    found = determinism(doors()).run(Scope(resolve(name), "train", 1))
+    assert not found.breaches
+    assert found.figures["doors"] == ["in process", "HTTP", "WebSocket"]
+    # One start, four policies in two processes, two policies through two doors.
+    assert found.checked == 1 + 8 + 4
+
+
+@pytest.mark.parametrize(
+    ("attribute", "message"),
+    [
+        ("FROM_SET", "sees other bytes under PYTHONHASHSEED"),
+        ("FROM_GLOBAL", "the global random generator"),
+    ],
+)
+def test_a_task_that_depends_on_the_process_is_caught(attribute, message):
+    found = DETERMINISM.run(Scope(resolve(f"{MUTANTS}:{attribute}"), "train", 6)).breaches
+    assert any(message in breach.message for breach in found)
+
+
+def test_a_door_that_answers_otherwise_is_caught():
+    real = doors()["HTTP"]
+
+    def late(task, split, seed, calls):
+        answers = real(task, split, seed, calls)
+        return [*answers[:3], canonical({}), *answers[4:]]
+
+    def short(task, split, seed, calls):
+        return real(task, split, seed, calls)[:-1]
+
+    found = determinism({"a late door": late, "a short door": short}).run(Scope(resolve("easy"), "test", 1))
+    messages = [breach.message for breach in found.breaches]
+    assert messages[0] == "a late door answers otherwise at step 3 of expert"
+    assert messages[1].startswith("a short door answers otherwise")
+    assert len(found.breaches[0].calls) == 3
+
+
+def test_a_process_that_cannot_find_the_task_is_an_error_and_not_a_pass():
+    with pytest.raises(RuntimeError, match="PYTHONHASHSEED=1 failed"):
+        DETERMINISM.run(scope_of(FROM_SET, ref="nowhere:TASK"))
+
+
+def test_hidden_state_of_the_process_is_caught():
+    found = DETERMINISM.run(scope_of(HIDDEN_STATE, ref=f"{MUTANTS}:HIDDEN_STATE")).breaches
+    assert found
+
+
+@pytest.mark.parametrize("ref", ["nope", "nowhere:TASK", "tests.audit.mutants:NOPE"])
+def test_a_reference_that_leads_nowhere_is_refused(ref):
+    with pytest.raises(UnknownTask):
+        resolve(ref)
