@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test lint format bench audit golden results docs clean
+.PHONY: help install serve test coverage lint format bench audit golden results docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -36,6 +36,9 @@ serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
 
 test: $(STAMP) ## Run the tests (WORKERS=2)
 	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+
+coverage: $(STAMP) ## Run the tests with branch coverage; fails under 95%
+	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

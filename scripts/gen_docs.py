@@ -20,6 +20,8 @@ from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 
 ROOT = Path(__file__).resolve().parents[1]
+AUDIT_RUN = ROOT / "results" / "audit.json"
+BENCH_RUN = ROOT / "results" / "bench.json"
 POLICY_RUN = ROOT / "results" / "reference_policies.json"
 
 COMMON = ("read_runbook", "finish", "roll_back_upkeep")
@@ -98,13 +100,65 @@ def settings_table() -> str:
     return table(["variable", "default", "meaning"], rows)
 
 
+def audit_table() -> str:
+    """The recorded audit: per promise, what was checked on all tasks and splits together."""
+    run = json.loads(AUDIT_RUN.read_text(encoding="utf-8"))
+    rows = []
+    for name in dict.fromkeys(one["audit"] for one in run["audits"]):
+        own = [one for one in run["audits"] if one["audit"] == name]
+        checked = f"{sum(one['checked'] for one in own):,} {own[0]['unit']}"
+        broken = sum(len(one["breaches"]) for one in own)
+        minutes = sum(one["seconds"] for one in own) / 60
+        rows.append([f"`{name}`", own[0]["promise"], checked, str(broken), f"{minutes:.1f}"])
+    seeds = max(one["seeds"] for one in run["audits"])
+    note = (
+        f"`safeact audit --seeds {seeds}`, version {run['version']}, five tasks, both splits. Minutes are "
+        "summed over the jobs, two of which ran at a time."
+    )
+    return f"{table(['audit', 'promise', 'checked', 'breaches', 'minutes'], rows)}\n\n{note}"
+
+
+def undo_table() -> str:
+    """Calls to undo each risky action, from the recorded audit."""
+    run = json.loads(AUDIT_RUN.read_text(encoding="utf-8"))
+    most: dict[tuple[str, str], int] = {}
+    for one in run["audits"]:
+        for action, calls in one["figures"].get("undo distances", {}).items():
+            most[one["task"], action] = max(calls, most.get((one["task"], action), 0))
+    rows = []
+    for task in OFFICIAL:
+        own = {action: calls for (name, action), calls in most.items() if name == task}
+        cells = [
+            ", ".join(f"`{action}`" for action, found in own.items() if found == calls) for calls in (1, 2, 3)
+        ]
+        rows.append(
+            [f"`{task}`", *(cell.replace("`<look-alike that works>`", "the upkeep") for cell in cells)]
+        )
+    return table(["task", "1 call", "2 calls", "3 calls"], rows)
+
+
+def bench_table() -> str:
+    """The recorded benchmark."""
+    run = json.loads(BENCH_RUN.read_text(encoding="utf-8"))
+    parts = []
+    for title, group in run.items():
+        heads = list(next(iter(group.values())))
+        rows = [
+            [name, *(f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in figures.values())]
+            for name, figures in group.items()
+        ]
+        parts.append(table([title, *heads], rows))
+    return "\n\n".join(parts)
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "tasks": tasks_table,
         "actions": actions_tables,
         "policies": policies_table,
         "settings": settings_table,
-    }
+    },
+    "TECHNICAL.md": {"audit": audit_table, "undo": undo_table, "bench": bench_table},
 }
 
 

@@ -168,6 +168,7 @@ def audit(
     ] = None,
     json: Annotated[Path | None, _named("FILE", "Write everything as JSON.", dir_okay=False)] = None,
     workers: Annotated[int, _named("N", "Processes to run in.", min=1, max=256)] = 2,
+    figures: Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")] = False,
 ) -> None:
     """Check what the environment promises; exit code 1 on a breach, with the calls that show it."""
     from safeact_env.cli.arguments import splits_of
@@ -176,7 +177,7 @@ def audit(
 
     splits = splits_of(split, ("train", "test", "both"))
     jobs = jobs_of(refs_of(task), splits, audits_of(only), seeds)
-    raise typer.Exit(run(jobs, json=json, workers=workers))
+    raise typer.Exit(run(jobs, json=json, workers=workers, figures=figures))
 
 
 @app.command()

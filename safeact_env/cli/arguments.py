@@ -10,8 +10,7 @@ from typing import cast
 
 import typer
 
-from safeact_env.core.task import SPLITS, Split
-from safeact_env.core.trajectory import check_seed
+from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.evaluation.run import parse_seeds
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.table import Table
@@ -64,7 +65,7 @@ def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(name for name in AUDIT_NAMES if not names or name in names)
 
 
-def audit(jobs: Sequence[Job], *, json: Path | None, workers: int) -> int:
+def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool = False) -> int:
     """Run the jobs, print what they found, write the file; return the exit code."""
     if json is not None and not json.parent.is_dir():
         raise typer.BadParameter(f"there is no folder {json.parent}; make it first.", param_hint="--json")
@@ -75,6 +76,8 @@ def audit(jobs: Sequence[Job], *, json: Path | None, workers: int) -> int:
         return INTERRUPTED
     console = Console(highlight=False)
     console.print(_table(found))
+    if figures:
+        _print_figures(found)
     distances = [one for one in found if one["figures"].get(DISTANCES)]
     if distances:
         console.print(_distances(distances))
@@ -159,31 +162,30 @@ def _audit_named(name: str) -> Any:
 
 
 def _table(found: Iterable[dict[str, Any]]) -> Table:
-    table = Table("task", "split", "audit", title=f"safeact-env {VERSION}")
+    table = Table(title=f"safeact-env {VERSION}", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("task", "split", "audit"):
+        table.add_column(name, no_wrap=True)
     for name in ("checked", "breaches", "seconds"):
-        table.add_column(name, justify="right")
-    table.add_column("figures", overflow="fold")
+        table.add_column(name, justify="right", no_wrap=True)
     for one in found:
         broken = len(one["breaches"])
         table.add_row(
             one["task"],
             one["split"],
             one["audit"],
-            f"{one['checked']} {one['unit']}",
+            f"{one['checked']:,} {one['unit']}",
             f"[bold red]{broken}[/]" if broken else "0",
             f"{one['seconds']:.1f}",
-            _figures(one["figures"]),
         )
     return table
 
 
-def _figures(figures: dict[str, Any]) -> str:
-    """The figures, one in a line; those of many parts are in the JSON only."""
-
-    def shown(value: Any) -> str:
-        return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
-
-    return "\n".join(f"{k} {shown(v)}" for k, v in figures.items() if not isinstance(v, dict))
+def _print_figures(found: Iterable[dict[str, Any]]) -> None:
+    """Every figure of every audit, a line each; those of many parts are in the JSON only."""
+    for one in found:
+        shown = [f"{name}: {value}" for name, value in one["figures"].items() if not isinstance(value, dict)]
+        if shown:
+            typer.echo(f"{one['task']} {one['split']} {one['audit']}: {'; '.join(shown)}")
 
 
 def _distances(found: Iterable[dict[str, Any]]) -> Table:
@@ -193,7 +195,7 @@ def _distances(found: Iterable[dict[str, Any]]) -> Table:
         for action, distance in one["figures"][DISTANCES].items():
             key = (one["task"], action)
             most[key] = max(most.get(key, 0), distance)
-    table = Table("task", "risky action", title="Calls to undo, at most")
+    table = Table("task", "risky action", title="Calls to undo, at most", box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("calls", justify="right")
     for (task, action), distance in most.items():
         table.add_row(task, action, str(distance))

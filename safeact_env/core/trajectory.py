@@ -9,24 +9,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from safeact_env.core.call import MAX_INT, Call
+from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.core.task import SPLITS, Split, Task, check_seed
 
-__all__ = ["Trajectory", "TrajectoryError", "check_seed", "replay"]
+__all__ = ["Trajectory", "TrajectoryError", "replay"]
 
 F = TypeVar("F")
 
 
 class TrajectoryError(ValueError):
     """A trajectory that cannot be read or replayed, with a sentence that says why."""
-
-
-def check_seed(seed: object) -> int:
-    """Return the seed if it is an integer from 0 to 2^63 - 1, else raise `ValueError`."""
-    if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_INT:
-        raise ValueError(f"seed must be an integer from 0 to {MAX_INT}")
-    return seed
 
 
 def _of_type(field: str, value: object, kind: type[F]) -> F:

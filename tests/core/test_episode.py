@@ -251,3 +251,11 @@ def test_rewards_are_shown_as_they_were_given() -> None:
     for name in played.state.facts.boxes:
         turn = do(played, "look", box=name)
         assert played.observation()["reward"] == turn.reward == turn.points / 10_000
+
+
+@pytest.mark.parametrize(
+    ("split", "seed"), [("validation", 0), ("train", -1), ("train", True), ("test", 2**63)]
+)
+def test_a_start_that_does_not_exist_is_refused(split, seed):
+    with pytest.raises(ValueError, match="must be"):
+        Episode(TOY, split, seed)

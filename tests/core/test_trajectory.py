@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from safeact_env.core.call import MAX_INT
-from safeact_env.core.trajectory import Trajectory, TrajectoryError, check_seed, replay
+from safeact_env.core.task import check_seed
+from safeact_env.core.trajectory import Trajectory, TrajectoryError, replay
 from tests.checks import walk, wire
 from tests.play import do
 from tests.toy import TOY, toy

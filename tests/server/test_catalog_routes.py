@@ -134,3 +134,13 @@ def test_the_openapi_document_is_complete(client):
 @pytest.mark.parametrize("path", ["/health", "/tasks", "/openapi.json", "/schema"])
 def test_reading_is_repeatable(client, path):
     assert client.get(path).content == client.get(path).content
+
+
+def test_openenvs_tools_find_the_app_and_a_main(monkeypatch):
+    from server import app as module
+
+    served = []
+    monkeypatch.setattr(module, "serve", served.append)
+    module.main()
+    assert served[0].port == 7860
+    assert module.app.title == "SafeAct-Env"
