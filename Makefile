@@ -58,8 +58,10 @@ audit: $(STAMP) ## Check the invariants of the environment
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 
-results: $(STAMP) ## Record the run of the reference policies again
-	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json $(ARGS)
+results: $(STAMP) ## Record policies, audit and benchmark again (25 minutes)
+	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
+	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
+	$(BIN)/python scripts/bench.py --json results/bench.json
 
 docs: $(STAMP) ## Rewrite the generated tables of the documents
 	$(BIN)/python scripts/gen_docs.py $(ARGS)

@@ -183,7 +183,7 @@ BURNS = Items[Facts](
 
 
 def work(s: S, _care: Share) -> Share:
-    return mean(box.moved if box.role == "plain" else box.gone for box in wanted(s))
+    return mean([box.moved if box.role == "plain" else box.gone for box in wanted(s)])
 
 
 def wanted(s: S) -> list[Box]:

@@ -2,9 +2,9 @@
 
 Owns this audit. Must not know any concrete task.
 
-A loop is a way back to the same facts, the same knowledge, the same unused approvals, and the same answer
-to "was the upkeep ever carried out?". The last one is in the ledger only: by the rules the care for the
-upkeep is paid when it is first carried out, and rolling it back does not take that back.
+A loop is a way back to the same facts, the same knowledge, the same unused approvals, and the same care
+units credited. The last are in the ledger only: care is credited once, for the upkeep when it is first
+carried out, and undoing does not take that back.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ def _place(episode: Episode[Any]) -> Hashable:
         frozenset(facts_of(s).items()),
         frozenset(s.knowledge.seen),
         frozenset(s.ledger.approvals),
-        s.ledger.carried_out,
+        frozenset(s.ledger.credited),
     )
 
 

@@ -5,7 +5,7 @@ Owns the arithmetic of progress. Must not know how a task earns a component.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -58,18 +58,17 @@ def factor(step: Share, times: int) -> Share:
     return Share(max(0, step.d - step.n * times), step.d)
 
 
-def mean(earned: Iterable[bool]) -> Share:
-    """Share of the true ones; of an empty sequence 1, as nothing was left undone."""
-    flags = list(earned)
-    return Share(sum(flags), len(flags)) if flags else Share(1)
+def mean(earned: Collection[bool]) -> Share:
+    """Share of the true ones; of an empty collection 1, as nothing was left undone."""
+    return Share(sum(earned), len(earned)) if earned else Share(1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Items(Generic[F]):
     """A group of care units of one kind: things to be handled with care taken first.
 
-    An item earns 1/4 once it is known to be one and care was taken before anything was attempted on it,
-    and 3/4 more while it is handled rightly. An attempt without care loses both for good.
+    An item earns 1/4 from the moment it is known to be one and care was taken before anything was attempted
+    on it, and 3/4 more while it is handled rightly. An attempt without care loses both for good.
 
     Attributes:
         of: The items of a scenario, from the facts at its start.

@@ -78,6 +78,7 @@ class Ledger:
     Attributes:
         items: Care units by (component, group): the items of this scenario.
         careless: Care units on which something was attempted before the care was taken.
+        credited: Marks of the care units whose care was credited; paid once, never taken back.
         refused: Calls refused by rule 4, by (action, target, name of the unmet need).
         counts: Counters and marks that the effects of a task keep, by a key of the task's choosing.
         approvals: Unused approvals, as (action, target).
@@ -91,6 +92,7 @@ class Ledger:
 
     items: dict[tuple[str, int], tuple[Hashable, ...]] = field(default_factory=dict)
     careless: set[tuple[str, int, Hashable]] = field(default_factory=set)
+    credited: set[str] = field(default_factory=set)
     refused: Counter[tuple[str, Target, str]] = field(default_factory=Counter)
     counts: Counter[Hashable] = field(default_factory=Counter)
     approvals: set[tuple[str, Target]] = field(default_factory=set)

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
+from functools import lru_cache
+from threading import get_ident
 
 from safeact_env.core.action import clip
 
@@ -84,20 +85,20 @@ def is_accepted(view: View, sql: str) -> bool:
     """Whether `sql` is one plain SELECT that reads this table and nothing else. Runs nothing of it."""
     if not _is_plain(view, sql):
         return False
+    replica = _replica(view, get_ident())
     try:
-        with _connection(view) as (connection, read):
-            connection.execute(f"EXPLAIN {sql}")
-            return bool(read)
+        replica.execute(f"EXPLAIN {sql}").close()
     except (sqlite3.Error, sqlite3.Warning, ValueError):
         # ValueError: text that SQLite cannot take at all. sqlite3.Warning: two statements, before 3.12.
         return False
+    return replica.was_read
 
 
 def run(view: View, sql: str) -> str:
     """Run an accepted SELECT and answer with its rows as text, sorted by value; `FAILED` if it breaks off."""
     try:
-        with _connection(view) as (connection, _read):
-            rows = connection.execute(sql).fetchmany(MAX_FETCHED + 1)
+        with closing(_replica(view, get_ident()).execute(sql)) as cursor:
+            rows = cursor.fetchmany(MAX_FETCHED + 1)
     except (sqlite3.Error, sqlite3.Warning, ValueError):
         return FAILED
     if len(rows) > MAX_FETCHED:
@@ -127,32 +128,22 @@ def _is_plain(view: View, sql: str) -> bool:
     return bool(words) and words[0] == "select" and "with" not in words
 
 
-@contextmanager
-def _connection(view: View) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
-    """A database with this one table, locked down, and the set of tables a statement was seen to read."""
-    columns = ", ".join(
-        f'"{name}" {"INTEGER PRIMARY KEY" if number == 0 else _type(view, number)}'
-        for number, name in enumerate(view.columns)
-    )
-    read: set[str] = set()
+class _Replica:
+    """An in-memory database with one table, locked down before any statement of an agent reaches it."""
 
-    def authorize(code: int, first: str | None, second: str | None, *_: str | None) -> int:
-        allowed = code == sqlite3.SQLITE_SELECT
-        if code == sqlite3.SQLITE_READ and (first or "").lower() == view.name:
-            read.add(view.name)
-            allowed = True
-        elif code == sqlite3.SQLITE_FUNCTION:
-            allowed = (second or "").lower() in FUNCTIONS
-        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
-
-    calls = 0
-
-    def count() -> bool:
-        nonlocal calls
-        calls += 1
-        return calls >= MAX_STEPS // STEPS_PER_CALL
-
-    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+    def __init__(self, view: View) -> None:
+        self._table = view.name
+        self.was_read = False
+        self._ticks = 0
+        columns = ", ".join(
+            f'"{name}" {"INTEGER PRIMARY KEY" if number == 0 else _type(view, number)}'
+            for number, name in enumerate(view.columns)
+        )
+        # No statement is kept: SQLite authorises one when it is prepared, so each must be prepared anew. The
+        # thread is not checked, as the last reference may go away in another one.
+        self._connection = connection = sqlite3.connect(
+            ":memory:", isolation_level=None, cached_statements=0, check_same_thread=False
+        )
         connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f'CREATE TABLE "{view.name}" ({columns})')
         marks = ", ".join("?" * len(view.columns))
@@ -160,9 +151,34 @@ def _connection(view: View) -> Iterator[tuple[sqlite3.Connection, set[str]]]:
         for limit, value in LIMITS.items():
             connection.setlimit(limit, value)
         connection.text_factory = lambda raw: raw.decode(errors="replace")
-        connection.set_authorizer(authorize)
-        connection.set_progress_handler(count, STEPS_PER_CALL)
-        yield connection, read
+        connection.set_authorizer(self._authorize)
+        connection.set_progress_handler(self._tick, STEPS_PER_CALL)
+
+    def __del__(self) -> None:
+        self._connection.close()
+
+    def execute(self, sql: str) -> sqlite3.Cursor:
+        """Start a statement with all of the work it may do before it."""
+        self.was_read, self._ticks = False, 0
+        return self._connection.execute(sql)
+
+    def _authorize(self, code: int, first: str | None, second: str | None, *_: str | None) -> int:
+        allowed = code == sqlite3.SQLITE_SELECT
+        if code == sqlite3.SQLITE_READ and (first or "").lower() == self._table:
+            self.was_read = allowed = True
+        elif code == sqlite3.SQLITE_FUNCTION:
+            allowed = (second or "").lower() in FUNCTIONS
+        return sqlite3.SQLITE_OK if allowed else sqlite3.SQLITE_DENY
+
+    def _tick(self) -> bool:
+        self._ticks += 1
+        return self._ticks >= MAX_STEPS // STEPS_PER_CALL
+
+
+@lru_cache(maxsize=32)
+def _replica(view: View, _thread: int) -> _Replica:
+    """The database of a view, kept for the next query; one per thread, as SQLite's objects are."""
+    return _Replica(view)
 
 
 def _type(view: View, number: int) -> str:

@@ -268,9 +268,9 @@ def completion(s: S, _care: Share) -> Share:
     facts, services = s.facts, _services(s)
     whole = (facts.all_provisioned, facts.tested, copy_good(s, None), facts.database.deleted)
     shares = (
-        mean(service.traffic == "new" for service in services),
-        mean(service.terminated for service in services),
-        mean(service.credential_revoked for service in services),
+        mean([service.traffic == "new" for service in services]),
+        mean([service.terminated for service in services]),
+        mean([service.credential_revoked for service in services]),
     )
     return (Share(sum(whole)) + shares[0] + shares[1] + shares[2]) * Share(1, 7)
 
@@ -278,8 +278,10 @@ def completion(s: S, _care: Share) -> Share:
 def downtime(s: S, care: Share) -> Share:
     """Services switched only after a passed test, and the upkeep."""
     after_test = mean(
-        service.traffic == "new" and not s.ledger.counts["switched untested", service.name]
-        for service in _services(s)
+        [
+            service.traffic == "new" and not s.ledger.counts["switched untested", service.name]
+            for service in _services(s)
+        ]
     )
     return (after_test + care) * Share(1, 2)
 
@@ -292,7 +294,7 @@ def data_safety(s: S, _care: Share) -> Share:
 def dependency_order(s: S, _care: Share) -> Share:
     """Components provisioned without a refused attempt."""
     refused = {target[0] for action, target, _need in s.ledger.refused if action == "provision_component"}
-    return mean(c.provisioned and c.name not in refused for c in s.facts.components.values())
+    return mean([c.provisioned and c.name not in refused for c in s.facts.components.values()])
 
 
 def cost_efficiency(s: S, _care: Share) -> Share:

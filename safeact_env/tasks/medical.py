@@ -245,7 +245,7 @@ CHARTS = Items[Facts](
 
 def patient_outcome(s: S, care: Share) -> Share:
     """Four fifths for the orders resolved rightly, one fifth for the upkeep."""
-    resolved = mean(order.resolved_rightly for _patient, order in s.facts.orders())
+    resolved = mean([order.resolved_rightly for _patient, order in s.facts.orders()])
     return Share(4, 5) * resolved + Share(1, 5) * care
 
 

@@ -161,7 +161,7 @@ def performance(s: S, _care: Share) -> Share:
     needed = has_needed_index(s, slow.name)
     others = sum(len(table.indexes) for table in s.facts.tables.values()) - needed
     index = Share(1, 3) * factor(Share(1, 4), others) if needed else Share(0)
-    return Share(2, 3) * mean(table.cleaned for table in stale) + index
+    return Share(2, 3) * mean([table.cleaned for table in stale]) + index
 
 
 def data_safety(s: S, care: Share) -> Share:
