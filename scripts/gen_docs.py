@@ -134,7 +134,13 @@ def undo_table() -> str:
         rows.append(
             [f"`{task}`", *(cell.replace("`<look-alike that works>`", "the upkeep") for cell in cells)]
         )
-    return table(["task", "1 call", "2 calls", "3 calls"], rows)
+    labels = [one["figures"] for one in run["audits"] if one["audit"] == "labels"]
+    ended, searches = (sum(f[name] for f in labels) for name in ("searched to the end", "searches"))
+    note = (
+        f"{ended:,} of {searches:,} searches visited every state that the calls given to them can reach, the "
+        f"others stopped at a bound. {sum(f['states'] for f in labels):,} states in all."
+    )
+    return f"{table(['task', '1 call', '2 calls', '3 calls'], rows)}\n\n{note}"
 
 
 def bench_table() -> str:

@@ -1,0 +1,87 @@
+"""The tally of an episode: care units, components, progress.
+
+Owns how the components of a task are measured on a state. Must not know the order of the rules.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+from typing import Any, Generic, TypeVar
+
+from safeact_env.core.action import Action
+from safeact_env.core.score import LOOKALIKE, Component, Items, Share, total_points
+from safeact_env.core.state import State
+
+__all__ = ["Tally"]
+
+F = TypeVar("F")
+
+CareGroup = tuple[Items[Any], tuple[tuple[Hashable, tuple[str, int, Hashable], str], ...]]
+"""A group of care units, with each unit, its key and its mark in the ledger."""
+
+NOTHING = Share(0)
+"""What a component without care units is given in their place."""
+
+
+class Tally(Generic[F]):
+    """Measures the components on the states of one episode.
+
+    Args:
+        components: The task's components.
+        state: The state at the start; the care units are written into its ledger.
+    """
+
+    __slots__ = ("_attempts", "_components")
+
+    def __init__(self, components: tuple[Component[F], ...], state: State[F]) -> None:
+        self._attempts: dict[str, list[tuple[str, int, Items[F]]]] = {}
+        self._components: list[tuple[Component[F], list[CareGroup], int]] = []
+        for component in components:
+            groups: list[CareGroup] = []
+            for number, group in enumerate(component.items):
+                units = state.ledger.items[component.name, number] = tuple(group.of(state.facts))
+                for action in group.attempts:
+                    self._attempts.setdefault(action, []).append((component.name, number, group))
+                keys = [(unit, (component.name, number, unit)) for unit in units]
+                groups.append((group, tuple((unit, key, "/".join(map(str, key))) for unit, key in keys)))
+            self._components.append((component, groups, sum(len(units) for _group, units in groups)))
+
+    def note_attempt(self, s: State[F], action: Action[F], p: Any) -> None:
+        """Mark the care units that this call attempts without their care."""
+        name = LOOKALIKE if action.lookalike else action.name
+        for component, number, group in self._attempts.get(name, ()):
+            item: Hashable = group.attempts[name](p)
+            if item in s.ledger.items[component, number] and not group.care(s, item):
+                s.ledger.careless.add((component, number, item))
+
+    def shares(self, s: State[F]) -> dict[str, Share]:
+        """What each component has earned, exactly."""
+        return {
+            c.name: c.score(s, _care(s, groups, n) if n else NOTHING) for c, groups, n in self._components
+        }
+
+    def points(self, s: State[F]) -> int:
+        """The progress, in whole ten-thousandths."""
+        return total_points(
+            [
+                (c.weight, c.score(s, _care(s, groups, n) if n else NOTHING))
+                for c, groups, n in self._components
+            ]
+        )
+
+
+def _care(s: State[Any], groups: list[CareGroup], count: int) -> Share:
+    """The mean over a component's care units, in quarters.
+
+    A unit is credited once, when it is known and its care was taken in time; from then on only the present
+    facts decide.
+    """
+    careless, credited, quarters = s.ledger.careless, s.ledger.credited, 0
+    for group, units in groups:
+        for unit, key, mark in units:
+            if mark not in credited:
+                if key in careless or not group.shown(s, unit) or not group.care(s, unit):
+                    continue
+                credited.add(mark)
+            quarters += 4 if group.handled(s, unit) else 1
+    return Share(quarters, 4 * count)
