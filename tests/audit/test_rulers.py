@@ -107,3 +107,17 @@ def test_a_mistake_that_changes_facts_is_caught():
 
     gate = replace(row(TOY, "burn").gate, protected=protected)
     assert "the mistake changed facts" in breaches("dominance", with_action("burn", gate=gate))
+
+
+def test_a_patient_without_orders_is_caught():
+    medical = get_task("medical")
+
+    def scenario(rng, split):
+        made = medical.scenario(rng, split)
+        idle = min(made.facts.patients.values(), key=lambda patient: (patient.critical, patient.name))
+        idle.orders.clear()
+        made.tables["patients"][idle.name]["orders"].clear()
+        return made
+
+    scenario.__module__ = medical.scenario.__module__
+    assert "only looking" in breaches("free-points", replace(medical, scenario=scenario), 4)
