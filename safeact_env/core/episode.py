@@ -80,6 +80,17 @@ class Grade:
     total: float
     penalties: float
 
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; `total` is called `return`."""
+        return {
+            "score": self.score,
+            "components": self.components,
+            "outcome": self.outcome,
+            "steps": self.steps,
+            "return": self.total,
+            "penalties": self.penalties,
+        }
+
 
 class Episode(Generic[F]):
     """One episode of a task.

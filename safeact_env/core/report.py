@@ -35,15 +35,10 @@ def report(episode: Episode[Any]) -> dict[str, Any]:
                 "components": earned,
             }
         )
-    grade = episode.grade()
     return {
         "task": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,
-        "score": grade.score,
-        "components": grade.components,
-        "outcome": grade.outcome,
-        "return": grade.total,
-        "penalties": grade.penalties,
+        **episode.grade().to_json(),
         "steps": steps,
     }

@@ -55,19 +55,7 @@ def trace_of(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, 
         "max_steps": again.max_steps,
         "start": start,
         "turns": turns,
-        **_outcome(again),
-    }
-
-
-def _outcome(episode: Episode[Any]) -> dict[str, Any]:
-    grade = episode.grade()
-    return {
-        "score": grade.score,
-        "components": grade.components,
-        "outcome": grade.outcome,
-        "steps": grade.steps,
-        "return": grade.total,
-        "penalties": grade.penalties,
+        **again.grade().to_json(),
     }
 
 
@@ -123,7 +111,7 @@ def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
     if "turns" in record:
         trace = trace_of(episode)
         now |= {name: trace[name] for name in ("start", "turns")}
-    now |= _outcome(episode)
+    now |= episode.grade().to_json()
     for name, value in now.items():
         if name in record and record[name] != value:
             found += _where(name, record[name], value)

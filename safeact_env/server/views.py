@@ -53,14 +53,8 @@ def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
 
 def grade_of(episode: Episode[Any]) -> dict[str, Any]:
     """The answer of the grader."""
-    grade = episode.grade()
     return {
-        "score": grade.score,
-        "components": grade.components,
-        "outcome": grade.outcome,
-        "steps": grade.steps,
-        "return": grade.total,
-        "penalties": grade.penalties,
+        **episode.grade().to_json(),
         "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}",
     }
 
