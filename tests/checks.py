@@ -6,13 +6,13 @@ They are functions of a task or an episode, so that a broken twin can be shown t
 from __future__ import annotations
 
 import json
-import pickle
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from random import Random
 from typing import Any
 
+from safeact_env.audit.plays import clone, facts_of, parsed
 from safeact_env.core.action import Action, Malformed, Risk
 from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode
@@ -55,33 +55,6 @@ def wire(value: Any) -> str:
 # Facts as atoms ------------------------------------------------------------------------------------------
 
 
-def atoms(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """What is true, one leaf each; `False`, `None` and empty are absence."""
-    return dict(_leaves(value, path))
-
-
-def _leaves(value: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    if is_dataclass(value):
-        for one in fields(value):
-            if not one.name.startswith("_"):
-                yield from _leaves(getattr(value, one.name), (*path, one.name))
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _leaves(item, (*path, str(key)))
-    elif isinstance(value, set | frozenset):
-        for item in value:
-            yield (*path, repr(item)), True
-    elif isinstance(value, list | tuple):
-        for number, item in enumerate(value):
-            yield from _leaves(item, (*path, str(number)))
-    elif value is not None and value is not False and value != "":
-        yield path, value
-
-
-def facts_of(s: State[Any]) -> dict[tuple[str, ...], Any]:
-    return atoms((s.facts, s.upkeep))
-
-
 def differing(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> set[tuple[str, ...]]:
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
@@ -108,14 +81,6 @@ def verdict(actions: Mapping[str, Action[Any]], s: State[Any], name: str, params
     if shut and not (action.gate is not None and action.gate.authorised(s, p)):
         return "approved" if is_covered(s, action, p) else "mistake"
     return "allowed"
-
-
-def parsed(actions: Mapping[str, Action[Any]], s: State[Any], move: Move) -> Any:
-    return actions[move.name].params.parse(move.params, {**s.knowledge.tables, "available_actions": actions})
-
-
-def clone(s: State[Any]) -> State[Any]:
-    return pickle.loads(pickle.dumps(s))
 
 
 def every_move(played: Episode[Any]) -> list[Move]:
