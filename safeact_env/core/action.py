@@ -80,7 +80,7 @@ class Source:
             node: Any = view
             for segment in path.split("."):
                 key = given.get(segment[1:-1]) if segment[0] == "{" else segment
-                node = node.get(key) if isinstance(node, Mapping) else None
+                node = node.get(key) if isinstance(node, dict) else None
             yield node or ()
 
     def __get_pydantic_json_schema__(

@@ -104,6 +104,7 @@ class Episode(Generic[F]):
 
     Attributes:
         state: Facts, knowledge and ledger. For audits and reports: a transport shows observations only.
+        actions: The episode's actions by name, sorted. Hidden: they tell risk.
         turns: The steps so far.
         outcome: How the episode ended; `None` while it runs.
     """
@@ -115,6 +116,7 @@ class Episode(Generic[F]):
         "_progress",
         "_start",
         "_tally",
+        "actions",
         "history",
         "max_steps",
         "outcome",
@@ -143,16 +145,12 @@ class Episode(Generic[F]):
         self.outcome: Outcome | None = None
         self._start = start or task.start(split, seed)
         self.state: State[F] = self._start.state
+        self.actions: dict[str, Action[F]] = self._start.actions
         self._points = 0
         self._mistake_protected = False
         self._available = marshal.dumps(self._start.available)
         self._tally: Tally[F] = Tally(task.components, self.state)
         self._progress = self._tally.points(self.state)
-
-    @property
-    def actions(self) -> dict[str, Action[F]]:
-        """The episode's actions by name, sorted. Hidden: it tells risk."""
-        return self._start.actions
 
     @property
     def done(self) -> bool:
@@ -194,7 +192,7 @@ class Episode(Generic[F]):
         if action is None:
             return "unknown", f"There is no action {quoted(call.action_name)}.", UNKNOWN_ACTION_PENALTY
         try:
-            p = action.params.parse(call.parameters, self._names())
+            p = action.params.parse(call.parameters, self._names() if action.params.sources else {})
             if action.check is not None and (wrong := action.check(s, p)) is not None:
                 raise Malformed(wrong)
         except Malformed as error:

@@ -5,7 +5,7 @@ Owns how the components of a task are measured on a state. Must not know the ord
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from safeact_env.core.action import Action
@@ -19,6 +19,9 @@ F = TypeVar("F")
 CareGroup = tuple[Items[Any], tuple[tuple[Hashable, tuple[str, int, Hashable], str], ...]]
 """A group of care units, with each unit, its key and its mark in the ledger."""
 
+Part = tuple[str, int, Callable[[State[Any], Share], Share], list[CareGroup], int]
+"""A component's name, weight and score, its groups of care units, and how many units they have."""
+
 NOTHING = Share(0)
 """What a component without care units is given in their place."""
 
@@ -31,11 +34,11 @@ class Tally(Generic[F]):
         state: The state at the start; the care units are written into its ledger.
     """
 
-    __slots__ = ("_attempts", "_components")
+    __slots__ = ("_attempts", "_parts")
 
     def __init__(self, components: tuple[Component[F], ...], state: State[F]) -> None:
         self._attempts: dict[str, list[tuple[str, int, Items[F]]]] = {}
-        self._components: list[tuple[Component[F], list[CareGroup], int]] = []
+        self._parts: list[Part] = []
         for component in components:
             groups: list[CareGroup] = []
             for number, group in enumerate(component.items):
@@ -44,7 +47,8 @@ class Tally(Generic[F]):
                     self._attempts.setdefault(action, []).append((component.name, number, group))
                 keys = [(unit, (component.name, number, unit)) for unit in units]
                 groups.append((group, tuple((unit, key, "/".join(map(str, key))) for unit, key in keys)))
-            self._components.append((component, groups, sum(len(units) for _group, units in groups)))
+            count = sum(len(units) for _group, units in groups)
+            self._parts.append((component.name, component.weight, component.score, groups, count))
 
     def note_attempt(self, s: State[F], action: Action[F], p: Any) -> None:
         """Mark the care units that this call attempts without their care."""
@@ -57,15 +61,16 @@ class Tally(Generic[F]):
     def shares(self, s: State[F]) -> dict[str, Share]:
         """What each component has earned, exactly."""
         return {
-            c.name: c.score(s, _care(s, groups, n) if n else NOTHING) for c, groups, n in self._components
+            name: score(s, _care(s, groups, n) if n else NOTHING)
+            for name, _weight, score, groups, n in self._parts
         }
 
     def points(self, s: State[F]) -> int:
         """The progress, in whole ten-thousandths."""
         return total_points(
             [
-                (c.weight, c.score(s, _care(s, groups, n) if n else NOTHING))
-                for c, groups, n in self._components
+                (weight, score(s, _care(s, groups, n) if n else NOTHING))
+                for _name, weight, score, groups, n in self._parts
             ]
         )
 
