@@ -9,6 +9,7 @@ import pytest
 from safeact_env.core.report import report
 from safeact_env.core.score import Share, total_points
 from safeact_env.core.task import RULES
+from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import get_task
 from tests.play import ask, do, episode
 from tests.toy import TOY, toy
@@ -101,3 +102,26 @@ def test_points_are_exact_however_large_the_terms() -> None:
     big = 10**30
     found = total_points([(100, Share(big - 1, big))])
     assert (found, type(found)) == (9_999, int)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"split": "all"}, "split must be one of train, test"),
+        ({"version": 1}, "version must be of type str"),
+        ({"task": None}, "task must be of type str"),
+        ({"task_version": "1"}, "task_version must be of type int"),
+    ],
+)
+def test_an_unreadable_trajectory_says_why(change, sentence) -> None:
+    found = Trajectory.of(toy(), "1.0.0").to_json() | change
+    with pytest.raises(TrajectoryError) as caught:
+        Trajectory.from_json(found)
+    assert str(caught.value) == f"the trajectory cannot be read: {sentence}"
+
+
+def test_the_upkeeps_ways_there_and_back_are_risky() -> None:
+    played = toy()
+    do(played, "read_runbook", action_name=played.state.upkeep.working)
+    assert do(played, played.state.upkeep.working).risk == "risky"
+    assert do(played, "roll_back_upkeep").risk == "risky"
