@@ -6,6 +6,7 @@ import json
 import re
 from collections import Counter
 from copy import deepcopy
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -1084,3 +1085,30 @@ def test_playbook_names_the_kinds_of_its_moves() -> None:
                 move = script.send(played.observation())
         except StopIteration:
             assert played.outcome == "completed"
+
+
+# A database under live traffic ---------------------------------------------------------------------------
+
+
+def check_no_deletion_under_live_traffic(task: Any) -> None:
+    """Copied, verified and saved, the old database is still not to be deleted while it serves."""
+    played: Episode[Any] = Episode(task, "train", 0)
+    for turn in play(TASK, "train", 0, "expert").turns:
+        if turn.call.action_name == "switch_traffic":
+            break
+        played.step(turn.call)
+    (old,) = played.state.knowledge.tables["databases"]
+    asked = ask(played, "delete_old_database", target=old)
+    assert asked.result.startswith("Denied: ")
+
+
+def test_no_deletion_under_live_traffic() -> None:
+    check_no_deletion_under_live_traffic(TASK)
+
+
+def test_a_database_deleted_under_live_traffic_is_caught() -> None:
+    row = next(action for action in TASK.actions if action.name == "delete_old_database")
+    lax = replace(row, gate=replace(row.gate, conditions=row.gate.conditions[:-1]))
+    broken = replace(TASK, actions=tuple(lax if action is row else action for action in TASK.actions))
+    with pytest.raises(AssertionError):
+        check_no_deletion_under_live_traffic(broken)
