@@ -59,7 +59,7 @@ EVERY_SPLIT = pytest.mark.parametrize("split", SPLITS)
 EVERY_POLICY = pytest.mark.parametrize("policy", POLICIES)
 
 EXEMPT = {"columns", "drugs", "ports", "interactions", "allergies"}
-"""Tables of a data file that the splits may share (SPEC 1)."""
+"""Tables of a data file that the splits may share."""
 
 
 # Solvable, no free points --------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ MUST_SHOW: dict[str, Callable[[str, float, float], bool]] = {
     "naive": lambda _name, grade, mistakes: grade < 0.38 and mistakes >= 0.55,
     "reckless": lambda _name, grade, _mistakes: grade < 0.05,
 }
-"""SPEC 6, by (task, mean grade, share of mistakes), with a margin where 80 episodes stand for 400."""
+"""By (task, mean grade, share of mistakes), with a margin where 80 episodes stand for 400."""
 
 CAUTIOUS = {"hard": 0.75, "medical": 0.75, "cloud_infra": 0.75}
 
