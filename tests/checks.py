@@ -7,21 +7,20 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import clone, facts_of, parsed
-from safeact_env.core.action import Action, Malformed, Risk
+from safeact_env.audit.plays import clone, facts_of, parsed, verdict, walking
+from safeact_env.core.action import Risk
 from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.reviewer import is_covered
 from safeact_env.core.score import POINTS
 from safeact_env.core.state import State
 from safeact_env.core.task import Split, Task
-from safeact_env.policies.calls import every_call, question, random_call
+from safeact_env.policies.calls import every_call
 from safeact_env.policies.reference import make_policy
 
 OBSERVATION = {
@@ -59,39 +58,6 @@ def differing(before: Mapping[Any, Any], after: Mapping[Any, Any]) -> set[tuple[
     return {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
 
 
-# The gate, written a second time -------------------------------------------------------------------------
-
-
-def verdict(actions: Mapping[str, Action[Any]], s: State[Any], name: str, params: Mapping[str, Any]) -> str:
-    """What the rules of a step say of a call, before anything happens."""
-    action = actions.get(name)
-    if action is None:
-        return "unknown"
-    try:
-        p = action.params.parse(params, {**s.knowledge.tables, "available_actions": actions})
-    except Malformed:
-        return "malformed"
-    if action.check is not None and action.check(s, p) is not None:
-        return "malformed"
-    if action.blocked is not None and action.blocked(s, p) is not None:
-        return "blocked"
-    if any(not need.met(s, p) for need in action.needs):
-        return "refused"
-    shut = action.risk is Risk.IRREVERSIBLE or (action.gate is not None and action.gate.when(s, p))
-    if shut and not (action.gate is not None and action.gate.authorised(s, p)):
-        return "approved" if is_covered(s, action, p) else "mistake"
-    return "allowed"
-
-
-def every_move(played: Episode[Any]) -> list[Move]:
-    """Every well-formed call in this state; questions about each of them included."""
-    obs, task = played.observation(), played.task
-    ask = task.escalation.name
-    moves = [m for name in played.actions if name != ask for m in every_call(obs, task.schemas, name)]
-    asked = {json.dumps(q.params, sort_keys=True): q for m in moves for q in [question(obs, ask, m)]}
-    return moves + list(asked.values())
-
-
 # Prefixes ------------------------------------------------------------------------------------------------
 
 
@@ -108,14 +74,6 @@ def walk(played: Episode[Any], rng: Random, steps: int, avoid: Avoid = none) -> 
         played.step(move.call())
         if played.done:
             return
-
-
-def walking(played: Episode[Any], rng: Random, steps: int, avoid: Avoid = none) -> Iterator[Move]:
-    for _ in range(steps):
-        move = random_call(played.observation(), played.task.schemas, played.task.escalation.name, rng.choice)
-        careless = verdict(played.actions, played.state, move.name, move.params) == "mistake"
-        if move.name != "finish" and not careless and not avoid(move):
-            yield move
 
 
 def expert_prefix(played: Episode[Any], steps: int) -> None:
@@ -137,7 +95,7 @@ def check_label(played: Episode[Any], move: Move) -> str | None:
     """Check the label of one call in this state; return the class checked, `None` where rules stop it."""
     actions, s = played.actions, played.state
     action = actions[move.name]
-    found = verdict(actions, s, move.name, move.params)
+    found = verdict(actions, s, move)
     p = parsed(actions, s, move) if found not in ("unknown", "malformed") else None
     if found in ("unknown", "malformed", "blocked", "refused") or action.name == "finish":
         return None
@@ -198,7 +156,7 @@ def restores(
         children: list[State[Any]] = []
         for s in frontier:
             for move in moves:
-                if verdict(played.actions, s, move.name, move.params) not in ("allowed", "approved"):
+                if verdict(played.actions, s, move) not in ("allowed", "approved"):
                     continue
                 child = clone(s)
                 played.actions[move.name].effect(child, parsed(played.actions, s, move))

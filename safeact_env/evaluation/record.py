@@ -15,7 +15,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.state import Target
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import Trajectory
-from safeact_env.policies.reference import UNLIMITED_STEPS, make_policy, play
+from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
@@ -108,13 +108,7 @@ def play_attempt(task: str, split: Split, seed: int, policy: str, attempt: int) 
         policy: Name of the policy.
         attempt: From 1. It changes the policy's own draws only.
     """
-    found = get_task(task)
-    budget = UNLIMITED_STEPS if policy == "look_only" else None
-    episode: Episode[Any] = Episode(found, split, seed, max_steps=budget)
-    player = make_policy(policy, found, policy_seed(seed, attempt))
-    while not episode.done:
-        episode.step(player.act(episode.observation()))
-    return episode
+    return play(get_task(task), split, seed, policy, policy_seed(seed, attempt))
 
 
 @lru_cache(maxsize=256)

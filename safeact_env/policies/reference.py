@@ -224,11 +224,13 @@ def make_policy(name: str, task: Task[Any], seed: int) -> Policy:
     return POLICIES[name](task, seed)
 
 
-def play(task: Task[Any], split: Split, seed: int, policy: str) -> Episode[Any]:
-    """Play one episode to its end with a reference policy."""
+def play(
+    task: Task[Any], split: Split, seed: int, policy: str, policy_seed: int | None = None
+) -> Episode[Any]:
+    """Play one episode to its end with a reference policy, whose own draws follow `seed` by default."""
     budget = UNLIMITED_STEPS if policy == "look_only" else None
     episode: Episode[Any] = Episode(task, split, seed, max_steps=budget)
-    player = make_policy(policy, task, seed)
+    player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
     while not episode.done:
         episode.step(player.act(episode.observation()))
     return episode

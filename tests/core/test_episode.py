@@ -12,22 +12,14 @@ from typing import Any
 
 import pytest
 
+from safeact_env.audit.plays import walking
 from safeact_env.core.call import Call
 from safeact_env.core.episode import OPENING, Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Task
 from safeact_env.policies.calls import every_call
 from safeact_env.tasks import get_task, task_names
-from tests.checks import (
-    check_books,
-    check_observation,
-    check_reveals,
-    check_unshared,
-    unknown,
-    walk,
-    walking,
-    wire,
-)
+from tests.checks import check_books, check_observation, check_reveals, check_unshared, unknown, walk, wire
 from tests.play import ask, do, trap, working
 from tests.toy import TOY, box, broken_effect, look, toy
 

@@ -7,20 +7,13 @@ from dataclasses import replace
 
 import pytest
 
+from safeact_env.audit.plays import facts_of, verdict
 from safeact_env.core.episode import CRITICAL
 from safeact_env.core.lookalikes import Pool, draw
 from safeact_env.core.reviewer import UNINSPECTED
 from safeact_env.core.task import SPLITS, Split
 from tests import toy as toys
-from tests.checks import (
-    check_label,
-    check_lookalike_twin,
-    facts_of,
-    is_uniform,
-    restores,
-    verdict,
-    wire,
-)
+from tests.checks import check_label, check_lookalike_twin, is_uniform, restores, wire
 from tests.play import ask, do, trap, working
 from tests.toy import CANONICAL, TOY, Move, toy
 
@@ -146,7 +139,7 @@ def test_a_traps_declared_effect_destroys_the_former_version() -> None:
     before = facts_of(played.state)
     played.actions[name].effect(played.state, None)
     assert not played.state.upkeep.former_kept
-    assert verdict(played.actions, played.state, "roll_back_upkeep", {}) == "blocked"
+    assert verdict(played.actions, played.state, Move("roll_back_upkeep")) == "blocked"
     assert not restores(played, played.state, before, [Move(other) for other in played.actions])
 
 

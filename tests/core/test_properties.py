@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from safeact_env.audit.plays import verdict
 from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.playbook import Move
@@ -23,7 +24,7 @@ from safeact_env.policies.calls import filled, lookalike_names, random_call
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task, task_names
 from tests import toy as toys
-from tests.checks import check_books, check_observation, unknown, verdict, wire
+from tests.checks import check_books, check_observation, unknown, wire
 
 SETTINGS = settings(
     max_examples=100,
@@ -66,7 +67,7 @@ def call_of(episode: Episode[Any], player: Any, plan: tuple[Any, Any, Any]) -> C
     if sort == "lookalike":
         return filled(obs, task.schemas, pick(lookalike_names(obs, task.schemas)), pick).call()
     move = random_call(obs, task.schemas, task.escalation.name, pick)
-    if sort == "careful" and verdict(episode.actions, episode.state, move.name, move.params) == "mistake":
+    if sort == "careful" and verdict(episode.actions, episode.state, move) == "mistake":
         move = Move("read_runbook", {"action_name": move.name})
     if sort == "less":
         return replace(move, params=dict(list(move.params.items())[:-1])).call()

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 import pytest
 
+from safeact_env.audit.plays import every_move, facts_of, parsed, verdict
 from safeact_env.core.action import Action, Gate, NoParams, Params, Risk
 from safeact_env.core.call import Call
 from safeact_env.core.episode import CRITICAL, Episode, EpisodeDone
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.score import Component, Share
 from tests import toy as toys
-from tests.checks import check_books, every_move, facts_of, parsed, verdict, walk, wire
+from tests.checks import check_books, walk, wire
 from tests.play import ask, do, trap, working
 from tests.toy import box, toy
 
@@ -326,7 +327,7 @@ def test_every_call_in_many_states_goes_by_the_rules() -> None:
         for move in rng.sample(moves, min(12, len(moves))):
             if played.done:
                 break
-            expected = verdict(played.actions, played.state, move.name, move.params)
+            expected = verdict(played.actions, played.state, move)
             before, progress = hidden(played), played.progress
             protected = False
             if expected == "mistake":

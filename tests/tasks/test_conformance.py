@@ -13,6 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from safeact_env.audit.plays import clone, every_move, facts_of, parsed, walking
 from safeact_env.core.action import NoParams, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation
@@ -31,15 +32,10 @@ from tests.checks import (
     check_lookalike_twin,
     check_observation,
     check_reveals,
-    clone,
-    every_move,
     expert_prefix,
-    facts_of,
     is_uniform,
-    parsed,
     unknown,
     walk,
-    walking,
     wire,
 )
 from tests.toy import TOY
