@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from safeact_env.version import VERSION as __version__
 
 if TYPE_CHECKING:
-    from safeact_env.core.call import Call
+    from safeact_env.call import Call
     from safeact_env.core.episode import Episode
     from safeact_env.core.trajectory import Trajectory, replay
     from safeact_env.policies.reference import POLICIES, make_policy, play
@@ -38,7 +38,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Call": "core.call",
+    "Call": "call",
     "Episode": "core.episode",
     "POLICIES": "policies.reference",
     "Trajectory": "core.trajectory",

@@ -1,4 +1,4 @@
-"""The one place that imports OpenEnv's base types, without the web interface it would drag in.
+"""The one place that imports OpenEnv, without the web interface it would drag in.
 
 `openenv.core` imports gradio where it is installed (seconds and tens of megabytes) and does without where
 it is not. Only OpenEnv's page at /web needs it, so it is hidden while the package is imported, unless that
@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Action", "Observation", "State", "without_gradio"]
+__all__ = ["Action", "EnvClient", "Observation", "State", "StepResult", "without_gradio"]
 
 
 @contextmanager
@@ -30,4 +30,6 @@ def without_gradio() -> Iterator[None]:
 
 
 with without_gradio():
+    from openenv.core.client_types import StepResult
+    from openenv.core.env_client import EnvClient
     from openenv.core.env_server.types import Action, Observation, State

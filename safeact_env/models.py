@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 from pydantic_core import PydanticCustomError
 
 from safeact_env._openenv import Action, Observation, State
-from safeact_env.core.call import MAX_INT, Call, EnvelopeError
+from safeact_env.call import MAX_INT, Call, EnvelopeError
 
 __all__ = [
     "ActionInfo",
@@ -135,6 +135,12 @@ class SafeActObservation(Observation):
     action_history: list[HistoryEntry]
     steps_remaining: int = Field(ge=0)
     last_action_result: str
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As pydantic does it. OpenEnv before 0.4 leaves `metadata` out of what it sends; here it belongs."""
+        if options.get("exclude") == {"reward", "done", "metadata"}:
+            options["exclude"] = {"reward", "done"}
+        return super().model_dump(**options)
 
 
 class SafeActState(State):

@@ -21,7 +21,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Task
 from safeact_env.policies.reference import play

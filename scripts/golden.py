@@ -17,7 +17,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.plays import every_move, verdict, walking
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Split, Task

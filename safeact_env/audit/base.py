@@ -11,7 +11,7 @@ from importlib import import_module
 from random import Random
 from typing import Any
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.task import Split, Task
 from safeact_env.tasks import UnknownTask, get_task
 

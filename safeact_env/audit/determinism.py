@@ -19,7 +19,7 @@ from typing import Any
 from safeact_env.audit.base import Audit, Result, Scope, resolve
 from safeact_env.audit.plays import wire
 from safeact_env.audit.replays import recorded
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.reference import make_policy

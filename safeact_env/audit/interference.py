@@ -22,8 +22,8 @@ from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.plays import is_question, verdict, wire
 from safeact_env.audit.prefixes import PREFIXES, Prefix
 from safeact_env.audit.twins import redraw_of, twins_of
+from safeact_env.call import Call
 from safeact_env.core.action import Risk
-from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Start

@@ -12,8 +12,8 @@ from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.graph import Graph, Made
 from safeact_env.audit.plays import clone
 from safeact_env.audit.subsets import subset
+from safeact_env.call import Call
 from safeact_env.core.action import Risk
-from safeact_env.core.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.policies.reference import LookOnly, play
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.plays import wire
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
 from safeact_env.core.trajectory import Trajectory

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.plays import clone, facts_of, parsed, verdict, wire
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.policies.calls import every_call, question

@@ -11,7 +11,7 @@ from typing import Any
 from fastapi.testclient import TestClient
 
 from safeact_env.audit.determinism import Door, canonical
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.task import Split
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings

@@ -15,8 +15,8 @@ from rich.console import Console, Group
 from rich.padding import Padding
 from rich.text import Text
 
+from safeact_env.call import MAX_INT, Call, EnvelopeError
 from safeact_env.cli import screen
-from safeact_env.core.call import MAX_INT, Call, EnvelopeError
 from safeact_env.core.episode import Episode, Turn
 from safeact_env.core.report import report
 from safeact_env.core.task import Split

@@ -9,8 +9,8 @@ import marshal
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
 
+from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk, quoted
-from safeact_env.core.call import Call
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.score import POINTS, Share
 from safeact_env.core.shown import MAX_RESULT, fitting, shown_parameters

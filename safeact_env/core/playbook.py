@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 
 __all__ = ["Desk", "Move", "Observation", "Playbook", "Script"]
 

@@ -11,8 +11,8 @@ from functools import cached_property
 from random import Random
 from typing import Any, Generic, Literal, TypeVar
 
+from safeact_env.call import MAX_INT
 from safeact_env.core.action import Action, Params, Risk, always
-from safeact_env.core.call import MAX_INT
 from safeact_env.core.common import finish, question_action, read_runbook
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, draw, lookalike_actions, roll_back_upkeep
 from safeact_env.core.reviewer import Escalation

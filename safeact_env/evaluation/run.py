@@ -15,7 +15,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from safeact_env.core.call import MAX_INT
+from safeact_env.call import MAX_INT
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.store import RecordFile

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from typing_extensions import override
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation, Playbook, Script
 from safeact_env.core.task import Split, Task

@@ -65,11 +65,18 @@ def _operation_id(route: APIRoute) -> str:
     return f"{min(route.methods or {'GET'}).lower()}_{path}"
 
 
+class _Server(HTTPEnvServer):
+    """OpenEnv's server, which would import its LLM harness only to learn that this is none."""
+
+    def _factory_produces_harness_env(self) -> bool:
+        return False
+
+
 def _openenv_server(settings: Settings) -> HTTPEnvServer:
     """OpenEnv's own routes: /ws, /mcp, /schema, /metadata, Task API. The rest it leaves to us."""
     options: dict[str, Any] = {"env_name": "safeact", "state_cls": SafeActState}
     known = inspect.signature(HTTPEnvServer.__init__).parameters
-    return HTTPEnvServer(
+    return _Server(
         SafeActEnvironment,
         SafeActAction,
         SafeActObservation,

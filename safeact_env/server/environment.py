@@ -35,6 +35,8 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
     """One session's environment. The constructor does nothing: OpenEnv builds throwaway ones."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
+    # OpenEnv builds environments in a thread: one for all sessions, instead of one per session.
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(self) -> None:
         super().__init__()

@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from safeact_env import audit
 from safeact_env.audit.base import Audit, Result
+from safeact_env.call import Call
 from safeact_env.cli import app
-from safeact_env.core.call import Call
 from safeact_env.core.trajectory import replay
 from safeact_env.version import VERSION
 from tests.audit.mutants import UNSOLVABLE

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeact_env.core.call import MAX_INT, Call, EnvelopeError
+from safeact_env.call import MAX_INT, Call, EnvelopeError
 
 LONG = "x" * 4_000
 KEYS = {f"k{n}": n for n in range(16)}

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from safeact_env.audit.plays import walking
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import OPENING, Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Task

@@ -10,8 +10,8 @@ from typing import Any, Literal
 import pytest
 
 from safeact_env.audit.plays import every_move, facts_of, parsed, verdict
+from safeact_env.call import Call
 from safeact_env.core.action import Action, Gate, NoParams, Params, Risk
-from safeact_env.core.call import Call
 from safeact_env.core.episode import CRITICAL, Episode, EpisodeDone
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.score import Component, Share

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from safeact_env.core.call import MAX_INT
+from safeact_env.call import MAX_INT
 from safeact_env.core.task import check_seed
 from safeact_env.core.trajectory import Trajectory, TrajectoryError, replay
 from tests.checks import walk, wire

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.tasks import task_names
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}

@@ -1,6 +1,6 @@
 import pytest
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.sessions.service import SessionError, SessionService
 
 LOOK = Call("list_directory", {}, "look")

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from safeact_env.core.call import Call
+from safeact_env.call import Call
 from safeact_env.core.episode import CRITICAL, Episode, Grade, Turn
 from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import HOPELESS, UNINSPECTED

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from safeact_env.call import Call
 from safeact_env.core.action import Risk
-from safeact_env.core.call import Call
 from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.reviewer import HOPELESS, UNINSPECTED
 from safeact_env.core.score import Share

@@ -1,0 +1,328 @@
+"""Clients of the HTTP door, sync and async: one episode at a time, by its id, safe to retry.
+
+Owns requests and retries. What is sent, and when it is sent again, stands once, in `_Door`; the two clients
+only wait differently.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+import uuid
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar
+
+import httpx
+
+from safeact_env._openenv import StepResult
+from safeact_env.client.results import SafeActError, step_result
+from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
+
+__all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
+
+AGAIN = frozenset({429, 502, 503, 504})
+"""Statuses after which the same request may succeed."""
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+
+Split = Literal["train", "test"]
+Result = StepResult[SafeActObservation]
+Sent = httpx.Response | httpx.TransportError
+
+
+@dataclass(frozen=True)
+class _Request:
+    method: str
+    path: str
+    body: dict[str, Any] | None = None
+
+
+T = TypeVar("T")
+Exchange = Generator[_Request | float, Any, T]
+"""Yields a request, and is sent what came of it; or yields seconds to wait. Returns what is asked for."""
+
+
+def _pause(attempt: int, sent: Sent) -> float:
+    """Seconds to wait before the next attempt: as the server asks, else doubling, with jitter."""
+    asked = sent.headers.get("Retry-After", "") if isinstance(sent, httpx.Response) else ""
+    seconds = float(asked) if asked.isdigit() else FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)
+    return min(seconds, LONGEST_PAUSE_S)
+
+
+def _refusal(response: httpx.Response) -> SafeActError:
+    try:
+        detail = response.json()["detail"]
+        if isinstance(detail, dict):
+            return SafeActError(detail["code"], detail["message"], response.status_code)
+        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in detail)
+        return SafeActError("invalid_request", found, response.status_code)
+    except (ValueError, KeyError, TypeError):
+        # Not this server's answer: a proxy's page, say.
+        return SafeActError("http_error", f"HTTP status {response.status_code}", response.status_code)
+
+
+class _Door:
+    """What both clients have in common.
+
+    Args:
+        base_url: Where the server is, such as `http://localhost:7860`.
+        timeout_s: Longest wait for an answer, in seconds.
+        retries: How often a request is repeated that got no answer, or 429, 502, 503 or 504. A repeat never
+            acts twice: a step carries a `request_id`, a reset its `episode_id`.
+        headers: Further headers, such as `{"Authorization": "Bearer ..."}`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        if not base_url.startswith(("http://", "https://")):
+            raise ValueError(f"base_url must start with http:// or https://, not {base_url!r}")
+        if retries < 0:
+            raise ValueError("retries must be 0 or more")
+        self.episode_id: str | None = None
+        """Id of the current episode; `None` before the first reset."""
+        self._retries = retries
+        self._options: dict[str, Any] = {
+            "base_url": base_url.rstrip("/"),
+            "timeout": timeout_s,
+            "headers": dict(headers or {}),
+        }
+
+    def _exchange(self, request: _Request) -> Exchange[dict[str, Any]]:
+        for attempt in range(self._retries + 1):
+            sent: Sent = yield request
+            if isinstance(sent, httpx.Response) and sent.status_code not in AGAIN:
+                break
+            if attempt < self._retries:
+                yield _pause(attempt, sent)
+        if isinstance(sent, httpx.TransportError):
+            raise SafeActError("unreachable", f"no answer: {type(sent).__name__} {sent}".strip()) from sent
+        if sent.is_error:
+            raise _refusal(sent)
+        answer: dict[str, Any] = sent.json()
+        return answer
+
+    def _reset(
+        self, task_name: str | None, seed: int | None, split: str, index: int | None, episode_id: str | None
+    ) -> Exchange[Result]:
+        given = {"task_name": task_name, "seed": seed, "split": split, "index": index}
+        body = {name: value for name, value in given.items() if value is not None}
+        if seed is None and index is None:
+            # Without a seed the server draws one, and a repeat would ask for another episode.
+            body["seed"] = random.SystemRandom().randrange(2**31)
+        body["episode_id"] = episode_id or uuid.uuid4().hex
+        answer = yield from self._exchange(_Request("POST", "/reset", body))
+        self.episode_id = answer["episode_id"]
+        return step_result(answer)
+
+    def _step(self, action: SafeActAction) -> Exchange[Result]:
+        body = {
+            "action": action.model_dump(include={"action_name", "parameters", "reasoning"}),
+            "episode_id": self._current(),
+            "request_id": uuid.uuid4().hex,
+        }
+        return step_result((yield from self._exchange(_Request("POST", "/step", body))))
+
+    def _state(self) -> Exchange[SafeActState]:
+        path = f"/state?episode_id={self._current()}"
+        return SafeActState.model_validate((yield from self._exchange(_Request("GET", path))))
+
+    def _grade(self, finish: bool) -> Exchange[GradeResponse]:
+        body = {"episode_id": self._current(), "finish": finish}
+        return GradeResponse.model_validate((yield from self._exchange(_Request("POST", "/grader", body))))
+
+    def _report(self) -> Exchange[dict[str, Any]]:
+        return (yield from self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
+
+    def _delete(self) -> Exchange[None]:
+        path = f"/episodes/{self._current()}"
+        try:
+            yield from self._exchange(_Request("DELETE", path))
+        except SafeActError as error:
+            # Gone already: the answer to an earlier attempt was lost, or the server forgot it.
+            if error.code != "unknown_episode":
+                raise
+        self.episode_id = None
+
+    def _tasks(self) -> Exchange[dict[str, Any]]:
+        return (yield from self._exchange(_Request("GET", "/tasks")))
+
+    def _current(self) -> str:
+        if self.episode_id is None:
+            raise SafeActError("no_episode", "no episode has been started; reset first")
+        return self.episode_id
+
+
+class SafeActHTTPClient(_Door):
+    """Client of the HTTP door.
+
+    Use it as a context manager, or `close` it.
+
+        with SafeActHTTPClient("http://localhost:7860") as env:
+            result = env.reset("easy", seed=42)
+            result = env.step(SafeActAction(action_name="list_directory", parameters={}, reasoning="Look."))
+
+    Every method raises `SafeActError` if the server refuses the request or cannot be reached.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, timeout_s=timeout_s, retries=retries, headers=headers)
+        self._client = httpx.Client(**self._options, transport=transport)
+
+    def _run(self, exchange: Exchange[T]) -> T:
+        answer: Any = None
+        while True:
+            try:
+                wanted = exchange.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(wanted, float):
+                time.sleep(wanted)
+                answer = None
+                continue
+            try:
+                answer = self._client.request(wanted.method, wanted.path, json=wanted.body)
+            except httpx.TransportError as error:
+                answer = error
+
+    def reset(
+        self,
+        task_name: str | None = None,
+        seed: int | None = None,
+        split: Split = "train",
+        index: int | None = None,
+        episode_id: str | None = None,
+    ) -> Result:
+        """Start an episode, by task and seed or by the index of a split; by default `easy`, freshly drawn."""
+        return self._run(self._reset(task_name, seed, split, index, episode_id))
+
+    def step(self, action: SafeActAction) -> Result:
+        """Take a step of the current episode."""
+        return self._run(self._step(action))
+
+    def state(self) -> SafeActState:
+        """The agent-safe state of the current episode."""
+        return self._run(self._state())
+
+    def grade(self, *, finish: bool = False) -> GradeResponse:
+        """The grade of the current episode; `finish` ends it first if it still runs."""
+        return self._run(self._grade(finish))
+
+    def report(self) -> dict[str, Any]:
+        """The annotated record of the finished episode, for trainers."""
+        return self._run(self._report())
+
+    def delete(self) -> None:
+        """End the current episode and have the server forget it."""
+        self._run(self._delete())
+
+    def tasks(self) -> dict[str, Any]:
+        """The tasks of the server, as `GET /tasks` lists them."""
+        return self._run(self._tasks())
+
+    def close(self) -> None:
+        """Close the connections. The episode stays on the server until it expires."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """Close the connections."""
+        self.close()
+
+
+class AsyncSafeActHTTPClient(_Door):
+    """As `SafeActHTTPClient`, for asyncio."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        timeout_s: float = 30.0,
+        retries: int = 4,
+        headers: Mapping[str, str] | None = None,
+        transport: httpx.AsyncBaseTransport | None = None,
+    ) -> None:
+        super().__init__(base_url, timeout_s=timeout_s, retries=retries, headers=headers)
+        self._client = httpx.AsyncClient(**self._options, transport=transport)
+
+    async def _run(self, exchange: Exchange[T]) -> T:
+        answer: Any = None
+        while True:
+            try:
+                wanted = exchange.send(answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(wanted, float):
+                await asyncio.sleep(wanted)
+                answer = None
+                continue
+            try:
+                answer = await self._client.request(wanted.method, wanted.path, json=wanted.body)
+            except httpx.TransportError as error:
+                answer = error
+
+    async def reset(
+        self,
+        task_name: str | None = None,
+        seed: int | None = None,
+        split: Split = "train",
+        index: int | None = None,
+        episode_id: str | None = None,
+    ) -> Result:
+        """Start an episode, by task and seed or by the index of a split; by default `easy`, freshly drawn."""
+        return await self._run(self._reset(task_name, seed, split, index, episode_id))
+
+    async def step(self, action: SafeActAction) -> Result:
+        """Take a step of the current episode."""
+        return await self._run(self._step(action))
+
+    async def state(self) -> SafeActState:
+        """The agent-safe state of the current episode."""
+        return await self._run(self._state())
+
+    async def grade(self, *, finish: bool = False) -> GradeResponse:
+        """The grade of the current episode; `finish` ends it first if it still runs."""
+        return await self._run(self._grade(finish))
+
+    async def report(self) -> dict[str, Any]:
+        """The annotated record of the finished episode, for trainers."""
+        return await self._run(self._report())
+
+    async def delete(self) -> None:
+        """End the current episode and have the server forget it."""
+        await self._run(self._delete())
+
+    async def tasks(self) -> dict[str, Any]:
+        """The tasks of the server, as `GET /tasks` lists them."""
+        return await self._run(self._tasks())
+
+    async def close(self) -> None:
+        """Close the connections. The episode stays on the server until it expires."""
+        await self._client.aclose()
+
+    async def __aenter__(self) -> Self:
+        """The client itself."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close the connections."""
+        await self.close()

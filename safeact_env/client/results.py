@@ -1,0 +1,43 @@
+"""Typed results of both clients.
+
+Owns how an answer on the wire becomes a `StepResult`, and the error that a refused request raises.
+"""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+from safeact_env._openenv import StepResult
+from safeact_env.models import SafeActObservation
+
+__all__ = ["SafeActError", "step_result"]
+
+# OpenEnv before 0.4 has no `metadata` beside the observation.
+HAS_METADATA = "metadata" in {field.name for field in fields(StepResult)}
+
+
+class SafeActError(RuntimeError):
+    """A request that the server refused, or that did not reach it.
+
+    Args:
+        code: The server's code, such as `episode_done`; `unreachable` if there was no answer.
+        message: What to do instead.
+        status: HTTP status; `None` if there was no answer.
+    """
+
+    def __init__(self, code: str, message: str, status: int | None = None) -> None:
+        super().__init__(f"{message} ({code})")
+        self.code = code
+        self.message = message
+        self.status = status
+
+
+def step_result(answer: dict[str, Any]) -> StepResult[SafeActObservation]:
+    """The result of a reset or a step, in whose answer reward and done stand beside the observation."""
+    shown = answer["observation"]
+    metadata = shown.get("metadata") or answer.get("metadata") or {}
+    beside: dict[str, Any] = {"reward": answer["reward"], "done": answer["done"]}
+    observation = SafeActObservation.model_validate({**shown, **beside, "metadata": metadata})
+    more: dict[str, Any] = {"metadata": metadata} if HAS_METADATA else {}
+    return StepResult(observation=observation, **beside, **more)
