@@ -9,7 +9,7 @@ import copy
 import json
 import pickle
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import fields, is_dataclass
 from functools import cache
 from random import Random
 from typing import Any
@@ -50,9 +50,8 @@ def fork(episode: Episode[Any]) -> Episode[Any]:
     """An episode that goes on from here by itself."""
     # Reaches behind the episode's interface, as no rule of the game needs this.
     other = copy.copy(episode)
-    other.turns, other.history = [*episode.turns], [*episode.history]
+    other.turns = [*episode.turns]
     other.state = clone(episode.state)
-    other._start = replace(episode._start, state=other.state)
     return other
 
 

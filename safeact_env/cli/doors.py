@@ -28,16 +28,16 @@ def _observation(answer: dict[str, Any]) -> bytes:
 
 def doors() -> dict[str, Door]:
     """The doors by name, over one server in this process."""
-    app = create_app(Settings())
+    # Not entered as a context: an app that was shut down once takes no further sessions.
+    client = TestClient(create_app(Settings()))
 
     def http(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
-        with TestClient(app) as client:
-            wanted = {"task_name": task, "split": split, "seed": seed}
-            answers = [client.post("/reset", json=wanted).json()]
-            named = {"episode_id": answers[0]["episode_id"]}
-            for call in calls:
-                answers.append(client.post("/step", json={"action": call.to_json(), **named}).json())
-            client.delete(f"/episodes/{named['episode_id']}")
+        wanted = {"task_name": task, "split": split, "seed": seed}
+        answers = [client.post("/reset", json=wanted).json()]
+        named = {"episode_id": answers[0]["episode_id"]}
+        for call in calls:
+            answers.append(client.post("/step", json={"action": call.to_json(), **named}).json())
+        client.delete(f"/episodes/{named['episode_id']}")
         return [_observation(answer) for answer in answers]
 
     def websocket(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
@@ -46,7 +46,7 @@ def doors() -> dict[str, Door]:
             *({"type": "step", "data": call.to_json()} for call in calls),
         ]
         shown = []
-        with TestClient(app) as client, client.websocket_connect("/ws") as socket:
+        with client.websocket_connect("/ws") as socket:
             for frame in frames:
                 socket.send_json(frame)
                 shown.append(_observation(socket.receive_json()["data"]))

@@ -9,6 +9,7 @@ import types
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
@@ -73,6 +74,10 @@ class Source:
 
     def has(self, value: Any, view: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
         """Whether a value is valid in this view."""
+        # Nearly every source is one table of the view.
+        table = view.get(self.paths[0])
+        if table is not None and value in table:
+            return True
         return any(value in node for node in self._nodes(view, given))
 
     def _nodes(self, view: Mapping[str, Any], given: Mapping[str, Any]) -> Iterator[Any]:
@@ -273,6 +278,7 @@ class Action(Generic[F]):
         undo: For readers: what takes it back.
         target: The parameters that name its target; by default the first one.
         lookalike: Whether it is one of the scenario's look-alikes.
+        look: Whether its effect writes into the knowledge only, and so can complete care, but nothing else.
     """
 
     name: str
@@ -286,15 +292,16 @@ class Action(Generic[F]):
     undo: str = ""
     target: tuple[str, ...] | None = None
     lookalike: bool = False
+    look: bool = False
 
-    @property
+    @cached_property
     def target_params(self) -> tuple[str, ...]:
         """The names of the parameters that make the target."""
         return tuple(self.params.model_fields)[:1] if self.target is None else self.target
 
     def target_of(self, p: Any) -> Target:
         """The target of a checked call."""
-        return tuple(getattr(p, name) for name in self.target_params)
+        return tuple([getattr(p, name) for name in self.target_params])
 
     def risk_in(self, s: State[F], p: Any) -> Risk:
         """The risk class of this call in this state."""
@@ -302,7 +309,10 @@ class Action(Generic[F]):
 
     def unmet(self, s: State[F], p: Any) -> Need[F] | None:
         """The first prerequisite that does not hold."""
-        return next((need for need in self.needs if not need.met(s, p)), None)
+        for need in self.needs:
+            if not need.met(s, p):
+                return need
+        return None
 
     def question(self, target: Mapping[str, str]) -> Params:
         """The parameters of a question about this action: the target, and `None` for the rest."""

@@ -37,7 +37,7 @@ def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
         text = s.upkeep.runbooks.get(p.action_name) or runbooks[p.action_name]
         return f"Runbook of {p.action_name}: {text}"
 
-    return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=())
+    return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=(), look=True)
 
 
 def finish() -> Action[Any]:

@@ -5,16 +5,17 @@ Owns the order of the rules, rewards, `done` and the record. Must not know any c
 
 from __future__ import annotations
 
-import marshal
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, NamedTuple, TypeVar
+
+from pydantic_core import from_json, to_json
 
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk, quoted
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.score import POINTS, Share
 from safeact_env.core.shown import MAX_RESULT, fitting, shown_parameters
-from safeact_env.core.state import State, copy_json
+from safeact_env.core.state import State
 from safeact_env.core.tally import Tally
 from safeact_env.core.task import Split, Start, Task
 
@@ -110,14 +111,16 @@ class Episode(Generic[F]):
     """
 
     __slots__ = (
-        "_available",
+        "_head",
+        "_history",
+        "_middle",
         "_mistake_protected",
         "_points",
         "_progress",
-        "_start",
+        "_shares",
+        "_shown",
         "_tally",
         "actions",
-        "history",
         "max_steps",
         "outcome",
         "seed",
@@ -141,16 +144,20 @@ class Episode(Generic[F]):
         self.seed = seed
         self.max_steps = task.max_steps if max_steps is None else max_steps
         self.turns: list[Turn] = []
-        self.history: list[dict[str, Any]] = []
         self.outcome: Outcome | None = None
-        self._start = start or task.start(split, seed)
-        self.state: State[F] = self._start.state
-        self.actions: dict[str, Action[F]] = self._start.actions
+        start = start or task.start(split, seed)
+        self.state: State[F] = start.state
+        self.actions: dict[str, Action[F]] = start.actions
         self._points = 0
         self._mistake_protected = False
-        self._available = marshal.dumps(self._start.available)
+        # What an observation says does not change, or only grows: it is written once.
+        self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
+        self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
+        self._history = b""
+        self._shown = 0
         self._tally: Tally[F] = Tally(task.components, self.state)
-        self._progress = self._tally.points(self.state)
+        self._shares: tuple[Share, ...] = ()
+        self._measure()
 
     @property
     def done(self) -> bool:
@@ -204,18 +211,24 @@ class Episode(Generic[F]):
         need = action.unmet(s, p)
         if need is not None:
             s.ledger.refused[action.name, action.target_of(p), need.name] += 1
-            self._progress = self._tally.points(s)
+            self._measure()
             return risk, f"Refused. {need.missing}", self.task.careless_penalty
         if risk is Risk.IRREVERSIBLE and action.gate is not None and not action.gate.authorised(s, p):
             if not is_covered(s, action, p):
                 self.outcome = "irreversible_mistake"
                 self._mistake_protected = action.gate.protected(s, p)
-                self._progress = self._tally.points(s)
+                self._measure()
                 return risk, CRITICAL, 0
             s.ledger.approvals.remove((action.name, action.target_of(p)))
         result = action.effect(s, p)
-        self._progress = self._tally.points(s)
+        self._measure(looked=action.look)
         return risk, result, 0
+
+    def _measure(self, *, looked: bool = False) -> None:
+        """Bring the progress up to date."""
+        tally, s = self._tally, self.state
+        self._shares = tally.shares_after_look(s, self._shares) if looked else tally.shares(s)
+        self._progress = tally.points(self._shares)
 
     def _names(self) -> dict[str, Any]:
         return {**self.state.knowledge.tables, "available_actions": self.actions}
@@ -235,7 +248,8 @@ class Episode(Generic[F]):
 
     def shares(self) -> dict[str, Share]:
         """What each component has earned, exactly."""
-        return self._tally.shares(self.state)
+        found = self._tally.shares(self.state)
+        return {c.name: share for c, share in zip(self.task.components, found, strict=True)}
 
     @property
     def progress(self) -> float:
@@ -264,32 +278,44 @@ class Episode(Generic[F]):
 
     def observation(self) -> dict[str, Any]:
         """The observation, as JSON. It shares no container with the episode."""
-        last = self.turns[-1] if self.turns else None
-        return {
-            "task_description": self._start.description,
-            "current_state": self.state.knowledge.view(),
-            "available_actions": marshal.loads(self._available),
-            "action_history": copy_json(self._history()),
-            "steps_remaining": self.max_steps - len(self.turns),
-            "last_action_result": last.result if last else OPENING,
-            "reward": last.reward if last else 0.0,
-            "done": self.done,
-            "metadata": self._metadata(),
-        }
+        observation: dict[str, Any] = from_json(self.shown_json())
+        observation["reward"] = self.turns[-1].reward if self.turns else 0.0
+        observation["done"] = self.done
+        return observation
 
-    def _history(self) -> list[dict[str, Any]]:
-        """The steps as an observation shows them, brought up to date only when one is asked for."""
-        for number in range(len(self.history), len(self.turns)):
-            call, result, _points, _risk = self.turns[number]
-            self.history.append(
+    def shown_json(self) -> bytes:
+        """The observation without `reward` and `done`, as the bytes of a JSON object."""
+        return b"%b%b%b%b],%b" % (
+            self._head,
+            to_json(self.state.knowledge.tables),
+            self._middle,
+            self._written_history(),
+            to_json(
                 {
-                    "step": number + 1,
-                    "action": fitting(call.action_name, 80),
-                    "params": shown_parameters(call.parameters),
-                    "result": result,
+                    "steps_remaining": self.max_steps - len(self.turns),
+                    "last_action_result": self.turns[-1].result if self.turns else OPENING,
+                    "metadata": self._metadata(),
                 }
-            )
-        return self.history
+            )[1:],
+        )
+
+    def _written_history(self) -> bytes:
+        """The steps as an observation shows them, brought up to date only when one is asked for."""
+        if self._shown < len(self.turns):
+            entries = [
+                to_json(
+                    {
+                        "step": number + 1,
+                        "action": fitting(self.turns[number].call.action_name, 80),
+                        "params": shown_parameters(self.turns[number].call.parameters),
+                        "result": self.turns[number].result,
+                    }
+                )
+                for number in range(self._shown, len(self.turns))
+            ]
+            self._history = b",".join([self._history, *entries] if self._shown else entries)
+            self._shown = len(self.turns)
+        return self._history
 
     def _metadata(self) -> dict[str, Any]:
         if not self.done:

@@ -6,24 +6,17 @@ Must not know any rule: who may change what is the engine's and the actions' bus
 
 from __future__ import annotations
 
-import marshal
 from collections import Counter
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Knowledge", "Ledger", "State", "Target", "Upkeep", "copy_json"]
+__all__ = ["Knowledge", "Ledger", "State", "Target", "Upkeep"]
 
 F = TypeVar("F")
 
 Target = tuple[str, ...]
 """The values of an action's target parameters, in their order. Empty for an action without a target."""
-
-
-def copy_json(value: Any) -> Any:
-    """A copy of a JSON value that shares no container with it."""
-    # A round trip through the interpreter's own format is the fastest deep copy of plain data there is.
-    return marshal.loads(marshal.dumps(value))
 
 
 @dataclass(slots=True)
@@ -45,11 +38,6 @@ class Knowledge:
             if name not in record:
                 raise KeyError(f"{table}[{key!r}] has no field {name!r}")
         record.update(values)
-
-    def view(self) -> dict[str, Any]:
-        """`current_state` of an observation."""
-        view: dict[str, Any] = copy_json(self.tables)
-        return view
 
 
 @dataclass(slots=True)

@@ -19,8 +19,8 @@ F = TypeVar("F")
 CareGroup = tuple[Items[Any], tuple[tuple[Hashable, tuple[str, int, Hashable], str], ...]]
 """A group of care units, with each unit, its key and its mark in the ledger."""
 
-Part = tuple[str, int, Callable[[State[Any], Share], Share], list[CareGroup], int]
-"""A component's name, weight and score, its groups of care units, and how many units they have."""
+Part = tuple[int, Callable[[State[Any], Share], Share], list[CareGroup], int]
+"""A component's weight and score, its groups of care units, and how many units they have."""
 
 NOTHING = Share(0)
 """What a component without care units is given in their place."""
@@ -34,7 +34,7 @@ class Tally(Generic[F]):
         state: The state at the start; the care units are written into its ledger.
     """
 
-    __slots__ = ("_attempts", "_parts")
+    __slots__ = ("_attempts", "_parts", "_weights")
 
     def __init__(self, components: tuple[Component[F], ...], state: State[F]) -> None:
         self._attempts: dict[str, list[tuple[str, int, Items[F]]]] = {}
@@ -48,7 +48,8 @@ class Tally(Generic[F]):
                 keys = [(unit, (component.name, number, unit)) for unit in units]
                 groups.append((group, tuple((unit, key, "/".join(map(str, key))) for unit, key in keys)))
             count = sum(len(units) for _group, units in groups)
-            self._parts.append((component.name, component.weight, component.score, groups, count))
+            self._parts.append((component.weight, component.score, groups, count))
+        self._weights = tuple(component.weight for component in components)
 
     def note_attempt(self, s: State[F], action: Action[F], p: Any) -> None:
         """Mark the care units that this call attempts without their care."""
@@ -58,21 +59,37 @@ class Tally(Generic[F]):
             if item in s.ledger.items[component, number] and not group.care(s, item):
                 s.ledger.careless.add((component, number, item))
 
-    def shares(self, s: State[F]) -> dict[str, Share]:
-        """What each component has earned, exactly."""
-        return {
-            name: score(s, _care(s, groups, n) if n else NOTHING)
-            for name, _weight, score, groups, n in self._parts
-        }
+    def shares(self, s: State[F]) -> tuple[Share, ...]:
+        """What each component has earned, exactly, in the task's order."""
+        return tuple(
+            [score(s, _care(s, groups, n) if n else NOTHING) for _weight, score, groups, n in self._parts]
+        )
 
-    def points(self, s: State[F]) -> int:
-        """The progress, in whole ten-thousandths."""
-        return total_points(
+    def shares_after_look(self, s: State[F], before: tuple[Share, ...]) -> tuple[Share, ...]:
+        """As `shares`, where the state differs by a look from the one measured before.
+
+        Such a step can only complete the care of units; the components without a completed one stay.
+        """
+        return tuple(
             [
-                (weight, score(s, _care(s, groups, n) if n else NOTHING))
-                for _name, weight, score, groups, n in self._parts
+                score(s, _care(s, groups, n)) if n and _completed(s, groups) else share
+                for (_weight, score, groups, n), share in zip(self._parts, before, strict=True)
             ]
         )
+
+    def points(self, shares: tuple[Share, ...]) -> int:
+        """The progress of these shares, in whole ten-thousandths."""
+        return total_points(zip(self._weights, shares, strict=True))
+
+
+def _completed(s: State[Any], groups: list[CareGroup]) -> bool:
+    """Whether a unit's care is there to be credited."""
+    careless, credited = s.ledger.careless, s.ledger.credited
+    for group, units in groups:
+        for unit, key, mark in units:
+            if mark not in credited and group.care(s, unit) and key not in careless and group.shown(s, unit):
+                return True
+    return False
 
 
 def _care(s: State[Any], groups: list[CareGroup], count: int) -> Share:

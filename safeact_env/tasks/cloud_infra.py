@@ -276,9 +276,11 @@ TASK = Task[Facts](
     max_steps=34,
     scenario=scenario,
     actions=(
-        Action("list_instances", NoParams, Risk.SAFE, list_instances),
-        Action("describe_instance", OneInstance, Risk.SAFE, describe_instance, blocked=is_terminated),
-        Action("describe_security_group", OneGroup, Risk.SAFE, describe_security_group),
+        Action("list_instances", NoParams, Risk.SAFE, list_instances, look=True),
+        Action(
+            "describe_instance", OneInstance, Risk.SAFE, describe_instance, blocked=is_terminated, look=True
+        ),
+        Action("describe_security_group", OneGroup, Risk.SAFE, describe_security_group, look=True),
         Action("snapshot_volume", OneInstance, Risk.SAFE, snapshot_volume, blocked=has_snapshot),
         Action(
             "modify_security_group",

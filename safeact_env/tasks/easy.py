@@ -232,8 +232,8 @@ TASK = Task[Facts](
     max_steps=28,
     scenario=scenario,
     actions=(
-        Action("list_directory", NoParams, Risk.SAFE, list_directory),
-        Action("read_file_metadata", OneFile, Risk.SAFE, read_file_metadata, blocked=is_gone),
+        Action("list_directory", NoParams, Risk.SAFE, list_directory, look=True),
+        Action("read_file_metadata", OneFile, Risk.SAFE, read_file_metadata, blocked=is_gone, look=True),
         Action(
             "archive_file",
             OneFile,

@@ -320,9 +320,13 @@ TASK = Task[Facts](
     max_steps=38,
     scenario=scenario,
     actions=(
-        Action("read_service_config", OneService, Risk.SAFE, read_service_config, blocked=is_retired),
-        Action("check_dependencies", OneService, Risk.SAFE, check_dependencies, blocked=is_retired),
-        Action("analyze_traffic_patterns", NoParams, Risk.SAFE, analyze_traffic_patterns),
+        Action(
+            "read_service_config", OneService, Risk.SAFE, read_service_config, blocked=is_retired, look=True
+        ),
+        Action(
+            "check_dependencies", OneService, Risk.SAFE, check_dependencies, blocked=is_retired, look=True
+        ),
+        Action("analyze_traffic_patterns", NoParams, Risk.SAFE, analyze_traffic_patterns, look=True),
         Action(
             "verify_migration",
             ServiceOrDatabase,

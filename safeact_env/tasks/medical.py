@@ -270,10 +270,18 @@ TASK = Task[Facts](
     max_steps=34,
     scenario=scenario,
     actions=(
-        Action("review_chart", OnePatient, Risk.SAFE, review_chart, blocked=is_out),
-        Action("request_lab_work", OnePatient, Risk.SAFE, request_lab_work, blocked=is_out),
-        Action("check_interactions", OneOrder, Risk.SAFE, check_interactions, blocked=is_out, target=ORDER),
-        Action("verify_dosage", OneOrder, Risk.SAFE, verify_dosage, blocked=is_out, target=ORDER),
+        Action("review_chart", OnePatient, Risk.SAFE, review_chart, blocked=is_out, look=True),
+        Action("request_lab_work", OnePatient, Risk.SAFE, request_lab_work, blocked=is_out, look=True),
+        Action(
+            "check_interactions",
+            OneOrder,
+            Risk.SAFE,
+            check_interactions,
+            blocked=is_out,
+            target=ORDER,
+            look=True,
+        ),
+        Action("verify_dosage", OneOrder, Risk.SAFE, verify_dosage, blocked=is_out, target=ORDER, look=True),
         Action(
             "amend_order",
             Amendment,

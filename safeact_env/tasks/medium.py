@@ -186,8 +186,8 @@ TASK = Task[Facts](
     max_steps=28,
     scenario=scenario,
     actions=(
-        Action("query_table", Query, Risk.SAFE, query_table, check=not_accepted, blocked=is_gone),
-        Action("analyze_table_usage", OneTable, Risk.SAFE, analyze_table_usage, blocked=is_gone),
+        Action("query_table", Query, Risk.SAFE, query_table, check=not_accepted, blocked=is_gone, look=True),
+        Action("analyze_table_usage", OneTable, Risk.SAFE, analyze_table_usage, blocked=is_gone, look=True),
         Action("create_backup", OneTable, Risk.SAFE, create_backup, blocked=is_backed_up),
         Action(
             "add_index",

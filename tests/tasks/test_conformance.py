@@ -491,6 +491,56 @@ def test_runbooks_and_questions_change_no_fact(name: str, split: Split) -> None:
     assert facts_of(played.state) == before
 
 
+def check_look(played: Episode[Any], move: Move) -> None:
+    """A look writes into the knowledge, credits care, and leaves facts and every other count alone."""
+    states = clone(played.state), played.state
+    played.step(move.call())
+    before, after = (
+        (facts_of(s), replace(s.ledger, credited=set(), careless=set(), penalties=0)) for s in states
+    )
+    assert before == after, f"{move.name} is called a look and changes more than what is known"
+
+
+@EVERY_TASK
+@EVERY_SPLIT
+def test_a_look_changes_nothing_but_what_is_known(name: str, split: Split) -> None:
+    task, looked = get_task(name), set()
+    for seed in range(WALK_SEEDS):
+        played: Episode[Any] = Episode(task, split, seed, max_steps=10_000)
+        for step in walking(played, Random(seed), WALK_STEPS):
+            played.step(step.call())
+        for move in every_move(played):
+            action = played.actions[move.name]
+            if (
+                not played.done
+                and action.look
+                and action.unmet(played.state, parsed_of(played, move)) is None
+            ):
+                check_look(played, move)
+                looked.add(move.name)
+    assert looked == {action.name for action in task.fixed_actions if action.look}
+
+
+def parsed_of(played: Episode[Any], move: Move) -> Any:
+    return parsed(played.actions, played.state, move)
+
+
+def test_a_look_that_changes_a_fact_is_caught() -> None:
+    played = toys.toy(task=toys.with_action("photograph", look=True))
+    with pytest.raises(AssertionError, match="is called a look"):
+        check_look(played, Move("photograph", {"box": toys.box(played, "plain")}))
+
+
+def test_a_look_that_counts_is_caught() -> None:
+    def counting(s: toys.S, p: toys.OneBox) -> str:
+        s.ledger.counts["looks"] += 1
+        return f"{p.box} is looked at."
+
+    played = toys.toy(task=toys.with_action("look", effect=counting, look=True))
+    with pytest.raises(AssertionError, match="is called a look"):
+        check_look(played, Move("look", {"box": toys.box(played, "plain")}))
+
+
 # Twins ---------------------------------------------------------------------------------------------------
 
 
