@@ -294,7 +294,7 @@ class Episode(Generic[F]):
                 {
                     "steps_remaining": self.max_steps - len(self.turns),
                     "last_action_result": self.turns[-1].result if self.turns else OPENING,
-                    "metadata": self._metadata(),
+                    "metadata": self.metadata(),
                 }
             )[1:],
         )
@@ -317,7 +317,8 @@ class Episode(Generic[F]):
             self._shown = len(self.turns)
         return self._history
 
-    def _metadata(self) -> dict[str, Any]:
+    def metadata(self) -> dict[str, Any]:
+        """What an observation adds at the end; empty before."""
         if not self.done:
             return {}
         grade = self.grade()

@@ -19,6 +19,7 @@ from safeact_env.server.episodes import episode_routes
 from safeact_env.server.errors import install_error_handlers
 from safeact_env.server.guard import Guard
 from safeact_env.server.settings import Settings
+from safeact_env.server.sockets import Sockets
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -57,6 +58,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     # OpenEnv's health route would stand beside ours in the OpenAPI document.
     app.router.routes[:] = [r for r in app.router.routes if getattr(r, "path", "") != "/health"]
     app.add_middleware(Guard, limit=settings.max_body_bytes)
+    app.add_middleware(Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes)
     return app
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from safeact_env._openenv import without_gradio
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.errors import readable
@@ -56,7 +57,10 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Raises:
             ValueError: If a parameter is not what it must be. The session stays as it was.
         """
-        given = {"seed": seed, "episode_id": episode_id, **kwargs}
+        return observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
+
+    def start(self, given: dict[str, Any]) -> Episode[Any]:
+        """Start an episode with these parameters; `None` is as good as absent. Raises as `reset` does."""
         try:
             wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
             episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
@@ -65,7 +69,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         except SessionError as error:
             raise ValueError(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
-        return observation_of(episode)
+        return episode
 
     async def reset_async(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
@@ -86,12 +90,16 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Raises:
             RuntimeError: If there is no episode, or it is over. Nothing changes.
         """
+        return observation_of(self.play(action.call()))
+
+    def play(self, call: Call) -> Episode[Any]:
+        """Take a step of the episode. Raises as `step` does."""
         if self._episode is None:
             raise RuntimeError("no episode has been started; reset first")
         if self._episode.done:
             raise RuntimeError("the episode is over; reset to start another")
-        self._episode.step(action.call())
-        return observation_of(self._episode)
+        self._episode.step(call)
+        return self._episode
 
     async def step_async(
         self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any

@@ -1,92 +1,20 @@
 """What comes in is small, strict JSON, at every door, before anything acts on it.
 
-Owns sizes, JSON strictness and the form of WebSocket frames. Must not know episodes.
-
-Strict means: no NaN, no infinity, no number that becomes one, no lone surrogate, bounded nesting.
+Owns sizes, and that bodies and frames are checked. Must not know episodes.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from typing import Any
-
-from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from safeact_env.models import SafeActAction
-from safeact_env.server.errors import error_response, readable
+from safeact_env.server.errors import error_response
+from safeact_env.server.frames import FrameError, action_in, checked
+from safeact_env.server.strict import MALFORMED, strict_json
 
-__all__ = ["Guard", "frame_error", "strict_json"]
+__all__ = ["Guard"]
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
-MALFORMED = (
-    "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate); send an "
-    "object such as {}"
-)
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"
-MAX_NESTING = 32
-FRAME_TYPES = ("reset", "step", "state", "close", "mcp")
-
-
-def strict_json(data: bytes | str) -> Any:
-    """Parse JSON.
-
-    Raises:
-        ValueError: If it is not strict JSON.
-    """
-    try:
-        value = from_json(data, allow_inf_nan=False)
-    except RecursionError:
-        raise ValueError("nested too deep") from None
-    _check(value, 0)
-    return value
-
-
-def _check(value: Any, depth: int) -> None:
-    if depth > MAX_NESTING:
-        raise ValueError("nested too deep")
-    if isinstance(value, dict):
-        for key, item in value.items():
-            _check(key, depth)
-            _check(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            _check(item, depth + 1)
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise ValueError("a number is not finite")
-    elif isinstance(value, str) and not value.isascii():
-        value.encode()
-
-
-def frame_error(frame: Message, limit: int) -> dict[str, Any] | None:
-    """The error that answers a WebSocket frame of a client, or `None` if the frame is well-formed."""
-    text = frame.get("text")
-    if text is None:
-        return _frame_error("INVALID_JSON", "send text frames that hold JSON, not binary ones")
-    if len(text) > limit:
-        return _frame_error("INVALID_JSON", f"the frame is over the limit of {limit} bytes; send less")
-    try:
-        message = strict_json(text)
-    except ValueError:
-        return _frame_error("INVALID_JSON", MALFORMED.replace("body", "frame"))
-    if not isinstance(message, dict):
-        return _frame_error("VALIDATION_ERROR", 'a frame is an object such as {"type": "reset", "data": {}}')
-    if message.get("type") not in FRAME_TYPES:
-        return _frame_error("UNKNOWN_TYPE", f"type must be one of {', '.join(FRAME_TYPES)}")
-    if not isinstance(message.get("data", {}), dict):
-        return _frame_error("VALIDATION_ERROR", "data must be an object")
-    if message["type"] == "step":
-        try:
-            SafeActAction.model_validate(message.get("data", {}))
-        except ValidationError as error:
-            return _frame_error("VALIDATION_ERROR", f"not a well-formed action: {readable(error)}")
-    return None
-
-
-def _frame_error(code: str, message: str) -> dict[str, Any]:
-    return {"type": "error", "data": {"message": message, "code": code}}
 
 
 class Guard:
@@ -111,17 +39,20 @@ class Guard:
             await self.app(scope, receive, send)
 
     def _checked_frames(self, receive: Receive, send: Send) -> Receive:
-        async def checked() -> Message:
+        async def next_frame() -> Message:
             while True:
                 frame = await receive()
                 if frame["type"] != "websocket.receive":
                     return frame
-                error = frame_error(frame, self.limit)
-                if error is None:
+                try:
+                    message = checked(frame, self.limit)
+                    if message["type"] == "step":
+                        action_in(message.get("data", {}))
                     return frame
-                await send({"type": "websocket.send", "text": json.dumps(error)})
+                except FrameError as error:
+                    await send({"type": "websocket.send", "text": error.frame()})
 
-        return checked
+        return next_frame
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])

@@ -19,6 +19,8 @@ def serve(settings: Settings) -> None:
         log_level=settings.log_level,
         # A frame over our own limit is answered with an error; uvicorn's larger one would close the socket.
         ws_max_size=max(16 * settings.max_body_bytes, 2**20),
+        # Compressing every observation takes longer than making it.
+        ws_per_message_deflate=settings.ws_compression,
         timeout_graceful_shutdown=5,
         server_header=False,
     )

@@ -31,3 +31,6 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(
         default=65_536, ge=1_024, description="Largest request body or WebSocket frame, in bytes."
     )
+    ws_compression: bool = Field(
+        default=False, description="Compress WebSocket frames: smaller, at about twice the time per step."
+    )

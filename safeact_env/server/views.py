@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from pydantic_core import to_json
+
 from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Task
@@ -15,12 +17,29 @@ from safeact_env.sessions.service import Session
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
-__all__ = ["answer_of", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
+__all__ = ["answer_json", "answer_of", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
 
 
 def observation_of(episode: Episode[Any]) -> SafeActObservation:
     """The observation as OpenEnv's model."""
     return SafeActObservation.model_validate(episode.observation())
+
+
+def answer_json(episode: Episode[Any], episode_id: str | None = None) -> bytes:
+    """The answer to a reset or a step, in OpenEnv's form: reward and done beside the observation.
+
+    Args:
+        episode: The episode, after the step.
+        episode_id: Its id, where the answer names it.
+    """
+    metadata = episode.metadata()
+    return b'{"observation":%b,"reward":%b,"done":%b%b%b}' % (
+        episode.shown_json(),
+        to_json(episode.turns[-1].reward if episode.turns else 0.0),
+        b"true" if episode.done else b"false",
+        b"" if episode_id is None else b',"episode_id":' + to_json(episode_id),
+        b',"metadata":' + to_json(metadata) if metadata else b"",
+    )
 
 
 def answer_of(session: Session) -> dict[str, Any]:

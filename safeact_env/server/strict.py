@@ -1,0 +1,54 @@
+"""Strict JSON: no NaN, no infinity, no number that becomes one, no lone surrogate, bounded nesting.
+
+Owns what JSON is let in. Must not know what it is for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from pydantic_core import from_json
+
+__all__ = ["MALFORMED", "check_json", "strict_json"]
+
+MALFORMED = (
+    "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate); send an "
+    "object such as {}"
+)
+MAX_NESTING = 32
+
+
+def strict_json(data: bytes | str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        ValueError: If it is not strict JSON.
+    """
+    try:
+        value = from_json(data, allow_inf_nan=False)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    check_json(value)
+    return value
+
+
+def check_json(value: Any, depth: int = 0) -> None:
+    """Refuse what a parser lets pass.
+
+    Raises:
+        ValueError: If a number is not finite, a string not valid Unicode, or the nesting too deep.
+    """
+    if depth > MAX_NESTING:
+        raise ValueError("nested too deep")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            check_json(key, depth)
+            check_json(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            check_json(item, depth + 1)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise ValueError("a number is not finite")
+    elif isinstance(value, str) and not value.isascii():
+        value.encode()
