@@ -18,7 +18,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test coverage lint format bench audit golden results docs clean
+.PHONY: help install serve test coverage lint format crowd bench audit golden results docs clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -48,6 +48,9 @@ lint: $(STAMP) ## Check style, format and types
 format: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
+	SESSIONS=$(or $(SESSIONS),1024) $(BIN)/pytest tests/server/test_crowd.py --durations=1 $(ARGS)
 
 bench: $(STAMP) ## Measure speed
 	$(BIN)/python scripts/bench.py $(ARGS)

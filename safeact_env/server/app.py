@@ -6,18 +6,23 @@ Owns the assembly. Must not know what any route does.
 from __future__ import annotations
 
 import inspect
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from safeact_env._openenv import without_gradio
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.agent_mcp import PATH, AgentMcp
 from safeact_env.server.catalog import catalog_routes
 from safeact_env.server.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.episodes import episode_routes
 from safeact_env.server.errors import install_error_handlers
 from safeact_env.server.guard import Guard
+from safeact_env.server.leases import Leases
+from safeact_env.server.mcp import closing, mcp_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
 from safeact_env.sessions.service import SessionService
@@ -57,9 +62,26 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     _openenv_server(settings).register_routes(app, mode="production")
     # OpenEnv's health route would stand beside ours in the OpenAPI document.
     app.router.routes[:] = [r for r in app.router.routes if getattr(r, "path", "") != "/health"]
+    openenv_mcp = _without_mcp(app)
+    leases = Leases(closing(openenv_mcp))
+    app.include_router(mcp_routes(service, openenv_mcp, leases))
+    agents = AgentMcp(service)
+    app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
+    app.router.on_shutdown.append(agents.close)
     app.add_middleware(Guard, limit=settings.max_body_bytes)
-    app.add_middleware(Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes)
+    app.add_middleware(
+        Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes, leases=leases
+    )
     return app
+
+
+def _without_mcp(app: FastAPI) -> Callable[[Request], Awaitable[Any]]:
+    """Take OpenEnv's `POST /mcp` out of the app, for ours to call."""
+    for route in app.router.routes:
+        if isinstance(route, APIRoute) and route.path == "/mcp":
+            app.router.routes.remove(route)
+            return route.endpoint
+    raise RuntimeError("this version of OpenEnv has no POST /mcp; install openenv 0.10 or later")
 
 
 def _operation_id(route: APIRoute) -> str:

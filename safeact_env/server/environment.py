@@ -15,6 +15,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.errors import readable
+from safeact_env.server.tools import NO_EPISODE, call_tool, tools_of
 from safeact_env.server.views import observation_of, state_of
 from safeact_env.sessions import catalog
 from safeact_env.sessions.service import SessionError, start_episode
@@ -30,6 +31,35 @@ DESCRIPTION = (
     "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
     "acting. Five tasks, hidden risk, deterministic grades."
 )
+
+
+class Toolbox:
+    """The tools of an environment in the form of an MCP client that is connected, which OpenEnv asks for."""
+
+    def __init__(self, environment: SafeActEnvironment) -> None:
+        self._environment = environment
+
+    def is_connected(self) -> bool:
+        """There is nothing to connect to."""
+        return True
+
+    async def __aenter__(self) -> Toolbox:
+        """The toolbox itself."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Nothing to close."""
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The tools of the episode; none before a reset."""
+        episode = self._environment.episode
+        return [] if episode is None else tools_of(episode)
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool; raises `RuntimeError` before a reset."""
+        if self._environment.episode is None:
+            raise RuntimeError(NO_EPISODE)
+        return call_tool(self._environment.episode, self._environment.play, name, arguments)
 
 
 class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActState]):
@@ -95,7 +125,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
     def play(self, call: Call) -> Episode[Any]:
         """Take a step of the episode. Raises as `step` does."""
         if self._episode is None:
-            raise RuntimeError("no episode has been started; reset first")
+            raise RuntimeError(NO_EPISODE)
         if self._episode.done:
             raise RuntimeError("the episode is over; reset to start another")
         self._episode.step(call)
@@ -106,6 +136,16 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
     ) -> SafeActObservation:
         """As `step`, on the event loop."""
         return self.step(action, timeout_s, **kwargs)
+
+    @property
+    def episode(self) -> Episode[Any] | None:
+        """The episode, if one has been started."""
+        return self._episode
+
+    @property
+    def mcp_client(self) -> Toolbox:
+        """What OpenEnv's own handlers list and call tools by."""
+        return Toolbox(self)
 
     @property
     def state(self) -> SafeActState:

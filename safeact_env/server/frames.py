@@ -17,7 +17,7 @@ from safeact_env.models import SafeActAction
 from safeact_env.server.errors import readable
 from safeact_env.server.strict import MALFORMED, check_json
 
-__all__ = ["FrameError", "action_in", "checked"]
+__all__ = ["FrameError", "action_in", "checked", "json_in"]
 
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}
@@ -41,15 +41,15 @@ class FrameError(Exception):
         return json.dumps({"type": "error", "data": {"message": self.message, "code": self.code}})
 
 
-def checked(frame: Message, limit: int) -> dict[str, Any]:
-    """The message of a frame: its `type` is known and its `data`, if there is any, is an object.
+def json_in(frame: Message, limit: int) -> Any:
+    """The JSON of a frame.
 
     Args:
         frame: What ASGI received.
         limit: Longest text, in characters.
 
     Raises:
-        FrameError: If it is not well-formed.
+        FrameError: If it is not strict JSON, or too long.
     """
     text = frame.get("text")
     if text is None:
@@ -63,6 +63,16 @@ def checked(frame: Message, limit: int) -> dict[str, Any]:
             check_json(message)
     except (ValueError, RecursionError):
         raise FrameError("INVALID_JSON", MALFORMED.replace("body", "frame")) from None
+    return message
+
+
+def checked(frame: Message, limit: int) -> dict[str, Any]:
+    """The message of a frame: its `type` is known and its `data`, if there is any, is an object.
+
+    Raises:
+        FrameError: If it is not well-formed.
+    """
+    message = json_in(frame, limit)
     if not isinstance(message, dict):
         raise FrameError("VALIDATION_ERROR", 'a frame is an object such as {"type": "reset", "data": {}}')
     if message.get("type") not in TYPES:

@@ -5,16 +5,47 @@ Owns sizes, and that bodies and frames are checked. Must not know episodes.
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
+
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.errors import error_response
-from safeact_env.server.frames import FrameError, action_in, checked
+from safeact_env.server.frames import FrameError, action_in, checked, json_in
+from safeact_env.server.rpc import PARSE_ERROR, RpcError, failure, request_in
 from safeact_env.server.strict import MALFORMED, strict_json
 
 __all__ = ["Guard"]
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"
+
+
+def _play_refusal(frame: Message, limit: int) -> str | None:
+    try:
+        message = checked(frame, limit)
+        if message["type"] == "step":
+            action_in(message.get("data", {}))
+    except FrameError as error:
+        return error.frame()
+    return None
+
+
+def _rpc_refusal(frame: Message, limit: int) -> str | None:
+    try:
+        request_in(json_in(frame, limit))
+    except FrameError as error:
+        return json.dumps(failure(RpcError(PARSE_ERROR, error.message)))
+    except RpcError as error:
+        return json.dumps(failure(error))
+    return None
+
+
+Refusal = Callable[[Message, int], str | None]
+"""What answers a frame that is not let in, given the longest text; `None` for one that is."""
+
+FRAMES: dict[str, Refusal] = {"/ws": _play_refusal, "/mcp": _rpc_refusal}
+"""The WebSockets of OpenEnv's whose frames are checked."""
 
 
 class Guard:
@@ -31,26 +62,23 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Check a request's body, or the frames of a WebSocket, and pass on what is well-formed."""
-        if scope["type"] == "websocket" and scope["path"] == "/ws":
-            await self.app(scope, self._checked_frames(receive, send), send)
+        if scope["type"] == "websocket" and scope["path"] in FRAMES:
+            await self.app(scope, self._checked_frames(FRAMES[scope["path"]], receive, send), send)
         elif scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
             await self._http(scope, receive, send)
         else:
             await self.app(scope, receive, send)
 
-    def _checked_frames(self, receive: Receive, send: Send) -> Receive:
+    def _checked_frames(self, refusal: Refusal, receive: Receive, send: Send) -> Receive:
         async def next_frame() -> Message:
             while True:
                 frame = await receive()
                 if frame["type"] != "websocket.receive":
                     return frame
-                try:
-                    message = checked(frame, self.limit)
-                    if message["type"] == "step":
-                        action_in(message.get("data", {}))
+                answer = refusal(frame, self.limit)
+                if answer is None:
                     return frame
-                except FrameError as error:
-                    await send({"type": "websocket.send", "text": error.frame()})
+                await send({"type": "websocket.send", "text": answer})
 
         return next_frame
 

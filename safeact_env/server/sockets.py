@@ -6,6 +6,7 @@ builds every observation more than once; this one sends the bytes that the episo
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
 from urllib.parse import parse_qs
@@ -14,6 +15,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.environment import SafeActEnvironment
 from safeact_env.server.frames import FrameError, action_in, checked
+from safeact_env.server.leases import Leases
+from safeact_env.server.rpc import RpcError, failure, request_in, served
 from safeact_env.server.views import answer_json
 
 __all__ = ["Sockets"]
@@ -35,18 +38,24 @@ class Sockets:
         app: The app, which serves everything else.
         max_sessions: Most sessions at a time.
         limit: Longest frame, in characters.
+        leases: The sessions that `POST /mcp` has made.
     """
 
-    def __init__(self, app: ASGIApp, max_sessions: int, limit: int) -> None:
+    def __init__(self, app: ASGIApp, max_sessions: int, limit: int, leases: Leases) -> None:
         self.app = app
+        self.leases = leases
         self.max_sessions = max_sessions
         self.limit = limit
         self.live = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a session, or pass on what is none."""
-        if scope["type"] != "websocket" or scope["path"] != "/ws" or _is_attached(scope):
+        if scope["type"] != "websocket" or scope["path"] != "/ws":
             await self.app(scope, receive, send)
+            return
+        if (session := _session_in(scope)) is not None:
+            with self.leases.attached(session):
+                await self.app(scope, receive, send)
             return
         await receive()  # The handshake.
         await send({"type": "websocket.accept"})
@@ -97,6 +106,8 @@ class Sockets:
             return None
         if kind == "state":
             return f'{{"type":"state","data":{environment.state.model_dump_json()}}}'
+        if kind == "mcp":
+            return json.dumps({"type": "mcp", "data": _rpc(environment, data)})
         try:
             episode = environment.play(action_in(data)) if kind == "step" else environment.start(data)
         except (ValueError, RuntimeError) as error:
@@ -104,5 +115,14 @@ class Sockets:
         return f'{{"type":"observation","data":{answer_json(episode).decode()}}}'
 
 
-def _is_attached(scope: Scope) -> bool:
-    return b"session_id" in parse_qs(scope["query_string"])
+def _rpc(environment: SafeActEnvironment, message: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return served(request_in(message), environment.episode, environment.play)
+    except RpcError as error:
+        return failure(error)
+
+
+def _session_in(scope: Scope) -> str | None:
+    """The session of OpenEnv's that a client wants to attach to."""
+    named = parse_qs(scope["query_string"].decode("latin-1")).get("session_id")
+    return named[0] if named else None

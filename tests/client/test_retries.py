@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -46,7 +47,7 @@ class Lossy:
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     waited: list[float] = []
-    monkeypatch.setattr(module.time, "sleep", waited.append)
+    monkeypatch.setattr(module, "time", SimpleNamespace(sleep=waited.append))
     return waited
 
 
@@ -137,7 +138,7 @@ async def test_the_asynchronous_client_repeats_too(
     async def note(seconds: float) -> None:
         waited.append(seconds)
 
-    monkeypatch.setattr(module.asyncio, "sleep", note)
+    monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=note))
     network = Lossy(client, iter(["answer lost", "request lost", "ok", "answer lost", "ok", "ok"]))
     transport = httpx.MockTransport(network)
     async with AsyncSafeActHTTPClient("http://testserver", transport=transport) as env:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import resource
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 
 from safeact_env import get_task, play, task_names
+from safeact_env.server.settings import Settings
+from tests.conftest import running
 
-SESSIONS = 1_024
-"""The default of `max_sessions`: one session that leaked would keep out the last of the next crowd."""
+SESSIONS = int(os.environ.get("SESSIONS", "128"))
+"""As many as the server admits, so that one that leaked keeps out the last of the next crowd."""
 
 
 @pytest.fixture(autouse=True)
@@ -23,10 +27,6 @@ def _enough_files() -> None:
     if hard < 4 * SESSIONS:
         pytest.skip(f"this machine allows {hard} open files; {4 * SESSIONS} are needed")
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-
-def ws_url(live_url: str) -> str:
-    return live_url.replace("http", "ws", 1) + "/ws"
 
 
 async def ask(socket: ClientConnection, kind: str, data: Any) -> dict[str, Any]:
@@ -48,8 +48,14 @@ async def crowd(url: str) -> list[ClientConnection]:
     return list(await asyncio.gather(*(enter() for _ in range(SESSIONS))))
 
 
+@pytest.fixture
+def url() -> Iterator[str]:
+    with running(Settings(max_sessions=SESSIONS)) as url:
+        yield url.replace("http", "ws", 1) + "/ws"
+
+
 async def test_a_full_house_plays_whole_episodes_and_leaves_nothing_behind(
-    live_url: str, caplog: pytest.LogCaptureFixture
+    url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     ways = {
         name: [turn.call.to_json() for turn in play(get_task(name), "train", 3, "expert").turns]
@@ -74,14 +80,14 @@ async def test_a_full_house_plays_whole_episodes_and_leaves_nothing_behind(
             socket.transport.abort()
 
     with caplog.at_level(logging.INFO):
-        sockets = await crowd(ws_url(live_url))
+        sockets = await crowd(url)
         players = [episode(socket, names[n % len(names)]) for n, socket in enumerate(sockets)]
         assert await asyncio.gather(*players) == [1.0] * SESSIONS
-        async with connect(ws_url(live_url)) as late:
+        async with connect(url) as late:
             assert json.loads(await late.recv())["data"]["code"] == "CAPACITY_REACHED"
         await asyncio.gather(*(leave(socket, number) for number, socket in enumerate(sockets)))
         await asyncio.sleep(1)
-        for socket in (again := await crowd(ws_url(live_url))):
+        for socket in (again := await crowd(url)):
             assert (await ask(socket, "reset", {"seed": 1}))["done"] is False
         await asyncio.gather(*(socket.close() for socket in again))
     assert "Traceback" not in caplog.text
