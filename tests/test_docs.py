@@ -98,8 +98,10 @@ def test_the_in_process_example_runs(capsys):
     assert 0.0 <= float(capsys.readouterr().out) <= 1.0
 
 
-def test_the_openenv_example_runs(live_url, capsys):
-    exec(compile(python_blocks()[1].replace("http://localhost:7860", live_url), "README", "exec"), {})
+@pytest.mark.parametrize("number", [1, 2], ids=["openenv", "mcp"])
+def test_an_example_that_needs_a_server_runs(live_url, capsys, number):
+    code = python_blocks()[number].replace("http://localhost:7860", live_url)
+    exec(compile(code, "README", "exec"), {})
     assert capsys.readouterr().out.strip()
 
 
