@@ -7,6 +7,8 @@ PORT ?= 7860
 WORKERS ?= 2
 # Further arguments of the program that a target runs, e.g. make test ARGS="-k easy".
 ARGS ?=
+# The container engine, with options if need be; docker or podman unless set.
+CONTAINER_TOOL ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -18,10 +20,10 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test coverage lint format crowd bench audit golden results docs clean
+.PHONY: help install serve test coverage lint format crowd bench audit golden results docs container-check clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-9s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## Create .venv with the locked dependencies, if they changed
 
@@ -68,6 +70,9 @@ results: $(STAMP) ## Record policies, audit and benchmark again (25 minutes)
 
 docs: $(STAMP) ## Rewrite the generated tables of the documents
 	$(BIN)/python scripts/gen_docs.py $(ARGS)
+
+container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTAINER_TOOL=podman)
+	$(BIN)/python -m scripts.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
 
 clean: ## Delete .venv, caches and build output
 	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

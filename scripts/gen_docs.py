@@ -22,6 +22,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 ROOT = Path(__file__).resolve().parents[1]
 AUDIT_RUN = ROOT / "results" / "audit.json"
 BENCH_RUN = ROOT / "results" / "bench.json"
+CONTAINER_RUN = ROOT / "results" / "container.json"
 POLICY_RUN = ROOT / "results" / "reference_policies.json"
 
 COMMON = ("read_runbook", "finish", "roll_back_upkeep")
@@ -157,14 +158,36 @@ def bench_table() -> str:
     return "\n\n".join(parts)
 
 
+def container_table() -> str:
+    """The recorded check of the container."""
+    run = json.loads(CONTAINER_RUN.read_text(encoding="utf-8"))
+    image, start = run["image"], run["start_s"]
+    rows = [
+        ["added to the base image", f"{image['added_mb']} MB"],
+        ["in all", f"{image['mb']} MB"],
+        ["first healthy answer", f"{start['median']:.1f} s, median of {len(start['runs'])} starts"],
+        ["memory when ready", f"{run['memory_mib']} MiB"],
+        ["stop with WebSockets open", f"{run['stop_s']:.1f} s"],
+    ]
+    return table(["`make container-check`", "found"], rows)
+
+
+def layers_table() -> str:
+    """The layers of the recorded image."""
+    image = json.loads(CONTAINER_RUN.read_text(encoding="utf-8"))["image"]
+    rows = [[name if name == "base" else f"`{name}`", str(size)] for name, size in image["layers"]]
+    return table(["layer", "MB"], [*rows, ["in all", str(image["mb"])]])
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "tasks": tasks_table,
         "actions": actions_tables,
         "policies": policies_table,
         "settings": settings_table,
+        "container": container_table,
     },
-    "TECHNICAL.md": {"audit": audit_table, "undo": undo_table, "bench": bench_table},
+    "TECHNICAL.md": {"audit": audit_table, "undo": undo_table, "bench": bench_table, "layers": layers_table},
 }
 
 

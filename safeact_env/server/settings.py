@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 __all__ = ["Settings"]
+
+# An empty variable takes back what an image or a shell has set.
+OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
 
 
 class Settings(BaseSettings):
@@ -17,6 +21,9 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    also_port: OptionalPort = Field(
+        default=None, ge=0, le=65_535, description="A further port of the same server; none if empty."
+    )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="Least severe log level."
     )
@@ -34,3 +41,11 @@ class Settings(BaseSettings):
     ws_compression: bool = Field(
         default=False, description="Compress WebSocket frames: smaller, at about twice the time per step."
     )
+
+    @field_validator("also_port")
+    @classmethod
+    def _is_another_port(cls, also: int | None, info: ValidationInfo) -> int | None:
+        # Two zeros are two free ports.
+        if also and also == info.data.get("port"):
+            raise PydanticCustomError("same_port", "it must be another port than the first")
+        return also
