@@ -14,6 +14,7 @@ from safeact_env._openenv import without_gradio
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.drawing import draw, offers
 from safeact_env.server.errors import readable
 from safeact_env.server.tools import NO_EPISODE, call_tool, tools_of
 from safeact_env.server.views import observation_of, state_of
@@ -157,6 +158,21 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         return EnvironmentMetadata(
             name="safeact-env", description=DESCRIPTION, version=VERSION, author="SafeAct-Env contributors"
         )
+
+    # The page at /web ---------------------------------------------------------------------------------------
+
+    def render_web(self, observation: dict[str, Any]) -> str | None:
+        """The observation as HTML."""
+        if self._episode is None:
+            return None
+        return draw(observation, {part.name: part.about for part in self._episode.task.components})
+
+    def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Calls to click on, with their labels."""
+        if self._episode is None:
+            return []
+        task = self._episode.task
+        return offers(observation, task.schemas, task.escalation.name)
 
     # Task API (structural: OpenEnv finds these methods by name) ------------------------------------------
 
