@@ -12,14 +12,26 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["Action", "EnvClient", "Observation", "State", "StepResult", "without_gradio"]
+__all__ = [
+    "Action",
+    "EnvClient",
+    "Observation",
+    "State",
+    "StepResult",
+    "web_interface_wanted",
+    "without_gradio",
+]
+
+
+def web_interface_wanted() -> bool:
+    """Whether OpenEnv's page at /web is asked for, by the variable that OpenEnv reads."""
+    return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes")
 
 
 @contextmanager
 def without_gradio() -> Iterator[None]:
     """Make `import gradio` fail inside the block, as if it were not installed."""
-    wanted = os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes")
-    if wanted or "gradio" in sys.modules:
+    if web_interface_wanted() or "gradio" in sys.modules:
         yield
         return
     sys.modules["gradio"] = None  # type: ignore[assignment]  # None makes the import system raise

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from safeact_env._openenv import without_gradio
+from safeact_env._openenv import web_interface_wanted, without_gradio
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.agent_mcp import PATH, AgentMcp
 from safeact_env.server.catalog import catalog_routes
@@ -33,6 +33,11 @@ with without_gradio():
     from openenv.core.env_server.types import ConcurrencyConfig
 
 __all__ = ["create_app"]
+
+NO_GRADIO = (
+    "ENABLE_WEB_INTERFACE asks for the page at /web, which needs gradio: install it (pip install gradio), or "
+    "unset ENABLE_WEB_INTERFACE to serve without the page."
+)
 
 
 def create_app(settings: Settings | None = None, service: SessionService | None = None) -> FastAPI:
@@ -68,6 +73,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     agents = AgentMcp(service)
     app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
     app.router.on_shutdown.append(agents.close)
+    if web_interface_wanted():
+        _add_web_interface(app, settings)
     app.add_middleware(Guard, limit=settings.max_body_bytes)
     app.add_middleware(
         Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes, leases=leases
@@ -82,6 +89,21 @@ def _without_mcp(app: FastAPI) -> Callable[[Request], Awaitable[Any]]:
             app.router.routes.remove(route)
             return route.endpoint
     raise RuntimeError("this version of OpenEnv has no POST /mcp; install openenv 0.10 or later")
+
+
+def _add_web_interface(app: FastAPI, settings: Settings) -> None:
+    """Add OpenEnv's page at /web.
+
+    Raises:
+        SystemExit: If gradio is not installed.
+    """
+    try:
+        from safeact_env.server.web import add_web_interface
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise SystemExit(NO_GRADIO) from None
+    add_web_interface(app, settings.port)
 
 
 def _operation_id(route: APIRoute) -> str:
