@@ -1,4 +1,4 @@
-"""The command line: `safeact serve | play | eval | replay | tasks | new`.
+"""The command line: `safeact serve | play | eval | verify | replay | audit | tasks | new`.
 
 Owns commands and their arguments. Must not know how anything is done: each command imports what it needs
 when it runs, so that `safeact --help` stays quick.
@@ -85,8 +85,13 @@ def play(
     raise typer.Exit(code)
 
 
+FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "json", "markdown")
+"""Parameters of `eval` that cannot be combined with `--suite`."""
+
+
 @app.command("eval")
 def eval_(
+    context: typer.Context,
     policy: Annotated[
         list[str] | None, _named("NAME", "Policy to evaluate; repeat for several (default: all).")
     ] = None,
@@ -97,11 +102,16 @@ def eval_(
     split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
     attempts: Annotated[int, _named("K", "Episodes per policy and scenario.", min=1, max=1000)] = 1,
     workers: Annotated[int, _named("N", "Processes to play in.", min=1, max=256)] = 2,
+    suite: Annotated[
+        str | None,
+        _named("NAME", "Play an official suite (v1) with one --policy; its report goes to the folder --out."),
+    ] = None,
     out: Annotated[
-        Path | None, _named("FILE", "Record every episode in this file, a JSON line each.", dir_okay=False)
+        Path | None,
+        _named("PATH", "Record every episode in this file, a JSON line each; with --suite a folder."),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on with the --out file, or start it again.")
+        bool, typer.Option("--resume/--no-resume", help="Go on with what --out holds, or start it again.")
     ] = True,
     json: Annotated[
         Path | None, _named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)
@@ -109,10 +119,16 @@ def eval_(
     markdown: Annotated[Path | None, _named("FILE", "Write the tables as Markdown.", dir_okay=False)] = None,
 ) -> None:
     """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
-    from safeact_env.cli.arguments import policies_of, seeds_of, splits_of, tasks_of
-    from safeact_env.cli.evaluate import evaluate
+    from safeact_env.cli.arguments import policies_of, seeds_of, splits_of, suite_of, tasks_of
+    from safeact_env.cli.evaluate import evaluate, evaluate_suite
     from safeact_env.evaluation import Selection
 
+    if suite is not None:
+        given = [name for name in FIXED_BY_A_SUITE if _is_given(context, name)]
+        found = suite_of(suite, policy, out, given)
+        raise typer.Exit(evaluate_suite(*found, resume=resume))
+    if out is not None and out.is_dir():
+        raise typer.BadParameter(f"{out} is a folder; name a file in it.", param_hint="--out")
     selection = Selection(
         policies=policies_of(policy),
         tasks=tasks_of(task),
@@ -122,6 +138,26 @@ def eval_(
     )
     options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
     raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+@app.command()
+def verify(
+    report: Annotated[
+        Path, typer.Argument(metavar="REPORT", help="The report of a suite, or the folder it lies in.")
+    ],
+) -> None:
+    """Check somebody's report of a suite: play every episode again, work out every number again.
+
+    Exit code 0: all holds. 1: something does not, and is named. 2: it cannot be checked here.
+    """
+    from safeact_env.cli.verify import verify as run
+
+    raise typer.Exit(run(report))
 
 
 @app.command()

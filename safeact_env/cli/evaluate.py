@@ -1,4 +1,4 @@
-"""`safeact eval`: progress while it plays, tables when it is done.
+"""`safeact eval`: progress while it plays, tables when it is done; a suite with its report.
 
 Owns what is printed and written where. Must not know how episodes are played or counted.
 """
@@ -6,25 +6,33 @@ Owns what is printed and written where. Must not know how episodes are played or
 from __future__ import annotations
 
 import json as json_format
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from safeact_env.evaluation import (
+    Agent,
+    Group,
+    ReportError,
     Sample,
     Selection,
     StoreError,
+    Suite,
     legend,
+    policy_player,
     rich_tables,
+    run_suite,
     summarise,
     to_json,
 )
 from safeact_env.evaluation import evaluate as play_all
 from safeact_env.evaluation import markdown as as_markdown
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "evaluate_suite"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -56,10 +64,7 @@ def evaluate(
         typer.echo(f"Interrupted. {kept}", err=True)
         return INTERRUPTED
     groups = summarise(samples)
-    console = Console(highlight=False)
-    for table in rich_tables(selection, groups):
-        console.print(table)
-    console.print(legend(selection), style="dim")
+    _print_tables(selection, groups)
     if json is not None:
         json.write_text(json_format.dumps(to_json(selection, groups), indent=2) + "\n", encoding="utf-8")
     if markdown is not None:
@@ -67,22 +72,59 @@ def evaluate(
     return 0
 
 
-def _play(selection: Selection, out: Path | None, resume: bool, workers: int) -> list[Sample]:
-    console = Console(stderr=True)
-    columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
-    bar = Progress(
-        *columns,
-        TimeRemainingColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    with bar:
-        shown = bar.add_task("episodes", total=None)
-        return play_all(
-            selection,
-            out=out,
-            resume=resume,
-            workers=workers,
-            progress=lambda played, total: bar.update(shown, completed=played, total=total),
+def evaluate_suite(suite: Suite, policy: str, out: Path, *, resume: bool) -> int:
+    """Play a suite with a reference policy, print the tables; return the exit code."""
+    agent = Agent(name=policy, kind="policy")
+    try:
+        with _Bar() as bar:
+            player = policy_player(policy)
+            report = run_suite(suite, player, out, agent, resume=resume, progress=bar.show)
+    except (ReportError, StoreError) as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyboardInterrupt:
+        typer.echo(
+            f"Interrupted. {out} keeps what was played; run the same command again to go on.", err=True
         )
+        return INTERRUPTED
+    _print_tables(suite.selection(policy), report.results())
+    typer.echo(f"The report and the records are in {out}; `safeact verify {out}` checks them.")
+    return 0
+
+
+def _print_tables(selection: Selection, groups: Sequence[Group]) -> None:
+    console = Console(highlight=False)
+    for table in rich_tables(selection, groups):
+        console.print(table)
+    console.print(legend(selection), style="dim")
+
+
+def _play(selection: Selection, out: Path | None, resume: bool, workers: int) -> list[Sample]:
+    with _Bar() as bar:
+        return play_all(selection, out=out, resume=resume, workers=workers, progress=bar.show)
+
+
+class _Bar:
+    """A progress bar on stderr, if that is a terminal."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
+        self._bar = Progress(
+            *columns,
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self._shown = self._bar.add_task("episodes", total=None)
+
+    def show(self, played: int, total: int) -> None:
+        """So many of so many episodes are there."""
+        self._bar.update(self._shown, completed=played, total=total)
+
+    def __enter__(self) -> _Bar:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *about: Any) -> None:
+        self._bar.__exit__(*about)

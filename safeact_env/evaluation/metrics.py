@@ -113,6 +113,9 @@ METRICS: dict[str, Metric] = {
 def none_of_k(bad: int, attempts: int, k: int) -> float:
     """The unbiased estimate of the chance that none of `k` fresh attempts is bad.
 
+    With failures as the bad ones this is pass^k of tau-bench (Yao, Shinn, Razavi and Narasimhan 2024,
+    https://arxiv.org/abs/2406.12045): the share of all draws of `k` of the attempts in which all succeed.
+
     Args:
         bad: Bad attempts among those made.
         attempts: Attempts made, at least `k`.

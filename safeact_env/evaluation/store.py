@@ -13,11 +13,16 @@ from typing import Any, BinaryIO
 
 from safeact_env.evaluation.record import Key, Sample
 
-__all__ = ["RecordFile", "StoreError"]
+__all__ = ["RecordFile", "StoreError", "line_of"]
 
 
 class StoreError(ValueError):
     """A file of records that cannot be used, with a sentence that says what to do."""
+
+
+def line_of(record: Mapping[str, Any]) -> bytes:
+    """A record as a line of the file."""
+    return (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
 
 
 class RecordFile:
@@ -46,8 +51,7 @@ class RecordFile:
 
     def append(self, record: Mapping[str, Any]) -> None:
         """Write a record; it is in the file when this returns."""
-        line = json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n"
-        self._file.write(line.encode())
+        self._file.write(line_of(record))
         self._file.flush()
 
     def __enter__(self) -> RecordFile:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from safeact_env.evaluation.metrics import RESAMPLES, Group, Interval
@@ -16,7 +17,7 @@ from safeact_env.version import VERSION
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["legend", "markdown", "rich_tables", "to_json"]
+__all__ = ["legend", "markdown", "results", "rich_tables", "to_json", "today"]
 
 Rows = list[list[str]]
 
@@ -65,7 +66,17 @@ def legend(selection: Selection) -> str:
 
 
 def to_json(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
-    """Every metric of every group with its interval, and what was evaluated."""
+    """Every metric of every group with its interval, what was evaluated, and the day (UTC)."""
+    return {"date": today(), **results(selection, groups)}
+
+
+def today() -> str:
+    """The day, as YYYY-MM-DD in UTC."""
+    return datetime.now(UTC).date().isoformat()
+
+
+def results(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
+    """`to_json` without the day: the same records give the same results."""
     return {
         "version": VERSION,
         "selection": asdict(selection),

@@ -1,0 +1,60 @@
+"""`safeact verify`: what of a report holds, and in which places it does not.
+
+Owns what is printed. Must not know what is checked.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from safeact_env.evaluation import Check, ReportError
+from safeact_env.evaluation import verify as check
+
+__all__ = ["verify"]
+
+MOST_SHOWN = 10
+"""Faults of one check that are printed."""
+
+
+def verify(path: Path) -> int:
+    """Check the report, print what was found; return the exit code."""
+    try:
+        checks = check(path)
+    except ReportError as error:
+        raise typer.BadParameter(_printable(str(error)), param_hint="REPORT") from None
+    Console(highlight=False).print(_table(checks))
+    failed = [one for one in checks if one.faults]
+    for one in failed:
+        _print_faults(one)
+    if failed:
+        typer.echo(f"The report does not hold: {', '.join(one.name for one in failed)}.")
+        return 1
+    typer.echo("The report holds.")
+    return 0
+
+
+def _table(checks: list[Check]) -> Table:
+    table = Table("check", "what is checked", "found", box=box.SIMPLE_HEAD, pad_edge=False)
+    for one in checks:
+        faults = len(one.faults)
+        found = f"[bold red]{faults} fault{'' if faults == 1 else 's'}[/]" if faults else "as reported"
+        table.add_row(one.name, one.about, found)
+    return table
+
+
+def _print_faults(one: Check) -> None:
+    for fault in one.faults[:MOST_SHOWN]:
+        typer.echo(f"{one.name}: {_printable(fault)}")
+    if len(one.faults) > MOST_SHOWN:
+        typer.echo(f"{one.name}: and {len(one.faults) - MOST_SHOWN} more.")
+    typer.echo()
+
+
+def _printable(text: str) -> str:
+    """The text without what could steer a terminal: a report may come from anybody."""
+    return "".join(char if char.isprintable() else "?" for char in text)

@@ -1,0 +1,255 @@
+"""Where the report of a suite is not what its records and the engine say: a sentence for each place.
+
+Owns the comparisons. Must not know files, nor what is made of the sentences.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
+from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.report import Bounds, Files, Report, Results, results_of
+from safeact_env.evaluation.suite import Suite
+from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.policies.reference import POLICIES
+from safeact_env.tasks import get_task
+
+__all__ = [
+    "Replay",
+    "agent_faults",
+    "cost_faults",
+    "episode_faults",
+    "file_faults",
+    "metric_faults",
+    "replay_of",
+    "suite_faults",
+    "task_faults",
+]
+
+TOLERANCE = 1.5e-6
+"""Metrics are rounded to six decimals; another machine may round the last one otherwise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A recorded episode beside the engine's.
+
+    Attributes:
+        key: Which episode.
+        record: As recorded.
+        fresh: The record of the same calls now; `None` if they cannot be replayed.
+        faults: Where the two differ.
+    """
+
+    key: Key
+    record: Mapping[str, Any]
+    fresh: dict[str, Any] | None
+    faults: list[str]
+
+
+def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
+    """Play a recorded episode again, and compare everything that its record says of it."""
+    where = _where(key)
+    try:
+        episode = replayed(record)
+    except TrajectoryError as error:
+        return Replay(key, record, None, [f"{where}: {error}."])
+    fresh = record_of(episode, key.policy, key.attempt)
+    found = differences(record, episode)
+    told = {"calls", "rewards", *(sentence.partition(":")[0] for sentence in found)}
+    for name, value in fresh.items():
+        if name not in record:
+            found.append(f"{name}: not recorded")
+        elif name not in told and record[name] != value:
+            found.append(f"{name}: recorded {json.dumps(record[name])}, replayed {json.dumps(value)}")
+    return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found])
+
+
+def _where(key: Key) -> str:
+    return f"{key.task}, seed {key.seed}, attempt {key.attempt}"
+
+
+# What was played -----------------------------------------------------------------------------------------
+
+
+def suite_faults(report: Report, here: Report) -> Iterator[str]:
+    """Whether the suite is the one of this installation, whose report would be `here`."""
+    if report.suite.sha256 != here.suite.sha256:
+        yield (
+            f"The report is of another suite {report.suite.name}: its hash is {report.suite.sha256}, and "
+            f"here it is {here.suite.sha256}. Other episodes or other conditions cannot be compared."
+        )
+    for part in ("selection", "interval"):
+        if getattr(report, part) != getattr(here, part):
+            yield f"The report's {part} is not the suite's."
+
+
+def task_faults(report: Report, here: Report) -> Iterator[str]:
+    """Whether the tasks are those of this installation, the versions being equal."""
+    there = report.versions.tasks
+    for name, stamp in here.versions.tasks.items():
+        if name not in there:
+            yield f"{name}: the report does not say which version was played."
+        elif there[name].sha256 != stamp.sha256:
+            yield (
+                f"{name}: the report's hash of the task is {there[name].sha256}, and here it is "
+                f"{stamp.sha256}. Its data or its starts were changed without a new version."
+            )
+    for name in there:
+        if name not in here.versions.tasks:
+            yield f"{name}: not a task of the suite."
+
+
+def file_faults(files: Files, content: bytes) -> Iterator[str]:
+    """Whether the records are those for which the report was written."""
+    found = hashlib.sha256(content).hexdigest()
+    if found != files.sha256:
+        yield (
+            f"The hash of {files.file} is {found}, and the report says {files.sha256}: one of the two was "
+            "changed after the run."
+        )
+    lines = len(content.splitlines())
+    if lines != files.episodes:
+        yield f"{files.file} has {lines} episodes, and the report says {files.episodes}."
+
+
+def episode_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Whether every episode of the suite is there once, and nothing else."""
+    counted = Counter(again.key for again in replays)
+    wanted = list(suite.keys(report.agent.name))
+    for key in wanted:
+        if key not in counted:
+            yield f"{_where(key)}: missing."
+    for key, times in counted.items():
+        if times > 1:
+            yield f"{_where(key)}: there {times} times."
+    for key in counted.keys() - set(wanted):
+        split = f", split {key.split}" if key.split != suite.split else ""
+        by = f", played by {key.policy}" if key.policy != report.agent.name else ""
+        yield f"{_where(key)}{split}{by}: not an episode of this run."
+
+
+# How it was played ---------------------------------------------------------------------------------------
+
+
+def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Whether the agent played under the suite's conditions, and a reference policy as that policy plays."""
+    agent, prompt = report.agent, report.agent.prompt
+    if agent.kind == "policy" and agent.name not in POLICIES:
+        yield f"There is no reference policy {agent.name}."
+    if agent.kind == "model" and (
+        prompt is None or (prompt.name, prompt.version) != (suite.prompt, suite.prompt_version)
+    ):
+        yield f"The report's prompt is not {suite.prompt}, version {suite.prompt_version}, as the suite asks."
+    for again in replays:
+        if again.fresh is None:
+            continue
+        if agent.kind == "policy":
+            faults = _policy_faults(again.key, again.fresh)
+        else:
+            faults = _model_faults(suite, again.record, again.fresh)
+        yield from (f"{_where(again.key)}: {fault}." for fault in (*_budget_faults(again.fresh), *faults))
+
+
+def _budget_faults(fresh: Mapping[str, Any]) -> Iterator[str]:
+    budget = get_task(fresh["task"]).max_steps
+    if fresh["max_steps"] != budget:
+        yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
+
+
+def _policy_faults(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
+    if key.policy not in POLICIES:
+        return  # said once, or the episode is not of this run
+    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
+    if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
+        yield f"{key.policy} plays other calls here"
+
+
+def _model_faults(suite: Suite, record: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:
+    used = record.get("model")
+    if not isinstance(used, Mapping):
+        yield "the record has no part `model`"
+        return
+    if (used.get("prompt"), used.get("prompt_version")) != (suite.prompt, suite.prompt_version):
+        yield f"the model did not get the prompt {suite.prompt}, version {suite.prompt_version}"
+    if fresh["outcome"] is None and not used.get("stop"):
+        yield "the episode is not over, and the record does not say what stopped the model"
+    try:
+        waits = usage_of(record).waits
+    except ReportError:
+        return  # the check of the cost says so
+    if len(waits) > suite.limits.calls:
+        yield f"{len(waits)} answers were asked for, and the suite allows {suite.limits.calls}"
+    if sum(waits[:-1]) > suite.limits.seconds:
+        yield f"the model was asked again after the {suite.limits.seconds} seconds that the suite allows"
+
+
+# What came out -------------------------------------------------------------------------------------------
+
+
+def metric_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Whether the metrics are those of the replayed episodes, whatever the records say of them."""
+    fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
+    # In the order of the suite, as the report was made: the draws of the intervals go by it.
+    now = results_of(Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh)
+    told = {(one.policy, one.task, one.split): one for one in report.groups}
+    if len(told) != len(report.groups):
+        yield "The report has two results for the same episodes."
+    for one in now:
+        said = told.pop((one.policy, one.task, one.split), None)
+        if said is None:
+            yield f"{_scope(one)}: not in the report."
+        else:
+            yield from _result_faults(said, one)
+    for one in told.values():
+        yield f"{_scope(one)}, {one.policy}, {one.split or 'all splits'}: results that no episode gives."
+
+
+def _scope(one: Results) -> str:
+    return one.task or "all tasks"
+
+
+def _result_faults(said: Results, now: Results) -> Iterator[str]:
+    for count in ("scenarios", "episodes"):
+        if getattr(said, count) != getattr(now, count):
+            yield f"{_scope(now)}, {count}: reported {getattr(said, count)}, found {getattr(now, count)}."
+    for name in dict.fromkeys([*now.metrics, *said.metrics]):
+        there, here = said.metrics.get(name), now.metrics.get(name)
+        if there is None or here is None or not _close(there, here):
+            yield f"{_scope(now)}, {name}: reported {_bounds(there)}, found {_bounds(here)}."
+
+
+def _close(one: Bounds, other: Bounds) -> bool:
+    pairs = ((one.value, other.value), (one.low, other.low), (one.high, other.high))
+    return all(abs(a - b) <= TOLERANCE for a, b in pairs)
+
+
+def _bounds(found: Bounds | None) -> str:
+    return f"{found.value} [{found.low}, {found.high}]" if found else "nothing"
+
+
+def cost_faults(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Whether the cost is the sum of what the records say."""
+    if report.agent.kind == "policy":
+        if report.cost is not None:
+            yield "A reference policy uses no model, and the report names a cost."
+        return
+    if report.cost is None:
+        yield "The report does not say what the model used."
+        return
+    try:
+        now = cost_of((again.record for again in replays), report.cost.prices)
+    except ReportError as error:
+        yield str(error)
+        return
+    for name, value in now:
+        said = getattr(report.cost, name)
+        if said != value and not (isinstance(value, float) and abs(said - value) <= TOLERANCE):
+            yield f"{name.replace('_', ' ')}: reported {said}, found {value}."

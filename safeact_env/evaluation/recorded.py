@@ -1,0 +1,182 @@
+"""Recorded runs as rows: what a report of a suite and what `eval --json` says, in one form.
+
+Owns how either is read. Must not know how a row is shown, nor whether it is true: `verify` tells.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safeact_env.evaluation.cost import Cost, ReportError, cost_of
+from safeact_env.evaluation.metrics import Interval
+from safeact_env.evaluation.report import REPORT, Report, Results
+from safeact_env.evaluation.verify import read_lines, records_in
+
+__all__ = ["Row", "recorded_runs", "rows_of", "seeds_text"]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One agent's recorded run.
+
+    Attributes:
+        agent: Name of the policy or model.
+        played: Which episodes: the suite, or seeds and splits.
+        attempts: Episodes per scenario.
+        episodes: How many in all.
+        tasks: Names of the tasks.
+        version: Of the package.
+        prompt: Name and version of the prompt; `None` if there was none.
+        date: The day (UTC); `None` if it was not recorded.
+        cost: What a model used; `None` for a policy, or if it was not recorded.
+        overall: The metrics on everything.
+        by_task: The metrics per task.
+    """
+
+    agent: str
+    played: str
+    attempts: int
+    episodes: int
+    tasks: tuple[str, ...]
+    version: str
+    prompt: str | None
+    date: str | None
+    cost: Cost | None
+    overall: Mapping[str, Interval]
+    by_task: Mapping[str, Mapping[str, Interval]]
+
+
+def recorded_runs(folder: Path) -> list[Path]:
+    """The recorded runs of models in a folder of results.
+
+    They are `models/*.json` and `models/*/report.json`, and whatever else in the folder has records beside
+    it, under the same name.
+    """
+    own = sorted((folder / "models").glob("*.json")) + sorted((folder / "models").glob(f"*/{REPORT}"))
+    return own + [path for path in sorted(folder.glob("*.json")) if _records_of(path) is not None]
+
+
+def rows_of(path: Path) -> list[Row]:
+    """The rows of a report of a suite, or of what `eval --json` wrote: one per agent.
+
+    Of the latter, prompt and cost are read from the records beside it, if they are there: `NAME.jsonl` or
+    `NAME.jsonl.gz` beside `NAME.json`.
+
+    Raises:
+        ReportError: If it is neither, or a run that was not finished.
+    """
+    try:
+        found = json.loads(path.read_bytes())
+        if "form" in found:
+            return [_of_report(path, Report.model_validate_json(path.read_bytes()))]
+        return list(_of_eval(found, _used(path)))
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
+    except ReportError:
+        raise
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ReportError(f"{path} is neither the report of a suite nor what `eval --json` writes.") from None
+
+
+def _of_report(path: Path, report: Report) -> Row:
+    if report.trajectories is None:
+        raise ReportError(f"{path} is of a run that was not finished.")
+    prompt = report.agent.prompt
+    return _row(
+        report.agent.name,
+        report.groups,
+        report.selection,
+        played=f"suite {report.suite.name}",
+        version=report.version,
+        prompt=f"{prompt.name} {prompt.version}" if prompt else None,
+        date=report.date,
+        cost=report.cost,
+    )
+
+
+def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost | None]]) -> Iterator[Row]:
+    selection = found["selection"]
+    groups = [Results.model_validate_json(json.dumps(group)) for group in found["groups"]]
+    for agent in selection["policies"]:
+        prompt, cost = used.get(agent, (None, None))
+        yield _row(
+            agent,
+            [group for group in groups if group.policy == agent],
+            selection,
+            played=f"{' and '.join(selection['splits'])}, seeds {seeds_text(selection['seeds'])}",
+            version=found["version"],
+            prompt=prompt,
+            date=found.get("date"),
+            cost=cost,
+        )
+
+
+def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **about: Any) -> Row:
+    metrics = {
+        group.task: {name: Interval(one.value, one.low, one.high) for name, one in group.metrics.items()}
+        for group in groups
+        if group.split is None
+    }
+    overall = metrics.pop(None)
+    scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"])
+    return Row(
+        agent=agent,
+        attempts=selection["attempts"],
+        episodes=scenarios * selection["attempts"],
+        tasks=tuple(selection["tasks"]),
+        overall=overall,
+        by_task={task: found for task, found in metrics.items() if task is not None},
+        **about,
+    )
+
+
+# Records beside a file -----------------------------------------------------------------------------------
+
+
+def _records_of(path: Path) -> Path | None:
+    """Where the records beside a file are, by the name they have uncompressed."""
+    lines = path.with_suffix(".jsonl")
+    return lines if lines.exists() or lines.with_name(f"{lines.name}.gz").exists() else None
+
+
+def _used(path: Path) -> dict[str, tuple[str | None, Cost | None]]:
+    """Per agent, the prompt and the cost that the records beside a file tell."""
+    lines = _records_of(path)
+    by_agent: dict[str, list[Mapping[str, Any]]] = {}
+    if lines is not None:
+        for key, record in records_in(read_lines(lines), lines.name):
+            by_agent.setdefault(key.policy, []).append(record)
+    return {agent: (_prompt(records), _cost(records)) for agent, records in by_agent.items()}
+
+
+def _prompt(records: Sequence[Mapping[str, Any]]) -> str | None:
+    """Name and version of the prompts that the records name."""
+    parts = [record.get("model") for record in records]
+    found = {
+        f"{part['prompt']} {part['prompt_version']}"
+        for part in parts
+        if isinstance(part, dict) and "prompt" in part and "prompt_version" in part
+    }
+    return ", ".join(sorted(found)) or None
+
+
+def _cost(records: Sequence[Mapping[str, Any]]) -> Cost | None:
+    try:
+        return cost_of(records, None)
+    except ReportError:
+        return None
+
+
+def seeds_text(seeds: Iterable[int]) -> str:
+    """Seeds as `--seeds` takes them, such as `0-9,12`."""
+    runs: list[list[int]] = []
+    for seed in sorted(set(seeds)):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1][1:] = [seed]
+        else:
+            runs.append([seed])
+    return ",".join("-".join(map(str, run)) for run in runs)

@@ -1,0 +1,248 @@
+"""The report of a suite: what was played by whom, under which versions, and what came out.
+
+Owns the form of a report, how it is made from records, and how it is read. Must not know how episodes are
+played, nor whether a report is true.
+
+A report is what `eval --json` writes and more, so that whoever reads one can read the other.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from importlib.metadata import version as version_of
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, JsonValue, ValidationError
+from pydantic_core import from_json, to_json
+
+from safeact_env.evaluation.cost import Cost, Part, Prices, ReportError, cost_of
+from safeact_env.evaluation.metrics import Group, Interval, summarise
+from safeact_env.evaluation.record import Sample
+from safeact_env.evaluation.suite import Suite, task_hash
+from safeact_env.evaluation.table import results
+from safeact_env.tasks import get_task
+
+__all__ = [
+    "REPORT",
+    "TRAJECTORIES",
+    "Agent",
+    "Files",
+    "Prompt",
+    "Report",
+    "Results",
+    "begun",
+    "finished",
+    "read_report",
+    "results_of",
+]
+
+REPORT = "report.json"
+TRAJECTORIES = "trajectories.jsonl"
+"""Names of the two files of a run of a suite."""
+
+Sha256 = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Prompt(Part):
+    """The prompt that a model got.
+
+    Attributes:
+        name: Such as `neutral`.
+        version: Changes whenever the text does.
+        sha256: Of the text.
+    """
+
+    name: str
+    version: str
+    sha256: str = Sha256
+
+
+class Agent(Part):
+    """Who played.
+
+    Attributes:
+        name: The policy's or the model's; what its records say under `policy`.
+        kind: `policy` for a reference policy, `model` for anything else.
+        prompt: What a model was told; a policy gets none.
+        settings: Whatever else determines how it plays, such as mode and temperature. Never a secret.
+    """
+
+    name: str = Field(min_length=1)
+    kind: Literal["policy", "model"]
+    prompt: Prompt | None = None
+    settings: dict[str, JsonValue] = Field(default_factory=dict)
+
+
+class TaskStamp(Part):
+    """Which form of a task was played: its version, and the hash that `task_hash` makes."""
+
+    version: int
+    sha256: str = Sha256
+
+
+class Versions(Part):
+    """What the run was made with, beside this package."""
+
+    python: str
+    openenv: str
+    tasks: dict[str, TaskStamp]
+
+
+class SuiteStamp(Part):
+    """Which suite was played: its name and the hash of its definition."""
+
+    name: str
+    sha256: str = Sha256
+
+
+class Files(Part):
+    """The records beside the report.
+
+    Attributes:
+        file: Name in the report's folder. The file may also lie there compressed, as `.gz`.
+        sha256: Of the content, uncompressed.
+        episodes: How many lines it has.
+    """
+
+    file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.jsonl$")
+    sha256: str = Sha256
+    episodes: int
+
+
+class Bounds(Part):
+    """A metric's value with its interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+class Results(Part):
+    """The metrics on everything or on one task."""
+
+    policy: str
+    task: str | None
+    split: str | None
+    scenarios: int
+    episodes: int
+    metrics: dict[str, Bounds]
+
+
+class Report(Part):
+    """A run of a suite.
+
+    Attributes:
+        form: The form of this report.
+        suite: What was played.
+        agent: Who played.
+        version: The package's version.
+        versions: The other versions.
+        date: The day on which the run was finished (UTC); `None` while it is not.
+        trajectories: The file of records; `None` while the run is not finished.
+        selection: As in `eval --json`.
+        interval: How intervals were made, as in `eval --json`.
+        groups: All metrics, on everything and per task, as in `eval --json`.
+        cost: What a model used; `None` for a policy, and while the run is not finished.
+    """
+
+    form: Literal["safeact-env suite report, form 1"] = "safeact-env suite report, form 1"
+    suite: SuiteStamp
+    agent: Agent
+    version: str
+    versions: Versions
+    date: str | None = None
+    trajectories: Files | None = None
+    cost: Cost | None = None
+    selection: dict[str, JsonValue]
+    interval: dict[str, JsonValue]
+    groups: list[Results]
+
+    def results(self) -> list[Group]:
+        """The metrics as tables take them."""
+        return [
+            Group(
+                policy=one.policy,
+                task=one.task,
+                split=one.split,
+                scenarios=one.scenarios,
+                episodes=one.episodes,
+                metrics={
+                    name: Interval(found.value, found.low, found.high) for name, found in one.metrics.items()
+                },
+            )
+            for one in self.groups
+        ]
+
+    def same_run(self, other: Report) -> bool:
+        """Whether both are of one suite and agent, so that one may go on where the other stopped."""
+        return (self.suite, self.agent, self.version, self.versions.tasks) == (
+            other.suite,
+            other.agent,
+            other.version,
+            other.versions.tasks,
+        )
+
+
+def begun(suite: Suite, agent: Agent) -> Report:
+    """The report of a run that has no results yet."""
+    return Report(
+        suite=SuiteStamp(name=suite.name, sha256=suite.sha256),
+        agent=agent,
+        versions=Versions(
+            python=platform.python_version(), openenv=version_of("openenv"), tasks=task_stamps(suite)
+        ),
+        **from_json(to_json(results(suite.selection(agent.name), []))),
+    )
+
+
+def finished(
+    report: Report,
+    records: Sequence[Mapping[str, Any]],
+    files: Files,
+    *,
+    date: str,
+    prices: Prices | None,
+) -> Report:
+    """The report of a run whose episodes are all there."""
+    return report.model_copy(
+        update={
+            "date": date,
+            "trajectories": files,
+            "cost": cost_of(records, prices) if report.agent.kind == "model" else None,
+            "groups": results_of(map(Sample.of, records)),
+        }
+    )
+
+
+def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
+    """The suite's tasks as they are in this installation."""
+    return {
+        name: TaskStamp(version=get_task(name).version, sha256=task_hash(name, suite.split, suite.seeds))
+        for name in suite.tasks
+    }
+
+
+def results_of(samples: Iterable[Sample]) -> list[Results]:
+    """The metrics on everything and per task; a suite has one split, so that no group repeats another."""
+    return [Results(**asdict(group)) for group in summarise(samples) if group.split is None]
+
+
+def read_report(path: Path) -> Report:
+    """Read a report.
+
+    Raises:
+        ReportError: If it cannot be read or is something else.
+    """
+    try:
+        return Report.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise ReportError(
+            f"{path} is not the report of a suite: {where and f'{where}: '}{first['msg']}."
+        ) from None

@@ -1,0 +1,230 @@
+"""Playing a suite: every episode once, on disk as it ends, and the report when all are there.
+
+Owns the folder of a run and in which order and how many at a time it is played. Must not know who plays, nor
+how records are counted.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable, Generator, Iterable, Mapping
+from contextlib import closing
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+from safeact_env.core.task import Split
+from safeact_env.evaluation.cost import Prices, ReportError
+from safeact_env.evaluation.record import Key, play_attempt, record_of
+from safeact_env.evaluation.report import (
+    REPORT,
+    TRAJECTORIES,
+    Agent,
+    Files,
+    Report,
+    begun,
+    finished,
+    read_report,
+)
+from safeact_env.evaluation.run import Progress
+from safeact_env.evaluation.store import RecordFile, line_of
+from safeact_env.evaluation.suite import Suite
+from safeact_env.evaluation.table import today
+from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
+
+__all__ = ["Player", "policy_player", "run_suite"]
+
+Player = Callable[[str, Split, int, int], Mapping[str, Any]]
+"""Plays one episode, given task, split, seed and attempt (from 1), and returns its record as `record_of`
+makes it. A model's record has a part `model` beside that, with `prompt`, `prompt_version`, `tokens_in`,
+`tokens_out`, `latency_s` (seconds per answer) and `stop`."""
+
+
+def policy_player(policy: str) -> Player:
+    """A reference policy as a player. Every attempt draws anew, where the policy draws at all."""
+
+    def player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
+        return record_of(play_attempt(task, split, seed, policy, attempt), policy, attempt)
+
+    return player
+
+
+def run_suite(
+    suite: Suite,
+    player: Player,
+    out: Path,
+    agent: Agent,
+    *,
+    resume: bool = True,
+    concurrency: int = 1,
+    prices: Prices | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Play the episodes of a suite that are not in the folder yet, then write its report.
+
+    The files of a finished run do not depend on `concurrency`, nor on how often it was stopped.
+
+    Args:
+        suite: What to play.
+        player: Who plays. Called from several threads if `concurrency` is above 1.
+        out: A folder; made if it is not there. It gets `report.json` and `trajectories.jsonl`.
+        agent: What the report says of the player. A model must have the suite's prompt.
+        resume: Whether to go on with what the folder holds; otherwise the run starts again.
+        concurrency: Episodes at a time, at least 1.
+        prices: What tokens cost; without them the report names no money.
+        progress: Is called once at the start and after each episode.
+
+    Returns:
+        The report, as it stands in the folder.
+
+    Raises:
+        ReportError: If the agent does not fit the suite, the folder holds another run, or the player returned
+            something else than the record of its episode.
+        StoreError: If the file of records cannot be opened or resumed.
+        OSError: If the folder cannot be written.
+        Exception: Whatever the player raises. The episodes that have ended are kept.
+    """
+    _check_agent(suite, agent)
+    report, before = begun(suite, agent), _before(out / REPORT) if resume else None
+    if before is not None and not before.same_run(report):
+        raise ReportError(
+            f"{out} holds a run of suite {before.suite.name} by {before.agent.name}, of another agent, with "
+            "other settings or other versions. Use another folder, or start again without resuming."
+        )
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        _write(out / REPORT, report)
+    except OSError as error:
+        raise ReportError(f"{out} cannot be written: {error.strerror}. Use another folder.") from None
+    played = _play(suite, player, agent, out / TRAJECTORIES, resume, concurrency, progress)
+    files, records = _in_order(out / TRAJECTORIES, suite, agent)
+    date = before.date if before is not None and before.date and not played else today()
+    report = finished(report, records, files, date=date, prices=prices)
+    _write(out / REPORT, report)
+    return report
+
+
+def _check_agent(suite: Suite, agent: Agent) -> None:
+    if agent.kind == "policy":
+        return
+    wanted = (suite.prompt, suite.prompt_version)
+    if agent.prompt is None or (agent.prompt.name, agent.prompt.version) != wanted:
+        raise ReportError(
+            f"Suite {suite.name} is played with the prompt {suite.prompt}, version {suite.prompt_version}; "
+            "with another one the numbers could not be compared."
+        )
+
+
+def _before(path: Path) -> Report | None:
+    """The report of the run that the folder holds, if it holds one."""
+    return read_report(path) if path.exists() else None
+
+
+def _write(path: Path, report: Report) -> None:
+    """Replace the report at once: a reader finds the old one or the new one."""
+    part = path.with_suffix(".part")
+    part.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    part.replace(path)
+
+
+# Playing -------------------------------------------------------------------------------------------------
+
+
+def _play(
+    suite: Suite,
+    player: Player,
+    agent: Agent,
+    path: Path,
+    resume: bool,
+    concurrency: int,
+    progress: Progress | None,
+) -> int:
+    """Play what is missing; return how many episodes that were."""
+    wanted = list(suite.keys(agent.name))
+    versions = (VERSION, {name: get_task(name).version for name in suite.tasks})
+    with RecordFile(path, versions, resume=resume) as file:
+        for foreign in file.samples.keys() - set(wanted):
+            raise ReportError(
+                f"{path} holds an episode that is not of this run: {foreign.policy} on {foreign.task}, "
+                f"{foreign.split}, seed {foreign.seed}, attempt {foreign.attempt}. Use another folder, or "
+                "start again without resuming."
+            )
+        missing = [key for key in wanted if key not in file.samples]
+        done = len(wanted) - len(missing)
+        if progress:
+            progress(done, len(wanted))
+        with closing(_records(player, missing, concurrency)) as records:
+            for key, record in records:
+                _check_record(key, record)
+                file.append(record)
+                done += 1
+                if progress:
+                    progress(done, len(wanted))
+    return len(missing)
+
+
+def _check_record(key: Key, record: Mapping[str, Any]) -> None:
+    """Refuse what does not belong into the run before it is written."""
+    where = f"{key.task}, seed {key.seed}, attempt {key.attempt}"
+    if Key.of(record) != key:
+        raise ReportError(f"{where}: the player returned the record of another episode.")
+    budget = get_task(key.task).max_steps
+    if record["max_steps"] != budget:
+        raise ReportError(
+            f"{where}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is played "
+            f"under the task's own, which is {budget}."
+        )
+
+
+def _records(
+    player: Player, keys: Iterable[Key], concurrency: int
+) -> Generator[tuple[Key, Mapping[str, Any]]]:
+    """The records as they come, so many at a time. What a player raises is raised here.
+
+    The threads are daemons: an interrupt must not wait for answers that are still under way.
+    """
+    if concurrency <= 1:
+        yield from ((key, player(*key[1:])) for key in keys)  # type: ignore[arg-type]
+        return
+    waiting: SimpleQueue[Key] = SimpleQueue()
+    came: SimpleQueue[tuple[Key, Mapping[str, Any] | BaseException]] = SimpleQueue()
+    for key in keys:
+        waiting.put(key)
+    total, stopped = waiting.qsize(), threading.Event()
+
+    def work() -> None:
+        while not stopped.is_set():
+            try:
+                key = waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                came.put((key, player(*key[1:])))  # type: ignore[arg-type]
+            except BaseException as error:
+                came.put((key, error))
+                return
+
+    for _ in range(min(concurrency, total)):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        for _ in range(total):
+            key, record = came.get()
+            if isinstance(record, BaseException):
+                raise record
+            yield key, record
+    finally:
+        stopped.set()
+
+
+def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[str, Any]]]:
+    """Put the lines of a complete file into the order of the suite; return its hash and its records."""
+    lines = {Key.of(record): record for record in map(json.loads, path.read_bytes().splitlines())}
+    records = [lines[key] for key in suite.keys(agent.name)]
+    content = b"".join(map(line_of, records))
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+    return Files(file=path.name, sha256=hashlib.sha256(content).hexdigest(), episodes=len(records)), records

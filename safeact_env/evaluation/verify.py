@@ -1,0 +1,155 @@
+"""Verifying a report: whether a run of a suite is what its report says, for somebody who was not there.
+
+Owns what can be checked here, and the reading of the records. Must not know how a verdict is shown.
+
+What can be shown from the files is shown: every episode is played again by the engine, and every number is
+worked out anew. That a model wrote the calls, and what it used, remain its reporter's word.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from safeact_env.evaluation.cost import ReportError
+from safeact_env.evaluation.faults import (
+    agent_faults,
+    cost_faults,
+    episode_faults,
+    file_faults,
+    metric_faults,
+    replay_of,
+    suite_faults,
+    task_faults,
+)
+from safeact_env.evaluation.record import Key
+from safeact_env.evaluation.report import REPORT, Report, begun, read_report
+from safeact_env.evaluation.suite import SUITES, Suite
+from safeact_env.version import VERSION
+
+__all__ = ["Check", "read_lines", "records_in", "verify"]
+
+
+class Check(NamedTuple):
+    """One thing that was checked.
+
+    Attributes:
+        name: What of the run.
+        about: What was looked at, in a few words.
+        faults: Where it does not hold, a sentence each.
+    """
+
+    name: str
+    about: str
+    faults: list[str]
+
+
+def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
+    """Check a finished run of a suite.
+
+    Args:
+        path: The report, or its folder. The records must lie beside it, possibly compressed (`.gz`).
+        suites: The suites there are.
+
+    Returns:
+        Every check, in the order in which a reader wants them.
+
+    Raises:
+        ReportError: If the run cannot be checked here: files that are missing or something else, a run that
+            is not finished, a suite or a version that this installation does not have.
+    """
+    path = path / REPORT if path.is_dir() else path
+    report = read_report(path)
+    suite = _known_suite(report, suites)
+    here = begun(suite, report.agent)
+    _same_versions(report, here)
+    files = report.trajectories
+    if files is None:
+        raise ReportError(f"{path} is of a run that was not finished; there is nothing to verify yet.")
+    content = read_lines(path.with_name(files.file))
+    replays = [replay_of(key, record) for key, record in records_in(content, files.file)]
+    checks = {
+        ("suite", f"{suite.name} as this installation has it"): suite_faults(report, here),
+        ("tasks", "same versions, data and starts as here"): task_faults(report, here),
+        ("file", "the records are those of the report"): file_faults(files, content),
+        ("episodes", f"all {suite.episodes} of the suite, each once"): episode_faults(suite, report, replays),
+        ("replay", "every episode played again: calls, rewards, grade, counts"): (
+            fault for again in replays for fault in again.faults
+        ),
+        ("agent", "played under the suite's conditions"): agent_faults(suite, report, replays),
+        ("metrics", "worked out again from the replays"): metric_faults(suite, report, replays),
+        ("cost", "added up again from the records"): cost_faults(report, replays),
+    }
+    return [Check(*what, list(faults)) for what, faults in checks.items()]
+
+
+def _known_suite(report: Report, suites: Mapping[str, Suite]) -> Suite:
+    if report.suite.name not in suites:
+        raise ReportError(
+            f"There is no suite {report.suite.name!r} in safeact-env {VERSION}; the suites are "
+            f"{', '.join(suites)}. Verify the report with the version that it names, {report.version}."
+        )
+    return suites[report.suite.name]
+
+
+def _same_versions(report: Report, here: Report) -> None:
+    """Refuse what another version recorded: the same calls may be another episode here."""
+    if report.version != VERSION:
+        raise ReportError(
+            f"The report was made with safeact-env {report.version}, and this is {VERSION}. Verify it with "
+            f"safeact-env {report.version}."
+        )
+    for name, stamp in here.versions.tasks.items():
+        there = report.versions.tasks.get(name)
+        if there is not None and there.version != stamp.version:
+            raise ReportError(
+                f"The report is of version {there.version} of the task {name}, and this installation has "
+                f"version {stamp.version}. Verify it with an installation that has version {there.version}."
+            )
+
+
+def read_lines(path: Path) -> bytes:
+    """The content of a file of records, or of the same file compressed as `.gz`.
+
+    Raises:
+        ReportError: If neither can be read.
+    """
+    packed = path.with_name(f"{path.name}.gz")
+    try:
+        if not path.exists() and packed.exists():
+            return gzip.decompress(packed.read_bytes())
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ReportError(
+            f"There is no {path.name} or {packed.name} in {path.parent}; the records lie beside a report."
+        ) from None
+    except (OSError, EOFError, zlib.error) as error:
+        raise ReportError(f"{path.name} in {path.parent} cannot be read: {error}.") from None
+
+
+def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]]:
+    """The records of a file with their keys.
+
+    Raises:
+        ReportError: If a line is something else.
+    """
+    for number, line in enumerate(content.splitlines(), start=1):
+        try:
+            record = json.loads(line)
+            key = Key.of(record)
+        except (KeyError, TypeError, ValueError, RecursionError):
+            raise _no_record(name, number) from None
+        if [type(part) for part in key] != [str, str, str, int, int]:
+            raise _no_record(name, number)
+        yield key, record
+
+
+def _no_record(name: str, number: int) -> ReportError:
+    return ReportError(
+        f"{name}, line {number}, is not the record of an episode: it must be a JSON object that says "
+        f"{', '.join(Key._fields)}."
+    )

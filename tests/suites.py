@@ -1,0 +1,77 @@
+"""A small suite, players for it, and runs of both kinds, for the tests of suites and of verifying them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from safeact_env.core.task import Split
+from safeact_env.evaluation import Agent, Prices, Prompt, policy_player, run_suite
+from safeact_env.evaluation.record import play_attempt, record_of
+from safeact_env.evaluation.suite import V1
+
+TINY = replace(V1, name="tiny", tasks=("easy", "medium"), seeds=(5, 3), attempts=2)
+"""Eight episodes."""
+
+GUESSER = Agent(name="guesser", kind="policy")
+MODEL = Agent(
+    name="clever-1",
+    kind="model",
+    prompt=Prompt(name=V1.prompt, version=V1.prompt_version, sha256="ab" * 32),
+    settings={"mode": "tools", "temperature": 0.0},
+)
+PRICES = Prices(tokens_in=2.5, tokens_out=10.0)
+
+
+def model_player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
+    """A model that plays as `guesser` does, and says what it used."""
+    episode = play_attempt(task, split, seed, "guesser", attempt)
+    used = {
+        "name": MODEL.name,
+        "prompt": V1.prompt,
+        "prompt_version": V1.prompt_version,
+        "tokens_in": 1_000 + attempt,
+        "tokens_out": 100,
+        "latency_s": [0.25] * len(episode.turns),
+        "stop": "episode_over",
+    }
+    return {**record_of(episode, MODEL.name, attempt), "model": used}
+
+
+def policy_run(folder: Path) -> Path:
+    """A finished run of `guesser`; its folder."""
+    run_suite(TINY, policy_player("guesser"), folder, GUESSER)
+    return folder
+
+
+def model_run(folder: Path) -> Path:
+    """A finished run of the model, with prices; its folder."""
+    run_suite(TINY, model_player, folder, MODEL, prices=PRICES)
+    return folder
+
+
+def records(folder: Path) -> list[dict[str, Any]]:
+    """The records of a run."""
+    return [json.loads(line) for line in (folder / "trajectories.jsonl").read_bytes().splitlines()]
+
+
+def rewrite_records(folder: Path, change: Callable[[list[dict[str, Any]]], Any]) -> None:
+    """Change the records of a run as a careful forger would: the report's hash fits again."""
+    found = records(folder)
+    change(found)
+    content = "".join(json.dumps(record) + "\n" for record in found).encode()
+    (folder / "trajectories.jsonl").write_bytes(content)
+    sha256 = hashlib.sha256(content).hexdigest()
+    rewrite_report(folder, lambda report: report["trajectories"].update(sha256=sha256, episodes=len(found)))
+
+
+def rewrite_report(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """Change the report of a run."""
+    path = folder / "report.json"
+    report = json.loads(path.read_text())
+    change(report)
+    path.write_text(json.dumps(report))

@@ -1,0 +1,556 @@
+"""`safeact verify`: a true report holds, and every way to forge one is named."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from safeact_env.cli import app
+from safeact_env.evaluation import SUITES, verify
+from safeact_env.version import VERSION
+from tests.suites import TINY, model_run, policy_run, records, rewrite_records, rewrite_report
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(SUITES, "tiny", TINY)
+
+
+@pytest.fixture(scope="session")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    policy_run(folder / "policy")
+    model_run(folder / "model")
+    return folder
+
+
+@pytest.fixture
+def policy(runs: Path, tmp_path: Path) -> Path:
+    """A run of `guesser` that may be changed."""
+    return Path(shutil.copytree(runs / "policy", tmp_path / "policy"))
+
+
+@pytest.fixture
+def model(runs: Path, tmp_path: Path) -> Path:
+    """A run of a model that may be changed."""
+    return Path(shutil.copytree(runs / "model", tmp_path / "model"))
+
+
+def faults(folder: Path) -> dict[str, list[str]]:
+    """What does not hold, by check."""
+    return {check.name: check.faults for check in verify(folder) if check.faults}
+
+
+def run(path: Path) -> Result:
+    env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner().invoke(app, ["verify", str(path)], env=env)
+
+
+def output(result: Result) -> str:
+    return " ".join((result.stdout + result.stderr).replace("│", " ").split())
+
+
+# What holds ------------------------------------------------------------------------------------------------
+
+
+def test_a_true_report_holds(policy: Path, model: Path) -> None:
+    assert faults(policy) == {}
+    assert faults(model / "report.json") == {}
+    result = run(policy)
+    assert result.exit_code == 0
+    assert result.stdout.count("as reported") == 8
+    assert result.stdout.endswith("The report holds.\n")
+
+
+def test_compressed_records_are_the_same_records(policy: Path) -> None:
+    path = policy / "trajectories.jsonl"
+    (policy / "trajectories.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    assert faults(policy) == {}
+
+
+def test_the_order_of_the_records_is_nobodys_business(model: Path) -> None:
+    rewrite_records(model, list.reverse)
+    assert faults(model) == {}
+
+
+def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> None:
+    from safeact_env.core.episode import Episode
+    from safeact_env.evaluation import run_suite
+    from safeact_env.evaluation.record import record_of
+    from safeact_env.tasks import get_task
+    from tests.suites import MODEL, model_player
+
+    def player(task: str, split: Any, seed: int, attempt: int) -> dict[str, Any]:
+        record = model_player(task, split, seed, attempt)
+        if attempt == 2:
+            unplayed = Episode(get_task(task), split, seed)
+            record = {**record_of(unplayed, MODEL.name, attempt), "model": {**record["model"]}}
+            record["model"] |= {"latency_s": [1.0], "stop": "tokens"}
+        return record
+
+    run_suite(TINY, player, tmp_path, MODEL)
+    assert faults(tmp_path) == {}
+    rewrite_records(tmp_path, lambda found: found[1]["model"].pop("stop"))
+    assert faults(tmp_path) == {
+        "agent": [
+            "easy, seed 5, attempt 2: the episode is not over, and the record does not say what stopped the "
+            "model."
+        ]
+    }
+
+
+# What does not ---------------------------------------------------------------------------------------------
+
+
+def forge(found: list[dict[str, Any]], **changes: Any) -> None:
+    found[1].update(changes)
+
+
+SECOND = "easy, seed 5, attempt 2: "
+
+FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str, str]]] = {
+    "a changed score": (
+        lambda found: forge(found, score=0.9876),
+        {"replay": f"{SECOND}score: recorded 0.9876, replayed"},
+    ),
+    "a changed outcome": (
+        lambda found: forge(found, outcome="budget_exhausted"),
+        {"replay": f'{SECOND}outcome: recorded "budget_exhausted", replayed'},
+    ),
+    "a changed reward": (
+        lambda found: found[1]["rewards"].__setitem__(0, 0.5),
+        {"replay": f"{SECOND}step 1, reward: recorded 0.5, replayed"},
+    ),
+    "a hidden mistake": (
+        lambda found: [one.update(mistake=not one["mistake"]) for one in found[1:2]],
+        {"replay": f"{SECOND}mistake: recorded "},
+    ),
+    "a hidden question": (
+        lambda found: forge(found, questions=17),
+        {"replay": f"{SECOND}questions: recorded 17, replayed"},
+    ),
+    "a score that is left out": (
+        lambda found: found[1].pop("score"),
+        {"replay": f"{SECOND}score: not recorded."},
+    ),
+    "a changed call": (
+        lambda found: found[1]["calls"][0].update(action_name="no_such_action"),
+        {"replay": f"{SECOND}step 1, reward: recorded"},
+    ),
+    "a call after the end": (
+        lambda found: found[1]["calls"].append(found[1]["calls"][0]),
+        {"replay": f"{SECOND}the episode is over after"},
+    ),
+    "a call that is none": (
+        lambda found: found[1]["calls"].append(17),
+        {"replay": f"{SECOND}the trajectory cannot be read"},
+    ),
+    "another task version": (
+        lambda found: forge(found, task_version=2),
+        {
+            "replay": f"{SECOND}recorded on version 2 of the task easy, and this is version 1; the same "
+            "calls would be another episode."
+        },
+    ),
+    "another package version": (
+        lambda found: forge(found, version="0.9.9"),
+        {"replay": f"{SECOND}recorded with safeact-env 0.9.9, and this is {VERSION}"},
+    ),
+    "a missing episode": (
+        lambda found: found.pop(1),
+        {"episodes": f"{SECOND}missing.", "metrics": "all tasks, episodes: reported 8, found 7."},
+    ),
+    "a duplicated episode": (
+        lambda found: found.append(found[1]),
+        {"episodes": f"{SECOND}there 2 times."},
+    ),
+    "an attempt that was tried again": (
+        lambda found: forge(found, attempt=1),
+        {"episodes": f"{SECOND}missing."},
+    ),
+    "a seed that is not the suite's": (
+        lambda found: forge(found, seed=6),
+        {"episodes": "easy, seed 6, attempt 2: not an episode of this run."},
+    ),
+    "another split": (
+        lambda found: forge(found, split="train"),
+        {"episodes": f"{SECOND[:-2]}, split train: not an episode of this run."},
+    ),
+    "another player's episode": (
+        lambda found: forge(found, policy="expert"),
+        {"episodes": f"{SECOND[:-2]}, played by expert: not an episode of this run."},
+    ),
+    "a larger budget": (
+        lambda found: forge(found, max_steps=100),
+        {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 28."},
+    ),
+}
+
+
+@pytest.mark.parametrize("twin", FORGED_RECORDS)
+def test_a_forged_record_is_caught_although_the_hash_was_made_to_fit(policy: Path, twin: str) -> None:
+    change, expected = FORGED_RECORDS[twin]
+    rewrite_records(policy, change)
+    found = faults(policy)
+    assert "file" not in found
+    for check, sentence in expected.items():
+        assert any(fault.startswith(sentence) for fault in found[check]), found
+
+
+def test_the_command_names_what_does_not_hold_and_ends_with_code_1(policy: Path) -> None:
+    change, expected = FORGED_RECORDS["a missing episode"]
+    rewrite_records(policy, change)
+    result = run(policy)
+    assert result.exit_code == 1
+    assert all(f"{check}: {sentence}" in result.stdout for check, sentence in expected.items())
+    assert result.stdout.endswith("The report does not hold: episodes, metrics.\n")
+
+
+def test_a_record_changed_without_its_hash_is_another_file(model: Path) -> None:
+    path = model / "trajectories.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"reasoning":"What ', b'"reasoning":"That ', 1))
+    found = faults(model)
+    assert list(found) == ["file"]  # reasons are recorded, never interpreted
+    (sentence,) = found["file"]
+    assert sentence.startswith("The hash of trajectories.jsonl is ")
+    assert "changed after the run" in sentence
+
+
+def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> None:
+    from safeact_env.evaluation.record import play_attempt, record_of
+
+    better = record_of(play_attempt("easy", "test", 5, "expert", 2), "guesser", 2)
+    rewrite_records(policy, lambda found: found.__setitem__(1, better))
+    found = faults(policy)
+    assert found["agent"] == [f"{SECOND}guesser plays other calls here."]
+    assert "replay" not in found
+    assert "metrics" in found
+
+
+@pytest.mark.parametrize(
+    ("part", "sentence"),
+    [
+        ({"prompt": "hinted"}, "the model did not get the prompt neutral, version 1."),
+        ({"prompt_version": "2"}, "the model did not get the prompt neutral, version 1."),
+        ({"latency_s": [0.1] * 61}, "61 answers were asked for, and the suite allows 60."),
+        ({"latency_s": [1801, 1]}, "the model was asked again after the 1800 seconds that the suite allows."),
+    ],
+)
+def test_a_model_outside_the_conditions_is_caught(model: Path, part: dict[str, Any], sentence: str) -> None:
+    rewrite_records(model, lambda found: found[1]["model"].update(part))
+    assert faults(model)["agent"] == [SECOND + sentence]
+
+
+def test_a_model_whose_record_has_no_model_is_caught(model: Path) -> None:
+    rewrite_records(model, lambda found: found[1].pop("model"))
+    found = faults(model)
+    assert found["agent"] == [f"{SECOND}the record has no part `model`."]
+    assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
+
+
+def metric(report: dict[str, Any], name: str) -> dict[str, float]:
+    found: dict[str, float] = report["groups"][0]["metrics"][name]
+    return found
+
+
+FORGED_REPORTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
+    "a changed metric": (
+        lambda report: metric(report, "grade").update(value=0.99),
+        "metrics",
+        "all tasks, grade: reported 0.99 [",
+    ),
+    "a narrower interval": (
+        lambda report: metric(report, "steps").update(low=metric(report, "steps")["value"]),
+        "metrics",
+        "all tasks, steps: reported ",
+    ),
+    "a changed pass^k": (
+        lambda report: metric(report, "pass^2").update(value=0.7),
+        "metrics",
+        "all tasks, pass^2: reported 0.7 [",
+    ),
+    "a metric that is left out": (
+        lambda report: report["groups"][1]["metrics"].pop("mistakes"),
+        "metrics",
+        "easy, mistakes: reported nothing, found",
+    ),
+    "a metric of its own": (
+        lambda report: report["groups"][0]["metrics"].update(glory=metric(report, "grade")),
+        "metrics",
+        "all tasks, glory: reported",
+    ),
+    "a task that is left out": (
+        lambda report: report["groups"].pop(),
+        "metrics",
+        "medium: not in the report.",
+    ),
+    "results of nothing": (
+        lambda report: report["groups"].append({**report["groups"][0], "policy": "ghost"}),
+        "metrics",
+        "all tasks, ghost, all splits: results that no episode gives.",
+    ),
+    "two results for one": (
+        lambda report: report["groups"].append(report["groups"][0]),
+        "metrics",
+        "The report has two results for the same episodes.",
+    ),
+    "fewer tokens": (
+        lambda report: report["cost"].update(tokens_in=1),
+        "cost",
+        "tokens in: reported 1, found 8012.",
+    ),
+    "less money": (
+        lambda report: report["cost"].update(money=0.001),
+        "cost",
+        "money: reported 0.001, found ",
+    ),
+    "no cost": (
+        lambda report: report.update(cost=None),
+        "cost",
+        "The report does not say what the model used.",
+    ),
+    "another suite of the same name": (
+        lambda report: report["suite"].update(sha256="0" * 64),
+        "suite",
+        "The report is of another suite tiny: its hash is 000",
+    ),
+    "other seeds": (
+        lambda report: report["selection"].update(seeds=[1, 2]),
+        "suite",
+        "The report's selection is not the suite's.",
+    ),
+    "another kind of interval": (
+        lambda report: report["interval"].update(level=0.5),
+        "suite",
+        "The report's interval is not the suite's.",
+    ),
+    "a task that was changed": (
+        lambda report: report["versions"]["tasks"]["easy"].update(sha256="0" * 64),
+        "tasks",
+        "easy: the report's hash of the task is 000",
+    ),
+    "a task that is not named": (
+        lambda report: report["versions"]["tasks"].pop("easy"),
+        "tasks",
+        "easy: the report does not say which version was played.",
+    ),
+    "a task too many": (
+        lambda report: report["versions"]["tasks"].update(hard=report["versions"]["tasks"]["easy"]),
+        "tasks",
+        "hard: not a task of the suite.",
+    ),
+    "fewer episodes": (
+        lambda report: report["trajectories"].update(episodes=7),
+        "file",
+        "trajectories.jsonl has 8 episodes, and the report says 7.",
+    ),
+    "another prompt": (
+        lambda report: report["agent"]["prompt"].update(name="hinted"),
+        "agent",
+        "The report's prompt is not neutral, version 1, as the suite asks.",
+    ),
+    "no prompt": (
+        lambda report: report["agent"].update(prompt=None),
+        "agent",
+        "The report's prompt is not neutral, version 1, as the suite asks.",
+    ),
+    "another name": (
+        lambda report: report["agent"].update(name="cleverer-2"),
+        "episodes",
+        "easy, seed 5, attempt 1: missing.",
+    ),
+    "a model as a policy": (
+        lambda report: report["agent"].update(kind="policy"),
+        "agent",
+        "There is no reference policy clever-1.",
+    ),
+    "a policy with a cost": (
+        lambda report: report["agent"].update(kind="policy"),
+        "cost",
+        "A reference policy uses no model, and the report names a cost.",
+    ),
+}
+
+
+@pytest.mark.parametrize("twin", FORGED_REPORTS)
+def test_a_forged_report_is_caught(model: Path, twin: str) -> None:
+    change, check, sentence = FORGED_REPORTS[twin]
+    rewrite_report(model, change)
+    found = faults(model)
+    assert any(fault.startswith(sentence) for fault in found[check]), found
+    if check in ("metrics", "cost", "suite", "tasks", "file") and "policy" not in twin:
+        assert list(found) == [check]
+
+
+def test_a_reward_as_large_as_a_rounding_is_caught(policy: Path) -> None:
+    def nudge(report: dict[str, Any]) -> None:
+        metric(report, "return")["value"] += 0.00001
+
+    rewrite_report(policy, nudge)
+    assert [fault[:24] for fault in faults(policy)["metrics"]] == ["all tasks, return: repor"]
+
+
+def test_a_suite_that_was_changed_here_is_noticed(policy: Path) -> None:
+    other = {"tiny": replace(TINY, seeds=(5, 4))}
+    found = {check.name: check.faults for check in verify(policy, other)}
+    assert "The report is of another suite tiny" in found["suite"][0]
+    assert "easy, seed 4, attempt 1: missing." in found["episodes"]
+
+
+def test_many_faults_are_cut_short(policy: Path) -> None:
+    rewrite_records(policy, lambda found: [one["rewards"].append(0) for one in found])
+    found = run(policy).stdout
+    assert "replay: and " not in found  # eight
+    rewrite_records(policy, lambda found: [one.update(questions=99) for one in found])
+    assert "replay: and 6 more." in run(policy).stdout
+
+
+def test_a_hostile_report_cannot_steer_the_terminal(policy: Path) -> None:
+    rewrite_records(policy, lambda found: forge(found, task="easy\x1b[2J\ud800"))
+    result = run(policy)
+    assert result.exit_code == 1
+    assert "\x1b" not in result.stdout
+    assert "easy?[2J?, seed 5" in result.stdout
+
+
+# What cannot be checked ------------------------------------------------------------------------------------
+
+UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no report": (
+        lambda folder: (folder / "report.json").unlink(),
+        "report.json cannot be read: No such file",
+    ),
+    "no records": (
+        lambda folder: (folder / "trajectories.jsonl").unlink(),
+        "There is no trajectories.jsonl or trajectories.jsonl.gz in",
+    ),
+    "no JSON": (lambda folder: (folder / "report.json").write_text("hello"), "is not the report of a suite"),
+    "no object": (lambda folder: (folder / "report.json").write_text("[]"), "is not the report of a suite"),
+    "deep JSON": (
+        lambda folder: (folder / "report.json").write_text("[" * 100_000),
+        "is not the report of a suite",
+    ),
+    "no UTF-8": (
+        lambda folder: (folder / "report.json").write_bytes(b'{"form": "\xff"}'),
+        "is not the report of a suite",
+    ),
+    "a part that is missing": (
+        lambda folder: rewrite_report(folder, lambda report: report.pop("agent")),
+        "is not the report of a suite: agent: Field required",
+    ),
+    "a part that is something else": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(groups=[1])),
+        "is not the report of a suite: groups.0: ",
+    ),
+    "a part too many": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(note="trust me")),
+        "is not the report of a suite: note: ",
+    ),
+    "records elsewhere": (
+        lambda folder: rewrite_report(
+            folder, lambda report: report["trajectories"].update(file="../../other.jsonl")
+        ),
+        "is not the report of a suite: trajectories.file: ",
+    ),
+    "an unfinished run": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(trajectories=None)),
+        "is of a run that was not finished",
+    ),
+    "an unknown suite": (
+        lambda folder: rewrite_report(folder, lambda report: report["suite"].update(name="v7")),
+        f"There is no suite 'v7' in safeact-env {VERSION}; the suites are v1, tiny.",
+    ),
+    "another package": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(version="3.0.0")),
+        f"made with safeact-env 3.0.0, and this is {VERSION}. Verify it with safeact-env 3.0.0.",
+    ),
+    "another task version": (
+        lambda folder: rewrite_report(
+            folder, lambda report: report["versions"]["tasks"]["easy"].update(version=2)
+        ),
+        "of version 2 of the task easy, and this installation has version 1.",
+    ),
+    "a record that is no JSON": (
+        lambda folder: rewrite_line(folder, b"{"),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "a record that is no object": (
+        lambda folder: rewrite_line(folder, b"[]"),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "a record without a seed": (
+        lambda folder: rewrite_records(folder, lambda found: found[1].pop("seed")),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "a record with a strange key": (
+        lambda folder: rewrite_records(folder, lambda found: forge(found, task=["easy"])),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "a record with a seed that is true": (
+        lambda folder: rewrite_records(folder, lambda found: forge(found, attempt=True)),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "a deep record": (
+        lambda folder: rewrite_line(folder, b"[" * 100_000),
+        "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "records that are a folder": (
+        lambda folder: ((folder / "trajectories.jsonl").unlink(), (folder / "trajectories.jsonl").mkdir()),
+        "trajectories.jsonl in",
+    ),
+    "compressed records that are cut off": (
+        lambda folder: (
+            (folder / "trajectories.jsonl.gz").write_bytes(gzip.compress(b"x" * 999)[:-9]),
+            (folder / "trajectories.jsonl").unlink(),
+        ),
+        "cannot be read: ",
+    ),
+    "compressed records that are not compressed": (
+        lambda folder: (folder / "trajectories.jsonl").rename(folder / "trajectories.jsonl.gz"),
+        "cannot be read: ",
+    ),
+}
+
+
+def rewrite_line(folder: Path, line: bytes) -> None:
+    path = folder / "trajectories.jsonl"
+    lines = path.read_bytes().splitlines()
+    path.write_bytes(b"\n".join([lines[0], line, *lines[2:]]))
+
+
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_what_cannot_be_checked_ends_with_code_2_and_a_sentence(policy: Path, case: str) -> None:
+    change, sentence = UNUSABLE[case]
+    change(policy)
+    result = run(policy)
+    assert result.exit_code == 2
+    assert sentence in output(result)
+    assert "Traceback" not in output(result)
+
+
+def test_a_plain_evaluation_is_not_a_report(tmp_path: Path) -> None:
+    path = tmp_path / "eval.json"
+    path.write_text(json.dumps({"version": VERSION, "selection": {}, "groups": []}))
+    assert run(path).exit_code == 2
+    assert "is not the report of a suite" in output(run(path))
+
+
+def test_the_official_suite_is_verified_whole(tmp_path: Path) -> None:
+    env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    played = CliRunner().invoke(
+        app, ["eval", "--suite", "v1", "--policy", "naive", "--out", str(tmp_path)], env=env
+    )
+    assert played.exit_code == 0, played.output
+    assert len(records(tmp_path)) == 400
+    result = run(tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "all 400 of the suite, each once" in result.stdout
