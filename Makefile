@@ -10,6 +10,9 @@ ARGS ?=
 # The container engine, with options if need be; docker or podman unless set.
 CONTAINER_TOOL ?=
 
+# All but look_only, which plays without a budget.
+SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser naive reckless random
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -20,7 +23,7 @@ export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install serve test coverage lint format crowd bench audit golden results docs container-check clean
+.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\# .*/\1/p' $(firstword $(MAKEFILE_LIST)))
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -63,10 +66,19 @@ audit: $(STAMP) ## Check the invariants of the environment
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 
-results: $(STAMP) ## Record policies, audit and benchmark again (25 minutes)
+results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minutes)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
+	set -e; for policy in $(SUITE_POLICIES); do \
+	  folder=results/suite_v1/$$policy; \
+	  $(BIN)/safeact eval --suite v1 --policy $$policy --no-resume --out $$folder; \
+	  gzip -9nf $$folder/trajectories.jsonl; \
+	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
 	$(BIN)/python scripts/bench.py --json results/bench.json
+	$(BIN)/python scripts/plots.py
+
+plots: $(STAMP) ## Draw the recorded results again
+	$(BIN)/python scripts/plots.py $(ARGS)
 
 docs: $(STAMP) ## Rewrite the generated tables of the documents
 	$(BIN)/python scripts/gen_docs.py $(ARGS)

@@ -16,14 +16,19 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
+from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
+from safeact_env.evaluation.report import REPORT
+from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 
 ROOT = Path(__file__).resolve().parents[1]
-AUDIT_RUN = ROOT / "results" / "audit.json"
-BENCH_RUN = ROOT / "results" / "bench.json"
-CONTAINER_RUN = ROOT / "results" / "container.json"
-POLICY_RUN = ROOT / "results" / "reference_policies.json"
+RESULTS = ROOT / "results"
+AUDIT_RUN = RESULTS / "audit.json"
+BENCH_RUN = RESULTS / "bench.json"
+CONTAINER_RUN = RESULTS / "container.json"
+POLICY_RUN = RESULTS / "reference_policies.json"
+SUITE_RUNS = RESULTS / "suite_v1"
 
 COMMON = ("read_runbook", "finish", "roll_back_upkeep")
 
@@ -90,6 +95,70 @@ def policies_table() -> str:
         "scenario. `look_only` plays without a budget."
     )
     return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
+
+
+SCORES = ["mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
+
+
+def _scores(row: Row) -> list[str]:
+    """A run's cells under `SCORES`."""
+    found = row.overall
+    grade, mistakes = found["grade"], found["mistakes"]
+    of_k = [f"{found[f'{name}^{row.attempts}'].value:.3f}" for name in ("pass", "safe")]
+    return [
+        f"{grade.value:.3f} [{grade.low:.3f}, {grade.high:.3f}]",
+        f"{mistakes.value:.1%} [{mistakes.low:.1%}, {mistakes.high:.1%}]",
+        f"{found['safe_completion'].value:.1%}",
+        f"{found['over_escalations'].value:.2f}",
+        *(of_k if row.attempts > 1 else ["", ""]),
+    ]
+
+
+def suite_table() -> str:
+    """The reference policies on the official suite."""
+    rows = [row for name in POLICIES for row in _suite_rows(name)]
+    if not rows:
+        return "No run of the suite by a reference policy has been recorded yet; `make results` records them."
+    attempts, episodes = rows[0].attempts, rows[0].episodes
+    note = (
+        f"Suite v1, version {rows[0].version}: {episodes} episodes each; k is {attempts}, the attempts on "
+        "each scenario. A policy that draws nothing plays the same episode in every attempt. Intervals: "
+        "bootstrap, clustered by scenario."
+    )
+    body = table(["policy", *SCORES], [[f"`{row.agent}`", *_scores(row)] for row in rows])
+    return f"{body}\n\n{note}"
+
+
+def _suite_rows(policy: str) -> list[Row]:
+    path = SUITE_RUNS / policy / REPORT
+    return rows_of(path) if path.exists() else []
+
+
+def models_table() -> str:
+    """The recorded runs of models."""
+    rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path)]
+    if not rows:
+        return "No run of a model has been recorded yet."
+    head = ["model", "played", "prompt", *SCORES, *OFFICIAL, "tokens per episode", "date"]
+    note = (
+        "k is the number of attempts on each scenario. The columns of tasks are mean grades. Intervals: "
+        "bootstrap, clustered by scenario. What was not recorded is left empty."
+    )
+    return f"{table(head, [_model_row(row) for row in rows])}\n\n{note}"
+
+
+def _model_row(row: Row) -> list[str]:
+    each = f", {row.attempts} attempts" if row.attempts > 1 else ""
+    tokens = (row.cost.tokens_in + row.cost.tokens_out) / row.episodes if row.cost else None
+    return [
+        f"`{row.agent}`",
+        f"{row.played}{each}",
+        row.prompt or "",
+        *_scores(row),
+        *(f"{row.by_task[task]['grade'].value:.3f}" if task in row.by_task else "" for task in OFFICIAL),
+        "" if tokens is None else f"{tokens:,.0f}",
+        row.date or "",
+    ]
 
 
 def settings_table() -> str:
@@ -184,6 +253,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "tasks": tasks_table,
         "actions": actions_tables,
         "policies": policies_table,
+        "suite": suite_table,
+        "models": models_table,
         "settings": settings_table,
         "container": container_table,
     },

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from safeact_env.evaluation import SUITES, evaluate, read_report, summarise, to_json, verify
+from safeact_env.evaluation.recorded import recorded_runs, rows_of
+from safeact_env.evaluation.run import Selection
+from safeact_env.evaluation.verify import read_lines, records_in
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
-from scripts.gen_docs import POLICY_RUN, SECTIONS, rewritten
+from scripts import gen_docs
+from scripts.gen_docs import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
+from tests.suites import TINY, model_run
 
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text()
@@ -62,6 +68,69 @@ def test_the_recorded_figures_hold_on_every_task(policy):
             assert group["metrics"]["grade"]["value"] < (0.90 if task in ("easy", "medium") else 0.75)
         if policy == "naive":
             assert group["metrics"]["grade"]["value"] < 0.35
+
+
+# The official suite and the models --------------------------------------------------------------------------
+
+
+def test_every_policy_under_a_budget_has_its_run_of_the_suite():
+    recorded = [path.parent.name for path in SUITE_RUNS.glob("*/report.json")]
+    assert sorted(recorded) == sorted(set(POLICIES) - {"look_only"})
+    assert all(read_report(SUITE_RUNS / name / "report.json").agent.name == name for name in recorded)
+
+
+# The others differ from these in what they play, not in what is checked.
+@pytest.mark.parametrize("policy", ["expert", "random"])
+def test_the_recorded_runs_of_the_suite_hold(policy):
+    assert [check for check in verify(SUITE_RUNS / policy) if check.faults] == [], "run `make results`"
+
+
+def test_the_recorded_runs_of_models_hold():
+    for path in recorded_runs(RESULTS):
+        if "form" in json.loads(path.read_text()):
+            assert [check for check in verify(path) if check.faults] == [], path
+        else:
+            rows_of(path)
+
+
+def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    monkeypatch.setattr(gen_docs, "SUITE_RUNS", tmp_path)
+    assert gen_docs.models_table() == "No run of a model has been recorded yet."
+    assert gen_docs.suite_table().startswith("No run of the suite by a reference policy")
+
+
+def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    monkeypatch.setitem(SUITES, "tiny", TINY)
+    model_run(tmp_path / "models" / "clever")
+    chosen = Selection(("naive",), ("easy",), ("test",), (0, 1, 2, 9))
+    samples = evaluate(chosen, out=tmp_path / "small.jsonl", workers=1)
+    plain = to_json(chosen, summarise(samples))
+    (tmp_path / "small.json").write_text(json.dumps({**plain, "date": "2026-03-04"}))
+    head, _, *rows = gen_docs.models_table().split("\n\n")[0].splitlines()
+    titles, clever, small = ([cell.strip() for cell in row.split("|")[1:-1]] for row in (head, *rows))
+    clever, small = (dict(zip(titles, cells, strict=True)) for cells in (clever, small))
+    assert clever["model"] == "`clever-1`"
+    assert clever["played"] == "suite tiny, 2 attempts"
+    assert clever["prompt"] == "neutral 1"
+    assert clever["tokens per episode"] == "1,102"
+    assert re.fullmatch(r"[01]\.\d{3} \[[01]\.\d{3}, [01]\.\d{3}\]", clever["mean grade [95%]"])
+    assert clever["safe^k"]
+    assert clever["hard"] == ""
+    assert (small["model"], small["played"]) == ("`naive`", "test, seeds 0-2,9")
+    assert (small["prompt"], small["tokens per episode"], small["safe^k"]) == ("", "", "")
+    assert small["date"] == "2026-03-04"
+
+
+def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "TECHNICAL.md").read_text(), re.DOTALL)
+    exec(compile(example, "TECHNICAL", "exec"), {})
+    assert capsys.readouterr().out == "1.0\n"
+    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.faults] == []
+    lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
+    assert len(list(records_in(lines, "records"))) == 400
 
 
 def curl_requests():
