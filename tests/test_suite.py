@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
@@ -15,9 +16,11 @@ from typer.testing import CliRunner, Result
 from safeact_env.cli import app
 from safeact_env.evaluation import (
     SUITES,
+    Key,
     Limits,
     ReportError,
     StoreError,
+    player_on,
     policy_player,
     read_report,
     run_suite,
@@ -159,6 +162,28 @@ def test_a_run_does_not_depend_on_how_many_episodes_are_played_at_a_time(tmp_pat
     model_run(tmp_path / "one")
     for name in ("report.json", "trajectories.jsonl"):
         assert (tmp_path / "four" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+async def test_episodes_may_be_coroutines_on_a_loop(tmp_path: Path, concurrency: int) -> None:
+    under_way, most = 0, 0
+
+    async def play(key: Key) -> dict[str, Any]:
+        nonlocal under_way, most
+        under_way += 1
+        most = max(most, under_way)
+        await asyncio.sleep(0.02)
+        under_way -= 1
+        return model_player(*key[1:])
+
+    player = player_on(asyncio.get_running_loop(), MODEL.name, play)
+    await asyncio.to_thread(
+        run_suite, TINY, player, tmp_path / "loop", MODEL, concurrency=concurrency, prices=PRICES
+    )
+    assert most == concurrency
+    model_run(tmp_path / "plain")
+    for name in ("report.json", "trajectories.jsonl"):
+        assert (tmp_path / "loop" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

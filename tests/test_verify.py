@@ -99,13 +99,14 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
 
     run_suite(TINY, player, tmp_path, MODEL)
     assert faults(tmp_path) == {}
-    rewrite_records(tmp_path, lambda found: found[1]["model"].pop("stop"))
-    assert faults(tmp_path) == {
-        "agent": [
-            "easy, seed 5, attempt 2: the episode is not over, and the record does not say what stopped the "
-            "model."
-        ]
-    }
+    for other in ("done", "boredom", None):
+        rewrite_records(tmp_path, lambda found, stop=other: found[1]["model"].update(stop=stop))
+        assert faults(tmp_path) == {
+            "agent": [
+                f"{SECOND}the episode is not over, and the record does not name the limit that stopped the "
+                "model."
+            ]
+        }
 
 
 # What does not ---------------------------------------------------------------------------------------------
@@ -241,6 +242,7 @@ def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> Non
     [
         ({"prompt": "hinted"}, "the model did not get the prompt neutral, version 1."),
         ({"prompt_version": "2"}, "the model did not get the prompt neutral, version 1."),
+        ({"prompt_sha256": "cd" * 32}, "the text of the prompt was another one than the report's."),
         ({"latency_s": [0.1] * 61}, "61 answers were asked for, and the suite allows 60."),
         ({"latency_s": [1801, 1]}, "the model was asked again after the 1800 seconds that the suite allows."),
     ],

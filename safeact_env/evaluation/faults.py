@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from safeact_env.core.trajectory import TrajectoryError
@@ -154,7 +154,7 @@ def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Ite
         if agent.kind == "policy":
             faults = _policy_faults(again.key, again.fresh)
         else:
-            faults = _model_faults(suite, again.record, again.fresh)
+            faults = _model_faults(suite, report, again.record, again.fresh)
         yield from (f"{_where(again.key)}: {fault}." for fault in (*_budget_faults(again.fresh), *faults))
 
 
@@ -172,15 +172,20 @@ def _policy_faults(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key.policy} plays other calls here"
 
 
-def _model_faults(suite: Suite, record: Mapping[str, Any], fresh: Mapping[str, Any]) -> Iterator[str]:
+def _model_faults(
+    suite: Suite, report: Report, record: Mapping[str, Any], fresh: Mapping[str, Any]
+) -> Iterator[str]:
     used = record.get("model")
     if not isinstance(used, Mapping):
         yield "the record has no part `model`"
         return
     if (used.get("prompt"), used.get("prompt_version")) != (suite.prompt, suite.prompt_version):
         yield f"the model did not get the prompt {suite.prompt}, version {suite.prompt_version}"
-    if fresh["outcome"] is None and not used.get("stop"):
-        yield "the episode is not over, and the record does not say what stopped the model"
+    said = report.agent.prompt
+    if said is not None and used.get("prompt_sha256", said.sha256) != said.sha256:
+        yield "the text of the prompt was another one than the report's"
+    if fresh["outcome"] is None and used.get("stop") not in asdict(suite.limits):
+        yield "the episode is not over, and the record does not name the limit that stopped the model"
     try:
         waits = usage_of(record).waits
     except ReportError:

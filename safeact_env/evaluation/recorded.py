@@ -63,8 +63,8 @@ def recorded_runs(folder: Path) -> list[Path]:
 def rows_of(path: Path) -> list[Row]:
     """The rows of a report of a suite, or of what `eval --json` wrote: one per agent.
 
-    Of the latter, prompt and cost are read from the records beside it, if they are there: `NAME.jsonl` or
-    `NAME.jsonl.gz` beside `NAME.json`.
+    Of the latter, prompt and cost are read from the records beside it, `NAME.jsonl` or `NAME.jsonl.gz`, if
+    they are there.
 
     Raises:
         ReportError: If it is neither, or a run that was not finished.

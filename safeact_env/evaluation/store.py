@@ -6,6 +6,7 @@ Owns the file. Must not know how records come about or what is made of them.
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -53,6 +54,10 @@ class RecordFile:
         """Write a record; it is in the file when this returns."""
         self._file.write(line_of(record))
         self._file.flush()
+
+    def sync(self) -> None:
+        """Have the operating system write what was appended to the disk: a power cut keeps it, too."""
+        os.fsync(self._file.fileno())
 
     def __enter__(self) -> RecordFile:
         return self

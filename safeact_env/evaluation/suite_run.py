@@ -6,10 +6,11 @@ how records are counted.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -35,12 +36,13 @@ from safeact_env.evaluation.table import today
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Player", "policy_player", "run_suite"]
+__all__ = ["Player", "player_on", "policy_player", "run_suite"]
 
 Player = Callable[[str, Split, int, int], Mapping[str, Any]]
 """Plays one episode, given task, split, seed and attempt (from 1), and returns its record as `record_of`
 makes it. A model's record has a part `model` beside that, with `prompt`, `prompt_version`, `tokens_in`,
-`tokens_out`, `latency_s` (seconds per answer) and `stop`."""
+`tokens_out`, `latency_s` (seconds per answer) and, where the episode is not over, `stop`: the limit that was
+reached, by its name in `Limits`."""
 
 
 def policy_player(policy: str) -> Player:
@@ -48,6 +50,25 @@ def policy_player(policy: str) -> Player:
 
     def player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
         return record_of(play_attempt(task, split, seed, policy, attempt), policy, attempt)
+
+    return player
+
+
+def player_on(
+    loop: asyncio.AbstractEventLoop, agent: str, play: Callable[[Key], Coroutine[Any, Any, Mapping[str, Any]]]
+) -> Player:
+    """A player whose episodes are coroutines on an event loop that runs in another thread.
+
+    So a program that plays with asyncio awaits `asyncio.to_thread(run_suite, suite, player_on(...), ...)`.
+
+    Args:
+        loop: Where to play; not that of the thread in which `run_suite` runs.
+        agent: The agent's name.
+        play: Plays one episode and returns its record.
+    """
+
+    def player(*episode: Any) -> Mapping[str, Any]:
+        return asyncio.run_coroutine_threadsafe(play(Key(agent, *episode)), loop).result()
 
     return player
 
@@ -160,6 +181,8 @@ def _play(
             for key, record in records:
                 _check_record(key, record)
                 file.append(record)
+                if agent.kind == "model":
+                    file.sync()  # it cost money
                 done += 1
                 if progress:
                     progress(done, len(wanted))
