@@ -63,6 +63,14 @@ def test_a_plain_evaluation_is_a_row_with_prompt_and_cost_from_its_records(tmp_p
     assert alone.overall == row.overall
 
 
+def test_a_plain_evaluation_that_names_its_model_is_a_row_of_that_model(tmp_path: Path) -> None:
+    plain_run(tmp_path / "run.json")
+    found = json.loads((tmp_path / "run.json").read_text())
+    (tmp_path / "run.json").write_text(json.dumps({**found, "settings": {"model": "small-135m"}}))
+    (row,) = rows_of(tmp_path / "run.json")
+    assert (row.agent, row.prompt) == ("small-135m", "neutral 1")
+
+
 def test_compressed_records_count_as_well(tmp_path: Path) -> None:
     row = plain_run(tmp_path / "run.json")
     lines = tmp_path / "run.jsonl"
@@ -101,6 +109,7 @@ def test_runs_of_models_are_found_in_their_folder_and_wherever_records_lie_besid
         "{}",
         '{"form": 1}',
         '{"selection": {}, "groups": [], "version": "1"}',
+        '{"selection": {"policies": ["x"]}, "groups": [], "settings": 3}',
         "[" * 100_000,
     ],
 )

@@ -64,7 +64,7 @@ def rows_of(path: Path) -> list[Row]:
     """The rows of a report of a suite, or of what `eval --json` wrote: one per agent.
 
     Of the latter, prompt and cost are read from the records beside it, `NAME.jsonl` or `NAME.jsonl.gz`, if
-    they are there.
+    they are there. Where it has `settings` with the name of a model, that is the agent's.
 
     Raises:
         ReportError: If it is neither, or a run that was not finished.
@@ -78,7 +78,7 @@ def rows_of(path: Path) -> list[Row]:
         raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
     except ReportError:
         raise
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise ReportError(f"{path} is neither the report of a suite nor what `eval --json` writes.") from None
 
 
@@ -101,10 +101,11 @@ def _of_report(path: Path, report: Report) -> Row:
 def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost | None]]) -> Iterator[Row]:
     selection = found["selection"]
     groups = [Results.model_validate_json(json.dumps(group)) for group in found["groups"]]
+    settings = found.get("settings", {})
     for agent in selection["policies"]:
         prompt, cost = used.get(agent, (None, None))
         yield _row(
-            agent,
+            settings.get("model", agent),
             [group for group in groups if group.policy == agent],
             selection,
             played=f"{' and '.join(selection['splits'])}, seeds {seeds_text(selection['seeds'])}",
