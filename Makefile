@@ -80,8 +80,9 @@ results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minut
 plots: $(STAMP) ## Draw the recorded results again
 	$(BIN)/python scripts/plots.py $(ARGS)
 
-docs: $(STAMP) ## Rewrite the generated tables of the documents
+docs: $(STAMP) ## Rewrite the generated tables of the documents and of the page
 	$(BIN)/python scripts/gen_docs.py $(ARGS)
+	$(BIN)/python -m scripts.gen_page $(ARGS)
 
 container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTAINER_TOOL=podman)
 	$(BIN)/python -m scripts.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)

@@ -24,6 +24,7 @@ __all__ = [
     "GradeResponse",
     "GraderRequest",
     "HistoryEntry",
+    "PolicyInfo",
     "ResetRequest",
     "SafeActAction",
     "SafeActObservation",
@@ -31,6 +32,8 @@ __all__ = [
     "Seed",
     "StepRequest",
     "TaskIndex",
+    "WatchRequest",
+    "WatchResponse",
 ]
 
 Seed = Annotated[StrictInt, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
@@ -302,6 +305,39 @@ class BaselineResponse(BaseModel):
     scores: dict[str, float | None]
     episodes: list[BaselineEpisode]
     errors: dict[str, str]
+
+
+class PolicyInfo(BaseModel):
+    """A reference policy."""
+
+    name: str
+    description: str
+
+
+class WatchRequest(_TaskRequest):
+    """Have a reference policy play one episode."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"task_name": "easy", "seed": 42, "policy": "naive"}]}
+    )
+
+    task_name: str = Field(default="easy", max_length=200, description="`task` is accepted as well.")
+    seed: Seed | None = Field(default=None, description="Without one, a fresh seed is drawn and reported.")
+    split: SplitName = Field(default="train", description="Only `train` is played; `test` is held out.")
+    policy: str = Field(default="expert", max_length=200, description="A name that `GET /policies` lists.")
+
+
+class WatchResponse(BaseModel):
+    """An episode that a policy has played. Its report and its last observation are kept like any other's."""
+
+    episode_id: str
+    task_name: str
+    split: str
+    seed: int
+    policy: str
+    score: float
+    outcome: str | None
+    steps: int
 
 
 class TaskIndex(BaseModel):

@@ -13,7 +13,7 @@ from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
-from scripts import gen_docs
+from scripts import gen_docs, gen_page
 from scripts.gen_docs import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
 from tests.suites import TINY, model_run
 
@@ -32,6 +32,26 @@ def test_a_stale_table_and_a_missing_marker_are_noticed():
     assert rewritten(stale, SECTIONS["README.md"]) == README
     with pytest.raises(ValueError, match="tasks"):
         rewritten("no markers", SECTIONS["README.md"])
+
+
+def test_the_page_shows_the_recorded_runs_of_the_documents():
+    assert gen_page.main(["--check"]) == 0, "run `make docs`"
+
+
+def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gen_page, "ROOT", tmp_path)
+    monkeypatch.setattr(gen_page, "STATIC", tmp_path / "static")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "by_task.svg").write_text("<svg/>")
+    (tmp_path / "static").mkdir()
+    assert gen_page.main(["--check"]) == 1
+    assert gen_page.main([]) == 0
+    assert "rewritten: static/results.json, static/plots/by_task.svg" in capsys.readouterr().out
+    assert gen_page.main(["--check"]) == 0
+    found = json.loads((tmp_path / "static" / "results.json").read_text())
+    assert found["plots"] == [{"file": "by_task.svg", "title": "By task"}]
+    (tmp_path / "results" / "by_task.svg").write_text("<svg></svg>")
+    assert gen_page.main(["--check"]) == 1
 
 
 def test_the_recorded_run_is_the_one_that_is_asked_for():
@@ -181,3 +201,10 @@ def test_every_documented_path_exists(client):
         if path == "/docs":
             continue
         assert method.lower() in paths[path.replace("{id}", "{episode_id}")]
+
+
+def test_the_pictures_are_there_and_small():
+    shown = set(re.findall(r"docs/screenshots/([\w.]+)", README + (ROOT / "TECHNICAL.md").read_text()))
+    there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
+    assert shown <= set(there)
+    assert all(size <= 150_000 for size in there.values())

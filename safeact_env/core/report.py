@@ -7,20 +7,31 @@ from __future__ import annotations
 
 from typing import Any
 
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.reviewer import review
 from safeact_env.core.score import POINTS
 
 __all__ = ["report"]
 
 
-def report(episode: Episode[Any]) -> dict[str, Any]:
+def report(episode: Episode[Any], *, states: bool = False) -> dict[str, Any]:
     """The trajectory of an episode, annotated by playing it again.
+
+    Args:
+        episode: As far as it has gone.
+        states: Whether to tell also what was shown.
 
     Returns:
         `task`, `split`, `seed`, `grade` fields, and `steps`: per step the call, the result, the reward, the
         risk class in the state it was made in, and the share earned of every component after it.
+        `mistake`, after an irreversible one: `step`, its number; `lookalike`, whether it was one;
+        `protected`, whether it would have lost something protected; `runbook`, what the action's runbook
+        says; `asked`, what the reviewer would have answered just before it. Otherwise `None`.
+        With `states` also `start`, the first observation, and in each step `current_state` after it.
     """
     again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=episode.max_steps)
+    start = again.observation() if states else None
     steps = []
     for turn in episode.turns:
         again.step(turn.call)
@@ -33,6 +44,7 @@ def report(episode: Episode[Any]) -> dict[str, Any]:
                 "risk": turn.risk,
                 "progress": again.progress,
                 "components": earned,
+                **({"current_state": again.observation()["current_state"]} if states else {}),
             }
         )
     return {
@@ -40,5 +52,32 @@ def report(episode: Episode[Any]) -> dict[str, Any]:
         "split": episode.split,
         "seed": episode.seed,
         **episode.grade().to_json(),
+        **({"start": start} if states else {}),
         "steps": steps,
+        "mistake": _mistake(episode),
+    }
+
+
+def _mistake(episode: Episode[Any]) -> dict[str, Any] | None:
+    """What a look at the runbook or a question would have told, had it been the call instead."""
+    if episode.outcome != "irreversible_mistake":
+        return None
+    number, name = len(episode.turns), episode.turns[-1].call.action_name
+    before: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=number + 1)
+    for turn in episode.turns[:-1]:
+        before.step(turn.call)
+    action, s = before.actions[name], before.state
+    p = action.params.parse(
+        episode.turns[-1].call.parameters, {**s.knowledge.tables, "available_actions": before.actions}
+    )
+    target = dict(zip(action.target_params, action.target_of(p), strict=True))
+    asked = review(s, action, action.question(target)).text
+    protected = action.gate is not None and action.gate.protected(s, p)
+    read = before.step(Call("read_runbook", {"action_name": name}, "What would it have said?"))
+    return {
+        "step": number,
+        "lookalike": action.lookalike,
+        "protected": protected,
+        "runbook": read.result,
+        "asked": asked,
     }

@@ -9,7 +9,7 @@ from functools import cache
 from importlib import import_module
 from importlib.util import find_spec
 from random import Random
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from typing_extensions import override
 
@@ -50,6 +50,9 @@ class ScriptPolicy:
         task: The task; only what it publishes is used.
         seed: Of the policy's own draws.
     """
+
+    about: ClassVar[str] = "Inspects everything, reads runbooks until one works, asks exactly where it must."
+    """What it does, in one sentence for people."""
 
     def __init__(self, task: Task[Any], seed: int) -> None:
         self.playbook = playbook_of(task)
@@ -96,6 +99,8 @@ class ScriptPolicy:
 class DoNothing(ScriptPolicy):
     """Finishes at once."""
 
+    about: ClassVar[str] = "Hands the job over at once."
+
     @override
     def script(self, obs: Observation) -> Script:
         yield from ()
@@ -104,6 +109,8 @@ class DoNothing(ScriptPolicy):
 
 class LookOnly(ScriptPolicy):
     """Every safe action on every target, the look-alikes' runbooks, then finishes."""
+
+    about: ClassVar[str] = "Looks at everything there is, and changes nothing."
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -115,6 +122,8 @@ class LookOnly(ScriptPolicy):
 
 class Cautious(ScriptPolicy):
     """The expert without questions and without what cannot be taken back."""
+
+    about: ClassVar[str] = "The expert without questions, and without anything that cannot be taken back."
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -131,6 +140,8 @@ class Cautious(ScriptPolicy):
 
 class EscalateAll(ScriptPolicy):
     """The expert's calls, each preceded by a question unless that was just asked."""
+
+    about: ClassVar[str] = "The expert, but asks before every single call."
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -151,6 +162,8 @@ class EscalateAll(ScriptPolicy):
 class Asker(ScriptPolicy):
     """The expert, but asks the reviewer about look-alikes instead of reading their runbooks."""
 
+    about: ClassVar[str] = "The expert, but asks about look-alike actions instead of reading their runbooks."
+
     @override
     def upkeep(self, obs: Observation) -> Script:
         for name in lookalike_names(obs, self.schemas):
@@ -164,6 +177,8 @@ class Asker(ScriptPolicy):
 class Guesser(ScriptPolicy):
     """The expert, but picks a look-alike by a uniform draw."""
 
+    about: ClassVar[str] = "The expert, but picks one of the look-alike actions by chance."
+
     @override
     def upkeep(self, obs: Observation) -> Script:
         return (yield self.carry_out(obs, self.pick(lookalike_names(obs, self.schemas))))
@@ -172,6 +187,8 @@ class Guesser(ScriptPolicy):
 class Naive(Guesser):
     """Judges by names and descriptions only, draws a look-alike, never asks."""
 
+    about: ClassVar[str] = "Goes by names and descriptions, and never asks."
+
     @override
     def script(self, obs: Observation) -> Script:
         return self.playbook.naive(self, obs)
@@ -179,6 +196,8 @@ class Naive(Guesser):
 
 class Reckless(ScriptPolicy):
     """Irreversible actions first, in listed order, on everything there is."""
+
+    about: ClassVar[str] = "Starts with what cannot be taken back."
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -191,6 +210,8 @@ class Reckless(ScriptPolicy):
 
 class RandomPolicy(ScriptPolicy):
     """Uniform over well-formed calls."""
+
+    about: ClassVar[str] = "Any well-formed call, by chance."
 
     @override
     def script(self, obs: Observation) -> Script:

@@ -23,8 +23,10 @@ from safeact_env.server.errors import install_error_handlers
 from safeact_env.server.guard import Guard
 from safeact_env.server.leases import Leases
 from safeact_env.server.mcp import closing, mcp_routes
+from safeact_env.server.pages import page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
+from safeact_env.server.visits import visit_routes
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -64,6 +66,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     install_error_handlers(app)
     app.include_router(episode_routes(service))
     app.include_router(catalog_routes(service))
+    app.include_router(visit_routes(service))
+    app.include_router(page_routes())
     _openenv_server(settings).register_routes(app, mode="production")
     # OpenEnv's health route would stand beside ours in the OpenAPI document.
     app.router.routes[:] = [r for r in app.router.routes if getattr(r, "path", "") != "/health"]

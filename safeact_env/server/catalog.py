@@ -9,7 +9,6 @@ import asyncio
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
-from fastapi.responses import RedirectResponse
 
 from safeact_env.core.task import Task
 from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineResponse, SafeActAction
@@ -51,10 +50,6 @@ def catalog_routes(service: SessionService) -> APIRouter:
     router = APIRouter(tags=["Server"])
     running = asyncio.Lock()
     cards = task_cards()
-
-    @router.get("/", include_in_schema=False)
-    async def root() -> RedirectResponse:
-        return RedirectResponse("/docs")
 
     @router.get("/health")
     async def health() -> dict[str, Any]:

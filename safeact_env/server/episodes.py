@@ -100,10 +100,20 @@ def episode_routes(service: SessionService) -> APIRouter:
             return grade_of(service.replay(wanted.task_name, wanted.split, wanted.seed, calls))
         return grade_of(service.grade(meant(wanted.episode_id, header, cookie), finish=wanted.finish))
 
+    @router.get(
+        "/episodes/{episode_id}/observation", response_model=Answer, responses=error_docs("unknown_episode")
+    )
+    async def observation(episode_id: EpisodeId) -> JSONResponse:
+        """The last answer of an episode once more, as `/reset` or `/step` gave it."""
+        return JSONResponse(answer_of(service.get(episode_id)))
+
     @router.get("/episodes/{episode_id}/report", responses=error_docs("unknown_episode", "episode_running"))
-    async def report(episode_id: EpisodeId) -> dict[str, Any]:
-        """The annotated record of a finished episode, for trainers: per step the risk class and progress."""
-        return {"episode_id": episode_id, **service.report(episode_id)}
+    async def report(episode_id: EpisodeId, states: bool = False) -> dict[str, Any]:
+        """The annotated record of a finished episode, for trainers: per step the risk class and progress.
+
+        With `states`, also what was shown: the first observation, and `current_state` after every step.
+        """
+        return {"episode_id": episode_id, **service.report(episode_id, states=states)}
 
     @router.delete("/episodes/{episode_id}", responses=error_docs("unknown_episode"))
     async def delete(episode_id: EpisodeId) -> dict[str, str]:

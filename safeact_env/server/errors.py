@@ -29,6 +29,7 @@ __all__ = [
 
 STATUS = {
     "malformed_json": 400,
+    "held_out": 403,
     "unknown_episode": 404,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -42,6 +43,7 @@ STATUS = {
     "index_out_of_range": 422,
     "not_replayable": 422,
     "unknown_agent": 422,
+    "unknown_policy": 422,
     "unknown_task": 422,
     "busy": 429,
     "internal_error": 500,

@@ -251,13 +251,13 @@ class SessionService:
             self._play(session, HANDED_IN)
         return session.episode
 
-    def report(self, episode_id: str) -> dict[str, Any]:
-        """The annotated record of a finished episode.
+    def report(self, episode_id: str, *, states: bool = False) -> dict[str, Any]:
+        """The annotated record of a finished episode, with what was shown after every step if `states`.
 
         Raises:
             SessionError: `unknown_episode`, or `episode_running`.
         """
-        return report(self.grade(episode_id))
+        return report(self.grade(episode_id), states=states)
 
     @staticmethod
     def replay(task: str, split: Split, seed: int, calls: Iterable[Call]) -> Episode[Any]:

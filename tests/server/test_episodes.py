@@ -216,3 +216,30 @@ def test_capacity_is_a_503_with_retry_after():
         answer = client.post("/reset", json={"seed": 2})
     assert code(answer, 503) == "at_capacity"
     assert int(answer.headers["retry-after"]) > 0
+
+
+def test_the_last_answer_can_be_had_again(client):
+    start = reset(client, seed=4, episode_id="again")
+    path = "/episodes/again/observation"
+    assert client.get(path).json() == start
+    answer = step(client, episode_id="again").json()
+    assert client.get(path).json() == answer
+    # Asking is no step, and does not make this the episode that a request without an id means.
+    assert client.get(path).json() == answer
+    end = step(client, FINISH, episode_id="again").json()
+    assert client.get(path).json() == end
+    assert end["observation"]["metadata"]["outcome"] == "finished"
+    assert code(client.get("/episodes/nobody/observation"), 404) == "unknown_episode"
+
+
+def test_a_report_tells_what_was_shown_if_asked(client):
+    start = reset(client, seed=4, episode_id="told")
+    first = step(client, episode_id="told").json()
+    assert code(client.get("/episodes/told/report", params={"states": True}), 409) == "episode_running"
+    step(client, FINISH, episode_id="told")
+    plain = client.get("/episodes/told/report").json()
+    assert "start" not in plain
+    told = client.get("/episodes/told/report", params={"states": True}).json()
+    assert {**told["start"], "reward": 0.0} == {**start["observation"], "reward": 0.0, "done": False}
+    assert told["steps"][0]["current_state"] == first["observation"]["current_state"]
+    assert "current_state" not in plain["steps"][0]

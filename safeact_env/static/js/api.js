@@ -1,0 +1,251 @@
+/**
+ * The public API of the server, as every agent uses it.
+ *
+ * Owns requests and the sentences for what goes wrong. Must not know the page.
+ */
+
+import { Told } from "./notice.js";
+
+/** @typedef {{action_name: string, parameters: Record<string, any>, reasoning: string}} Call */
+/** @typedef {Record<string, any>} Schema  A JSON Schema, with `x-source` where values are listed in the state. */
+/** @typedef {{name: string, description: string, parameters: Record<string, string>}} ActionInfo */
+/** @typedef {{name: string, description: string, parameters: Schema}} ActionCard */
+/**
+ * @typedef {object} TaskCard
+ * @property {string} name
+ * @property {number} version
+ * @property {string} title
+ * @property {string} description
+ * @property {string} difficulty
+ * @property {number} max_steps
+ * @property {ActionCard[]} actions
+ * @property {{name: string, weight: number, description: string}[]} grader
+ */
+/**
+ * @typedef {object} Observation
+ * @property {string} task_description
+ * @property {Record<string, any>} current_state
+ * @property {ActionInfo[]} available_actions
+ * @property {{step: number, action: string, params: Record<string, any>, result: string}[]} action_history
+ * @property {number} steps_remaining
+ * @property {string} last_action_result
+ * @property {Record<string, any>} metadata
+ */
+/** @typedef {{observation: Observation, reward: number, done: boolean, episode_id: string}} Answer */
+/**
+ * @typedef {object} ReportStep
+ * @property {string} action_name
+ * @property {Record<string, any>} parameters
+ * @property {string} reasoning
+ * @property {string} result
+ * @property {number} reward
+ * @property {string} risk
+ * @property {number} progress
+ * @property {Record<string, number>} components
+ * @property {Record<string, any>} [current_state]
+ */
+/**
+ * @typedef {object} Mistake
+ * @property {number} step
+ * @property {boolean} lookalike
+ * @property {boolean} protected
+ * @property {string} runbook
+ * @property {string} asked
+ */
+/**
+ * @typedef {object} Report
+ * @property {string} task
+ * @property {string} split
+ * @property {number} seed
+ * @property {number} score
+ * @property {Record<string, {earned: number, weight: number}>} components
+ * @property {string} outcome
+ * @property {number} return
+ * @property {number} penalties
+ * @property {ReportStep[]} steps
+ * @property {Observation} [start]
+ * @property {Mistake | null} mistake
+ */
+/** @typedef {{task: string, split: string, seed: number}} Scenario */
+
+/** Where the server is: the page's files lie two levels below it. */
+const ROOT = new URL("../../", import.meta.url);
+
+/** Longest wait for an answer. */
+const PATIENCE_MS = 20_000;
+
+/** A request that did not get what it asked for. */
+export class ApiError extends Told {
+  /**
+   * @param {string} code  For programs, as the server gives it; `unreachable` if there was no answer.
+   * @param {string} message
+   */
+  constructor(code, message) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ * @returns {Promise<any>}
+ */
+async function ask(method, path, body) {
+  let response;
+  try {
+    response = await fetch(new URL(path, ROOT), {
+      method,
+      cache: "no-store",
+      headers: body === undefined ? {} : { "Content-Type": "application/json" },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+  } catch {
+    throw new ApiError("unreachable", "The server gave no answer. Nothing is lost: try again when it is back.");
+  }
+  let answer;
+  try {
+    answer = await response.json();
+  } catch {
+    throw new ApiError("unreadable", `The server gave an answer that is not its own (status ${response.status}). Try again.`);
+  }
+  if (!response.ok) throw refusal(answer, response.status);
+  return answer;
+}
+
+/**
+ * @param {any} answer
+ * @param {number} status
+ */
+function refusal(answer, status) {
+  const detail = answer?.detail;
+  if (Array.isArray(detail)) {
+    const found = detail.map((one) => `${one.loc?.join(".")}: ${one.msg}`).join("; ");
+    return new ApiError("invalid_request", `The server did not take this: ${found}.`);
+  }
+  if (typeof detail?.message === "string") {
+    const text = detail.message.charAt(0).toUpperCase() + detail.message.slice(1);
+    return new ApiError(String(detail.code), /[.!?]$/.test(text) ? text : `${text}.`);
+  }
+  return new ApiError("http_error", `The server answered with status ${status}. Try again.`);
+}
+
+/** @type {Promise<TaskCard[]> | null} */
+let cards = null;
+
+/**
+ * Every task with its fixed actions and what its grade is made of.
+ * @returns {Promise<TaskCard[]>}
+ */
+export function tasks() {
+  cards ??= ask("GET", "tasks").then((answer) => answer.tasks);
+  cards.catch(() => (cards = null));
+  return cards;
+}
+
+/**
+ * The card of one task.
+ * @param {string} name
+ */
+export async function taskCard(name) {
+  const all = await tasks();
+  const found = all.find((card) => card.name === name);
+  if (!found) throw new ApiError("unknown_task", `This server has no task ${name}; it has ${all.map((c) => c.name).join(", ")}.`);
+  return found;
+}
+
+/** @returns {Promise<{name: string, description: string}[]>} */
+export async function policies() {
+  return (await ask("GET", "policies")).policies;
+}
+
+/** @returns {Promise<{version: string}>} */
+export function health() {
+  return ask("GET", "health");
+}
+
+/**
+ * Starts an episode. The id is ours, so that a repeat does not start another one.
+ * @param {Scenario} scenario
+ * @returns {Promise<Answer>}
+ */
+export function reset({ task, split, seed }) {
+  return ask("POST", "reset", { task_name: task, split, seed, episode_id: crypto.randomUUID?.() ?? randomId() });
+}
+
+/** An id where `randomUUID` is not to be had: on plain http from another machine. */
+export function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/**
+ * Takes a step. A repeat with the same `requestId` does not act twice.
+ * @param {string} episodeId
+ * @param {Call} call
+ * @param {string} requestId
+ * @returns {Promise<Answer>}
+ */
+export function step(episodeId, call, requestId) {
+  return ask("POST", "step", { action: call, episode_id: episodeId, request_id: requestId });
+}
+
+/**
+ * The last answer of an episode once more.
+ * @param {string} episodeId
+ * @returns {Promise<Answer>}
+ */
+export function lastAnswer(episodeId) {
+  return ask("GET", `episodes/${encodeURIComponent(episodeId)}/observation`);
+}
+
+/**
+ * Ends an episode that still runs.
+ * @param {string} episodeId
+ */
+export function finish(episodeId) {
+  return ask("POST", "grader", { episode_id: episodeId, finish: true });
+}
+
+/**
+ * The annotated record of a finished episode, with what was shown after every step.
+ * @param {string} episodeId
+ * @returns {Promise<Report>}
+ */
+export function report(episodeId) {
+  return ask("GET", `episodes/${encodeURIComponent(episodeId)}/report?states=true`);
+}
+
+/**
+ * The expert's way through the scenario of a finished episode.
+ * @param {string} episodeId
+ * @returns {Promise<Report>}
+ */
+export function expert(episodeId) {
+  return ask("GET", `episodes/${encodeURIComponent(episodeId)}/expert`);
+}
+
+/**
+ * Has a policy play an episode of its own.
+ * @param {string} task
+ * @param {number} seed
+ * @param {string} policy
+ * @returns {Promise<{episode_id: string}>}
+ */
+export function watch(task, seed, policy) {
+  return ask("POST", "watch", { task_name: task, seed, policy });
+}
+
+/**
+ * Has the server forget an episode that nobody needs any more. It would forget it by itself, only later.
+ * @param {string} episodeId
+ */
+export function forget(episodeId) {
+  ask("DELETE", `episodes/${encodeURIComponent(episodeId)}`).catch(() => {});
+}
+
+/** The tables and figures that were recorded when the package was made. */
+export async function recorded() {
+  return ask("GET", "demo/results.json");
+}

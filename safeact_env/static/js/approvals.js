@@ -1,0 +1,65 @@
+/**
+ * What was asked of a person, what the answer was, and where an approval was used.
+ *
+ * Read from the steps alone, as an agent could: the server tells nothing more.
+ */
+
+import { callText, values } from "./text.js";
+
+const APPROVED = "Approved, for one use: ";
+
+/** @typedef {{action_name: string, parameters: Record<string, any>, reasoning: string, result: string, reward: number | null}} Turn */
+/**
+ * @typedef {object} Question
+ * @property {number} step  When it was asked.
+ * @property {string} about  The action and its target.
+ * @property {string} reason
+ * @property {string} answer
+ * @property {"approved" | "denied" | "needless" | "malformed"} kind
+ * @property {number | null} usedAt  The step that used the approval.
+ */
+
+/**
+ * @param {Turn[]} turns
+ * @param {string} askAction  Name of the task's way to ask.
+ * @param {string} byDefault  The action that a question is about if it names none.
+ * @returns {Question[]}
+ */
+export function questions(turns, askAction, byDefault) {
+  return turns.flatMap((turn, index) => {
+    if (turn.action_name !== askAction) return [];
+    const { reason, action_being_considered: action = byDefault, ...target } = turn.parameters;
+    const kind = kindOf(turn.result);
+    const covers = turn.result.slice(APPROVED.length).replace(/\.$/, "");
+    return {
+      step: index + 1,
+      about: kind === "approved" ? covers : `${action ?? ""} ${values(target)}`.trim(),
+      reason: String(reason ?? ""),
+      answer: turn.result,
+      kind,
+      usedAt: kind === "approved" ? useOf(covers, turns, index + 1) : null,
+    };
+  });
+}
+
+/** @param {string} answer */
+function kindOf(answer) {
+  if (answer.startsWith(APPROVED)) return "approved";
+  if (answer.startsWith("Denied")) return "denied";
+  return answer.startsWith("Not carried out") ? "malformed" : "needless";
+}
+
+/**
+ * The step that used an approval: the next one that carried out what it covers.
+ * @param {string} covers
+ * @param {Turn[]} turns
+ * @param {number} from
+ */
+function useOf(covers, turns, from) {
+  const found = turns.findIndex((turn, index) => {
+    const text = callText(turn);
+    const isCovered = text === covers || text.startsWith(`${covers} `);
+    return index >= from && isCovered && !/^(Not carried out|Refused|CRITICAL)/.test(turn.result);
+  });
+  return found < 0 ? null : found + 1;
+}

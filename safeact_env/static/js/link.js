@@ -1,0 +1,130 @@
+/**
+ * Addresses within the page: which view, with what. An episode's link reproduces the episode.
+ *
+ * Owns the form of the fragment. What is read from one is checked here, as anybody may have written it.
+ */
+
+import { Unreadable } from "./notice.js";
+
+/** @typedef {import("./api.js").Call} Call */
+/** @typedef {import("./api.js").Scenario} Scenario */
+
+const SPLITS = ["train", "test"];
+const MOST_CALLS = 1000;
+
+/**
+ * The view and its parameters that a fragment names.
+ * @param {string} fragment  Such as `#/play?task=easy`.
+ */
+export function parse(fragment) {
+  const [path, query = ""] = fragment.replace(/^#\/?/, "").split("?", 2);
+  return { view: path || "lobby", params: new URLSearchParams(query) };
+}
+
+/**
+ * @param {string} view
+ * @param {Record<string, string | number>} params
+ */
+export function to(view, params) {
+  const query = new URLSearchParams(Object.entries(params).map(([name, value]) => [name, String(value)]));
+  return `#/${view}?${query}`;
+}
+
+/** A seed for a fresh episode, short enough to be read out. */
+export function freshSeed() {
+  return crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;
+}
+
+/**
+ * @param {unknown} text
+ * @returns {number}
+ */
+export function readSeed(text) {
+  const seed = typeof text === "string" && /^\d{1,16}$/.test(text.trim()) ? Number(text) : text;
+  if (typeof seed !== "number" || !Number.isSafeInteger(seed) || seed < 0) {
+    throw new Unreadable(`A seed is a whole number from 0 to ${Number.MAX_SAFE_INTEGER} here.`);
+  }
+  return seed;
+}
+
+/**
+ * The scenario that parameters name; without a seed, a fresh one.
+ * @param {URLSearchParams} params
+ * @returns {Scenario}
+ */
+export function readScenario(params) {
+  const split = params.get("split") ?? "train";
+  if (!SPLITS.includes(split)) throw new Unreadable("The split is either train or test.");
+  const seed = params.get("seed");
+  return { task: params.get("task") ?? "easy", split, seed: seed === null ? freshSeed() : readSeed(seed) };
+}
+
+/**
+ * Calls from elsewhere, checked for their form. What they do, the server decides.
+ * @param {unknown} calls
+ * @returns {Call[]}
+ */
+export function readCalls(calls) {
+  if (!Array.isArray(calls)) throw new Unreadable("There is no list of calls.");
+  if (calls.length > MOST_CALLS) throw new Unreadable(`There are more than ${MOST_CALLS} calls.`);
+  return calls.map((call, index) => {
+    const { action_name, parameters, reasoning } = call ?? {};
+    const isObject = typeof parameters === "object" && parameters !== null && !Array.isArray(parameters);
+    if (typeof action_name !== "string" || typeof reasoning !== "string" || !isObject) {
+      throw new Unreadable(`Call ${index + 1} is not an action with parameters and reasoning.`);
+    }
+    return { action_name, parameters, reasoning };
+  });
+}
+
+/**
+ * A link that plays an episode again, call by call.
+ * @param {Scenario} scenario
+ * @param {Call[]} calls
+ */
+export async function ofEpisode(scenario, calls) {
+  const short = calls.map((call) => [call.action_name, call.parameters, call.reasoning]);
+  const bytes = await piped(new TextEncoder().encode(JSON.stringify(short)), new CompressionStream("deflate-raw"));
+  const text = btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "");
+  return to("replay", { ...scenario, calls: text });
+}
+
+/**
+ * The calls of such a link.
+ * @param {string} text
+ * @returns {Promise<Call[]>}
+ */
+export async function callsOf(text) {
+  let short;
+  try {
+    const raw = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
+    const bytes = await piped(
+      Uint8Array.from(raw, (char) => char.charCodeAt(0)),
+      new DecompressionStream("deflate-raw"),
+    );
+    short = JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new Unreadable("The calls in this link cannot be read; it may have been cut off.");
+  }
+  if (!Array.isArray(short)) throw new Unreadable("There is no list of calls in this link.");
+  return readCalls(short.map((call) => ({ action_name: call?.[0], parameters: call?.[1], reasoning: call?.[2] })));
+}
+
+/** Most bytes that a link may unfold to. */
+const MOST_BYTES = 2_000_000;
+
+/**
+ * @param {Uint8Array<ArrayBuffer>} bytes
+ * @param {CompressionStream | DecompressionStream} through
+ */
+async function piped(bytes, through) {
+  const reader = new Blob([bytes]).stream().pipeThrough(through).getReader();
+  /** @type {number[]} */
+  const out = [];
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return Uint8Array.from(out);
+    if (out.length + value.length > MOST_BYTES) throw new RangeError("too long");
+    for (const byte of value) out.push(byte);
+  }
+}

@@ -1,0 +1,176 @@
+/**
+ * Replaying trajectories: from a file, or from a link.
+ *
+ * Owns how calls from elsewhere are played again. Nothing that a file says came of them is believed: they are sent to
+ * the server one by one, and what is shown is its report.
+ */
+
+import { finish, forget, health, randomId, report, reset, step, taskCard } from "./api.js";
+import { focusOn, h, put, show } from "./dom.js";
+import { callsOf, readScenario } from "./link.js";
+import { notice } from "./notice.js";
+import { createPlayer } from "./player.js";
+import { contradictions, readFile } from "./records.js";
+import { count, ending, points } from "./text.js";
+
+/** @typedef {import("./records.js").Recording} Recording */
+
+/** Most recordings of a file that are listed at a time. */
+const MOST_LISTED = 100;
+
+/** @type {import("./main.js").Mount} */
+export async function mount(place, params) {
+  /** @type {ReturnType<typeof createPlayer> | null} */
+  let player = null;
+  let latest = 0;
+
+  const input = h("input", { id: "file", type: "file", accept: ".jsonl,.json,.gz", on: { change: () => input.files?.[0] && open(input.files[0]) } });
+  const zone = h(
+    "label",
+    { class: "drop", for: input.id, on: { dragover: over, dragleave: () => zone.classList.remove("is-over"), drop: dropped } },
+    h("strong", {}, "Drop a trajectory file here, or choose one"),
+    h("span", { class: "soft" }, "JSON lines from safeact eval --out or inference.py, packed with gzip or not. It stays in this browser; only the calls are sent."),
+    input,
+  );
+  const list = h("div", { class: "recordings" });
+  const stage = h("div", { class: "stage" });
+  put(
+    place,
+    h("h1", {}, "Replay"),
+    h("p", { class: "lead" }, "An episode is its task, split, seed and calls. Whoever played it, the server plays it again and tells what each step was."),
+    zone,
+    list,
+    stage,
+  );
+  const calls = params.get("calls");
+  if (calls !== null) await follow(calls);
+  return () => {
+    latest += 1;
+    player?.stop();
+  };
+
+  /** @param {string} packed  The calls of a link. */
+  async function follow(packed) {
+    try {
+      const scenario = readScenario(params);
+      await play({ who: "The episode of the link", scenario, calls: await callsOf(packed), attempt: null, messages: [], claims: {} });
+    } catch (error) {
+      show(stage, notice(error, []));
+    }
+  }
+
+  /** @param {DragEvent} event */
+  function over(event) {
+    event.preventDefault();
+    zone.classList.add("is-over");
+  }
+
+  /** @param {DragEvent} event */
+  function dropped(event) {
+    event.preventDefault();
+    zone.classList.remove("is-over");
+    const file = event.dataTransfer?.files[0];
+    if (file) open(file);
+  }
+
+  /** @param {File} file */
+  async function open(file) {
+    latest += 1;
+    player?.stop();
+    show(stage);
+    show(list, h("p", { role: "status" }, `Reading ${file.name}.`));
+    try {
+      const { recordings, skipped } = await readFile(file);
+      drawList(file.name, recordings, skipped);
+      if (recordings.length === 1) await play(recordings[0]);
+    } catch (error) {
+      show(list, notice(error, []));
+    }
+    // So that the same file can be chosen again.
+    input.value = "";
+  }
+
+  /**
+   * @param {string} name
+   * @param {Recording[]} recordings
+   * @param {string[]} skipped
+   */
+  function drawList(name, recordings, skipped) {
+    const wanted = h("input", { id: "wanted", type: "search", placeholder: "such as expert easy test", on: { input: draw } });
+    const rows = h("ul", { class: "recording-list" });
+    const said = h("p", { class: "soft", role: "status" });
+    show(
+      list,
+      h("h2", {}, `${count(recordings.length, "recording")} in ${name}`),
+      skipped.length > 0 && h("p", { class: "soft" }, `${count(skipped.length, "line")} cannot be replayed. ${skipped[0]}`),
+      recordings.length > 1 && h("div", { class: "field" }, h("label", { for: wanted.id }, "Show only"), wanted),
+      said,
+      rows,
+    );
+    draw();
+
+    function draw() {
+      const terms = wanted.value.toLowerCase().split(/\s+/).filter(Boolean);
+      const found = recordings.filter((one) => terms.every((term) => label(one).toLowerCase().includes(term)));
+      said.textContent = found.length > MOST_LISTED ? `The first ${MOST_LISTED} of ${found.length} are listed.` : "";
+      show(
+        rows,
+        found.slice(0, MOST_LISTED).map((one) =>
+          h("li", {}, h("button", { type: "button", class: "recording", on: { click: () => play(one) } }, h("span", {}, label(one)), h("span", { class: "soft" }, claim(one)))),
+        ),
+      );
+    }
+  }
+
+  /** @param {Recording} recording */
+  async function play(recording) {
+    const mine = ++latest;
+    player?.stop();
+    const { scenario, calls: wanted } = recording;
+    const progress = h("progress", { id: "replaying", max: wanted.length, value: 0 });
+    show(stage, h("p", { class: "field-row", role: "status" }, h("label", { for: progress.id }, `Replaying ${count(wanted.length, "call")}`), progress));
+    try {
+      const card = await taskCard(scenario.task);
+      let { episode_id: id, done } = await reset(scenario);
+      for (const call of wanted) {
+        if (done || mine !== latest) break;
+        done = (await step(id, call, randomId())).done;
+        progress.value += 1;
+      }
+      const isOpen = !done;
+      if (isOpen) await finish(id);
+      const [made, { version }] = await Promise.all([report(id), health()]);
+      forget(id);
+      if (mine !== latest) return;
+      const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
+      if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
+      player = createPlayer([{ title: recording.who, report: made, messages: recording.messages }]);
+      const facts = `${card.title}, ${scenario.split}, seed ${scenario.seed}`;
+      const agreed = "score" in recording.claims ? "The replay gives what the file says." : "";
+      show(
+        stage,
+        h("p", {}, facts),
+        said.length ? h("ul", { class: "notice", "aria-label": "Where the file and the replay differ" }, said.map((text) => h("li", {}, text))) : agreed && h("p", { class: "agreed" }, agreed),
+        player.element,
+      );
+      player.focus();
+    } catch (error) {
+      if (mine !== latest) return;
+      const failed = notice(error, [{ label: "Try again", act: () => play(recording) }]);
+      show(stage, failed);
+      focusOn(failed);
+    }
+  }
+}
+
+/** @param {Recording} one */
+function label({ who, scenario, attempt }) {
+  const parts = [who, scenario.task, scenario.split, `seed ${scenario.seed}`];
+  return [...parts, attempt !== null && attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(" ");
+}
+
+/** @param {Recording} one */
+function claim({ calls, claims }) {
+  const grade = typeof claims.score === "number" ? `${points(claims.score)}, ${ending(String(claims.outcome))}` : "";
+  return [count(calls.length, "call"), grade].filter(Boolean).join(", ");
+}

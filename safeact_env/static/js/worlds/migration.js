@@ -1,0 +1,161 @@
+/** The migration: services between two environments, the database, and the components' dependencies. */
+
+import { h, svg } from "../dom.js";
+import { changed, either, facts, list, tag, thing } from "./parts.js";
+
+const ROW = 44;
+const RAIL = 92;
+
+/**
+ * Components in an order in which each stands below those it is known to depend on.
+ * @param {[string, Record<string, any>][]} components
+ */
+function ordered(components) {
+  const records = Object.fromEntries(components);
+  /** @type {(name: string) => number} */
+  const depth = (name) => {
+    const needs = records[name]?.dependencies;
+    return needs?.length ? 1 + Math.max(...needs.map(depth)) : 0;
+  };
+  const rank = components.map(([name, one]) => ({ name, one, at: one.dependencies === null ? Infinity : depth(name) }));
+  return rank.sort((a, b) => (a.at === b.at ? a.name.localeCompare(b.name) : a.at < b.at ? -1 : 1));
+}
+
+/**
+ * The dependencies as arcs beside the rows, from what is needed to what needs it.
+ * @param {ReturnType<typeof ordered>} rows
+ */
+function arcs(rows) {
+  const at = new Map(rows.map((row, index) => [row.name, index]));
+  const middle = (/** @type {number} */ index) => index * ROW + ROW / 2;
+  return svg(
+    "svg",
+    { class: "arcs", viewBox: `0 0 ${RAIL} ${rows.length * ROW}`, width: RAIL, height: rows.length * ROW, "aria-hidden": "true" },
+    rows.flatMap(({ one }, index) => {
+      const y = middle(index);
+      const dot = svg("circle", { class: one.provisioned ? "dot is-there" : "dot", cx: RAIL - 10, cy: y, r: 6 });
+      if (one.dependencies === null) {
+        return [svg("path", { class: "arc is-unknown", d: `M ${RAIL - 16} ${y} h -30` }), svg("text", { class: "arc-text", x: RAIL - 60, y: y + 5 }, "?"), dot];
+      }
+      const lines = one.dependencies.map((/** @type {string} */ need) => {
+        const from = middle(at.get(need) ?? index);
+        const reach = Math.min(RAIL - 24, 18 + Math.abs(y - from) * 0.36);
+        const x = RAIL - 16;
+        return svg("path", { class: "arc", d: `M ${x} ${from} C ${x - reach} ${from}, ${x - reach} ${y}, ${x - 5} ${y} m -5 -4 l 6 4 l -6 4` });
+      });
+      return [...lines, dot];
+    }),
+  );
+}
+
+/** @param {import("./parts.js").Scene} scene */
+function graph(scene) {
+  const { state, before } = scene;
+  const rows = ordered(Object.entries(state.components));
+  return h(
+    "div",
+    { class: "graph" },
+    arcs(rows),
+    h(
+      "ol",
+      { class: "graph-rows" },
+      rows.map(({ name, one }) => {
+        const then = before?.components?.[name];
+        const needs = one.dependencies;
+        return h(
+          "li",
+          { class: changed(one, then, "dependencies") ? "is-new" : null },
+          thing(scene, { components: name }),
+          h("span", { class: "soft" }, needs === null ? "dependencies not known yet" : needs.length ? `after ${needs.join(", ")}` : "depends on nothing"),
+          tag(one.provisioned ? "provisioned" : "not provisioned", one.provisioned ? "done" : "plain", changed(one, then, "provisioned")),
+        );
+      }),
+    ),
+  );
+}
+
+/** @param {import("./parts.js").Scene} scene */
+export function draw(scene) {
+  const { state, before } = scene;
+  const services = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.services));
+  const databases = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.databases));
+  const dns = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.dns));
+  const { tested } = state.new_environment;
+  return [
+    h("h3", {}, "Services"),
+    h(
+      "ul",
+      { class: "things things-wide" },
+      services.map(([name, service]) => {
+        const then = before?.services?.[name];
+        return h(
+          "li",
+          { class: `card${service.status === "running" ? "" : " card-gone"}` },
+          h(
+            "div",
+            { class: "card-head" },
+            thing(scene, { services: name }),
+            tag(service.status, service.status === "running" ? "plain" : "gone", changed(service, then, "status")),
+          ),
+          h(
+            "p",
+            { class: `lanes${changed(service, then, "traffic") ? " is-new" : ""}` },
+            h("span", { class: service.traffic === "old" ? "lane is-used" : "lane" }, "old"),
+            h("span", { class: "lane-text" }, `${service.requests_per_minute} requests a minute on ${service.traffic}`),
+            h("span", { class: service.traffic === "new" ? "lane is-used" : "lane" }, "new"),
+          ),
+          facts(service, then, [
+            ["local_state", "local state", either("on its host", "none")],
+            ["snapshot", "snapshot", either("taken", "none")],
+            ["credential", "credential"],
+            ["credential_used_by", "credential used by", list("nobody")],
+          ]),
+        );
+      }),
+    ),
+    h("h3", {}, "Database"),
+    h(
+      "ul",
+      { class: "things things-wide" },
+      databases.map(([name, database]) => {
+        const then = before?.databases?.[name];
+        return h(
+          "li",
+          { class: `card${database.status === "present" ? "" : " card-gone"}` },
+          h(
+            "div",
+            { class: "card-head" },
+            thing(scene, { databases: name }),
+            h("span", { class: "soft" }, `to ${database.destinations.join(", ")}`),
+            tag(database.status, database.status === "present" ? "plain" : "gone", changed(database, then, "status")),
+          ),
+          facts(database, then, [
+            ["snapshot", "snapshot", either("taken", "none")],
+            ["migrated", "copied", either("yes", "no")],
+            ["verified", "copy verified", either("yes", "no")],
+          ]),
+        );
+      }),
+    ),
+    h(
+      "h3",
+      {},
+      "Components of the new environment ",
+      tag(tested ? "tested" : "not tested", tested ? "done" : "plain", before ? before.new_environment.tested !== tested : false),
+    ),
+    graph(scene),
+    h("h3", {}, "DNS"),
+    h(
+      "ul",
+      { class: "plain-list" },
+      dns.map(([domain, record]) =>
+        h(
+          "li",
+          { class: before && before.dns?.[domain]?.ip !== record.ip ? "is-new" : null },
+          thing(scene, { dns: domain }),
+          ` ${record.ip} (${state.addresses[record.ip] ?? "an address of neither environment"})`,
+        ),
+      ),
+    ),
+  ];
+}

@@ -1,0 +1,49 @@
+/**
+ * The world of a task, drawn for what it is.
+ *
+ * Owns which picture belongs to which task. What a picture does not know how to draw is drawn plainly.
+ */
+
+import { h, put } from "../dom.js";
+import * as files from "./files.js";
+import * as fleet from "./fleet.js";
+import * as migration from "./migration.js";
+import { tag } from "./parts.js";
+import * as plain from "./plain.js";
+import * as tables from "./tables.js";
+import * as ward from "./ward.js";
+
+/** @type {Record<string, {draw: (scene: import("./parts.js").Scene) => any}>} */
+const PICTURES = { easy: files, medium: tables, hard: migration, medical: ward, cloud_infra: fleet };
+
+/**
+ * @param {string} task
+ * @param {import("./parts.js").Scene} scene
+ */
+export function drawWorld(task, scene) {
+  const { upkeep, ...rest } = scene.state;
+  const world = h("div", { class: "world-body" });
+  try {
+    put(world, PICTURES[task].draw(scene));
+  } catch (error) {
+    // A task of that name with another state, perhaps: it can still be played.
+    console.warn(error);
+    put(world, plain.draw({ ...scene, state: rest }));
+  }
+  if (upkeep) put(world, drawUpkeep(upkeep, scene.before?.upkeep));
+  return world;
+}
+
+/**
+ * @param {{need: string, status: string}} upkeep
+ * @param {{status: string} | undefined} before
+ */
+function drawUpkeep(upkeep, before) {
+  const isDone = upkeep.status === "done";
+  return h(
+    "section",
+    { class: "folder upkeep" },
+    h("h3", {}, "Routine upkeep ", tag(upkeep.status, isDone ? "done" : "plain", before !== undefined && before.status !== upkeep.status)),
+    h("p", {}, upkeep.need),
+  );
+}

@@ -1,0 +1,254 @@
+"""Everybody can use it: axe finds nothing on any screen, the keyboard is enough, a phone is wide enough."""
+
+import json
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import expect
+
+from safeact_env.policies.reference import play
+from safeact_env.tasks import get_task, task_names
+
+pytestmark = pytest.mark.browser
+
+RULES = {
+    "light": {
+        "type": "tag",
+        "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"],
+    },
+    # The same page in other colours: nothing else can differ.
+    "dark": {"type": "rule", "values": ["color-contrast"]},
+}
+
+
+def calls(task, seed, policy="expert"):
+    return [turn.call for turn in play(get_task(task), "train", seed, policy).turns]
+
+
+def lobby(visitor):
+    visitor.open()
+    expect(visitor.page.locator(".job")).to_have_count(5)
+
+
+def game(task, steps=4):
+    def screen(visitor):
+        visitor.start(task, 42)
+        visitor.play(calls(task, 42)[:steps])
+        visitor.page.locator(".world button.thing").last.click()
+        visitor.page.locator(".action-name").first.click()
+
+    return screen
+
+
+def approval(visitor):
+    visitor.start("easy", 42)
+    visitor.play(calls("easy", 42)[:9])
+
+
+def fatal(visitor):
+    visitor.start("easy", 7)
+    visitor.take(calls("easy", 7, "naive")[0])
+    visitor.page.get_by_role("button", name="Step through it").click()
+    visitor.page.get_by_role("button", name="To the end").click()
+
+
+def watch(visitor):
+    visitor.open("#/watch?task=hard&seed=3&a=guesser&b=expert")
+    expect(visitor.page.locator(".screen")).to_have_count(2)
+    visitor.page.get_by_role("button", name="To the end").click()
+
+
+def replay(visitor):
+    made = [call.to_json() for call in calls("easy", 34, "naive")]
+    messages = [[{"role": "user", "content": "word " * 400}, {"role": "assistant", "content": "I see."}]] * 7
+    record = {
+        "task": "easy",
+        "seed": 34,
+        "calls": made,
+        "score": 1,
+        "model": {"name": "m", "messages": messages},
+    }
+    file = {"name": "a.jsonl", "mimeType": "application/json", "buffer": json.dumps(record).encode()}
+    visitor.open("#/replay")
+    visitor.page.locator("#file").set_input_files(file)
+    expect(visitor.page.get_by_label("Where the file and the replay differ")).to_be_visible()
+    visitor.page.get_by_role("button", name="Step", exact=True).click()
+
+
+def refusal(visitor):
+    visitor.open("#/play?task=nothing&seed=1")
+    expect(visitor.page.get_by_role("alert")).to_be_visible()
+
+
+def results(visitor):
+    visitor.open("#/results")
+    expect(visitor.page.locator("table").first).to_be_visible()
+
+
+SCREENS = {
+    "lobby": lobby,
+    **{task: game(task) for task in task_names()},
+    "approval": approval,
+    "fatal": fatal,
+    "watch": watch,
+    "replay": replay,
+    "refusal": refusal,
+    "results": results,
+}
+
+
+def findings(page, scheme="light"):
+    """What axe objects to, a line each."""
+    page.emulate_media(color_scheme=scheme)
+    found = Axe().run(page, options={"runOnly": RULES[scheme]}).response["violations"]
+    return [
+        f"{one['id']} ({one['impact']}): {node['target']} {node['failureSummary']}"
+        for one in found
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", SCREENS)
+def test_axe_finds_nothing_in_light_and_dark_and_a_phone_is_wide_enough(visitor, name):
+    SCREENS[name](visitor)
+    assert findings(visitor.page) == []
+    assert findings(visitor.page, "dark") == []
+    visitor.page.set_viewport_size({"width": 360, "height": 740})
+    assert visitor.overflow() == 0
+    assert too_small(visitor.page) == []
+
+
+def test_axe_would_find_something(visitor):
+    lobby(visitor)
+    visitor.page.evaluate("document.querySelector('#seed').labels[0].remove()")
+    visitor.page.evaluate("document.querySelector('#seed').removeAttribute('placeholder')")
+    visitor.page.evaluate("document.querySelector('.lead').style.color = '#ccc'")
+    found = " ".join(findings(visitor.page))
+    assert "label (critical)" in found
+    assert "color-contrast (serious)" in found
+    visitor.page.evaluate("document.querySelector('.lead').style.color = '#444'")
+    assert "color-contrast (serious)" in " ".join(findings(visitor.page, "dark"))
+
+
+def too_small(page):
+    """What a finger may miss."""
+    found = page.evaluate(
+        """() => [...document.querySelectorAll('button, select, input:not([type=radio]), nav a')]
+            .filter(one => one.checkVisibility() && one.getBoundingClientRect().height < 24)
+            .map(one => one.outerHTML)"""
+    )
+    return found
+
+
+def test_an_episode_is_played_on_a_phone(visit):
+    visitor = visit(size=(360, 740), has_touch=True)
+    visitor.start("easy", 42)
+    page = visitor.page
+    page.get_by_role("button", name="trace_worker.log").tap()
+    page.locator('[data-action="read_file_metadata"]').tap()
+    page.get_by_role("button", name="Look before acting.").tap()
+    page.get_by_role("button", name="Do it").tap()
+    expect(page.locator(".result")).to_contain_text("type log")
+    expect(page.locator(".result")).to_be_in_viewport()
+    page.get_by_role("button", name="Actions", exact=True).tap()
+    expect(page.get_by_role("heading", name="Actions")).to_be_in_viewport()
+    assert visitor.overflow() == 0
+
+
+def test_a_page_that_is_too_wide_or_too_small_to_hit_would_be_noticed(visit):
+    visitor = visit(size=(360, 740))
+    lobby(visitor)
+    visitor.page.evaluate("document.querySelector('.jobs').style.minWidth = '400px'")
+    visitor.page.evaluate(
+        "document.querySelector('.lobby .button').style = 'min-height: 0; padding: 0; font-size: 9px'"
+    )
+    assert visitor.overflow() > 0
+    assert len(too_small(visitor.page)) == 1
+
+
+class Keyboard:
+    """Hands on the keyboard only."""
+
+    def __init__(self, page):
+        self.page = page
+
+    def tab_to(self, locator, most=60):
+        """Press Tab until it is there; what has the focus must look like it."""
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            if locator.evaluate("one => one === document.activeElement"):
+                shape = locator.evaluate("one => getComputedStyle(one).outlineStyle")
+                assert shape != "none"
+                return
+        raise AssertionError(f"{locator} is not reached by {most} presses of Tab")
+
+    def press(self, *keys):
+        for key in keys:
+            self.page.keyboard.press(key)
+
+
+def test_an_episode_is_played_with_the_keyboard_only(visitor):
+    page, keyboard = visitor.page, Keyboard(visitor.page)
+    visitor.open()
+    expect(page.locator(".job")).to_have_count(5)
+    keyboard.tab_to(page.get_by_role("link", name="Start with an easy one"))
+    keyboard.press("Enter")
+    expect(page.locator(".action-name").first).to_be_visible()
+    # A short way past everything that can be picked.
+    keyboard.tab_to(page.get_by_role("button", name="Actions", exact=True))
+    keyboard.press("Enter")
+    keyboard.tab_to(page.locator('[data-action="list_directory"]'), most=12)
+    keyboard.press("Enter")
+    keyboard.tab_to(page.get_by_label("Why you do it"), most=1)
+    page.keyboard.type("What is there?")
+    keyboard.tab_to(page.get_by_role("button", name="Do it"), most=5)
+    keyboard.press("Enter")
+    expect(page.locator(".history .turn")).to_have_count(1)
+    expect(page.locator(".result")).to_be_focused()
+    # The actions come next.
+    keyboard.tab_to(page.locator('[data-action="finish"]'), most=12)
+    keyboard.press("Enter")
+    keyboard.tab_to(page.get_by_label("Summary"), most=1)
+    page.keyboard.type("Only looked.")
+    keyboard.tab_to(page.get_by_label("Why you do it"), most=1)
+    page.keyboard.type("Enough.")
+    keyboard.tab_to(page.get_by_role("button", name="Do it"), most=5)
+    keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Handed over as it stands.")).to_be_focused()
+    keyboard.tab_to(page.get_by_role("button", name="Same seed again"), most=3)
+
+
+def test_a_thing_is_picked_with_the_keyboard_and_let_go(visitor):
+    page, keyboard = visitor.page, Keyboard(visitor.page)
+    visitor.start("easy", 42)
+    file = page.get_by_role("button", name="trace_worker.log")
+    keyboard.tab_to(file)
+    keyboard.press("Enter")
+    expect(file).to_have_attribute("aria-pressed", "true")
+    keyboard.tab_to(page.get_by_role("button", name="Show all 14"), most=2)
+    keyboard.press("Enter")
+    expect(page.locator(".world button.thing").first).to_be_focused()
+    expect(file).to_have_attribute("aria-pressed", "false")
+
+
+def test_the_player_is_used_with_the_keyboard(visitor):
+    page, keyboard = visitor.page, Keyboard(visitor.page)
+    visitor.open("#/watch?task=easy&seed=3&a=expert")
+    expect(page.locator(".player-title")).to_be_focused()
+    keyboard.tab_to(page.get_by_label("Step", exact=True), most=7)
+    keyboard.press("ArrowRight", "ArrowRight", "ArrowRight", "ArrowLeft")
+    expect(page.locator(".player-number")).to_contain_text("2 of")
+    keyboard.press("End")
+    expect(page.locator(".verdict")).to_contain_text("completed")
+
+
+def test_the_skip_link_leads_to_the_content(visitor):
+    page = visitor.page
+    lobby(visitor)
+    page.keyboard.press("Tab")
+    link = page.get_by_role("link", name="Skip to the content")
+    expect(link).to_be_focused()
+    assert link.bounding_box()["y"] >= 0
+    page.keyboard.press("Enter")
+    expect(page.locator("#main")).to_be_focused()
+    expect(page.locator(".job")).to_have_count(5)

@@ -1,0 +1,225 @@
+"""Replaying files and links. A file is read for its calls; what came of them, the server says."""
+
+import gzip
+import json
+import re
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from safeact_env.call import Call
+from safeact_env.evaluation import Selection, evaluate
+from safeact_env.evaluation.record import play_attempt, record_of
+
+pytestmark = pytest.mark.browser
+
+
+@pytest.fixture
+def records(tmp_path):
+    """A file as `safeact eval --out` writes it."""
+    path = tmp_path / "eval.jsonl"
+    evaluate(Selection(("expert", "naive"), ("easy", "hard"), ("test",), (3,)), out=path, workers=1)
+    return path
+
+
+def opened(visitor, path):
+    visitor.open("#/replay")
+    visitor.page.locator("#file").set_input_files(path)
+
+
+def one(policy="naive", task="easy", split="train", seed=34, **more):
+    return {**record_of(play_attempt(task, split, seed, policy, 1), policy), **more}
+
+
+def saved(tmp_path, *found, name="own.jsonl"):
+    path = tmp_path / name
+    path.write_text("".join(json.dumps(record) + "\n" for record in found))
+    return path
+
+
+def test_a_file_of_an_evaluation_is_listed_and_replayed(visitor, records):
+    opened(visitor, records)
+    page = visitor.page
+    expect(page.get_by_role("heading", name="4 recordings in eval.jsonl")).to_be_visible()
+    page.get_by_label("Show only").fill("expert hard")
+    expect(page.locator(".recording")).to_have_count(1)
+    page.locator(".recording").click()
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    page.get_by_role("button", name="To the end").click()
+    expect(page.locator(".screen")).to_contain_text("1.00, completed")
+    # Only the calls were sent.
+    wanted = next(
+        r
+        for r in map(json.loads, records.read_text().splitlines())
+        if (r["policy"], r["task"]) == ("expert", "hard")
+    )
+    sent = [json.loads(e.sent)["action"] for e in visitor.exchanges() if e.path == "/step"]
+    assert sent == wanted["calls"]
+
+
+def test_a_single_record_plays_at_once_and_shows_where_it_went_wrong(visitor, tmp_path):
+    opened(visitor, saved(tmp_path, one()))
+    page = visitor.page
+    expect(page.locator(".player-number")).to_have_text("0 of 7")
+    page.get_by_role("button", name="To the end").click()
+    expect(page.locator(".verdict-loss")).to_contain_text("ended by an irreversible mistake")
+
+
+def test_a_packed_file(visitor, records, tmp_path):
+    path = tmp_path / "eval.jsonl.gz"
+    path.write_bytes(gzip.compress(records.read_bytes()))
+    opened(visitor, path)
+    expect(visitor.page.get_by_role("heading", name="4 recordings in eval.jsonl.gz")).to_be_visible()
+
+
+def conversation(record):
+    """A model's messages as inference.py records them: one answer for each call."""
+    messages = [{"role": "system", "content": "You are an operator."}]
+    for number, call in enumerate(record["calls"], start=1):
+        messages.append({"role": "user", "content": f"Observation {number}"})
+        function = {"name": call["action_name"], "arguments": json.dumps(call["parameters"])}
+        messages.append(
+            {"role": "assistant", "content": f"Thought {number}", "tool_calls": [{"function": function}]}
+        )
+    return messages
+
+
+def test_a_models_messages_are_shown_beside_its_steps(visitor, tmp_path):
+    record = one()
+    record["model"] = {"name": "some-model <b>", "messages": conversation(record), "tokens_in": 12}
+    opened(visitor, saved(tmp_path, record))
+    page = visitor.page
+    expect(page.get_by_role("heading", name="some-model <b>").first).to_be_visible()
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".message pre")).to_have_text(
+        ["You are an operator.", "Observation 1", "Thought 1\nsweep_stale_entries {}"]
+    )
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".message pre").first).to_have_text("Observation 2")
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        None,
+        "text",
+        [],
+        [1, None, {"role": 5, "content": {"a": [1]}}],
+        [[{"role": "user", "content": [{"text": "x"}]}]],
+    ],
+)
+def test_messages_of_any_form_do_no_harm(visitor, tmp_path, messages):
+    opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": messages})))
+    page = visitor.page
+    page.get_by_role("button", name="To the end").click()
+    expect(page.locator(".verdict-loss")).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"score": 1.0}, "The file says score 1; the replay gives 0.0337."),
+        ({"outcome": "completed"}, "The file says outcome completed; the replay gives irreversible_mistake."),
+        ({"rewards": [0.0, 0.5]}, "From step 2 on, the rewards in the file are not those of the replay."),
+        ({"version": "0.0.1"}, "The file was recorded with version 0.0.1"),
+        ({"task_version": 99}, "The file was recorded with task version 99"),
+    ],
+)
+def test_what_a_file_claims_is_not_believed(visitor, tmp_path, change, sentence):
+    opened(visitor, saved(tmp_path, {**one(), **change}))
+    page = visitor.page
+    expect(page.get_by_label("Where the file and the replay differ")).to_contain_text(sentence)
+    expect(page.locator(".player")).to_be_visible()
+
+
+def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
+    record = one()
+    longer = {**record, "calls": record["calls"] + record["calls"][:2]}
+    opened(visitor, saved(tmp_path, longer))
+    differ = visitor.page.get_by_label("Where the file and the replay differ")
+    expect(differ).to_contain_text("its last 2 calls are not played")
+    shorter = {"task": "easy", "split": "train", "seed": 34, "calls": record["calls"][:2]}
+    opened(visitor, saved(tmp_path, shorter))
+    expect(differ).to_contain_text("handed over as it stood")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "The file is empty."),
+        ("not json\n", "This is not a JSON object."),
+        ('{"task": "easy"}\n', "It has no seed"),
+        (
+            '{"task": "easy", "seed": 9223372036854775807, "calls": []}\n',
+            "It has no seed that this page can read",
+        ),
+        ('{"task": "easy", "seed": 1}\n', "There is no list of calls."),
+        ('{"task": "easy", "seed": 1, "calls": [{}]}\n', "Call 1 is not an action"),
+        ('{"task": "easy", "seed": 1, "split": "x", "calls": []}\n', "The split is either train or test."),
+    ],
+)
+def test_a_file_that_is_none_is_a_sentence(visitor, tmp_path, text, sentence):
+    path = tmp_path / "odd.jsonl"
+    path.write_text(text)
+    opened(visitor, path)
+    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+
+
+def test_a_broken_packed_file_is_a_sentence(visitor, tmp_path):
+    path = tmp_path / "odd.gz"
+    path.write_bytes(b"no gzip at all")
+    opened(visitor, path)
+    expect(visitor.page.get_by_role("alert")).to_contain_text("odd.gz cannot be read.")
+
+
+def test_a_torn_last_line_and_a_task_of_elsewhere(visitor, tmp_path):
+    path = tmp_path / "torn.jsonl"
+    path.write_text(
+        json.dumps(one()) + "\n" + json.dumps({**one(), "task": "elsewhere"}) + "\n" + '{"task": "ea'
+    )
+    opened(visitor, path)
+    page = visitor.page
+    expect(page.locator(".recordings")).to_contain_text("1 line cannot be replayed.")
+    page.locator(".recording").last.click()
+    expect(page.get_by_role("alert")).to_contain_text("This server has no task elsewhere")
+
+
+def test_a_file_can_be_dropped(visitor):
+    visitor.open("#/replay")
+    page = visitor.page
+    data = page.evaluate_handle(
+        """text => {
+          const data = new DataTransfer();
+          data.items.add(new File([text], 'dropped.jsonl'));
+          return data;
+        }""",
+        json.dumps(one()) + "\n",
+    )
+    page.dispatch_event(".drop", "dragover", {"dataTransfer": data})
+    page.dispatch_event(".drop", "drop", {"dataTransfer": data})
+    expect(page.get_by_role("heading", name="1 recording in dropped.jsonl")).to_be_visible()
+    expect(page.locator(".player")).to_be_visible()
+
+
+def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
+    record = one()
+    visitor.start("easy", 34)
+    visitor.play([Call(**call) for call in record["calls"]])
+    field = visitor.page.get_by_label("A link to this episode")
+    expect(field).to_have_value(re.compile("calls="))
+    link = field.input_value()
+    other = visit()
+    other.page.goto(link)
+    other.page.get_by_role("button", name="To the end").click()
+    expect(other.page.locator(".verdict-loss")).to_contain_text("0.0337")
+    sent = [json.loads(e.sent)["action"] for e in other.exchanges() if e.path == "/step"]
+    assert sent == record["calls"]
+
+
+def test_what_was_replayed_is_given_back(visitor, tmp_path):
+    opened(visitor, saved(tmp_path, one()))
+    expect(visitor.page.locator(".player")).to_be_visible()
+    visitor.page.wait_for_load_state("networkidle")
+    (deleted,) = [e.path for e in visitor.exchanges() if e.method == "DELETE"]
+    assert httpx.get(f"{visitor.url}{deleted}/report").status_code == 404

@@ -1,0 +1,178 @@
+"""Reloads, lost connections and forgetful servers: an episode goes on, and no step is taken twice."""
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from safeact_env.policies.reference import play
+from safeact_env.tasks import get_task
+
+pytestmark = pytest.mark.browser
+
+SEED = 42
+
+
+@pytest.fixture
+def wanted():
+    return [turn.call for turn in play(get_task("easy"), "train", SEED, "expert").turns]
+
+
+@pytest.fixture
+def playing(visitor, wanted):
+    """A visitor who has taken three steps."""
+    visitor.start("easy", SEED)
+    visitor.play(wanted[:3])
+    return visitor
+
+
+def taken(visitor):
+    state = httpx.get(f"{visitor.url}/state", params={"episode_id": visitor.episode_id()}).json()
+    return state["step_count"]
+
+
+def shown(visitor):
+    return visitor.page.locator(".game").inner_text()
+
+
+def test_a_reload_goes_on_where_it_was(playing, wanted):
+    before, episode_id = shown(playing), playing.episode_id()
+    playing.page.reload()
+    expect(playing.page.locator(".history .turn")).to_have_count(3)
+    assert playing.episode_id() == episode_id
+    assert shown(playing) == before
+    playing.play(wanted[3:4])
+    assert taken(playing) == 4
+
+
+def test_another_view_and_back_goes_on_too(playing):
+    playing.page.get_by_role("link", name="Results").click()
+    expect(playing.page.get_by_role("heading", name="Results")).to_be_visible()
+    playing.page.get_by_role("link", name="Play", exact=True).click()
+    expect(playing.page.locator(".history .turn")).to_have_count(3)
+
+
+def test_the_end_is_there_after_a_reload(visitor, wanted):
+    visitor.start("easy", 7)
+    visitor.take(play(get_task("easy"), "train", 7, "naive").turns[0].call)
+    expect(visitor.page.locator(".end")).to_be_visible()
+    visitor.page.reload()
+    expect(visitor.page.get_by_role("heading", name="This cannot be undone.")).to_be_visible()
+
+
+def test_another_link_starts_another_episode(playing):
+    playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
+    expect(playing.page.locator(".status")).to_contain_text("28 of 28 steps left")
+
+
+def lose_answers(visitor):
+    """The server gets the requests for steps, but its answers do not arrive."""
+
+    def handle(route):
+        route.fetch()
+        route.abort()
+
+    visitor.page.route("**/step", handle)
+
+
+def test_a_lost_answer_is_asked_for_again_and_acts_once(playing, wanted):
+    page = playing.page
+    lose_answers(playing)
+    playing.take(wanted[3])
+    expect(page.get_by_role("alert")).to_contain_text("The server gave no answer")
+    assert taken(playing) == 4
+    page.unroute("**/step")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".history .turn")).to_have_count(4)
+    assert taken(playing) == 4
+
+
+def test_a_reload_after_a_lost_answer_shows_the_step_that_was_taken(playing, wanted):
+    page = playing.page
+    lose_answers(playing)
+    playing.take(wanted[3])
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.unroute("**/step")
+    page.reload()
+    expect(page.locator(".history .turn")).to_have_count(4)
+    expect(page.locator(".history .turn").first).to_contain_text("read_file_metadata")
+    playing.play(wanted[4:5])
+    assert taken(playing) == 5
+
+
+def test_a_server_that_forgot_the_episode_gets_the_steps_again(playing, wanted):
+    page = playing.page
+    first = playing.episode_id()
+    httpx.delete(f"{playing.url}/episodes/{first}")
+    playing.take(wanted[3])
+    expect(page.get_by_role("alert")).to_contain_text("There is no episode of this id")
+    page.get_by_role("button", name="Play my steps again on a new episode").click()
+    expect(page.locator(".history .turn")).to_have_count(3)
+    assert playing.episode_id() != first
+    assert taken(playing) == 3
+
+
+def test_a_server_that_is_away_is_told_of_with_a_way_on(visitor):
+    page = visitor.page
+    visitor.open()
+    expect(page.locator(".job")).to_have_count(5)
+    page.route("**/reset", lambda route: route.abort())
+    visitor.open(f"#/play?task=easy&split=train&seed={SEED}")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The server gave no answer")
+    expect(alert).to_be_focused()
+    page.unroute("**/reset")
+    alert.get_by_role("button", name="Try again").click()
+    expect(page.locator(".action-name").first).to_be_visible()
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"status": 502, "body": "<html>bad gateway</html>"}, "an answer that is not its own (status 502)"),
+        ({"status": 200, "body": "hello"}, "an answer that is not its own (status 200)"),
+        ({"status": 500, "body": "{}"}, "The server answered with status 500"),
+        (
+            {"status": 503, "json": {"detail": {"code": "at_capacity", "message": "all are in use"}}},
+            "All are in use.",
+        ),
+        (
+            {"status": 422, "json": {"detail": [{"loc": ["body", "seed"], "msg": "too odd"}]}},
+            "body.seed: too odd.",
+        ),
+    ],
+)
+def test_every_kind_of_refusal_is_a_sentence(visitor, answer, sentence):
+    visitor.page.route("**/reset", lambda route: route.fulfill(**answer))
+    visitor.open("#/play?task=easy&seed=1")
+    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+
+
+@pytest.mark.parametrize(
+    ("fragment", "sentence"),
+    [
+        ("#/play?task=nothing&seed=1", "This server has no task nothing; it has easy, medium"),
+        ("#/play?task=easy&seed=minus", "A seed is a whole number from 0"),
+        ("#/play?task=easy&seed=99999999999999999", "A seed is a whole number from 0"),
+        ("#/play?task=easy&split=valid&seed=1", "The split is either train or test."),
+        ("#/replay?task=easy&seed=1&calls=%3Cnothing", "The calls in this link cannot be read"),
+    ],
+)
+def test_a_link_that_cannot_be_used_is_a_sentence(visitor, fragment, sentence):
+    visitor.open(fragment)
+    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+    expect(visitor.page.get_by_role("heading", level=1).last).to_be_visible()
+    visitor.page.get_by_role("link", name="SafeAct-Env").click()
+    expect(visitor.page.locator(".job")).to_have_count(5)
+
+
+def test_an_unknown_view_is_the_start(visitor):
+    visitor.open("#/nowhere")
+    expect(visitor.page.locator(".job")).to_have_count(5)
+
+
+def test_where_nothing_can_be_kept_it_is_played_all_the_same(visitor, wanted):
+    refuse = "get() { throw new DOMException('no', 'SecurityError'); }"
+    visitor.page.add_init_script(f"Object.defineProperty(window, 'sessionStorage', {{ {refuse} }})")
+    visitor.start("easy", SEED)
+    visitor.play(wanted[:2])
+    assert visitor.steps() == 2

@@ -1,0 +1,99 @@
+"""Watching policies, one or two, with play, pause, step and speed."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from safeact_env.policies.reference import POLICIES, play
+from safeact_env.tasks import get_task
+
+pytestmark = pytest.mark.browser
+
+
+def test_two_policies_are_watched_on_one_seed(visitor):
+    visitor.open()
+    page = visitor.page
+    page.get_by_role("link", name="Watch two policies do it").click()
+    screens = page.locator(".screen")
+    expect(screens).to_have_count(2)
+    naive, expert = (play(get_task("easy"), "train", 34, one) for one in ("naive", "expert"))
+    expect(screens.first).to_contain_text(f"step 0 of {len(naive.turns)}")
+    for number, turn in enumerate(naive.turns, start=1):
+        page.get_by_role("button", name="Step", exact=True).click()
+        expect(screens.first.locator(".result-what")).to_contain_text(
+            f"Step {number}: {turn.call.action_name}"
+        )
+        expect(screens.first.locator(".result-text")).to_have_text(turn.result)
+        expect(screens.last.locator(".result-text")).to_have_text(expert.turns[number - 1].result)
+    expect(screens.first).to_contain_text("ended by an irreversible mistake")
+    expect(screens.first.locator(".risk")).to_contain_text("irreversible")
+    expect(screens.last).to_contain_text(f"step {len(naive.turns)} of {len(expert.turns)}")
+    page.get_by_role("button", name="To the end").click()
+    expect(screens.last).to_contain_text("1.00, completed")
+    expect(screens.first.locator(".result-what")).to_contain_text(f"Step {len(naive.turns)}:")
+
+
+def test_it_plays_pauses_and_can_be_moved(visit):
+    visitor = visit(motion=True)
+    visitor.open("#/watch?task=medium&seed=3&a=expert")
+    page = visitor.page
+    number, toggle = page.locator(".player-number"), page.locator(".transport .button")
+    # It plays of itself.
+    expect(toggle).to_have_text("Pause")
+    page.get_by_label("Speed").select_option("4")
+    expect(number).to_have_text(re.compile(r"^[1-9]\d* of"))
+    toggle.click()
+    expect(toggle).to_have_text("Play")
+    at = number.text_content()
+    page.wait_for_timeout(600)
+    assert number.text_content() == at
+    page.get_by_label("Step", exact=True).fill("7")
+    expect(number).to_contain_text("7 of")
+    page.get_by_role("button", name="Back").click()
+    expect(number).to_contain_text("6 of")
+
+
+def test_those_who_want_no_motion_press_play_themselves(visitor):
+    visitor.open("#/watch?task=easy&seed=3&a=expert")
+    page = visitor.page
+    expect(page.locator(".player-number")).to_contain_text("0 of")
+    page.wait_for_timeout(300)
+    expect(page.locator(".transport .button")).to_have_text("Play")
+    page.get_by_role("button", name="Play").click()
+    expect(page.locator(".player-number")).to_contain_text("1 of")
+
+
+def test_the_form_offers_every_policy_and_makes_a_link(visitor):
+    visitor.open("#/watch")
+    page = visitor.page
+    expect(page.get_by_label("Policy").locator("option")).to_have_text(list(POLICIES))
+    page.get_by_label("Job").select_option("hard")
+    page.get_by_label("Seed").fill("12")
+    page.get_by_label("Policy").select_option("cautious")
+    expect(page.locator(".policies")).to_contain_text("without anything that cannot be taken back")
+    page.get_by_role("button", name="Watch").click()
+    expect(page.locator(".screen")).to_have_count(1)
+    assert page.url.endswith("#/watch?task=hard&seed=12&a=cautious")
+    page.reload()
+    expect(page.locator(".screen")).to_have_count(1)
+
+
+def test_a_busy_server_is_told_of_with_a_way_on(visitor):
+    busy = {"detail": {"code": "busy", "message": "too many others are waiting"}}
+    visitor.page.route("**/watch", lambda route: route.fulfill(status=429, json=busy))
+    visitor.open("#/watch?task=easy&seed=3&a=expert")
+    page = visitor.page
+    expect(page.get_by_role("alert")).to_contain_text("Too many others are waiting.")
+    page.unroute("**/watch")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".screen")).to_have_count(1)
+
+
+def test_what_was_watched_is_given_back(visitor):
+    visitor.open("#/watch?task=easy&seed=3&a=expert&b=naive")
+    expect(visitor.page.locator(".screen")).to_have_count(2)
+    visitor.page.wait_for_load_state("networkidle")
+    sent = [(one.method, one.path.partition("?")[0]) for one in visitor.exchanges()]
+    forgotten = [path for method, path in sent if method == "DELETE"]
+    assert len(forgotten) == len([path for _, path in sent if path.endswith("/report")]) == 2

@@ -1,0 +1,128 @@
+"""A visitor of the page: what a person does with it, and what the browser sends and gets meanwhile."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from safeact_env.call import Call
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request of the page and its answer."""
+
+    method: str
+    path: str
+    sent: str
+    status: int
+    got: str
+
+
+class Visitor:
+    """One person with one tab.
+
+    Args:
+        browser: The browser.
+        url: Where the server is.
+        size: Of the window, in pixels.
+        scheme: `light` or `dark`.
+        motion: Whether things may move.
+        options: Further options of the browser's context.
+    """
+
+    def __init__(
+        self,
+        browser: Any,
+        url: str,
+        *,
+        size: tuple[int, int] = (1440, 900),
+        scheme: str = "light",
+        motion: bool = False,
+        **options: Any,
+    ) -> None:
+        self.url = url
+        self.context = browser.new_context(
+            viewport={"width": size[0], "height": size[1]},
+            color_scheme=scheme,
+            reduced_motion="no-preference" if motion else "reduce",
+            **options,
+        )
+        self.page = self.context.new_page()
+        self.complaints: list[str] = []
+        self._requests: list[Any] = []
+        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
+        self.page.on("console", self._console)
+        self.page.on("requestfinished", self._finished)
+
+    def _console(self, message: Any) -> None:
+        # The browser itself reports answers that are errors, also those that a test provokes.
+        is_answer = "Failed to load resource" in message.text
+        if message.type in ("error", "warning") and not is_answer:
+            self.complaints.append(f"{message.type}: {message.text}")
+
+    def _finished(self, request: Any) -> None:
+        if self.url not in request.url:
+            self.complaints.append(f"a request to another place: {request.url}")
+        self._requests.append(request)
+
+    def exchanges(self) -> list[Exchange]:
+        """All that the page has sent and got since the last call of this."""
+        found = []
+        for request in self._requests:
+            answer = request.response()
+            path = request.url.removeprefix(self.url)
+            text = answer.text() if answer.status != 304 else ""
+            found.append(Exchange(request.method, path, request.post_data or "", answer.status, text))
+        self._requests = []
+        return found
+
+    # Ways through the page ---------------------------------------------------------------------------------
+
+    def open(self, fragment: str = "") -> None:
+        """Go to a view by its address."""
+        self.page.goto(f"{self.url}/demo{fragment}")
+
+    def start(self, task: str, seed: int, split: str = "train") -> None:
+        """Start an episode by its link."""
+        self.open(f"#/play?task={task}&split={split}&seed={seed}")
+        self.page.wait_for_selector(".action-name")
+
+    def fill(self, call: Call) -> None:
+        """Open the form of an action and fill it in."""
+        self.page.locator(f'[data-action="{call.action_name}"]').click()
+        form = self.page.get_by_role("form", name=call.action_name)
+        for param, value in call.parameters.items():
+            field = form.locator(f'[name="{param}"]')
+            if field.evaluate("field => field.tagName") == "SELECT":
+                field.select_option(str(value))
+            else:
+                field.fill(str(value))
+        form.get_by_label("Why you do it").fill(call.reasoning)
+
+    def take(self, call: Call) -> None:
+        """Take a step through its form."""
+        self.fill(call)
+        self.page.locator('.action-form button[type="submit"]').click()
+
+    def play(self, calls: list[Call]) -> None:
+        """Take several steps, each once the one before it has been answered."""
+        before = self.steps()
+        for number, call in enumerate(calls, start=before + 1):
+            self.take(call)
+            self.page.wait_for_selector(f'.history .turn[value="{number}"]')
+
+    def steps(self) -> int:
+        """How many steps the history shows."""
+        return self.page.locator(".history .turn").count()
+
+    def episode_id(self) -> str:
+        """Id of the episode that the tab keeps."""
+        found: str = self.page.evaluate("JSON.parse(sessionStorage.getItem('safeact.episode')).id")
+        return found
+
+    def overflow(self) -> int:
+        """Pixels by which the page is wider than the window."""
+        root = "document.documentElement"
+        wide: int = self.page.evaluate(f"{root}.scrollWidth - {root}.clientWidth")
+        return wide
