@@ -30,6 +30,7 @@ RUN set -eu; \
     uv export --quiet --frozen --no-emit-project "$@" --output-file /tmp/requirements.txt; \
     uv venv "$VIRTUAL_ENV"; \
     uv pip install --no-deps --require-hashes --requirement /tmp/requirements.txt; \
+    rm -f "$VIRTUAL_ENV/.lock"; \
     if [ "$WEB" != 1 ]; then find "$VIRTUAL_ENV" -name '*.so' -exec strip --strip-debug {} +; fi
 
 

@@ -25,6 +25,7 @@ ANSWERS = {
     "inspect --type image": "150000 \n",
     "exec box cat /proc/1/status": "Name:\tsafeact\nVmRSS:\t  90112 kB\n",
     "exec box id -u": "1000\n",
+    "exec box sh -c find": "/tmp\n/var/tmp\n",
     "exec box sh -c grep ^Uid:": "Uid:\t1000\t1000\t1000\t1000\n",
 }
 """What an engine answers if all is well, by how a command begins; anything else prints nothing."""
@@ -176,7 +177,7 @@ def test_a_container_that_is_as_it_should_be_passes_every_check() -> None:
             {"exec --user 0 box sh -c find": "/root/.cache/x\n"},
             "holds /root/.cache",
         ),
-        (check.read_only, {"exec box sh -c find": "/tmp\n/app/x\n"}, "can write to /app/x"),
+        (check.unwritable, {"exec box sh -c find": "/tmp\n/app/x\n"}, "can write to /app/x"),
     ],
 )
 def test_every_check_can_fail(one: Any, answers: dict[str, str | Failed], sentence: str) -> None:

@@ -194,6 +194,33 @@ def test_an_example_that_needs_a_server_runs(live_url, capsys, number):
     assert capsys.readouterr().out.strip()
 
 
+def test_the_container_example_runs_with_a_provider_that_starts_it(live_url, capsys, monkeypatch):
+    code = next(block for block in python_blocks() if "from_docker_image" in block)
+    told = []
+
+    class Provider:
+        """OpenEnv's docker provider, with a server that runs already."""
+
+        def start_container(self, image, **_more):
+            told.append(image)
+            return live_url
+
+        def wait_for_ready(self, base_url, **_more):
+            assert base_url == live_url
+
+        def stop_container(self):
+            told.append("stopped")
+
+        def close(self):
+            """There is nothing else to give back."""
+
+    monkeypatch.setattr("openenv.core.env_client.LocalDockerProvider", Provider)
+    exec(compile(code, "README", "exec"), {})
+    assert capsys.readouterr().out.strip()
+    assert told == ["safeact-env:latest", "stopped"]
+    assert "docker build -t safeact-env ." in README
+
+
 def test_every_documented_path_exists(client):
     paths = client.get("/openapi.json").json()["paths"]
     table = README.split("## API")[1].split("## Reference")[0]
