@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import json
 import threading
@@ -142,13 +143,23 @@ def test_the_cost_of_a_model_is_added_up_and_priced_only_with_prices(tmp_path: P
     assert (free.cost.prices, free.cost.money) == (None, None)
 
 
-@pytest.mark.parametrize("used", [None, {}, {"tokens_in": 1, "tokens_out": 1, "latency_s": [-1]}])
+@pytest.mark.parametrize(
+    "used",
+    [
+        None,
+        {},
+        {"tokens_in": 1, "tokens_out": 1, "latency_s": [-1]},
+        {"tokens_in": 1, "tokens_out": 1, "latency_s": [float("nan")]},
+        {"tokens_in": 1, "tokens_out": 1.5, "latency_s": [1]},
+    ],
+)
 def test_a_model_that_does_not_say_what_it_used_has_no_report(tmp_path: Path, used: Any) -> None:
     def player(*which: Any) -> dict[str, Any]:
         return {**model_player(*which), "model": used}
 
     with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the record does not say what the model"):
         run_suite(TINY, player, tmp_path, MODEL)
+    assert records(tmp_path) == []  # told at the first episode, not after the last
 
 
 def test_a_run_does_not_depend_on_how_many_episodes_are_played_at_a_time(tmp_path: Path) -> None:
@@ -254,6 +265,16 @@ def test_a_finished_run_is_not_played_again_and_keeps_its_day(tmp_path: Path) ->
     assert report.date == "2026-01-02"
     assert report.cost is not None
     assert report.cost.prices is None
+
+
+def test_a_run_whose_records_were_compressed_is_not_played_again(tmp_path: Path) -> None:
+    before = read_report(model_run(tmp_path) / "report.json")
+    path = tmp_path / "trajectories.jsonl"
+    (tmp_path / "trajectories.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
+    path.unlink()
+    with pytest.raises(ReportError, match=r"trajectories\.jsonl\.gz is compressed; unpack it"):
+        model_run(tmp_path)
+    assert read_report(tmp_path / "report.json") == before
 
 
 def test_starting_again_replaces_the_run(tmp_path: Path) -> None:

@@ -259,6 +259,13 @@ def test_a_model_whose_record_has_no_model_is_caught(model: Path) -> None:
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
 
 
+def test_a_model_that_does_not_say_what_it_used_is_caught(model: Path) -> None:
+    rewrite_records(model, lambda found: found[1]["model"].update(tokens_in=-1))
+    found = faults(model)
+    assert list(found) == ["cost"]
+    assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
+
+
 def metric(report: dict[str, Any], name: str) -> dict[str, float]:
     found: dict[str, float] = report["groups"][0]["metrics"][name]
     return found

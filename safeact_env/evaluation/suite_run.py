@@ -17,7 +17,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from safeact_env.core.task import Split
-from safeact_env.evaluation.cost import Prices, ReportError
+from safeact_env.evaluation.cost import Prices, ReportError, usage_of
 from safeact_env.evaluation.record import Key, play_attempt, record_of
 from safeact_env.evaluation.report import (
     REPORT,
@@ -115,9 +115,12 @@ def run_suite(
             f"{out} holds a run of suite {before.suite.name} by {before.agent.name}, of another agent, with "
             "other settings or other versions. Use another folder, or start again without resuming."
         )
+    if resume and (packed := _packed(out / TRAJECTORIES)) is not None:
+        raise ReportError(f"{packed} is compressed; unpack it (gunzip) to go on with its episodes.")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        _write(out / REPORT, report)
+        if before is None:
+            _write(out / REPORT, report)
     except OSError as error:
         raise ReportError(f"{out} cannot be written: {error.strerror}. Use another folder.") from None
     played = _play(suite, player, agent, out / TRAJECTORIES, resume, concurrency, progress)
@@ -142,6 +145,12 @@ def _check_agent(suite: Suite, agent: Agent) -> None:
 def _before(path: Path) -> Report | None:
     """The report of the run that the folder holds, if it holds one."""
     return read_report(path) if path.exists() else None
+
+
+def _packed(path: Path) -> Path | None:
+    """The compressed file of records, if the folder holds no other."""
+    packed = path.with_name(f"{path.name}.gz")
+    return packed if packed.exists() and not path.exists() else None
 
 
 def _write(path: Path, report: Report) -> None:
@@ -179,7 +188,7 @@ def _play(
             progress(done, len(wanted))
         with closing(_records(player, missing, concurrency)) as records:
             for key, record in records:
-                _check_record(key, record)
+                _check_record(agent, key, record)
                 file.append(record)
                 if agent.kind == "model":
                     file.sync()  # it cost money
@@ -189,7 +198,7 @@ def _play(
     return len(missing)
 
 
-def _check_record(key: Key, record: Mapping[str, Any]) -> None:
+def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
     """Refuse what does not belong into the run before it is written."""
     where = f"{key.task}, seed {key.seed}, attempt {key.attempt}"
     if Key.of(record) != key:
@@ -200,6 +209,8 @@ def _check_record(key: Key, record: Mapping[str, Any]) -> None:
             f"{where}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is played "
             f"under the task's own, which is {budget}."
         )
+    if agent.kind == "model":
+        usage_of(record)  # raises where the cost could not be told at the end
 
 
 def _records(
