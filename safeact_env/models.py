@@ -24,12 +24,15 @@ __all__ = [
     "GradeResponse",
     "GraderRequest",
     "HistoryEntry",
+    "NumberedRequest",
     "PolicyInfo",
+    "RangeRequest",
     "ResetRequest",
     "SafeActAction",
     "SafeActObservation",
     "SafeActState",
     "Seed",
+    "SplitRequest",
     "StepRequest",
     "TaskIndex",
     "WatchRequest",
@@ -338,6 +341,25 @@ class WatchResponse(BaseModel):
     score: float
     outcome: str | None
     steps: int
+
+
+class SplitRequest(_Request):
+    """Task API: a split."""
+
+    split: str = Field(description="Name of a split, as /safeact/splits lists them.", examples=["train"])
+
+
+class NumberedRequest(SplitRequest):
+    """Task API: one task of a split."""
+
+    index: int = Field(description="Index within the split, from 0.")
+
+
+class RangeRequest(SplitRequest):
+    """Task API: some tasks of a split, as a Python slice names them."""
+
+    start: int | None = Field(default=None, description="The first index.")
+    stop: int | None = Field(default=None, description="The index after the last.")
 
 
 class TaskIndex(BaseModel):

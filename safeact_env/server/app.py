@@ -26,6 +26,7 @@ from safeact_env.server.mcp import closing, mcp_routes
 from safeact_env.server.pages import page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
+from safeact_env.server.task_api import ENV_NAME, PATHS, task_routes
 from safeact_env.server.visits import visit_routes
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
@@ -68,9 +69,12 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.include_router(catalog_routes(service))
     app.include_router(visit_routes(service))
     app.include_router(page_routes())
+    app.include_router(task_routes())
+    ours = len(app.router.routes)
     _openenv_server(settings).register_routes(app, mode="production")
-    # OpenEnv's health route would stand beside ours in the OpenAPI document.
-    app.router.routes[:] = [r for r in app.router.routes if getattr(r, "path", "") != "/health"]
+    # What is answered above would stand beside it in the OpenAPI document.
+    theirs = [r for r in app.router.routes[ours:] if getattr(r, "path", "") not in ("/health", *PATHS)]
+    app.router.routes[ours:] = theirs
     openenv_mcp = _without_mcp(app)
     leases = Leases(closing(openenv_mcp))
     app.include_router(mcp_routes(service, openenv_mcp, leases))
@@ -123,8 +127,8 @@ class _Server(HTTPEnvServer):
 
 
 def _openenv_server(settings: Settings) -> HTTPEnvServer:
-    """OpenEnv's own routes: /ws, /mcp, /schema, /metadata, Task API. The rest it leaves to us."""
-    options: dict[str, Any] = {"env_name": "safeact", "state_cls": SafeActState}
+    """OpenEnv's own routes: /ws, /mcp, /metadata. The rest it leaves to us."""
+    options: dict[str, Any] = {"env_name": ENV_NAME, "state_cls": SafeActState}
     known = inspect.signature(HTTPEnvServer.__init__).parameters
     return _Server(
         SafeActEnvironment,

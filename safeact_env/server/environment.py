@@ -192,9 +192,8 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         self, split: str, start: int | None = None, stop: int | None = None
     ) -> list[dict[str, Any]]:
         """Tasks of a slice, at most 1,000 of them."""
-        chosen = range(catalog.size(split))[start:stop]
-        return [catalog.numbered(split, index) for index in chosen[: catalog.MOST_LISTED]]
+        return catalog.listed(split, start, stop)
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """The first 1,000 tasks of a split; `num_tasks` tells how many there are."""
-        return self.get_task_range(split)
+        return catalog.listed(split)

@@ -9,7 +9,7 @@ from typing import Any
 
 from safeact_env.tasks import OFFICIAL
 
-__all__ = ["MOST_LISTED", "SIZES", "locate", "numbered", "size", "splits"]
+__all__ = ["MOST_LISTED", "SIZES", "listed", "locate", "numbered", "size", "splits"]
 
 SIZES: dict[str, int] = {"train": 50_000, "test": 1_000}
 """Official number of tasks per split. Any other seed is valid too, by task name."""
@@ -50,3 +50,8 @@ def numbered(split: str, index: int) -> dict[str, Any]:
     """The entry of an index; raises `IndexError` if there is none."""
     task, seed = locate(split, index)
     return {"id": f"{split}-{index}", "index": index, "split": split, "task_name": task, "seed": seed}
+
+
+def listed(split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
+    """The entries of a slice, at most `MOST_LISTED`; raises `IndexError` if there is no such split."""
+    return [numbered(split, index) for index in range(size(split))[start:stop][:MOST_LISTED]]

@@ -138,6 +138,7 @@ async def test_the_asynchronous_client_repeats_too(
     async def note(seconds: float) -> None:
         waited.append(seconds)
 
+    # The name in the client only: a live server of another test may sleep in this process too.
     monkeypatch.setattr(module, "asyncio", SimpleNamespace(sleep=note))
     network = Lossy(client, iter(["answer lost", "request lost", "ok", "answer lost", "ok", "ok"]))
     transport = httpx.MockTransport(network)

@@ -1,6 +1,6 @@
 import pytest
 
-from safeact_env.sessions.catalog import SIZES, locate, numbered, size, splits
+from safeact_env.sessions.catalog import MOST_LISTED, SIZES, listed, locate, numbered, size, splits
 
 
 def test_index_is_task_mod_five_and_seed_div_five():
@@ -39,3 +39,11 @@ def test_an_entry_names_everything_a_reset_needs():
         "task_name": "hard",
         "seed": 1,
     }
+
+
+def test_a_listing_is_a_slice_and_bounded():
+    assert [entry["index"] for entry in listed("test", 998)] == [998, 999]
+    assert [entry["index"] for entry in listed("test", -1)] == [999]
+    assert len(listed("train")) == MOST_LISTED
+    with pytest.raises(IndexError):
+        listed("validation")
