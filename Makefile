@@ -63,6 +63,9 @@ bench: $(STAMP) ## Measure speed
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
+compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
+	$(BIN)/python scripts/compat.py $(ARGS)
+
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 
@@ -74,6 +77,7 @@ results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minut
 	  gzip -9nf $$folder/trajectories.jsonl; \
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
+	$(BIN)/python scripts/compat.py --json results/compat.json
 	$(BIN)/python scripts/bench.py --json results/bench.json
 	$(BIN)/python scripts/plots.py
 

@@ -1,0 +1,89 @@
+"""The episodes that clients are compared on: what is played, and what the engine shows of it.
+
+Owns the choice of episodes and the comparison. Must not know clients or servers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from safeact_env.audit.determinism import canonical
+from safeact_env.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import Split
+from safeact_env.policies.reference import make_policy
+from safeact_env.tasks import OFFICIAL, get_task
+
+__all__ = ["difference", "episodes", "shown_by", "state_by"]
+
+JSON = dict[str, Any]
+
+PLAYS: tuple[tuple[str, str, Split, int], ...] = (
+    *((task, "expert", "test", 5) for task in OFFICIAL),
+    *((task, "guesser", "train", 6) for task in OFFICIAL),
+    ("easy", "escalate_all", "train", 7),
+)
+"""What is played: task, policy, split, seed. They end by completion, by a mistake, and by the budget."""
+
+ODD = Call("no_such_action", {"päth": "grüße/\u3042/🧷", "n": [1, 2.5, None, True]}, "“Odd” but well-formed.")
+"""The first step of every episode: it costs a penalty, and everything in it comes back in the history."""
+
+
+def shown_by(episode: Episode[Any]) -> JSON:
+    """What the engine shows now, in the form in which clients write it down."""
+    observation = episode.observation()
+    return {"reward": observation.pop("reward"), "done": observation.pop("done"), "observation": observation}
+
+
+def state_by(episode: Episode[Any]) -> JSON:
+    """The agent-safe state, without an id."""
+    return {
+        "step_count": len(episode.turns),
+        "task_name": episode.task.name,
+        "split": episode.split,
+        "seed": episode.seed,
+        "max_steps": episode.max_steps,
+        "total_reward": episode.grade().total,
+        "done": episode.done,
+    }
+
+
+def episodes() -> tuple[list[JSON], list[JSON]]:
+    """The episodes to play, and all that they show: per episode its start, its steps, its last state."""
+    plans, shown = [], []
+    for task, policy, split, seed in PLAYS:
+        episode: Episode[Any] = Episode(get_task(task), split, seed)
+        player = make_policy(policy, episode.task, seed)
+        shown.append(shown_by(episode))
+        while not episode.done:
+            episode.step(player.act(episode.observation()) if episode.turns else ODD)
+            shown.append(shown_by(episode))
+        shown.append(state_by(episode))
+        calls = [turn.call.to_json() for turn in episode.turns]
+        plans.append({"start": {"task_name": task, "split": split, "seed": seed}, "calls": calls})
+    return plans, shown
+
+
+def difference(shown: Sequence[JSON], expected: Sequence[JSON]) -> str:
+    """The first thing that a client showed otherwise than the engine; empty if all is the same.
+
+    A client begins with a reset without arguments, whose scenario is drawn: its state tells which it was.
+    """
+    if len(shown) < 2:
+        return "it showed nothing"
+    try:
+        state = shown[1]
+        drawn: Episode[Any] = Episode(get_task(state["task_name"]), state["split"], state["seed"])
+    except (KeyError, TypeError, ValueError) as error:
+        return f"its first state names no scenario: {error!r}"
+    whole = [shown_by(drawn), state_by(drawn), *expected]
+    for number, (one, other) in enumerate(zip(shown, whole, strict=False)):
+        seen, wanted = canonical(one), canonical(other)
+        if seen != wanted:
+            at = next((i for i, pair in enumerate(zip(seen, wanted, strict=False)) if pair[0] != pair[1]), 0)
+            part = slice(max(0, at - 40), at + 80)
+            return f"answer {number} differs: got {seen[part]!r}, the engine shows {wanted[part]!r}"
+    if len(shown) != len(whole):
+        return f"{len(shown)} answers instead of {len(whole)}"
+    return ""
