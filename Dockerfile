@@ -14,24 +14,24 @@ WORKDIR /app
 
 # Optional parts of the project to install as well, by their names in pyproject.toml.
 ARG EXTRAS=""
-# WEB=1 installs all that is locked, for OpenEnv's page at /web. Otherwise these packages, and what only they need,
+# `true` installs all that is locked, for OpenEnv's page at /web. Otherwise these packages, and what only they need,
 # are left out: nothing else here imports them (tests/test_image.py).
-ARG WEB=0
+ARG ENABLE_WEB_INTERFACE=false
 ARG LEFT_OUT="cryptography gradio hf-xet"
 
-# The dependencies change less often than the code: a layer of their own. With WEB=1 the symbols stay, since the
+# The dependencies change less often than the code: a layer of their own. With the page the symbols stay, since the
 # libraries of numpy and pillow do not survive strip.
 COPY pyproject.toml uv.lock ./
 RUN set -eu; \
     uv_version=$(sed -n '/^name = "uv"$/{n;s/^version = "\(.*\)"$/\1/p}' uv.lock); \
     pip install --no-cache-dir --root-user-action=ignore "uv==$uv_version"; \
     for name in $EXTRAS; do set -- "$@" --extra "$name"; done; \
-    if [ "$WEB" != 1 ]; then for name in $LEFT_OUT; do set -- "$@" --prune "$name"; done; fi; \
+    if [ "$ENABLE_WEB_INTERFACE" != true ]; then for name in $LEFT_OUT; do set -- "$@" --prune "$name"; done; fi; \
     uv export --quiet --frozen --no-emit-project "$@" --output-file /tmp/requirements.txt; \
     uv venv "$VIRTUAL_ENV"; \
     uv pip install --no-deps --require-hashes --requirement /tmp/requirements.txt; \
     rm -f "$VIRTUAL_ENV/.lock"; \
-    if [ "$WEB" != 1 ]; then find "$VIRTUAL_ENV" -name '*.so' -exec strip --strip-debug {} +; fi
+    if [ "$ENABLE_WEB_INTERFACE" != true ]; then find "$VIRTUAL_ENV" -name '*.so' -exec strip --strip-debug {} +; fi
 
 
 FROM dependencies AS build
@@ -60,8 +60,10 @@ COPY --from=build /project .venv
 COPY --from=build /app/bytecode bytecode
 COPY openenv.yaml README.md ./
 
-# Nothing is written while it runs. Spaces use port 7860, OpenEnv's docker provider 8000.
+# Nothing is written while it runs. The page at /web is on in an image that was built for it, and in no other. Spaces use port 7860, OpenEnv's docker provider 8000.
+ARG ENABLE_WEB_INTERFACE=false
 ENV PATH=/app/.venv/bin:$PATH \
+    ENABLE_WEB_INTERFACE=$ENABLE_WEB_INTERFACE \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONPYCACHEPREFIX=/app/bytecode \
     PYTHONUNBUFFERED=1 \

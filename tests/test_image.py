@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -276,7 +277,7 @@ def test_a_starting_server_finds_its_bytecode(tmp_path: Path) -> None:
     program = ROOT / "scripts" / "bytecode.py"
     subprocess.run(
         [sys.executable, "-X", f"pycache_prefix={tmp_path}", str(program), "safeact_env"],
-        check=True, capture_output=True, env={"PYTHONPATH": str(ROOT)},
+        check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     # What a package imports may depend on where it runs; the server does not miss a module or two.
     assert len(not_compiled(tmp_path)) < 5
