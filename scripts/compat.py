@@ -51,7 +51,7 @@ TITLES = {
 """For readers: the client, and how it is used."""
 
 OTHER_SERVER = "openenv-core==0.3.0"
-TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-randomly", "pytest-xdist", "hypothesis", "jsonschema")
+TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-randomly", "pytest-xdist", "hypothesis", "jsonschema", "uv")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.sessions import catalog
 from safeact_env.tasks import get_task
 from scripts import compat, compat_client, validators
+from scripts.compat_tables import COMPAT_RUN
 from scripts.throwaway import Broken, Server
 from scripts.trajectories import difference, episodes, shown_by, state_by
 
@@ -226,6 +227,20 @@ def test_what_cannot_be_made_fails_the_run(capsys: pytest.CaptureFixture[str]) -
 
     assert compat.main([], make) == 1
     assert "no wheel" in capsys.readouterr().out
+
+
+def test_in_the_recorded_run_every_client_shows_the_same_and_nothing_is_wrong() -> None:
+    run = json.loads(COMPAT_RUN.read_text())
+    wanted = {
+        (package, *compat.TITLES[name])
+        for package, (bare, own) in compat.packages(run["openenv"]).items()
+        for name in (*bare, *own)
+    }
+    assert {(one["package"], one["client"], one["use"]) for one in run["clients"]} == wanted
+    assert [one for one in run["clients"] if one["difference"]] == []
+    assert [one for one in run["validators"] if one["wrong"]] == []
+    assert [one for one in run["servers"] if one["failed"] or not one["passed"]] == []
+    assert {one["steps"] for one in run["clients"]} == {sum(len(plan["calls"]) for plan in PLANS)}
 
 
 # The tests on other dependencies ----------------------------------------------------------------------------

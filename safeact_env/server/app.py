@@ -68,7 +68,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.include_router(episode_routes(service))
     app.include_router(catalog_routes(service))
     app.include_router(visit_routes(service))
-    app.include_router(page_routes())
+    # As they are: the FastAPI that is declared as the oldest includes no mounts.
+    app.router.routes.extend(page_routes().routes)
     app.include_router(task_routes())
     ours = len(app.router.routes)
     _openenv_server(settings).register_routes(app, mode="production")

@@ -10,6 +10,7 @@ import asyncio
 import os
 import re
 from importlib.metadata import PackageNotFoundError, metadata
+from inspect import signature
 from typing import Annotated, Any
 
 import gradio as gr
@@ -223,7 +224,7 @@ def add_web_interface(app: FastAPI, port: int) -> SharedEpisode:
         _page(shared, QUICK_START.format(url=url)),
         PATH,
         app_kwargs={"exception_handlers": handlers, "middleware": [Middleware(PageOnly)]},
-        run_history=False,
+        **({"run_history": False} if "run_history" in signature(gr.mount_gradio_app).parameters else {}),
         ssr_mode=False,
         enable_monitoring=False,
         mcp_server=False,

@@ -1,0 +1,11 @@
+"""Markdown for the generated parts of the documents."""
+
+from __future__ import annotations
+
+__all__ = ["table"]
+
+
+def table(head: list[str], rows: list[list[str]]) -> str:
+    """A Markdown table."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
