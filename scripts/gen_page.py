@@ -8,7 +8,9 @@ copy is stale.
 from __future__ import annotations
 
 import argparse
+import html
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -19,9 +21,12 @@ STATIC = ROOT / "safeact_env" / "static"
 
 SHOWN = {
     "policies": ("Reference policies", "The rulers of the environment. Each sees only what an agent sees."),
+    "suite": ("Official suite", "The same policies on the fixed scenarios by which results are compared."),
+    "models": ("Models", "Recorded runs of language models."),
     "audit": ("Audit", "What the environment promises, and what was checked for it."),
     "undo": ("Ways back", "The most calls that a search needed to undo each action that can be taken back."),
     "bench": ("Speed", "Steps per second, in process and over the wire."),
+    "container": ("Container", "What the image weighs, and how it starts and stops."),
 }
 """The tables that the page shows, by the name of their markers in the documents: title and meaning."""
 
@@ -33,8 +38,14 @@ def results() -> dict[str, Any]:
         "sections": [
             {"title": title, "about": about, **parsed(made[name]())} for name, (title, about) in SHOWN.items()
         ],
-        "plots": [{"file": path.name, "title": path.stem.replace("_", " ").capitalize()} for path in plots()],
+        "plots": [{"file": path.name, "title": titled(path)} for path in plots()],
     }
+
+
+def titled(plot: Path) -> str:
+    """What a plot says it shows; without that, its name."""
+    found = re.search(r"<title>([^<]+)</title>", plot.read_text(encoding="utf-8"))
+    return html.unescape(found[1]) if found else plot.stem.replace("_", " ").capitalize()
 
 
 def plots() -> list[Path]:

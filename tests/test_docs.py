@@ -50,8 +50,9 @@ def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypat
     assert gen_page.main(["--check"]) == 0
     found = json.loads((tmp_path / "static" / "results.json").read_text())
     assert found["plots"] == [{"file": "by_task.svg", "title": "By task"}]
-    (tmp_path / "results" / "by_task.svg").write_text("<svg></svg>")
+    (tmp_path / "results" / "by_task.svg").write_text("<svg><title>Grades &amp; more</title></svg>")
     assert gen_page.main(["--check"]) == 1
+    assert gen_page.results()["plots"][0]["title"] == "Grades & more"
 
 
 def test_the_recorded_run_is_the_one_that_is_asked_for():

@@ -130,6 +130,15 @@ def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
     expect(card.locator(".fact.is-new")).to_have_count(8)
 
 
+def test_what_a_step_has_changed_comes_into_sight(visit):
+    visitor = visit(size=(1200, 500))
+    visitor.start("easy", SEED)
+    path = "/srv/share/projects/session_dump.tmp"
+    visitor.play([Call("read_file_metadata", {"path": path}, "x")])
+    expect(visitor.page.locator(".is-new").first).to_be_in_viewport()
+    expect(visitor.page.locator(".result")).to_be_in_viewport()
+
+
 def test_a_thing_is_picked_and_fills_in_the_forms(visitor):
     visitor.start("medical", SEED)
     page = visitor.page

@@ -111,6 +111,15 @@ def test_a_server_that_forgot_the_episode_gets_the_steps_again(playing, wanted):
     assert taken(playing) == 3
 
 
+def test_an_episode_that_was_ended_elsewhere_shows_its_end(playing, wanted):
+    body = {"episode_id": playing.episode_id(), "finish": True}
+    httpx.post(f"{playing.url}/grader", json=body)
+    playing.take(wanted[3])
+    expect(playing.page.get_by_role("alert")).to_contain_text("The episode is over")
+    playing.page.get_by_role("button", name="Show the end").click()
+    expect(playing.page.get_by_role("heading", name="Handed over as it stands.")).to_be_visible()
+
+
 def test_a_server_that_is_away_is_told_of_with_a_way_on(visitor):
     page = visitor.page
     visitor.open()

@@ -21,6 +21,8 @@ import { drawWorld } from "./worlds/world.js";
 /** @typedef {import("./api.js").TaskCard} TaskCard */
 /** @typedef {import("./approvals.js").Turn} Turn */
 
+/** From this width on, actions and results stand beside the world; as in the style sheet. */
+const WIDE = "(min-width: 60rem)";
 const UPKEEP = "Routine upkeep: ";
 const RULES = "Call one action per step;";
 
@@ -168,7 +170,7 @@ class Game {
     const [body, rules] = split(text, RULES);
     const [job, upkeep] = split(body, UPKEEP);
     // Open where there is room: on a phone the state comes first.
-    const isOpen = this.episode.turns.length === 0 || window.matchMedia("(min-width: 60rem)").matches;
+    const isOpen = this.episode.turns.length === 0 || window.matchMedia(WIDE).matches;
     return h(
       "details",
       { class: "job-details", open: isOpen },
@@ -364,7 +366,7 @@ class Game {
       keep(this.episode);
       this.draw();
       if (answer.done) await this.finish(true);
-      else focusOn(this.result);
+      else this.showResult();
     } catch (error) {
       if (!this.isLeft) this.failed(error, call, requestId);
     } finally {
@@ -373,16 +375,28 @@ class Game {
     }
   }
 
+  showResult() {
+    focusOn(this.result);
+    // Where the result stays in sight, so can what it changed.
+    if (window.matchMedia(WIDE).matches) this.world.querySelector(".is-new")?.scrollIntoView({ block: "nearest" });
+  }
+
   /**
    * @param {unknown} error
    * @param {Call} call
    * @param {string} requestId
    */
   failed(error, call, requestId) {
-    const isForgotten = error instanceof ApiError && error.code === "unknown_episode";
-    const again = isForgotten
-      ? { label: "Play my steps again on a new episode", act: () => location.reload() }
-      : { label: "Try again", act: () => this.take(call, requestId) };
+    const code = error instanceof ApiError ? error.code : "";
+    // After a reload the episode is where the server has it: further on perhaps, as another tab took a step.
+    const reloads = /** @type {Record<string, string>} */ ({
+      unknown_episode: "Play my steps again on a new episode",
+      episode_done: "Show the end",
+    });
+    const again =
+      code in reloads
+        ? { label: reloads[code], act: () => location.reload() }
+        : { label: "Try again", act: () => this.take(call, requestId) };
     const failed = notice(error, [again, { label: "Leave the episode", act: leave }]);
     show(this.result, failed);
     focusOn(failed);
