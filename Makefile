@@ -60,6 +60,12 @@ crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
 bench: $(STAMP) ## Measure speed
 	$(BIN)/python scripts/bench.py $(ARGS)
 
+chaos: $(STAMP) ## Kill, cut, fill and restart what keeps episodes, and check that none is lost (ARGS=--quick)
+	$(BIN)/python -m scripts.chaos $(ARGS)
+
+replicas-check: $(STAMP) ## Play behind nginx on two replicas and Redis, as compose.yaml has it
+	$(BIN)/python -m scripts.replicas_check
+
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
@@ -79,6 +85,8 @@ results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minut
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
 	$(BIN)/python scripts/compat.py --json results/compat.json
 	$(BIN)/python scripts/bench.py --json results/bench.json
+	$(BIN)/python -m scripts.bench_sessions --json results/sessions.json
+	$(BIN)/python -m scripts.chaos --json results/chaos.json
 	$(BIN)/python scripts/plots.py
 
 plots: $(STAMP) ## Draw the recorded results again

@@ -26,6 +26,8 @@ from scripts.markdown import table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
+CHAOS_RUN = RESULTS / "chaos.json"
+SESSIONS_RUN = RESULTS / "sessions.json"
 AUDIT_RUN = RESULTS / "audit.json"
 BENCH_RUN = RESULTS / "bench.json"
 CONTAINER_RUN = RESULTS / "container.json"
@@ -244,6 +246,36 @@ def layers_table() -> str:
     return table(["layer", "MB"], [*rows, ["in all", str(image["mb"])]])
 
 
+def chaos_table() -> str:
+    """The recorded chaos run."""
+    run = json.loads(CHAOS_RUN.read_text(encoding="utf-8"))
+    rows = []
+    for one in run["trials"]:
+        faults = ", ".join(f"{number:,} {name}" for name, number in one["faults"].items())
+        unavailable = one["answers"].get("store_unavailable", 0)
+        counts = (one["episodes"], one["steps"], unavailable, len(one["breaches"]))
+        rows.append([one["trial"], one["store"], faults, *(f"{count:,}" for count in counts)])
+    caught = [name for name, breach in run["twins"].items() if breach]
+    note = (
+        f"`make chaos`, version {run['version']}, seed {run['seed']}. Steps are acknowledged ones, 503 are "
+        f"answers `store_unavailable`. Of {len(run['twins'])} broken stores {len(caught)} were caught: "
+        f"{', '.join(f'`{name}`' for name in caught)}."
+    )
+    head = ["trial", "store", "faults", "episodes", "steps", "503", "lost, doubled, leaked or wrong"]
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def sessions_table() -> str:
+    """The recorded cost of live episodes."""
+    run = json.loads(SESSIONS_RUN.read_text(encoding="utf-8"))
+    heads = list(next(iter(run["stores"].values())))
+    rows = [
+        [name, *(f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in figures.values())]
+        for name, figures in run["stores"].items()
+    ]
+    return table([f"live episodes, {run['steps']} steps each", *heads], rows)
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "tasks": tasks_table,
@@ -262,6 +294,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "servers": servers_table,
         "bench": bench_table,
         "layers": layers_table,
+        "chaos": chaos_table,
+        "sessions": sessions_table,
     },
 }
 

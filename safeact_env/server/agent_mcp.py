@@ -10,14 +10,17 @@ fastmcp's server takes 0.4 s and 14 MiB to import, so that is done for the first
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic_core import from_json, to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.server.tools import call_tool, observation_json, tools_of
+from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
 
 __all__ = ["PATH", "AgentMcp"]
+
+T = TypeVar("T")
 
 PATH = "/episodes/{episode_id}/mcp"
 INTRODUCTION = (
@@ -38,24 +43,32 @@ class AgentMcp:
 
     Args:
         service: The session service.
+        lanes: Where its work is done.
     """
 
-    def __init__(self, service: SessionService) -> None:
+    def __init__(self, service: SessionService, lanes: Lanes) -> None:
         self._service = service
+        self._lanes = lanes
         self._app: ASGIApp | None = None
         self._lock = asyncio.Lock()
         self._running: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request about an episode that exists."""
-        episode = self._service.get(scope["path_params"]["episode_id"]).episode
+        episode_id = scope["path_params"]["episode_id"]
+
+        def job() -> str:
+            description: str = self._service.get(episode_id).episode.observation()["task_description"]
+            return description
+
+        await self._lanes.run(episode_id, lambda: self._service.get(episode_id))
         async with self._lock:
             if self._app is None:
                 self._app = await self._start()
-        await self._app(scope, receive, _introducing(episode, send))
+        await self._app(scope, receive, _introducing(lambda: self._lanes.run(episode_id, job), send))
 
     async def _start(self) -> ASGIApp:
-        server = await asyncio.to_thread(_server, self._service)
+        server = await asyncio.to_thread(_server, self._service, self._lanes)
         app = server.http_app(path=PATH, stateless_http=True, json_response=True)
         started = asyncio.Event()
 
@@ -78,7 +91,7 @@ class AgentMcp:
                 await running
 
 
-def _introducing(episode: Episode[Any], send: Send) -> Send:
+def _introducing(job: Callable[[], Awaitable[str]], send: Send) -> Send:
     """Write the job into the answer to `initialize`; fastmcp knows one text for all requests."""
     start: Message | None = None
     body = b""
@@ -92,7 +105,7 @@ def _introducing(episode: Episode[Any], send: Send) -> Send:
         if event.get("more_body", False) or start is None:
             return
         if b'"protocolVersion"' in body:
-            body = _introduced(episode, body)
+            body = _introduced(await job(), body)
             headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
             start["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
         await send(start)
@@ -101,38 +114,43 @@ def _introducing(episode: Episode[Any], send: Send) -> Send:
     return introducing
 
 
-def _introduced(episode: Episode[Any], body: bytes) -> bytes:
+def _introduced(job: str, body: bytes) -> bytes:
     answer = from_json(body)
     if isinstance(answer.get("result"), dict) and "serverInfo" in answer["result"]:
-        job = episode.observation()["task_description"]
         answer["result"]["instructions"] = INTRODUCTION.format(job=job)
     return to_json(answer)
 
 
-def _server(service: SessionService) -> FastMCP[Any]:
+def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
     """An MCP server whose tools are those of the episode that a request names."""
     from fastmcp import FastMCP
     from fastmcp.server.dependencies import get_http_request
     from fastmcp.server.middleware import Middleware
     from fastmcp.tools.base import Tool, ToolResult
 
-    def session() -> Any:
-        return service.get(get_http_request().path_params["episode_id"])
+    async def on_episode(work: Callable[[Episode[Any]], T]) -> T:
+        name = named()
+        return await lanes.run(name, lambda: work(service.get(name).episode))
+
+    def named() -> str:
+        name: str = get_http_request().path_params["episode_id"]
+        return name
 
     class Tools(Middleware):
         async def on_list_tools(self, context: Any, call_next: Any) -> Any:
             return [
                 Tool(name=tool["name"], description=tool["description"], parameters=tool["inputSchema"])
-                for tool in tools_of(session().episode)
+                for tool in await on_episode(tools_of)
             ]
 
         async def on_call_tool(self, context: Any, call_next: Any) -> Any:
-            found, wanted = session(), context.message
-            result = call_tool(
-                found.episode,
-                lambda call: service.step(found.id, call),
-                wanted.name,
-                wanted.arguments or {},
+            name, wanted = named(), context.message
+
+            def step(call: Call) -> Episode[Any]:
+                return service.step(name, call).episode
+
+            result = await on_episode(
+                lambda episode: call_tool(episode, step, wanted.name, wanted.arguments or {})
             )
             return ToolResult(
                 content=result["content"][0]["text"],
@@ -143,8 +161,8 @@ def _server(service: SessionService) -> FastMCP[Any]:
     server: FastMCP[Any] = FastMCP("safeact-env", version=VERSION, middleware=[Tools()])
 
     @server.resource("safeact://observation", mime_type="application/json")
-    def observation() -> str:
+    async def observation() -> str:
         """The job, the state as far as it is known, the actions and the steps so far."""
-        return observation_json(session().episode)
+        return await on_episode(observation_json)
 
     return server

@@ -28,7 +28,9 @@ from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
 from safeact_env.server.task_api import ENV_NAME, PATHS, task_routes
 from safeact_env.server.visits import visit_routes
+from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionService
+from safeact_env.sessions.stores import store_maker
 from safeact_env.version import VERSION
 
 with without_gradio():
@@ -48,7 +50,11 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
 
     Args:
         settings: What the operator set; by default from the environment.
-        service: The session service; by default a fresh one in memory.
+        service: The session service; by default a fresh one on the store of the settings. The application
+            closes it.
+
+    Raises:
+        StoreUnavailable: If the store cannot be opened.
     """
     settings = settings or Settings()
     service = service or SessionService(
@@ -56,7 +62,10 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         max_finished=settings.max_episodes,
         idle_seconds=settings.idle_seconds,
         keep_finished_seconds=settings.keep_finished_seconds,
+        cached=settings.cached_episodes,
+        make_store=store_maker(settings.store),
     )
+    lanes = Lanes(service)
     app = FastAPI(
         title="SafeAct-Env",
         version=VERSION,
@@ -65,9 +74,9 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         generate_unique_id_function=_operation_id,
     )
     install_error_handlers(app)
-    app.include_router(episode_routes(service))
-    app.include_router(catalog_routes(service))
-    app.include_router(visit_routes(service))
+    app.include_router(episode_routes(service, lanes))
+    app.include_router(catalog_routes(service, lanes))
+    app.include_router(visit_routes(service, lanes))
     # As they are: the FastAPI that is declared as the oldest includes no mounts.
     app.router.routes.extend(page_routes().routes)
     app.include_router(task_routes())
@@ -78,10 +87,11 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.router.routes[ours:] = theirs
     openenv_mcp = _without_mcp(app)
     leases = Leases(closing(openenv_mcp))
-    app.include_router(mcp_routes(service, openenv_mcp, leases))
-    agents = AgentMcp(service)
+    app.include_router(mcp_routes(service, lanes, openenv_mcp, leases))
+    agents = AgentMcp(service, lanes)
     app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
-    app.router.on_shutdown.append(agents.close)
+    app.router.on_startup.append(lanes.start)
+    app.router.on_shutdown += [agents.close, lanes.stop]
     if web_interface_wanted():
         _add_web_interface(app, settings)
     app.add_middleware(Guard, limit=settings.max_body_bytes)

@@ -1,6 +1,7 @@
 """The routes about the server and its tasks: health, task list, baseline runs.
 
-Owns the limit on baseline runs. Must not know episodes of clients.
+Owns the limit on baseline runs: one at a time, among all processes that share a store. Must not know episodes
+of clients.
 """
 
 from __future__ import annotations
@@ -15,11 +16,15 @@ from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineRespons
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.errors import error_docs
 from safeact_env.server.views import task_cards
+from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
 
 __all__ = ["catalog_routes", "run_baseline"]
+
+HEALTH_SECONDS = 0.25
+"""Longest wait of a health check for the store: it asks about this process."""
 
 
 def run_baseline(request: BaselineRequest, tasks: list[Task[Any]]) -> BaselineResponse:
@@ -45,23 +50,25 @@ def run_baseline(request: BaselineRequest, tasks: list[Task[Any]]) -> BaselineRe
     return BaselineResponse(agent=request.agent, scores=scores, episodes=episodes, errors={})
 
 
-def catalog_routes(service: SessionService) -> APIRouter:
+def catalog_routes(service: SessionService, lanes: Lanes) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["Server"])
-    running = asyncio.Lock()
     cards = task_cards()
 
     @router.get("/health")
     async def health() -> dict[str, Any]:
-        """Whether the server is up."""
-        return {"status": "healthy", "version": VERSION, "live_episodes": service.live}
+        """Whether the server is up. `live_episodes` is null while their store does not answer."""
+        live = await lanes.glimpse(lambda: service.live, HEALTH_SECONDS)
+        return {"status": "healthy", "version": VERSION, "live_episodes": live}
 
     @router.get("/tasks")
     async def tasks() -> dict[str, Any]:
         """Every task with its fixed actions and grader components. An episode lists its look-alikes."""
         return {"tasks": cards, "action_schema": SafeActAction.model_json_schema()}
 
-    @router.post("/baseline", responses=error_docs("malformed_json", "body_too_large", "busy"))
+    @router.post(
+        "/baseline", responses=error_docs("malformed_json", "body_too_large", "busy", "store_unavailable")
+    )
     async def baseline(request: Annotated[BaselineRequest | None, Body()] = None) -> BaselineResponse:
         """Run a reference policy, by default the rule-based `expert`, on one task or on all.
 
@@ -72,9 +79,9 @@ def catalog_routes(service: SessionService) -> APIRouter:
             raise SessionError("unknown_agent", f"unknown agent; the agents are {', '.join(POLICIES)}")
         names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
         chosen = [known_task(name) for name in names]
-        if running.locked():
-            raise SessionError("busy", "a baseline run is under way; try again when it is over")
-        async with running:
+        async with lanes.lease("baseline") as taken:
+            if not taken:
+                raise SessionError("busy", "a baseline run is under way; try again when it is over")
             return await asyncio.to_thread(run_baseline, wanted, chosen)
 
     return router

@@ -21,6 +21,7 @@ from safeact_env.models import (
 )
 from safeact_env.server.errors import error_docs
 from safeact_env.server.views import answer_of, grade_of, state_of
+from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionService
 
 __all__ = ["COOKIE", "episode_routes"]
@@ -30,21 +31,24 @@ COOKIE = "safeact_episode"
 HeaderId = Annotated[EpisodeId | None, Header(alias="X-Episode-Id")]
 CookieId = Annotated[EpisodeId | None, Cookie(alias=COOKIE)]
 BODY_ERRORS = ("malformed_json", "body_too_large")
-WHICH_ERRORS = ("unknown_episode", "ambiguous_episode")
+STORE_ERRORS = ("store_unavailable",)
+KEPT_ERRORS = ("unknown_episode", "version_changed", *STORE_ERRORS)
+WHICH_ERRORS = ("ambiguous_episode", *KEPT_ERRORS)
 
 
-def episode_routes(service: SessionService) -> APIRouter:
-    """The routes, over this service. Its methods never wait, so no two requests interleave in one."""
+def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
+    """The routes, over this service. Its work is done in lanes: no two requests interleave in an episode."""
     router = APIRouter(tags=["Episode"])
 
-    def meant(*candidates: str | None) -> str:
+    async def meant(*candidates: str | None) -> str:
         """The episode a request means: by body or query, header, cookie, or the only one there is."""
-        return next((one for one in candidates if one is not None), None) or service.sole()
+        named = next((one for one in candidates if one is not None), None)
+        return await lanes.run(None, service.sole) if named is None else named
 
     @router.post(
         "/reset",
         response_model=Answer,
-        responses=error_docs(*BODY_ERRORS, "episode_exists", "at_capacity"),
+        responses=error_docs(*BODY_ERRORS, "episode_exists", "at_capacity", "version_changed", *STORE_ERRORS),
     )
     async def reset(http: Request, request: Annotated[ResetRequest | None, Body()] = None) -> JSONResponse:
         """Start an episode. An empty body starts the task `easy` with a fresh seed.
@@ -53,12 +57,17 @@ def episode_routes(service: SessionService) -> APIRouter:
         step, returns the same start.
         """
         wanted = request or ResetRequest()
-        session = service.open(
-            wanted.task_name, wanted.split, wanted.seed, index=wanted.index, episode_id=wanted.episode_id
-        )
+
+        def work() -> dict[str, Any]:
+            session = service.open(
+                wanted.task_name, wanted.split, wanted.seed, index=wanted.index, episode_id=wanted.episode_id
+            )
+            return answer_of(session)
+
+        answer = await lanes.run(wanted.episode_id, work)
         secure = http.url.scheme == "https"
-        response = JSONResponse(answer_of(session))
-        response.set_cookie(COOKIE, session.id, httponly=True, samesite="lax", secure=secure)
+        response = JSONResponse(answer)
+        response.set_cookie(COOKIE, answer["episode_id"], httponly=True, samesite="lax", secure=secure)
         return response
 
     @router.post(
@@ -72,16 +81,18 @@ def episode_routes(service: SessionService) -> APIRouter:
         The episode is the one named by `episode_id`, else by the header `X-Episode-Id`, else by the cookie
         of `/reset`, else the only unfinished one of this server.
         """
-        episode_id = meant(request.episode_id, header, cookie)
-        return JSONResponse(answer_of(service.step(episode_id, request.action.call(), request.request_id)))
+        episode_id = await meant(request.episode_id, header, cookie)
+        call, request_id = request.action.call(), request.request_id
+        answer = await lanes.run(episode_id, lambda: answer_of(service.step(episode_id, call, request_id)))
+        return JSONResponse(answer)
 
     @router.get("/state", responses=error_docs(*WHICH_ERRORS))
     async def state(
         episode_id: EpisodeId | None = None, header: HeaderId = None, cookie: CookieId = None
     ) -> SafeActState:
         """The agent-safe state of an episode: task, split and seed replay it. Nothing hidden is in it."""
-        session = service.get(meant(episode_id, header, cookie))
-        return state_of(session.id, session.episode)
+        name = await meant(episode_id, header, cookie)
+        return await lanes.run(name, lambda: state_of(name, service.get(name).episode))
 
     @router.post(
         "/grader",
@@ -98,27 +109,31 @@ def episode_routes(service: SessionService) -> APIRouter:
         if wanted.task_name is not None and wanted.seed is not None and wanted.actions is not None:
             calls = [action.call() for action in wanted.actions]
             return grade_of(service.replay(wanted.task_name, wanted.split, wanted.seed, calls))
-        return grade_of(service.grade(meant(wanted.episode_id, header, cookie), finish=wanted.finish))
+        name = await meant(wanted.episode_id, header, cookie)
+        return await lanes.run(name, lambda: grade_of(service.grade(name, finish=wanted.finish)))
 
     @router.get(
-        "/episodes/{episode_id}/observation", response_model=Answer, responses=error_docs("unknown_episode")
+        "/episodes/{episode_id}/observation",
+        response_model=Answer,
+        responses=error_docs(*KEPT_ERRORS),
     )
     async def observation(episode_id: EpisodeId) -> JSONResponse:
         """The last answer of an episode once more, as `/reset` or `/step` gave it."""
-        return JSONResponse(answer_of(service.get(episode_id)))
+        return JSONResponse(await lanes.run(episode_id, lambda: answer_of(service.get(episode_id))))
 
-    @router.get("/episodes/{episode_id}/report", responses=error_docs("unknown_episode", "episode_running"))
+    @router.get("/episodes/{episode_id}/report", responses=error_docs("episode_running", *KEPT_ERRORS))
     async def report(episode_id: EpisodeId, states: bool = False) -> dict[str, Any]:
         """The annotated record of a finished episode, for trainers: per step the risk class and progress.
 
         With `states`, also what was shown: the first observation, and `current_state` after every step.
         """
-        return {"episode_id": episode_id, **service.report(episode_id, states=states)}
+        found = await lanes.run(episode_id, lambda: service.report(episode_id, states=states))
+        return {"episode_id": episode_id, **found}
 
-    @router.delete("/episodes/{episode_id}", responses=error_docs("unknown_episode"))
+    @router.delete("/episodes/{episode_id}", responses=error_docs("unknown_episode", *STORE_ERRORS))
     async def delete(episode_id: EpisodeId) -> dict[str, str]:
         """End an episode and forget it."""
-        service.delete(episode_id)
+        await lanes.run(episode_id, lambda: service.delete(episode_id))
         return {"deleted": episode_id}
 
     return router

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 
 from safeact_env.core.action import clip
 from safeact_env.models import ErrorBody
-from safeact_env.sessions.service import SessionError
+from safeact_env.sessions.errors import SessionError
 
 __all__ = [
     "STATUS",
@@ -38,6 +38,7 @@ STATUS = {
     "episode_exists": 409,
     "episode_running": 409,
     "request_id_reused": 409,
+    "version_changed": 409,
     "body_too_large": 413,
     "content_type": 422,
     "index_out_of_range": 422,
@@ -48,10 +49,12 @@ STATUS = {
     "busy": 429,
     "internal_error": 500,
     "at_capacity": 503,
+    "store_unavailable": 503,
 }
 """HTTP status of each error code."""
 
-RETRY_AFTER = {429: "5", 503: "30"}
+RETRY_AFTER = {"busy": "5", "at_capacity": "30", "store_unavailable": "1"}
+"""Seconds after which it is worth trying again."""
 MAX_LISTED = 10
 
 
@@ -63,7 +66,7 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 def error_response(code: str, message: str, status: int | None = None) -> JSONResponse:
     """The response for an error code."""
     number = STATUS[code] if status is None else status
-    headers = {"Retry-After": RETRY_AFTER[number]} if number in RETRY_AFTER else None
+    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
     return JSONResponse(error_body(code, message), number, headers)
 
 

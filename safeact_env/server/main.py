@@ -1,19 +1,28 @@
-"""Running the server: uvicorn with this project's settings."""
+"""Running the server: uvicorn with this project's settings, in one process or in several."""
 
 from __future__ import annotations
 
+import inspect
+import json
 import logging
+import os
 import signal
+import socket
 import sys
 from contextlib import suppress
+from typing import Any
 
 import uvicorn
 
 from safeact_env.server.ports import PortError, listen, url
 from safeact_env.server.settings import Settings
+from safeact_env.sessions.errors import StoreUnavailable
+from safeact_env.sessions.service import SessionService
+from safeact_env.sessions.stores import store_maker
 
 __all__ = ["serve"]
 
+APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
 """How long open connections may take to end once the server is asked to stop."""
 
@@ -22,22 +31,23 @@ def serve(settings: Settings) -> None:
     """Serve until interrupted or terminated, which is no failure.
 
     Raises:
-        SystemExit: With a sentence, if a port cannot be listened on.
+        SystemExit: With a sentence, if the store cannot be opened or a port cannot be listened on.
     """
     # The first process of a container has no default handler: without one it could not be stopped until
     # everything is imported.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
-
-    from safeact_env.server.app import create_app
-
-    app = create_app(settings)
-    ports = [port for port in (settings.port, settings.also_port) if port is not None]
     try:
+        app = _app(settings)
+        ports = [port for port in (settings.port, settings.also_port) if port is not None]
         sockets = listen(settings.host, ports)
     except PortError as error:
         sys.exit(str(error))
+    except StoreUnavailable as error:
+        sys.exit(f"The store of episodes cannot be used. {error.reason}")
     config = uvicorn.Config(
         app,
+        factory=isinstance(app, str),
+        workers=settings.workers,
         log_level=settings.log_level,
         # A frame over our own limit is answered with an error; uvicorn's larger one would close the socket.
         ws_max_size=max(16 * settings.max_body_bytes, 2**20),
@@ -46,10 +56,48 @@ def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
     )
+    where = " and ".join(url(settings.host, sock) for sock in sockets)
+    logging.getLogger("uvicorn.error").info("SafeAct-Env serves at %s (Ctrl+C stops it)", where)
+    if settings.workers > 1:
+        _supervise(config, sockets)
+        return
     server = uvicorn.Server(config)
     # uvicorn raises the signal again when it has stopped, to end the process as a failure.
     signal.signal(signal.SIGTERM, server.handle_exit)
-    where = " and ".join(url(settings.host, sock) for sock in sockets)
-    logging.getLogger("uvicorn.error").info("SafeAct-Env serves at %s (Ctrl+C stops it)", where)
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
+
+
+def _app(settings: Settings) -> Any:
+    """The app; for several processes where they find it, once its store was seen to be there."""
+    if settings.workers > 1:
+        SessionService(make_store=store_maker(settings.store)).close()
+        hand_down(settings)
+        return APP
+    from safeact_env.server.app import create_app
+
+    return create_app(settings)
+
+
+def _supervise(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """Run worker processes on these sockets, and others in place of those that die."""
+    from uvicorn.supervisors import Multiprocess
+
+    for sock in sockets:
+        sock.set_inheritable(True)
+    options: dict[str, Any] = {"sockets": sockets}
+    if "target" in inspect.signature(Multiprocess).parameters:  # uvicorn before 0.50 or so
+        options["target"] = uvicorn.Server(config).run
+    Multiprocess(config, **options).run()
+
+
+def hand_down(settings: Settings) -> None:
+    """Put the settings into the environment, where a worker process finds them."""
+    prefix = str(settings.model_config.get("env_prefix"))
+    for name, value in settings:
+        variable = f"{prefix}{name}".upper()
+        plain = value.get_secret_value() if hasattr(value, "get_secret_value") else value
+        if plain is None:
+            os.environ.pop(variable, None)
+        else:
+            os.environ[variable] = plain if isinstance(plain, str) else json.dumps(plain)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 from fastapi import APIRouter, Body, Request, Response
 
@@ -15,7 +15,9 @@ from safeact_env.server.episodes import CookieId, HeaderId
 from safeact_env.server.leases import Leases
 from safeact_env.server.rpc import PARSE_ERROR, SERVER_ERROR, RpcError, failure, request_in, served
 from safeact_env.server.rpc import Request as RpcRequest
-from safeact_env.sessions.service import Session, SessionError, SessionService
+from safeact_env.sessions.errors import SessionError, StoreUnavailable
+from safeact_env.sessions.lanes import Lanes
+from safeact_env.sessions.service import SessionService
 
 __all__ = ["closing", "mcp_routes"]
 
@@ -43,24 +45,31 @@ def closing(openenv: Endpoint) -> Callable[[str], Awaitable[object]]:
     return close
 
 
-def mcp_routes(service: SessionService, openenv: Endpoint, leases: Leases) -> APIRouter:
+def mcp_routes(service: SessionService, lanes: Lanes, openenv: Endpoint, leases: Leases) -> APIRouter:
     """The route.
 
     Args:
         service: The session service.
+        lanes: Where its work is done.
         openenv: OpenEnv's own endpoint.
         leases: Its sessions that wait for a WebSocket.
     """
     router = APIRouter(tags=["MCP"])
 
-    def meant(*candidates: str | None) -> Session | None:
+    async def meant(*candidates: str | None) -> str | None:
         named = next((one for one in candidates if one is not None), None)
+        if named is not None:
+            return named
         try:
-            return service.get(named or service.sole())
-        except SessionError:
-            if named is None:
-                return None
+            return await lanes.run(None, service.sole)
+        except StoreUnavailable:
             raise
+        except SessionError:
+            return None
+
+    def play(name: str, request: RpcRequest) -> dict[str, Any]:
+        session = service.get(name)
+        return served(request, session.episode, lambda call: service.step(name, call).episode)
 
     @router.post("/mcp")
     async def mcp(
@@ -82,14 +91,17 @@ def mcp_routes(service: SessionService, openenv: Endpoint, leases: Leases) -> AP
                 return Response(status_code=202)
             if request.method in (CREATE, CLOSE) or "session_id" in request.params:
                 return await leased(http, request)
-            session = meant(header, cookie)
+            name = await meant(header, cookie)
+            if name is None:
+                return served(request, None, _nothing)
+            return await lanes.run(name, lambda: play(name, request))
         except RpcError as error:
             return failure(error)
+        except StoreUnavailable:
+            # As HTTP says it, with Retry-After: JSON-RPC has no word for it.
+            raise
         except SessionError as error:
             return failure(RpcError(SERVER_ERROR, error.message), request.id)
-        if session is None:
-            return served(request, None, _nothing)
-        return served(request, session.episode, lambda call: service.step(session.id, call))
 
     async def leased(http: Request, request: RpcRequest) -> Any:
         if request.method == CREATE and leases.full:
@@ -105,5 +117,5 @@ def mcp_routes(service: SessionService, openenv: Endpoint, leases: Leases) -> AP
     return router
 
 
-def _nothing(_call: Any) -> None:
-    """Without an episode nothing is played."""
+def _nothing(_call: Any) -> NoReturn:
+    raise AssertionError("without an episode nothing is played")

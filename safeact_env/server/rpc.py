@@ -29,6 +29,7 @@ FORM = 'send an object such as {"jsonrpc": "2.0", "id": 1, "method": "tools/list
 METHODS = "the methods are tools/list and tools/call"
 
 Id = str | int | None
+Play = Callable[[Call], Episode[Any]]
 
 
 class RpcError(Exception):
@@ -83,13 +84,13 @@ def failure(error: RpcError, number: Id = None) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "id": number, "error": {"code": error.code, "message": error.message}}
 
 
-def served(request: Request, episode: Episode[Any] | None, play: Callable[[Call], Any]) -> dict[str, Any]:
+def served(request: Request, episode: Episode[Any] | None, play: Play) -> dict[str, Any]:
     """The answer to a request about an episode; without one there are no tools.
 
     Args:
         request: The request.
         episode: The episode, if one has been started.
-        play: Takes a step of it.
+        play: Takes a step of it, and returns it.
     """
     try:
         result = _result(request, episode, play)
@@ -98,7 +99,7 @@ def served(request: Request, episode: Episode[Any] | None, play: Callable[[Call]
     return {"jsonrpc": "2.0", "id": request.id, "result": result}
 
 
-def _result(request: Request, episode: Episode[Any] | None, play: Callable[[Call], Any]) -> dict[str, Any]:
+def _result(request: Request, episode: Episode[Any] | None, play: Play) -> dict[str, Any]:
     if request.method == "tools/list":
         return {"tools": [] if episode is None else tools_of(episode)}
     if request.method != "tools/call":

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from safeact_env.sessions.stores import MEMORY, store_maker
+
 __all__ = ["Settings"]
 
 # An empty variable takes back what an image or a shell has set.
@@ -26,6 +28,19 @@ class Settings(BaseSettings):
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="Least severe log level."
+    )
+    store: str = Field(
+        default=MEMORY,
+        description="Where HTTP episodes are kept: `memory`, `sqlite:///FILE` for processes of one machine, "
+        "or `redis://HOST:PORT/DB` for several machines.",
+    )
+    workers: int = Field(
+        default=1, ge=1, le=256, description="Server processes; more than one need a store that they share."
+    )
+    cached_episodes: int = Field(
+        default=4_096,
+        ge=1,
+        description="Most HTTP episodes that a process holds ready; the others are replayed when used.",
     )
     max_episodes: int = Field(default=10_000, ge=1, description="Most unfinished HTTP episodes at a time.")
     max_sessions: int = Field(default=1_024, ge=1, description="Most WebSocket sessions at a time.")
@@ -49,3 +64,19 @@ class Settings(BaseSettings):
         if also and also == info.data.get("port"):
             raise PydanticCustomError("same_port", "it must be another port than the first")
         return also
+
+    @field_validator("store")
+    @classmethod
+    def _known_store(cls, url: str) -> str:
+        store_maker(url)
+        return url
+
+    @field_validator("workers")
+    @classmethod
+    def _shared_store(cls, workers: int, info: ValidationInfo) -> int:
+        if workers > 1 and info.data.get("store") == MEMORY:
+            raise ValueError(
+                "each process would have its own episodes in memory; set SAFEACT_STORE to a store that they "
+                "share, such as sqlite:///episodes.db"
+            )
+        return workers

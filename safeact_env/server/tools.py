@@ -51,13 +51,13 @@ def tools_of(episode: Episode[Any]) -> list[dict[str, Any]]:
 
 
 def call_tool(
-    episode: Episode[Any], play: Callable[[Call], Any], name: str, arguments: dict[str, Any]
+    episode: Episode[Any], play: Callable[[Call], Episode[Any]], name: str, arguments: dict[str, Any]
 ) -> dict[str, Any]:
     """Call a tool.
 
     Args:
         episode: The episode.
-        play: Takes the step.
+        play: Takes the step, and returns the episode after it.
         name: The tool. One that is not offered is an unknown action, which costs a step as at every door.
         arguments: The action's parameters, and `reasoning`.
 
@@ -72,7 +72,7 @@ def call_tool(
         call = Call.parse(name, given, given.pop("reasoning", None))
     except EnvelopeError as error:
         return _failed(f"{error}. Nothing was done. Every tool takes reasoning, a sentence that says why.")
-    play(call)
+    episode = play(call)
     return {
         "content": [{"type": "text", "text": _answer(episode)}],
         "structuredContent": episode.observation(),

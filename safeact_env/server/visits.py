@@ -13,12 +13,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from safeact_env.call import Call
-from safeact_env.core.episode import Episode
+from safeact_env.core.episode import Episode, Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import Task
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
+from safeact_env.server.episodes import BODY_ERRORS, KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.errors import error_docs
+from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
 __all__ = ["visit_routes"]
@@ -29,7 +31,7 @@ MOST_WAITING = 16
 HELD_OUT = "the test split is held out: {what} only for seeds of the split train; ask for one of these"
 
 
-def visit_routes(service: SessionService) -> APIRouter:
+def visit_routes(service: SessionService, lanes: Lanes) -> APIRouter:
     """The routes, over this service. They play one episode at a time, beside the event loop."""
     router = APIRouter(tags=["Server"])
     playing = asyncio.Lock()
@@ -54,7 +56,9 @@ def visit_routes(service: SessionService) -> APIRouter:
 
     @router.post(
         "/watch",
-        responses=error_docs("malformed_json", "body_too_large", "held_out", "busy", "at_capacity"),
+        responses=error_docs(
+            "malformed_json", "body_too_large", "held_out", "busy", "at_capacity", *STORE_ERRORS
+        ),
     )
     async def watch(request: Annotated[WatchRequest | None, Body()] = None) -> WatchResponse:
         """Have a reference policy play an episode of its own to the end; its report tells how it went.
@@ -70,12 +74,16 @@ def visit_routes(service: SessionService) -> APIRouter:
         seed = fresh_seed() if wanted.seed is None else wanted.seed
         async with turn():
             calls = await asyncio.to_thread(_calls, task, seed, wanted.policy)
-        session = service.open(task.name, wanted.split, seed)
-        for call in calls:
-            service.step(session.id, call)
-        grade = service.grade(session.id).grade()
+
+        def played() -> tuple[str, Grade]:
+            session = service.open(task.name, wanted.split, seed)
+            for call in calls:
+                service.step(session.id, call)
+            return session.id, service.grade(session.id).grade()
+
+        name, grade = await lanes.run(None, played)
         return WatchResponse(
-            episode_id=session.id,
+            episode_id=name,
             task_name=task.name,
             split=wanted.split,
             seed=seed,
@@ -88,14 +96,14 @@ def visit_routes(service: SessionService) -> APIRouter:
     @router.get(
         "/episodes/{episode_id}/expert",
         tags=["Episode"],
-        responses=error_docs("unknown_episode", "episode_running", "held_out"),
+        responses=error_docs("episode_running", "held_out", *KEPT_ERRORS),
     )
     async def expert(episode_id: EpisodeId) -> dict[str, Any]:
         """The expert's way through the scenario of a finished episode, in the form of a report.
 
         Only for the split `train`: a held-out scenario keeps its solution to itself.
         """
-        episode = service.grade(episode_id)
+        episode = await lanes.run(episode_id, lambda: service.grade(episode_id))
         if episode.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="the expert's way is told"))
         async with turn():

@@ -7,22 +7,16 @@ LOOK = Call("list_directory", {}, "look")
 FINISH = Call("finish", {"summary": "done"}, "end")
 
 
-class Clock:
-    def __init__(self):
-        self.now = 0.0
-
-    def __call__(self):
-        return self.now
-
-
 @pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def service(clock):
-    return SessionService(max_live=3, max_finished=2, idle_seconds=100, keep_finished_seconds=50, clock=clock)
+def service(clock, place):
+    return SessionService(
+        max_live=3,
+        max_finished=2,
+        idle_seconds=100,
+        keep_finished_seconds=50,
+        clock=clock,
+        make_store=place.maker(),
+    )
 
 
 def code(call, *args, **kwargs):

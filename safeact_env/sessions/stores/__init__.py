@@ -1,0 +1,42 @@
+"""Where the logs of episodes are kept: in memory, in an SQLite file, in Redis."""
+
+from __future__ import annotations
+
+from functools import partial
+from importlib.util import find_spec
+
+from safeact_env.sessions.stores.base import StoreMaker
+from safeact_env.sessions.stores.memory import MemoryStore
+
+__all__ = ["MEMORY", "store_maker"]
+
+MEMORY = "memory"
+SQLITE = "sqlite:///"
+REDIS = ("redis://", "rediss://", "unix://")
+
+
+def store_maker(url: str) -> StoreMaker:
+    """What makes the store of a URL. It opens nothing.
+
+    Args:
+        url: `memory`; `sqlite:///FILE`, so that an absolute path has four slashes; or a URL of Redis.
+
+    Raises:
+        ValueError: If it is none of these, or Redis' client is not installed.
+    """
+    if url == MEMORY:
+        return MemoryStore
+    if url.startswith(SQLITE) and url != SQLITE:
+        from safeact_env.sessions.stores.sqlite import SQLiteStore
+
+        return partial(SQLiteStore, url.removeprefix(SQLITE))
+    if url.startswith(REDIS):
+        if find_spec("redis") is None:
+            raise ValueError("Redis needs its client: pip install 'openenv-safeact-env[redis]'")
+        from safeact_env.sessions.stores.redis import RedisStore
+
+        return partial(RedisStore, url)
+    raise ValueError(
+        "must be memory, sqlite:///FILE (sqlite:////var/lib/... for an absolute path), or a URL such as "
+        "redis://host:6379/0"
+    )

@@ -1,0 +1,135 @@
+"""Logs in this process's memory: the default. Nothing waits, and nothing outlives the process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from dataclasses import dataclass, field
+
+from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
+
+__all__ = ["MemoryStore"]
+
+
+@dataclass(slots=True)
+class _Kept:
+    start: Start
+    head: str
+    used: float
+    entries: list[bytes] = field(default_factory=list)
+
+    def log(self) -> Log:
+        return Log(self.start, self.head, tuple(self.entries))
+
+
+class MemoryStore:
+    """Logs in memory.
+
+    Args:
+        limits: How much is kept.
+        clock: Seconds that never go back nor jump.
+    """
+
+    blocking = False
+
+    def __init__(self, limits: Limits, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
+        self._clock = clock
+        # Live logs in the order of their last use, finished ones in that of their end, so that expiry looks
+        # at the first ones only.
+        self._live: OrderedDict[str, _Kept] = OrderedDict()
+        self._finished: OrderedDict[str, _Kept] = OrderedDict()
+        self._newest: str | None = None
+        self._leases: dict[str, tuple[str, float]] = {}
+
+    def create(self, start: Start, head: str) -> Log | None:
+        """Begin a log."""
+        self.tick()
+        there = self._find(start.id)
+        if there is not None:
+            return there.log()
+        if len(self._live) >= self._limits.max_live:
+            raise Full
+        self._live[start.id] = _Kept(start, head, self._clock())
+        self._newest = start.id
+        return None
+
+    def load(self, episode_id: str) -> Log | None:
+        """The log of an id."""
+        self.tick()
+        kept = self._find(episode_id)
+        if kept is None:
+            return None
+        if episode_id in self._live:
+            self._touch(kept)
+        return kept.log()
+
+    def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
+        """Add an entry if the log's head is the expected one."""
+        self.tick()
+        kept = self._live.get(episode_id)
+        if kept is None or kept.head != expected:
+            kept = self._find(episode_id)
+            if kept is None:
+                raise NoSuchEpisode
+            return kept.log()
+        kept.entries.append(entry)
+        kept.head = head
+        self._touch(kept)
+        if last:
+            self._finished[episode_id] = self._live.pop(episode_id)
+            while len(self._finished) > self._limits.max_finished:
+                self._finished.popitem(last=False)
+        return None
+
+    def delete(self, episode_id: str) -> bool:
+        """Forget an episode."""
+        self.tick()
+        return any(kept.pop(episode_id, None) is not None for kept in (self._live, self._finished))
+
+    def live(self) -> int:
+        """Number of unfinished episodes."""
+        self.tick()
+        return len(self._live)
+
+    def sole(self) -> str | None:
+        """The id of the only unfinished episode, if no other was begun after it."""
+        self.tick()
+        return self._newest if self._newest in self._live and len(self._live) == 1 else None
+
+    def tick(self) -> None:
+        """Forget what has expired."""
+        now = self._clock()
+        for logs, seconds in (
+            (self._live, self._limits.idle_seconds),
+            (self._finished, self._limits.keep_finished_seconds),
+        ):
+            while logs:
+                first = next(iter(logs.values()))
+                if now - first.used < seconds:
+                    break
+                logs.popitem(last=False)
+
+    def take(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease."""
+        now = self._clock()
+        other, until = self._leases.get(name, (holder, now))
+        if other != holder and now < until:
+            return False
+        self._leases[name] = (holder, now + seconds)
+        return True
+
+    def give_back(self, name: str, holder: str) -> None:
+        """Give a lease back."""
+        if self._leases.get(name, ("", 0.0))[0] == holder:
+            del self._leases[name]
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    def _find(self, episode_id: str) -> _Kept | None:
+        return self._live.get(episode_id) or self._finished.get(episode_id)
+
+    def _touch(self, kept: _Kept) -> None:
+        kept.used = self._clock()
+        self._live.move_to_end(kept.start.id)

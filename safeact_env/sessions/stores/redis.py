@@ -1,0 +1,252 @@
+"""Logs in Redis, for several machines.
+
+Owns the keys. Every operation is one script, with nothing of another in between. A full or read-only Redis
+refuses a script's first write and so all of it, save for the notes of time and use (`pcall`), without which a
+log can still be read. How durable an append is, is Redis' setting: with
+`appendfsync always` it is on the disk before it is acknowledged. Redis must not evict (`noeviction`). Keys do
+not expire by Redis' own clock, which follows the wall clock.
+
+All keys share one hash tag, so that they lie together in a cluster:
+
+    {safeact}:log:ID       hash: start, head, serial
+    {safeact}:entries:ID   list of entries
+    {safeact}:live         sorted set of unfinished ids by last use; {safeact}:ended of finished ones by end
+    {safeact}:time         the store's time, in microseconds; {safeact}:serial counts episodes
+    {safeact}:lease:NAME   hash: holder, until
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from safeact_env.sessions.errors import StoreUnavailable
+from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
+from safeact_env.sessions.stores.uptime import SECOND, Uptime
+
+__all__ = ["RedisStore"]
+
+TIMEOUT_SECONDS = 2.0
+"""Longest wait for a connection, and for an answer."""
+CHECKED_AFTER_SECONDS = 15
+"""A connection that was idle for so long is tried before it is used."""
+
+COMMON = """
+local P = '{safeact}:'
+local proposed, idle, keep = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+local id = ARGV[4]
+local now = math.max(tonumber(redis.call('GET', P .. 'time') or '0') + 1, proposed)
+redis.pcall('SET', P .. 'time', string.format('%.0f', now))
+
+local function forget(one)
+  redis.call('DEL', P .. 'log:' .. one, P .. 'entries:' .. one)
+  redis.call('ZREM', P .. 'live', one)
+  redis.call('ZREM', P .. 'ended', one)
+end
+
+local function purge(most)
+  for set, span in pairs({live = idle, ended = keep}) do
+    for _, one in ipairs(redis.call('ZRANGEBYSCORE', P .. set, '-inf', now - span, 'LIMIT', 0, most)) do
+      forget(one)
+    end
+  end
+end
+
+local function kept()
+  for set, span in pairs({live = idle, ended = keep}) do
+    local used = redis.call('ZSCORE', P .. set, id)
+    if used and tonumber(used) > now - span and redis.call('EXISTS', P .. 'log:' .. id) == 1 then
+      return set
+    end
+  end
+end
+
+local function live()
+  return redis.call('ZCOUNT', P .. 'live', '(' .. string.format('%.0f', now - idle), '+inf')
+end
+
+local function answer(word)
+  return {now, word}
+end
+
+local function log()
+  local fields = redis.call('HMGET', P .. 'log:' .. id, 'start', 'head')
+  return {now, 'log', fields[1], fields[2], redis.call('LRANGE', P .. 'entries:' .. id, 0, -1)}
+end
+"""
+
+SCRIPTS = {
+    "create": """
+local start, head, most = ARGV[5], ARGV[6], tonumber(ARGV[7])
+purge(100)
+if kept() then return log() end
+if live() >= most then return answer('full') end
+if redis.call('EXISTS', P .. 'log:' .. id) == 1 then forget(id) end
+local serial = redis.call('INCR', P .. 'serial')
+redis.call('HSET', P .. 'log:' .. id, 'start', start, 'head', head, 'serial', serial)
+redis.call('ZADD', P .. 'live', now, id)
+return answer('done')
+""",
+    "load": """
+local set = kept()
+if not set then return answer('none') end
+if set == 'live' then redis.pcall('ZADD', P .. 'live', now, id) end
+return log()
+""",
+    "append": """
+local expected, entry, head, last, most = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+local set = kept()
+if not set then return answer('none') end
+if set == 'ended' or redis.call('HGET', P .. 'log:' .. id, 'head') ~= expected then return log() end
+redis.call('RPUSH', P .. 'entries:' .. id, entry)
+redis.call('HSET', P .. 'log:' .. id, 'head', head)
+if last == '1' then
+  redis.call('ZREM', P .. 'live', id)
+  redis.call('ZADD', P .. 'ended', now, id)
+  for _, one in ipairs(redis.call('ZRANGE', P .. 'ended', 0, -(most + 1))) do forget(one) end
+else
+  redis.call('ZADD', P .. 'live', now, id)
+end
+return answer('done')
+""",
+    "delete": """
+local set = kept()
+forget(id)
+return answer(set and 'done' or 'none')
+""",
+    "live": """
+return {now, live()}
+""",
+    "sole": """
+if live() ~= 1 then return answer('') end
+local only = redis.call('ZREVRANGE', P .. 'live', 0, 0)[1]
+if redis.call('HGET', P .. 'log:' .. only, 'serial') ~= redis.call('GET', P .. 'serial') then
+  return answer('')
+end
+return answer(only)
+""",
+    "tick": """
+purge(500)
+return answer('done')
+""",
+    "take": """
+local key, holder, span = P .. 'lease:' .. id, ARGV[5], tonumber(ARGV[6])
+local other, until_ = unpack(redis.call('HMGET', key, 'holder', 'until'))
+if other and other ~= holder and tonumber(until_) > now then return answer('none') end
+redis.call('HSET', key, 'holder', holder, 'until', string.format('%.0f', now + span))
+return answer('done')
+""",
+    "give_back": """
+local key = P .. 'lease:' .. id
+if redis.call('HGET', key, 'holder') == ARGV[5] then redis.call('DEL', key) end
+return answer('done')
+""",
+}
+
+
+class RedisStore:
+    """Logs in Redis. Connections are made when they are needed, and again after they broke.
+
+    Args:
+        url: Such as `redis://host:6379/0`.
+        limits: How much is kept.
+        clock: Seconds. It may jump.
+    """
+
+    blocking = True
+
+    def __init__(self, url: str, limits: Limits, clock: Clock = time.monotonic) -> None:
+        self._limits = limits
+        self._uptime = Uptime(clock)
+        try:
+            self._redis = redis.Redis.from_url(
+                url,
+                socket_timeout=TIMEOUT_SECONDS,
+                socket_connect_timeout=TIMEOUT_SECONDS,
+                health_check_interval=CHECKED_AFTER_SECONDS,
+                # Once more, as a connection may have died while it was idle. It is safe: every append draws a
+                # head of its own, so the second attempt finds that the first one succeeded.
+                retry=Retry(NoBackoff(), 1),
+                protocol=2,
+            )
+        except ValueError as error:
+            raise StoreUnavailable(f"not a URL of Redis: {error}") from error
+        self._scripts: dict[str, Any] = {
+            name: self._redis.register_script(COMMON + body) for name, body in SCRIPTS.items()
+        }
+
+    def create(self, start: Start, head: str) -> Log | None:
+        """Begin a log."""
+        answer = self._run("create", start.id, start.encode(), head, self._limits.max_live)
+        if answer[0] == b"full":
+            raise Full
+        return _other(answer, start.id, head)
+
+    def load(self, episode_id: str) -> Log | None:
+        """The log of an id."""
+        answer = self._run("load", episode_id)
+        return None if answer[0] == b"none" else _log(answer, episode_id)
+
+    def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
+        """Add an entry if the log's head is the expected one."""
+        most = self._limits.max_finished
+        answer = self._run("append", episode_id, expected, entry, head, int(last), most)
+        if answer[0] == b"none":
+            raise NoSuchEpisode
+        return _other(answer, episode_id, head)
+
+    def delete(self, episode_id: str) -> bool:
+        """Forget an episode."""
+        return bool(self._run("delete", episode_id)[0] == b"done")
+
+    def live(self) -> int:
+        """Number of unfinished episodes."""
+        return int(self._run("live")[0])
+
+    def sole(self) -> str | None:
+        """The id of the only unfinished episode, if no other was begun after it."""
+        return self._run("sole")[0].decode() or None
+
+    def tick(self) -> None:
+        """Note that time passes, and forget what has expired."""
+        self._run("tick")
+
+    def take(self, name: str, holder: str, seconds: float) -> bool:
+        """Take or renew a lease."""
+        return bool(self._run("take", name, holder, int(seconds * SECOND))[0] == b"done")
+
+    def give_back(self, name: str, holder: str) -> None:
+        """Give a lease back."""
+        self._run("give_back", name, holder)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._redis.close()
+
+    def _run(self, script: str, key: str = "", *arguments: str | bytes | int) -> list[Any]:
+        limits = self._limits
+        spans = (int(limits.idle_seconds * SECOND), int(limits.keep_finished_seconds * SECOND))
+        look = self._uptime.look()
+        try:
+            answer: list[Any] = self._scripts[script](args=[look.proposed, *spans, key, *arguments])
+        except (redis.RedisError, OSError) as error:
+            raise StoreUnavailable(f"Redis: {type(error).__name__}: {error}") from error
+        self._uptime.answered(look, answer[0])
+        return answer[1:]
+
+
+def _log(answer: list[Any], episode_id: str) -> Log:
+    _word, start, head, entries = answer
+    return Log(Start.decode(episode_id, start), head.decode(), tuple(entries))
+
+
+def _other(answer: list[Any], episode_id: str, head: str) -> Log | None:
+    """The log that stands in the way, unless an earlier attempt of ours made it what it is."""
+    if answer[0] == b"done":
+        return None
+    log = _log(answer, episode_id)
+    return None if log.head == head else log
