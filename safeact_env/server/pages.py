@@ -62,6 +62,10 @@ class PageFiles(StaticFiles):
     Starlette tells them apart by time and size, but packages are unpacked with one fixed time for all files.
     """
 
+    def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
+        """Where a file is. A path that no file can have is nowhere; older versions of Starlette fail on it."""
+        return ("", None) if "\0" in path else super().lookup_path(path)
+
     def file_response(
         self,
         full_path: str | os.PathLike[str],

@@ -18,7 +18,7 @@ from safeact_env.core.report import report
 from safeact_env.core.task import Task
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
-from safeact_env.server.episodes import BODY_ERRORS, KEPT_ERRORS, STORE_ERRORS
+from safeact_env.server.episodes import KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.errors import error_docs
 from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task

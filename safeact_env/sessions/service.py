@@ -8,7 +8,6 @@ waiting for anything but the store; `Lanes` keeps them off an event loop if the 
 from __future__ import annotations
 
 import contextlib
-import json
 import secrets
 import threading
 import time
@@ -16,6 +15,8 @@ import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass, field
 from typing import Any
+
+from pydantic_core import from_json, to_json
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode, EpisodeDone
@@ -406,12 +407,11 @@ class SessionService:
 
 
 def _encode(call: Call, request_id: str | None) -> bytes:
-    fields = [call.action_name, call.parameters, call.reasoning, request_id]
-    return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+    return to_json([call.action_name, call.parameters, call.reasoning, request_id])
 
 
 def _decode(entry: bytes) -> tuple[Call, str | None]:
-    action_name, parameters, reasoning, request_id = json.loads(entry)
+    action_name, parameters, reasoning, request_id = from_json(entry)
     return Call(action_name, parameters, reasoning), request_id
 
 

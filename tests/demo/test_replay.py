@@ -99,38 +99,41 @@ def test_a_models_messages_are_shown_beside_its_steps(visitor, tmp_path):
     expect(page.locator(".message pre").first).to_have_text("Observation 2")
 
 
-@pytest.mark.parametrize(
-    "messages",
-    [
-        None,
-        "text",
-        [],
-        [1, None, {"role": 5, "content": {"a": [1]}}],
-        [[{"role": "user", "content": [{"text": "x"}]}]],
-    ],
-)
-def test_messages_of_any_form_do_no_harm(visitor, tmp_path, messages):
-    opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": messages})))
-    page = visitor.page
-    page.get_by_role("button", name="To the end").click()
-    expect(page.locator(".verdict-loss")).to_be_visible()
+ODD_MESSAGES = [
+    None,
+    "text",
+    [],
+    [1, None, {"role": 5, "content": {"a": [1]}}],
+    [[{"role": "user", "content": [{"text": "x"}]}]],
+]
 
 
-@pytest.mark.parametrize(
-    ("change", "sentence"),
-    [
-        ({"score": 1.0}, "The file says score 1; the replay gives 0.0337."),
-        ({"outcome": "completed"}, "The file says outcome completed; the replay gives irreversible_mistake."),
-        ({"rewards": [0.0, 0.5]}, "From step 2 on, the rewards in the file are not those of the replay."),
-        ({"version": "0.0.1"}, "The file was recorded with version 0.0.1"),
-        ({"task_version": 99}, "The file was recorded with task version 99"),
-    ],
-)
-def test_what_a_file_claims_is_not_believed(visitor, tmp_path, change, sentence):
-    opened(visitor, saved(tmp_path, {**one(), **change}))
+def test_messages_of_any_form_do_no_harm(visitor, tmp_path):
     page = visitor.page
-    expect(page.get_by_label("Where the file and the replay differ")).to_contain_text(sentence)
-    expect(page.locator(".player")).to_be_visible()
+    for messages in ODD_MESSAGES:
+        opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": messages})))
+        page.get_by_role("button", name="To the end").click()
+        expect(page.locator(".verdict-loss")).to_be_visible()
+        page.get_by_role("link", name="SafeAct-Env").click()
+        expect(page.locator(".verdict-loss")).to_have_count(0)
+
+
+CLAIMS = {
+    "The file says score 1; the replay gives 0.0337.": {"score": 1.0},
+    "The file says outcome completed; the replay gives irreversible_mistake.": {"outcome": "completed"},
+    "From step 2 on, the rewards in the file are not those of the replay.": {"rewards": [0.0, 0.5]},
+    "The file was recorded with version 0.0.1": {"version": "0.0.1"},
+    "The file was recorded with task version 99": {"task_version": 99},
+}
+
+
+def test_what_a_file_claims_is_not_believed(visitor, tmp_path):
+    page = visitor.page
+    for sentence, claim in CLAIMS.items():
+        opened(visitor, saved(tmp_path, {**one(), **claim}))
+        expect(page.get_by_label("Where the file and the replay differ")).to_contain_text(sentence)
+        expect(page.locator(".agreed")).to_have_count(0)
+        expect(page.locator(".player")).to_be_visible()
 
 
 def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
@@ -144,26 +147,23 @@ def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
     expect(differ).to_contain_text("handed over as it stood")
 
 
-@pytest.mark.parametrize(
-    ("text", "sentence"),
-    [
-        ("", "The file is empty."),
-        ("not json\n", "This is not a JSON object."),
-        ('{"task": "easy"}\n', "It has no seed"),
-        (
-            '{"task": "easy", "seed": 9223372036854775807, "calls": []}\n',
-            "It has no seed that this page can read",
-        ),
-        ('{"task": "easy", "seed": 1}\n', "There is no list of calls."),
-        ('{"task": "easy", "seed": 1, "calls": [{}]}\n', "Call 1 is not an action"),
-        ('{"task": "easy", "seed": 1, "split": "x", "calls": []}\n', "The split is either train or test."),
-    ],
-)
-def test_a_file_that_is_none_is_a_sentence(visitor, tmp_path, text, sentence):
+ODD_FILES = {
+    "": "The file is empty.",
+    "not json\n": "This is not a JSON object.",
+    '{"task": "easy"}\n': "It has no seed",
+    '{"task": "easy", "seed": 9223372036854775807, "calls": []}\n': "It has no seed that this page can read",
+    '{"task": "easy", "seed": 1}\n': "There is no list of calls.",
+    '{"task": "easy", "seed": 1, "calls": [{}]}\n': "Call 1 is not an action",
+    '{"task": "easy", "seed": 1, "split": "x", "calls": []}\n': "The split is either train or test.",
+}
+
+
+def test_a_file_that_is_none_is_a_sentence(visitor, tmp_path):
     path = tmp_path / "odd.jsonl"
-    path.write_text(text)
-    opened(visitor, path)
-    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+    for text, sentence in ODD_FILES.items():
+        path.write_text(text)
+        opened(visitor, path)
+        expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
 
 
 def test_a_broken_packed_file_is_a_sentence(visitor, tmp_path):

@@ -134,44 +134,42 @@ def test_a_server_that_is_away_is_told_of_with_a_way_on(visitor):
     expect(page.locator(".action-name").first).to_be_visible()
 
 
-@pytest.mark.parametrize(
-    ("answer", "sentence"),
-    [
-        ({"status": 502, "body": "<html>bad gateway</html>"}, "an answer that is not its own (status 502)"),
-        ({"status": 200, "body": "hello"}, "an answer that is not its own (status 200)"),
-        ({"status": 500, "body": "{}"}, "The server answered with status 500"),
-        (
-            {"status": 503, "json": {"detail": {"code": "at_capacity", "message": "all are in use"}}},
-            "All are in use.",
-        ),
-        (
-            {"status": 422, "json": {"detail": [{"loc": ["body", "seed"], "msg": "too odd"}]}},
-            "body.seed: too odd.",
-        ),
-    ],
-)
-def test_every_kind_of_refusal_is_a_sentence(visitor, answer, sentence):
-    visitor.page.route("**/reset", lambda route: route.fulfill(**answer))
-    visitor.open("#/play?task=easy&seed=1")
-    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+REFUSALS = {
+    "an answer that is not its own (status 502)": {"status": 502, "body": "<html>bad gateway</html>"},
+    "an answer that is not its own (status 200)": {"status": 200, "body": "hello"},
+    "The server answered with status 500": {"status": 500, "body": "{}"},
+    "All are in use.": {
+        "status": 503,
+        "json": {"detail": {"code": "at_capacity", "message": "all are in use"}},
+    },
+    "body.seed: too odd.": {"status": 422, "json": {"detail": [{"loc": ["body", "seed"], "msg": "too odd"}]}},
+}
 
 
-@pytest.mark.parametrize(
-    ("fragment", "sentence"),
-    [
-        ("#/play?task=nothing&seed=1", "This server has no task nothing; it has easy, medium"),
-        ("#/play?task=easy&seed=minus", "A seed is a whole number from 0"),
-        ("#/play?task=easy&seed=99999999999999999", "A seed is a whole number from 0"),
-        ("#/play?task=easy&split=valid&seed=1", "The split is either train or test."),
-        ("#/replay?task=easy&seed=1&calls=%3Cnothing", "The calls in this link cannot be read"),
-    ],
-)
-def test_a_link_that_cannot_be_used_is_a_sentence(visitor, fragment, sentence):
-    visitor.open(fragment)
-    expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
-    expect(visitor.page.get_by_role("heading", level=1).last).to_be_visible()
-    visitor.page.get_by_role("link", name="SafeAct-Env").click()
-    expect(visitor.page.locator(".job")).to_have_count(5)
+def test_every_kind_of_refusal_is_a_sentence(visitor):
+    for seed, (sentence, answer) in enumerate(REFUSALS.items()):
+        visitor.page.route("**/reset", lambda route, answer=answer: route.fulfill(**answer))
+        visitor.open(f"#/play?task=easy&seed={seed}")
+        expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+        visitor.page.unroute("**/reset")
+
+
+LINKS = {
+    "#/play?task=nothing&seed=1": "This server has no task nothing; it has easy, medium",
+    "#/play?task=easy&seed=minus": "A seed is a whole number from 0",
+    "#/play?task=easy&seed=99999999999999999": "A seed is a whole number from 0",
+    "#/play?task=easy&split=valid&seed=1": "The split is either train or test.",
+    "#/replay?task=easy&seed=1&calls=%3Cnothing": "The calls in this link cannot be read",
+}
+
+
+def test_a_link_that_cannot_be_used_is_a_sentence(visitor):
+    for fragment, sentence in LINKS.items():
+        visitor.open(fragment)
+        expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
+        expect(visitor.page.get_by_role("heading", level=1).last).to_be_visible()
+        visitor.page.get_by_role("link", name="SafeAct-Env").click()
+        expect(visitor.page.locator(".job")).to_have_count(5)
 
 
 def test_an_unknown_view_is_the_start(visitor):

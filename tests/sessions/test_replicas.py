@@ -11,8 +11,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from safeact_env.call import Call
+from safeact_env.call import MAX_INT, Call
 from safeact_env.core.trajectory import replay
 from safeact_env.sessions import service as module
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
@@ -193,6 +195,25 @@ def test_two_finishes_at_once_end_it_once(replicas: tuple[SessionService, Sessio
             first, second = threads.map(end, replicas)
         assert first == second
         assert len(taken(replicas[0], name)) == 1
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=20)
+NUMBERS = st.integers(-MAX_INT, MAX_INT) | st.floats(allow_nan=False, allow_infinity=False)
+VALUES = st.recursive(
+    st.none() | st.booleans() | NUMBERS | TEXTS, lambda inner: st.lists(inner, max_size=3), max_leaves=5
+)
+
+
+@given(
+    st.dictionaries(TEXTS, VALUES, max_size=4), st.none() | st.text(st.characters(exclude_categories=["Cs"]))
+)
+def test_an_entry_gives_the_call_back_to_the_last_bit(
+    parameters: dict[str, Any], request_id: str | None
+) -> None:
+    call = Call("look", parameters, "x" + "".join(parameters))
+    again, same_id = module._decode(module._encode(call, request_id))
+    assert (again, same_id) == (call, request_id)
+    assert json.dumps(again.to_json()) == json.dumps(call.to_json()), "order, and 1 is not 1.0"
 
 
 # Versions ------------------------------------------------------------------------------------------------

@@ -363,10 +363,6 @@ def test_a_broken_store_is_caught(
 # Time -----------------------------------------------------------------------------------------------------
 
 
-class Jumping(HandClock):
-    """A clock that somebody sets."""
-
-
 JUMPS = (7_200.0, -7_200.0, 1e9, -2e9, 3e8)
 
 

@@ -7,7 +7,7 @@ store keeps calls as bytes and never replays them.
 from __future__ import annotations
 
 import json
-import secrets
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -137,7 +137,7 @@ class Log:
 
 def new_head() -> str:
     """A head that no other log has."""
-    return secrets.token_hex(8)
+    return os.urandom(8).hex()
 
 
 class Store(Protocol):
