@@ -63,7 +63,7 @@ class PageFiles(StaticFiles):
     """
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Where a file is. A path that no file can have is nowhere; older versions of Starlette fail on it."""
+        """Where a file is. No path holds a null character; older versions of Starlette fail on one."""
         return ("", None) if "\0" in path else super().lookup_path(path)
 
     def file_response(

@@ -339,10 +339,10 @@ def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_metadata_before_the_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Episode, "_metadata", lambda self: {"steps": len(self.turns)})
+    monkeypatch.setattr(Episode, "metadata", lambda self: {"steps": len(self.turns)})
     assert any("metadata is shown before the end" in message for message in messages(get_task("hard"), 1))
 
 
 def test_metadata_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Episode, "_metadata", lambda self: {"upkeep": self.state.upkeep.working})
+    monkeypatch.setattr(Episode, "metadata", lambda self: {"upkeep": self.state.upkeep.working})
     assert "look-alike roles: the start tells it in metadata" in messages(get_task("hard"), 1)

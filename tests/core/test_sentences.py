@@ -77,6 +77,7 @@ def test_a_report_has_these_fields() -> None:
     found = report(played)
     assert set(found) == {
         *("task", "split", "seed", "score", "components", "outcome", "return", "penalties", "steps"),
+        "mistake",
     }
     assert (found["task"], found["split"], found["seed"]) == ("toy", "train", 0)
     assert set(found["steps"][0]) == {

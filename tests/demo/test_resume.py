@@ -1,5 +1,7 @@
 """Reloads, lost connections and forgetful servers: an episode goes on, and no step is taken twice."""
 
+from functools import partial
+
 import httpx
 import pytest
 from playwright.sync_api import expect
@@ -146,9 +148,13 @@ REFUSALS = {
 }
 
 
+def fulfilled(answer, route):
+    route.fulfill(**answer)
+
+
 def test_every_kind_of_refusal_is_a_sentence(visitor):
     for seed, (sentence, answer) in enumerate(REFUSALS.items()):
-        visitor.page.route("**/reset", lambda route, answer=answer: route.fulfill(**answer))
+        visitor.page.route("**/reset", partial(fulfilled, answer))
         visitor.open(f"#/play?task=easy&seed={seed}")
         expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
         visitor.page.unroute("**/reset")
