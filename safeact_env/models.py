@@ -279,12 +279,14 @@ class GradeResponse(BaseModel):
 
 
 class BaselineRequest(_TaskRequest):
-    """Run a reference policy."""
+    """Run a reference policy, or the model that the server is configured with."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"task_name": "easy", "seeds": [0, 1]}]})
 
     task_name: str | None = Field(default=None, max_length=200)
-    agent: str = Field(default="expert", max_length=200, description="Name of a reference policy.")
+    agent: str = Field(
+        default="expert", max_length=200, description="Name of a reference policy, or `llm` for the model."
+    )
     seeds: list[Seed] = Field(default=[0, 1, 2], min_length=1, max_length=100)
     split: SplitName = "train"
 
@@ -301,7 +303,7 @@ class BaselineEpisode(BaseModel):
 
 
 class BaselineResponse(BaseModel):
-    """Mean scores of a baseline run by task; null where every episode failed."""
+    """Mean scores of a baseline run by task; null where no episode was played. `errors` says why, by task."""
 
     agent: str
     model: str | None = None

@@ -36,13 +36,14 @@ FORBIDDEN: dict[str, set[str]] = {
     "safeact_env.core": {"sqlite3", "time", "socket", "secrets", "asyncio", "threading", "subprocess"},
     "safeact_env.policies": WEB,
     "safeact_env.audit": WEB | {"safeact_env.server", "safeact_env.client"},
-    "safeact_env.evaluation": WEB | {"safeact_env.server", "safeact_env.client"},
+    "safeact_env.evaluation": WEB | {"safeact_env.server", "safeact_env.client", "safeact_env.llm"},
     "safeact_env.sessions": WEB | {"safeact_env.server", "safeact_env.client", "safeact_env.evaluation"},
     "safeact_env.server": {"safeact_env.client"},
+    "safeact_env.llm": WEB | {"safeact_env.server", "safeact_env.audit"},
     "safeact_env.client": {
         *(
             f"safeact_env.{name}"
-            for name in ("core", "tasks", "policies", "evaluation", "sessions", "server")
+            for name in ("core", "tasks", "policies", "evaluation", "sessions", "server", "llm")
         ),
         "fastapi",
     },
@@ -117,6 +118,9 @@ def test_the_arrows_are_kept(module: str) -> None:
         ("safeact_env.policies.reference", "from safeact_env.tasks import get_task"),
         ("safeact_env.policies.playbooks.easy", "from safeact_env.tasks.easy import TASK"),
         ("safeact_env.evaluation.run", "import fastapi"),
+        ("safeact_env.evaluation.run", "def f():\n    from safeact_env.llm import run"),
+        ("safeact_env.llm.run", "import safeact_env.server.app"),
+        ("safeact_env.llm.run", "from safeact_env import cli"),
         ("safeact_env.sessions.service", "from openenv.core import server"),
         ("safeact_env.sessions.service", "import safeact_env.server.app"),
         ("safeact_env.client", "from safeact_env.core.episode import Episode"),

@@ -117,13 +117,17 @@ def approvals_needed(task: str, split: Split, seed: int) -> frozenset[tuple[str,
     return frozenset(play(get_task(task), split, seed, "expert").state.ledger.granted)
 
 
-def record_of(episode: Episode[Any], policy: str, attempt: int = 1) -> dict[str, Any]:
+def record_of(
+    episode: Episode[Any], policy: str, attempt: int = 1, model: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The record of an episode that is over, as JSON: its trajectory, its grade, and counts.
 
     Args:
-        episode: Played by anyone: a reference policy, a model, a person.
+        episode: Played by anyone: a reference policy, a model, a person. One that was cut short, by a limit
+            on what a model may use, is graded as it stands, and its outcome is `None`.
         policy: Name of who played it.
         attempt: From 1.
+        model: How a model played it, in the record's part `model`; a policy's record has no such part.
     """
     grade = episode.grade()
     ledger = episode.state.ledger
@@ -140,4 +144,5 @@ def record_of(episode: Episode[Any], policy: str, attempt: int = 1) -> dict[str,
         "over_escalations": ledger.over_escalations,
         "approvals_needed": len(needed),
         "approvals_obtained": len(needed & ledger.granted),
+        **({} if model is None else {"model": dict(model)}),
     }

@@ -75,7 +75,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     )
     install_error_handlers(app)
     app.include_router(episode_routes(service, lanes))
-    app.include_router(catalog_routes(service, lanes))
+    app.include_router(catalog_routes(service, lanes, settings))
     app.include_router(visit_routes(service, lanes))
     # As they are: the FastAPI that is declared as the oldest includes no mounts.
     app.router.routes.extend(page_routes().routes)

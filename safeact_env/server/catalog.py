@@ -11,46 +11,23 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body
 
-from safeact_env.core.task import Task
-from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineResponse, SafeActAction
-from safeact_env.policies.reference import POLICIES, play
+from safeact_env.models import BaselineRequest, BaselineResponse, SafeActAction
+from safeact_env.server.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
 from safeact_env.server.errors import error_docs
+from safeact_env.server.settings import Settings
 from safeact_env.server.views import task_cards
 from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
 
-__all__ = ["catalog_routes", "run_baseline"]
+__all__ = ["catalog_routes"]
 
 HEALTH_SECONDS = 0.25
 """Longest wait of a health check for the store: it asks about this process."""
 
 
-def run_baseline(request: BaselineRequest, tasks: list[Task[Any]]) -> BaselineResponse:
-    """Play a reference policy on every task and seed, one episode after the other."""
-    episodes = []
-    for task in tasks:
-        for seed in request.seeds:
-            grade = play(task, request.split, seed, request.agent).grade()
-            episodes.append(
-                BaselineEpisode(
-                    task_name=task.name,
-                    seed=seed,
-                    split=request.split,
-                    score=grade.score,
-                    outcome=grade.outcome,
-                    steps=grade.steps,
-                )
-            )
-    scores: dict[str, float | None] = {}
-    for task in tasks:
-        own = [episode.score for episode in episodes if episode.task_name == task.name]
-        scores[task.name] = round(sum(own) / len(own), 4)
-    return BaselineResponse(agent=request.agent, scores=scores, episodes=episodes, errors={})
-
-
-def catalog_routes(service: SessionService, lanes: Lanes) -> APIRouter:
+def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["Server"])
     cards = task_cards()
@@ -72,16 +49,18 @@ def catalog_routes(service: SessionService, lanes: Lanes) -> APIRouter:
     async def baseline(request: Annotated[BaselineRequest | None, Body()] = None) -> BaselineResponse:
         """Run a reference policy, by default the rule-based `expert`, on one task or on all.
 
-        It runs beside the event loop, one run at a time.
+        The agent `llm` is the model that the server is configured with; what it has not played when the
+        deadline is over is missing from the answer, and `errors` says so. One run at a time.
         """
         wanted = request or BaselineRequest()
-        if wanted.agent not in POLICIES:
-            raise SessionError("unknown_agent", f"unknown agent; the agents are {', '.join(POLICIES)}")
+        check_agent(wanted.agent)
         names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
         chosen = [known_task(name) for name in names]
         async with lanes.lease("baseline") as taken:
             if not taken:
                 raise SessionError("busy", "a baseline run is under way; try again when it is over")
+            if wanted.agent == MODEL_AGENT:
+                return await run_model(wanted, chosen, settings)
             return await asyncio.to_thread(run_baseline, wanted, chosen)
 
     return router

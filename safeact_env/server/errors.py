@@ -42,6 +42,7 @@ STATUS = {
     "body_too_large": 413,
     "content_type": 422,
     "index_out_of_range": 422,
+    "llm_not_configured": 422,
     "not_replayable": 422,
     "unknown_agent": 422,
     "unknown_policy": 422,

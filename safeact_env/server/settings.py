@@ -56,6 +56,15 @@ class Settings(BaseSettings):
     ws_compression: bool = Field(
         default=False, description="Compress WebSocket frames: smaller, at about twice the time per step."
     )
+    baseline_seconds: float = Field(
+        default=600,
+        gt=0,
+        description="Seconds after which a baseline run of a model answers with what it has.",
+    )
+    baseline_local_model: bool = Field(
+        default=False,
+        description="Whether a baseline run may play the local model, if no other is configured.",
+    )
 
     @field_validator("also_port")
     @classmethod

@@ -1,0 +1,136 @@
+"""The conversation of one episode: what has been said, and what of it still fits the model's window.
+
+Owns which turns are sent. Must not know endpoints. The job, the actions and the state are never left out:
+when old turns are, the first message shows the state as it was after them instead.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from safeact_env.llm.modes import THOUGHTS, Mode, Read
+from safeact_env.llm.prompts import Observation, Prompt
+
+__all__ = ["Conversation"]
+
+Message = dict[str, Any]
+
+CHARS_PER_TOKEN = 3.0
+"""Taken to begin with; what the endpoint counts replaces it."""
+LEAST_RATIO, MOST_RATIO = 1.5, 5.0
+MARGIN = 0.95
+ROOM = 0.75
+"""Share of the window that is filled again once turns have to be left out: a beginning that stays the same
+for some turns need not be read anew by an endpoint that keeps it."""
+MOST_SAID = 4_000
+"""Characters of an answer that are kept."""
+
+
+class Conversation:
+    """What a model and the environment have said.
+
+    Args:
+        prompt: What the model is told.
+        mode: How it calls.
+        window: Tokens for a request and its answer together.
+        answer: Tokens kept free for the answer.
+        form_size: Characters that each request carries beside the messages.
+    """
+
+    def __init__(self, prompt: Prompt, mode: Mode, window: int, answer: int, form_size: int = 0) -> None:
+        self.prompt = prompt
+        self.mode = mode
+        self.room = max(window - answer, 1)
+        self.form_size = form_size
+        self.cuts: list[dict[str, int]] = []
+        """Where turns were left out: `before_call` of the model, and the `turns` left out from then on."""
+        self._system: Message = {"role": "system", "content": prompt.opening(mode)}
+        self._turns: list[list[Message]] = []
+        self._shown: list[Observation] = []
+        self._first = 0
+        self._ratio = CHARS_PER_TOKEN
+        self._sent = 0
+
+    @property
+    def transcript(self) -> list[Message]:
+        """Everything that was said, in order, as if nothing had ever been left out."""
+        return self._from(0)
+
+    def begin(self, observation: Observation) -> None:
+        """Show the first observation."""
+        self._shown.append(observation)
+
+    def said(self, read: Read, text: str) -> None:
+        """Keep an answer that was a call, without the thoughts that some models put before it."""
+        text = THOUGHTS.sub("", text).strip()
+        if len(text) > MOST_SAID:
+            text = "" if read.tool else json.dumps(read.call.to_json(), ensure_ascii=False)
+        message: Message = {"role": "assistant", "content": text}
+        if read.tool is not None:
+            function = {"name": read.tool.name, "arguments": read.tool.arguments}
+            message["tool_calls"] = [{"id": read.tool.id, "type": "function", "function": function}]
+        self._turns.append([message])
+
+    def said_unreadable(self, text: str) -> None:
+        """Keep an answer that was none, as text: an endpoint may refuse its own malformed calls."""
+        self._turns.append([{"role": "assistant", "content": text[:MOST_SAID]}])
+
+    def answer(self, observation: Observation, note: str = "") -> None:
+        """Show what came of the last answer."""
+        content = self.prompt.turn(self._shown[-1], observation, note)
+        calls = self._turns[-1][0].get("tool_calls")
+        if calls:
+            self._turns[-1].append({"role": "tool", "tool_call_id": calls[0]["id"], "content": content})
+        else:
+            self._turns[-1].append({"role": "user", "content": content})
+        self._shown.append(observation)
+
+    def messages(self) -> list[Message]:
+        """What to send now."""
+        if self._tokens(self._first) > self.room:
+            while self._first < len(self._turns) and self._tokens(self._first) > ROOM * self.room:
+                self._first += 1
+            self._note_cut()
+        chosen = self._from(self._first)
+        self._sent = self._size(chosen)
+        return chosen
+
+    def measured(self, tokens: int) -> None:
+        """Learn from what the endpoint counted for the messages just sent."""
+        if tokens > 0:
+            self._ratio = min(max(MARGIN * self._sent / tokens, LEAST_RATIO), MOST_RATIO)
+
+    def shorten(self) -> bool:
+        """Leave out half of the turns that are still sent, as the endpoint found them too long.
+
+        Returns:
+            Whether there was a turn to leave out.
+        """
+        left = len(self._turns) - self._first
+        if not left:
+            return False
+        self._first += -(-left // 2)
+        self.room = min(self.room, max(int(self._tokens(self._first) / ROOM), 1))
+        self._note_cut()
+        return True
+
+    def _note_cut(self) -> None:
+        self.cuts.append({"before_call": len(self._turns) + 1, "turns": self._first})
+
+    def _from(self, first: int) -> list[Message]:
+        start = self.prompt.start(self._shown[first], self.mode, omitted=first > 0)
+        turns = [message for turn in self._turns[first:] for message in turn]
+        return [self._system, {"role": "user", "content": start}, *turns]
+
+    def _tokens(self, first: int) -> float:
+        return self._size(self._from(first)) / self._ratio
+
+    def _size(self, messages: Sequence[Mapping[str, Any]]) -> int:
+        return self.form_size + sum(_length(message) for message in messages)
+
+
+def _length(message: Mapping[str, Any]) -> int:
+    calls = message.get("tool_calls")
+    return len(message["content"]) + (len(json.dumps(calls)) if calls else 0) + 8

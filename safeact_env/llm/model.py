@@ -1,0 +1,95 @@
+"""A model ready to play: its settings, and the way from them to a player for an episode.
+
+Owns the order of things: start the local model if it is one, open the endpoint, find the mode. Must not know
+how each of these is done.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict, dataclass, field
+from random import Random
+from typing import Any
+
+from safeact_env.evaluation.record import Key
+from safeact_env.llm.local import serving
+from safeact_env.llm.player import EPISODE, Limits, Meter, ModelPlayer
+from safeact_env.llm.probe import Wanted, probe
+from safeact_env.llm.prompts import Prompt, get_prompt
+from safeact_env.llm.provider import Provider, Waiting
+from safeact_env.llm.settings import Endpoint
+
+__all__ = ["Model", "opened"]
+
+SEED_BITS = 31
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model, and how it is played.
+
+    Attributes:
+        endpoint: Which one, and where.
+        wanted: How calls are asked for.
+        prompt: What it is told.
+        temperature: Of the sampling.
+        limits: Of one episode.
+        waiting: How long an answer is waited for.
+    """
+
+    endpoint: Endpoint
+    wanted: Wanted = "auto"
+    prompt: Prompt = field(default_factory=lambda: get_prompt("neutral"))
+    temperature: float = 0.0
+    limits: Limits = EPISODE
+    waiting: Waiting = field(default_factory=Waiting)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """All that bears on what it plays, as JSON; no secret is in it."""
+        return {
+            "model": self.endpoint.model,
+            "endpoint": self.endpoint.shown,
+            "prompt": self.prompt.name,
+            "prompt_version": self.prompt.version,
+            "prompt_sha256": self.prompt.sha256,
+            "mode": self.wanted,
+            "temperature": self.temperature,
+            "window": self.endpoint.window,
+            "answer_tokens": self.endpoint.answer,
+            "limits": asdict(self.limits),
+            "answer_seconds": self.waiting.call_s,
+        }
+
+
+@asynccontextmanager
+async def opened(
+    model: Model, *, run: Meter | None = None, episodes: int = 1, say: Callable[[str], None] = print
+) -> AsyncIterator[Callable[[Key], ModelPlayer]]:
+    """A maker of players of this model, for as long as the block lasts.
+
+    Args:
+        model: Which one, and how.
+        run: Counts what all of them use, and limits it.
+        episodes: How many are played at a time.
+        say: Is told what takes long.
+
+    Raises:
+        Unusable: If the model cannot be used.
+        Failed: If it does not answer.
+    """
+    meter = run or Meter(Limits())
+    async with AsyncExitStack() as stack:
+        endpoint = model.endpoint
+        if endpoint.kind == "local":
+            endpoint = await stack.enter_async_context(serving(endpoint, episodes, say))
+        provider = Provider(endpoint, model.waiting, temperature=model.temperature)
+        await stack.enter_async_context(provider)
+        mode = await probe(provider, model.wanted, meter)
+
+        def player(key: Key) -> ModelPlayer:
+            seed = Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
+            return ModelPlayer(provider, mode, model.prompt, model.limits, meter, seed)
+
+        yield player

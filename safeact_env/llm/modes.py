@@ -1,0 +1,213 @@
+"""Ways to ask for a call and to read it: functions, or JSON in text.
+
+Owns the parts of a request that ask for a call, and the reading of an answer. Must not know endpoints or
+conversations, nor which actions exist: an action that does not is the engine's business.
+
+An answer that is not exactly one readable call becomes no call. Nothing is guessed: it is neither replaced by
+a question nor by the end of the job.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from safeact_env.call import MAX_STRING, Call, EnvelopeError
+
+if TYPE_CHECKING:
+    from safeact_env.llm.provider import Answer, ToolCall
+
+__all__ = ["MODES", "THOUGHTS", "UNREADABLE", "Mode", "Read", "Unreadable", "form_of", "read"]
+
+Mode = Literal["tools", "json_schema", "json_object", "text"]
+MODES: tuple[Mode, ...] = ("tools", "json_schema", "json_object", "text")
+"""From the most to the least that an endpoint has to support."""
+
+UNREADABLE = "unparsable_answer"
+"""Name of the action that stands for an answer that was no call. No task has it, so it costs a step."""
+NO_REASON = "No reason was given."
+
+NAMES = ("action_name", "action", "name")
+PARAMETERS = ("parameters", "arguments", "params")
+"""What models call the parts of a call; the first is what they are told."""
+MOST_READ = 100_000
+"""Characters of an answer that are looked at."""
+
+TYPES = {"str": "string", "int": "integer"}
+THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
+"""What some models write before their answer. It is not part of it."""
+FENCED = re.compile(r"```[A-Za-z_]*\s*\n(.*?)```", re.DOTALL)
+
+
+class Unreadable(ValueError):
+    """An answer that is not exactly one call, with what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An answer as a call.
+
+    Attributes:
+        call: What is to be done.
+        tool: The endpoint's form of it, if it came as a function call.
+        offered: How many calls the answer held; only the first is made.
+    """
+
+    call: Call
+    tool: ToolCall | None = None
+    offered: int = 1
+
+
+def form_of(mode: Mode, actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The parts of a request that ask for one call of one of these actions."""
+    if mode == "tools":
+        return {
+            "tools": [_tool(row) for row in actions],
+            "tool_choice": "required",
+            "parallel_tool_calls": False,
+        }
+    if mode == "json_schema":
+        schema = {"name": "call", "schema": _schema(actions)}
+        return {"response_format": {"type": "json_schema", "json_schema": schema}}
+    if mode == "json_object":
+        return {"response_format": {"type": "json_object"}}
+    return {}
+
+
+def _tool(row: Mapping[str, Any]) -> dict[str, Any]:
+    why = {"type": "string", "description": "Why, in a sentence."}
+    shape = _shape(row["parameters"])
+    return {
+        "type": "function",
+        "function": {
+            "name": row["name"],
+            "description": row["description"],
+            "parameters": {
+                **shape,
+                "properties": {"reasoning": why, **shape["properties"]},
+                "required": ["reasoning", *shape["required"]],
+            },
+        },
+    }
+
+
+def _schema(actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """The calls that there are, each with its own parameters."""
+    return {
+        "anyOf": [
+            {
+                "type": "object",
+                "properties": {
+                    "reasoning": {"type": "string"},
+                    "action_name": {"type": "string", "enum": [row["name"]]},
+                    "parameters": _shape(row["parameters"]),
+                },
+                "required": ["reasoning", "action_name", "parameters"],
+                "additionalProperties": False,
+            }
+            for row in actions
+        ]
+    }
+
+
+def _shape(parameters: Mapping[str, str]) -> dict[str, Any]:
+    """An object of these parameters, given as an observation lists them."""
+    return {
+        "type": "object",
+        "properties": {
+            name: {"type": TYPES.get(kind.rstrip("?"), "string")} for name, kind in parameters.items()
+        },
+        "required": [name for name, kind in parameters.items() if not kind.endswith("?")],
+        "additionalProperties": False,
+    }
+
+
+def read(answer: Answer) -> Read:
+    """The call that an answer holds, in whichever form it came.
+
+    Raises:
+        Unreadable: If there is none, or text holds several different ones, or it is not well-formed.
+    """
+    if answer.calls:
+        first = answer.calls[0]
+        given = _arguments(first.arguments, cut=answer.cut)
+        why = given.pop("reasoning", None) or answer.text
+        return Read(_call(first.name, given, why), first, len(answer.calls))
+    return Read(_of_text(answer))
+
+
+def _arguments(text: str, *, cut: bool) -> dict[str, Any]:
+    try:
+        given = json.loads(text) if text.strip() else {}
+    except (ValueError, RecursionError):
+        problem = "it was cut off" if cut else "the arguments are not valid JSON"
+        raise Unreadable(problem) from None
+    if not isinstance(given, dict):
+        raise Unreadable("the arguments are not a JSON object")
+    return given
+
+
+def _of_text(answer: Answer) -> Call:
+    text = THOUGHTS.sub("", answer.text[:MOST_READ]).strip()
+    if not text:
+        raise Unreadable("it was cut off" if answer.cut else "it was empty")
+    found: list[Call] = []
+    problem: Unreadable | None = None
+    for value in _objects(text):
+        # The wire's own form has the call under `action`.
+        value = value["action"] if isinstance(value.get("action"), dict) else value
+        name, params = _first(value, NAMES), _first(value, PARAMETERS)
+        if name is None:
+            continue
+        try:
+            call = _call(name, {} if params is None else params, value.get("reasoning"))
+        except Unreadable as error:
+            problem = error
+            continue
+        if not any((call.action_name, call.parameters) == (o.action_name, o.parameters) for o in found):
+            found.append(call)
+    if problem is not None and not found:
+        raise problem
+    if not found:
+        raise Unreadable("it was cut off" if answer.cut else "it holds no JSON object with action_name")
+    if len(found) > 1 or problem is not None:
+        raise Unreadable("it holds more than one call, and it is not clear which is meant")
+    return found[0]
+
+
+def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
+    return next((value[name] for name in names if value.get(name) is not None), None)
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a text: those in fences, if any are there, else wherever they stand."""
+    fenced = [value for block in FENCED.findall(text) for value in _scanned(block)]
+    yield from fenced or _scanned(text)
+
+
+def _scanned(text: str) -> Iterator[dict[str, Any]]:
+    decoder, at = json.JSONDecoder(), text.find("{")
+    while at >= 0:
+        end = at + 1
+        try:
+            value, end = decoder.raw_decode(text, at)
+        except (ValueError, RecursionError):
+            value = None
+        if isinstance(value, dict):
+            yield value
+        at = text.find("{", end)
+
+
+def _call(name: Any, params: Any, why: Any) -> Call:
+    if isinstance(params, str):
+        # Some models write the object as a string.
+        params = _arguments(params, cut=False)
+    reason = why.strip()[:MAX_STRING] if isinstance(why, str) else ""
+    reason = reason.replace("\x00", "").encode(errors="ignore").decode()
+    try:
+        return Call.parse(name, params, reason or NO_REASON)
+    except EnvelopeError as error:
+        raise Unreadable(f"it is not well-formed: {error}") from None

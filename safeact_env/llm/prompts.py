@@ -1,0 +1,160 @@
+"""Prompts: named, versioned texts, and how an observation is shown to a model.
+
+Owns every word that a model is shown beside the environment's own. Must not know endpoints, nor facts: it
+works on observations, and shows of them what an agent may act on. Rewards are not among it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from safeact_env.llm.modes import Mode
+
+__all__ = ["PROMPTS", "Prompt", "changes", "get_prompt", "state_lines"]
+
+Observation = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What a model is told.
+
+    Attributes:
+        name: Such as `neutral`.
+        version: Changes whenever a text does.
+        system: The first message.
+        texts: The sentences of the interface, shared by all prompts.
+    """
+
+    name: str
+    version: str
+    system: str
+    texts: Mapping[str, str]
+
+    @property
+    def sha256(self) -> str:
+        """The hash of all of its texts."""
+        whole = [self.system, *(f"{key}={text}" for key, text in sorted(self.texts.items()))]
+        return hashlib.sha256("\0".join(whole).encode()).hexdigest()
+
+    def opening(self, mode: Mode) -> str:
+        """The system message for a way of calling."""
+        return f"{self.system.strip()}\n\n{self.texts['tools' if mode == 'tools' else 'json'].strip()}"
+
+    def start(self, observation: Observation, mode: Mode, *, omitted: bool) -> str:
+        """The message that shows an observation whole.
+
+        Args:
+            observation: What to show.
+            mode: Where functions are sent with the request, they are not listed here as well.
+            omitted: Whether earlier turns have been left out of the conversation.
+        """
+        texts = self.texts
+        parts = [f"{texts['job']}\n{observation['task_description']}"]
+        if mode != "tools":
+            parts.append("\n".join([texts["actions"], *map(_action, observation["available_actions"])]))
+        parts.append(
+            "\n".join([texts["state"], *state_lines(observation["current_state"], texts["unknown"])])
+        )
+        if omitted:
+            parts.append(texts["omitted"])
+        parts.append(self._result(observation))
+        return "\n\n".join(parts)
+
+    def turn(self, before: Observation, after: Observation, note: str = "") -> str:
+        """The message that follows a step: its result, the steps left, and what is new in the state."""
+        parts = [note] if note else []
+        parts.append(self._result(after))
+        changed = list(changes(before["current_state"], after["current_state"]))
+        if changed:
+            parts.append("\n".join([self.texts["changes"], *changed]))
+        return "\n".join(parts)
+
+    def _result(self, observation: Observation) -> str:
+        return (
+            f"{self.texts['result']}: {observation['last_action_result']}\n"
+            f"{self.texts['steps']}: {observation['steps_remaining']}"
+        )
+
+
+@cache
+def _data() -> dict[str, dict[str, str]]:
+    text = files("safeact_env.llm").joinpath("data/prompts.toml").read_text(encoding="utf-8")
+    return tomllib.loads(text)
+
+
+PROMPTS: tuple[str, ...] = ("neutral", "hinted")
+"""Names of the prompts, the default first."""
+
+
+@cache
+def get_prompt(name: str) -> Prompt:
+    """The prompt of this name.
+
+    Raises:
+        ValueError: If there is none; the message lists them.
+    """
+    if name not in PROMPTS:
+        raise ValueError(f"unknown prompt; the prompts are {', '.join(PROMPTS)}")
+    data = _data()
+    return Prompt(name, data[name]["version"], data[name]["system"], data["interface"])
+
+
+# How an observation is shown --------------------------------------------------------------------------------
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
+
+
+def _action(row: Mapping[str, Any]) -> str:
+    params = ", ".join(f"{name}: {kind}" for name, kind in row["parameters"].items())
+    return f"- {row['name']}({params}): {row['description']}"
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and bool(value) and all(isinstance(row, dict) for row in value.values())
+
+
+def state_lines(state: Mapping[str, Any], unknown: str) -> Iterator[str]:
+    """The state, a line per thing; what is not known of all things of a kind is said once."""
+    for name, value in state.items():
+        if not _is_table(value):
+            yield f"{name}: {_json(value)}"
+            continue
+        everywhere = set.intersection(
+            *({key for key, v in row.items() if v is None} for row in value.values())
+        )
+        first = next(iter(value.values()))
+        common = [key for key in first if key in everywhere]
+        yield f"{name}, {unknown}: {', '.join(common)}" if common else name
+        for key, row in value.items():
+            known = {field: v for field, v in row.items() if v is not None}
+            missing = [field for field, v in row.items() if v is None and field not in everywhere]
+            yield f"- {key}: {_json(known)}" + (f"; {unknown}: {', '.join(missing)}" if missing else "")
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
+    """What is in a state and was not so before, a line per thing."""
+    for name, value in after.items():
+        old = before.get(name)
+        if value == old:
+            continue
+        if not (_is_table(value) and isinstance(old, dict)):
+            yield f"- {name}: {_json(value)}"
+            continue
+        for key, row in value.items():
+            was = old.get(key) or {}
+            new = {field: v for field, v in row.items() if field not in was or was[field] != v}
+            if new:
+                yield f"- {name}, {key}: {_json(new)}"
+        gone = [key for key in old if key not in value]
+        if gone:
+            yield f"- {name}, no longer there: {', '.join(gone)}"

@@ -1,0 +1,309 @@
+"""A run: episodes of an agent, several at a time, each on disk as it ends, to be gone on with when stopped.
+
+Owns which episodes are played and what becomes of their records. Must not know how a model is asked, nor how
+anything is shown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from safeact_env.call import Call
+from safeact_env.core.task import Split
+from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
+from safeact_env.evaluation.run import Selection
+from safeact_env.evaluation.store import RecordFile, StoreError
+from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
+from safeact_env.llm.worlds import World
+from safeact_env.policies.reference import make_policy
+from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
+
+__all__ = [
+    "EPISODES",
+    "Agent",
+    "Folder",
+    "Outcome",
+    "Playing",
+    "PolicyAgent",
+    "Watcher",
+    "play_episode",
+    "play_selection",
+]
+
+EPISODES, SETTINGS = "episodes.jsonl", "settings.json"
+"""Names of a run's files."""
+MOST_FAILED = 3
+"""After so many failed episodes in a row a run is stopped: the endpoint is not in order."""
+
+Play = Callable[[Key], Awaitable[Mapping[str, Any]]]
+"""Plays one episode and returns its record."""
+
+
+class Agent(Protocol):
+    """What plays one episode."""
+
+    async def act(self, observation: Mapping[str, Any]) -> Call:
+        """The next call."""
+
+    def ended(self, observation: Mapping[str, Any]) -> None:
+        """Take note of the last observation."""
+
+    def part(self, stop: Limit | None) -> dict[str, Any] | None:
+        """The part `model` of the record, if it is a model."""
+
+
+class PolicyAgent:
+    """A reference policy as an agent.
+
+    Args:
+        key: The episode.
+    """
+
+    def __init__(self, key: Key) -> None:
+        seed = policy_seed(key.seed, key.attempt)
+        self._policy = make_policy(key.policy, get_task(key.task), seed)
+
+    async def act(self, observation: Mapping[str, Any]) -> Call:
+        """The next call."""
+        return self._policy.act(observation)
+
+    def ended(self, observation: Mapping[str, Any]) -> None:
+        """It keeps nothing."""
+
+    def part(self, stop: Limit | None) -> None:
+        """It is no model."""
+
+
+class Watcher:
+    """Is told what happens. This one does nothing."""
+
+    def begun(self, key: Key) -> None:
+        """An episode begins."""
+
+    def stepped(self, key: Key, step: int, call: Call, observation: Mapping[str, Any]) -> None:
+        """A step was taken, from 1, and answered with this observation."""
+
+    def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
+        """An episode has ended; without a record it was not played to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Playing:
+    """How one episode is played.
+
+    Attributes:
+        agent: Makes the agent of an episode.
+        world: Makes a place to play it.
+        watcher: Is told what happens.
+    """
+
+    agent: Callable[[Key], Agent]
+    world: Callable[[], World]
+    watcher: Watcher = field(default_factory=Watcher)
+
+    async def __call__(self, key: Key) -> dict[str, Any]:
+        """Play an episode; its record."""
+        self.watcher.begun(key)
+        record: dict[str, Any] | None = None
+        try:
+            record = await play_episode(key, self.agent(key), self.world(), self.watcher)
+            return record
+        finally:
+            self.watcher.ended(key, record)
+
+
+async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -> dict[str, Any]:
+    """Play one episode to its end, or to a limit on what a model may use in it.
+
+    Raises:
+        Exception: Whatever the agent or the world raises. The episode then has no record.
+    """
+    split: Split = "test" if key.split == "test" else "train"
+    stop: Limit | None = None
+    step = 0
+    try:
+        observation = await world.begin(key.task, split, key.seed)
+        while not observation["done"]:
+            try:
+                call = await agent.act(observation)
+            except RunLimitReached:
+                raise
+            except LimitReached as reached:
+                stop = reached.limit
+                break
+            observation = await world.step(call)
+            step += 1
+            watcher.stepped(key, step, call, observation)
+        if stop is None:
+            agent.ended(observation)
+        return record_of(world.episode, key.policy, key.attempt, agent.part(stop))
+    finally:
+        await world.close()
+
+
+# A selection of episodes -----------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of a run.
+
+    Attributes:
+        samples: Of the episodes that were played to their end, now or before.
+        errors: Why others were not, by episode.
+        stopped: Why the run was stopped before its end, if it was.
+    """
+
+    samples: dict[Key, Sample] = field(default_factory=dict)
+    errors: dict[Key, str] = field(default_factory=dict)
+    stopped: str | None = None
+
+
+async def play_selection(
+    selection: Selection,
+    play: Play,
+    *,
+    folder: Folder | None = None,
+    concurrency: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+    outcome: Outcome | None = None,
+) -> Outcome:
+    """Play the episodes of a selection that the folder does not hold yet.
+
+    Args:
+        selection: Of one agent.
+        play: Plays one episode.
+        folder: Keeps every record as its episode ends.
+        concurrency: Episodes at a time, at least 1.
+        progress: Is told how many episodes are there, and of how many.
+        outcome: Is filled as episodes end, and returned; for a caller that may have to stop.
+
+    Raises:
+        Unusable: If the endpoint or the server cannot be used. Records made so far are kept.
+        OSError: If the folder can no longer be written.
+    """
+    keys = [key for scenario in selection.scenarios() for key in selection.keys(scenario)]
+    outcome = outcome or Outcome()
+    if folder is not None:
+        outcome.samples = {key: sample for key, sample in folder.samples.items() if key in set(keys)}
+    waiting = iter([key for key in keys if key not in outcome.samples])
+    failed_in_a_row = 0
+
+    def tell() -> None:
+        if progress:
+            progress(len(outcome.samples), len(keys))
+
+    async def work() -> None:
+        nonlocal failed_in_a_row
+        # All workers draw from one iterator, in one thread.
+        for key in waiting:
+            if outcome.stopped is not None:
+                return
+            try:
+                record = await play(key)
+            except RunLimitReached as reached:
+                outcome.stopped = f"the run's limit on {reached.limit} was reached"
+                return
+            except Failed as error:
+                outcome.errors[key] = str(error)
+                failed_in_a_row += 1
+                if failed_in_a_row >= MOST_FAILED:
+                    outcome.stopped = f"{MOST_FAILED} episodes in a row failed, the last one so: {error}"
+                continue
+            failed_in_a_row = 0
+            outcome.samples[key] = Sample.of(record)
+            if folder is not None:
+                folder.keep(record)
+            tell()
+
+    tell()
+    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    try:
+        await asyncio.gather(*workers)
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    outcome.samples = {key: outcome.samples[key] for key in keys if key in outcome.samples}
+    return outcome
+
+
+# On disk ---------------------------------------------------------------------------------------------------
+
+
+class Folder:
+    """A run on disk: its settings, and a line per episode. Use it as a context manager.
+
+    Args:
+        path: The folder; made if it is not there.
+        settings: What every episode of the run is played with; none of them a secret.
+        tasks: What is played.
+        resume: Whether the folder may hold episodes of the same settings already.
+
+    Raises:
+        StoreError: If it cannot be opened, holds episodes although it is not to be gone on with, or holds
+            those of other settings.
+    """
+
+    def __init__(
+        self, path: Path, settings: Mapping[str, Any], tasks: tuple[str, ...], *, resume: bool
+    ) -> None:
+        self.path = path
+        records, before = path / EPISODES, path / SETTINGS
+        if not resume and records.exists() and records.stat().st_size:
+            raise StoreError(
+                f"{path} holds episodes already. Go on with them with --resume, or give --out another folder."
+            )
+        versions = (VERSION, {name: get_task(name).version for name in tasks})
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+            if resume and before.exists():
+                _compare(path, json.loads(before.read_text(encoding="utf-8")), settings)
+            elif resume and records.exists() and records.stat().st_size:
+                raise StoreError(
+                    f"{path} does not say how its episodes were played. Give --out another folder."
+                )
+            part = before.with_suffix(".part")
+            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+            part.replace(before)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be used: {error.strerror}. Give --out another folder.") from None
+        except ValueError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{before} cannot be read. Give --out another folder.") from None
+        self._file = RecordFile(records, versions, resume=resume)
+
+    @property
+    def samples(self) -> Mapping[Key, Sample]:
+        """The episodes that were there."""
+        return self._file.samples
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Write a record; it is on the disk when this returns."""
+        self._file.append(record)
+        self._file.sync()
+
+    def __enter__(self) -> Folder:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._file.__exit__(None, None, None)
+
+
+def _compare(path: Path, before: Any, now: Mapping[str, Any]) -> None:
+    if not isinstance(before, dict):
+        raise StoreError(f"{path / SETTINGS} cannot be read. Give --out another folder.")
+    for name, value in now.items():
+        was = before.get(name)
+        if was != json.loads(json.dumps(value)):
+            raise StoreError(
+                f"{path} was played with {name} {json.dumps(was)}, and this run has {json.dumps(value)}. "
+                "Resume it with the same settings, or give --out another folder."
+            )

