@@ -249,7 +249,7 @@ def layers_table() -> str:
 def chaos_table() -> str:
     """The recorded chaos run."""
     if not CHAOS_RUN.exists():
-        return "No run is recorded yet; `make chaos ARGS=\"--json results/chaos.json\"` records one."
+        return 'No run is recorded yet; `make chaos ARGS="--json results/chaos.json"` records one.'
     run = json.loads(CHAOS_RUN.read_text(encoding="utf-8"))
     rows = []
     for one in run["trials"]:
