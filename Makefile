@@ -72,6 +72,9 @@ audit: $(STAMP) ## Check the invariants of the environment
 compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
 	$(BIN)/python scripts/compat.py $(ARGS)
 
+integrations: $(STAMP) ## Run the tests with other people's libraries, each in an environment of its own
+	$(BIN)/python -m scripts.integrations $(ARGS)
+
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 
@@ -100,5 +103,5 @@ container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTA
 	$(BIN)/python -m scripts.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
 
 clean: ## Delete .venv, caches and build output
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
+	rm -rf .venv .integrations build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,7 +13,6 @@ import json
 import subprocess
 import sys
 import tempfile
-import xml.etree.ElementTree as ET
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -24,6 +23,7 @@ import yaml  # type: ignore[import-untyped]  # its stubs are another package
 
 from safeact_env.version import VERSION
 from scripts import validators
+from scripts.junit import run_tests
 from scripts.throwaway import Broken, Workshop, serving
 from scripts.trajectories import difference, episodes
 
@@ -153,28 +153,9 @@ def play_package(
 def suite(shop: Workshop, title: str, python: Path, *options: str) -> Suite:
     """Run the tests of the API with the packages that this Python has."""
     report = shop.folder / f"{python.parents[1].name}.xml"
-    command = [str(python), "-m", "pytest", "-q", "-n", "2", "-p", "no:cacheprovider", f"--junitxml={report}"]
-    done = subprocess.run(
-        [*command, *options, "tests/server", "tests/client"],
-        env=shop.env,
-        cwd=shop.project,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    if not report.exists():
-        return Suite(title, 0, 0, [f"the tests did not run: {(done.stdout + done.stderr)[-2_000:]}"])
-    cases = list(ET.parse(report).getroot().iter("testcase"))
-    failed = [
-        f"{case.get('classname')}::{case.get('name')}"
-        for case in cases
-        if case.find("failure") is not None or case.find("error") is not None
-    ]
-    skipped = sum(case.find("skipped") is not None for case in cases)
-    if done.returncode and not failed:
-        failed.append(f"pytest ended with {done.returncode}: {done.stdout[-1_000:]}")
-    return Suite(title, len(cases) - skipped - len(failed), skipped, failed)
+    chosen = ["-n", "2", *options, "tests/server", "tests/client"]
+    found = run_tests(python, chosen, report, shop.env, shop.project, timeout_s=600)
+    return Suite(title, found.passed, found.skipped, found.failed)
 
 
 def servers(shop: Workshop) -> list[Suite]:
@@ -256,11 +237,11 @@ def everything(shop: Workshop, parts: Sequence[str]) -> tuple[JSON, bool]:
                 note(f"{report.package} {report.validator}", report.wrong, f"{count} pass{skips}")
             record["validators"] = [report.to_json() for report in reports]
     if "servers" in parts:
-        tested = servers(shop)
-        for test in tested:
+        suites = servers(shop)
+        for test in suites:
             right = f"{test.passed} tests pass, {test.skipped} skipped"
             note(f"server on {test.dependencies}", test.failed, right)
-        record["servers"] = [asdict(test) for test in tested]
+        record["servers"] = [asdict(test) for test in suites]
     return record, not wrongs
 
 

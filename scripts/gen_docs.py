@@ -30,6 +30,7 @@ CHAOS_RUN = RESULTS / "chaos.json"
 SESSIONS_RUN = RESULTS / "sessions.json"
 AUDIT_RUN = RESULTS / "audit.json"
 BENCH_RUN = RESULTS / "bench.json"
+INTEGRATIONS_RUN = RESULTS / "integrations.json"
 CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
 SUITE_RUNS = RESULTS / "suite_v1"
@@ -278,6 +279,19 @@ def sessions_table() -> str:
     return table([f"live episodes, {run['steps']} steps each", *heads], rows)
 
 
+def integrations_table() -> str:
+    """The recorded runs with other people's libraries."""
+    if not INTEGRATIONS_RUN.exists():
+        return "No run is recorded yet."
+    rows = []
+    for one in json.loads(INTEGRATIONS_RUN.read_text(encoding="utf-8")).values():
+        releases = ", ".join(f"{name} {version}" for name, version in one["packages"].items())
+        outcome = f"{len(one['failed'])} FAILED" if one["failed"] else f"{one['passed']} passed"
+        skips = f", {one['skipped']} skipped" if one["skipped"] else ""
+        rows.append([one["library"], releases, one["what"], outcome + skips, one["date"]])
+    return table(["library", "version", "what was run", "tests", "date"], rows)
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "tasks": tasks_table,
@@ -286,6 +300,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "suite": suite_table,
         "models": models_table,
         "clients": clients_table,
+        "integrations": integrations_table,
         "settings": settings_table,
         "container": container_table,
     },

@@ -20,7 +20,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 UV = Path(sys.executable).parent / "uv"
-UNCOPIED = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*cache", ".hypothesis", "build", "dist")
+UNCOPIED = shutil.ignore_patterns(
+    ".git", ".venv", ".integrations", "__pycache__", ".*cache", ".hypothesis", "build", "dist"
+)
 
 START_S = 30.0
 STOP_S = 10.0

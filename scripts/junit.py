@@ -1,0 +1,81 @@
+"""Running pytest as a program, and what its report says. Must not know what the tests are about."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+__all__ = ["Found", "run_tests"]
+
+NOTHING_COLLECTED = 5
+"""Exit code of pytest if it found no test."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of the tests.
+
+    Attributes:
+        passed: How many passed.
+        skipped: How many were not run.
+        failed: Those that failed, or why none was run.
+    """
+
+    passed: int = 0
+    skipped: int = 0
+    failed: list[str] = field(default_factory=list)
+
+
+def run_tests(
+    python: Path, options: Sequence[str], report: Path, env: Mapping[str, str], cwd: Path, timeout_s: float
+) -> Found:
+    """Run pytest with the packages that this Python has.
+
+    Args:
+        python: The Python of an environment.
+        options: What to run, and how.
+        report: A file that is not there yet, for what is found.
+        env: The environment variables.
+        cwd: The folder to run it in.
+        timeout_s: Seconds after which it is ended, with all that it has started.
+    """
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *options]
+    process = subprocess.Popen(
+        command,
+        env=dict(env),
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        said, _ = process.communicate(timeout=timeout_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return Found(failed=[f"the tests did not end within {timeout_s:.0f} s"])
+    if not report.exists():
+        return Found(failed=[f"the tests did not run: {said[-2_000:]}"])
+    return _read(report, process.returncode, said)
+
+
+def _read(report: Path, code: int, said: str) -> Found:
+    cases = list(ET.parse(report).getroot().iter("testcase"))
+    failed = [
+        f"{case.get('classname')}::{case.get('name')}"
+        for case in cases
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+    skipped = sum(case.find("skipped") is not None for case in cases)
+    passed = len(cases) - skipped - len(failed)
+    if code == NOTHING_COLLECTED:
+        failed += [] if cases else ["there was no test to run"]
+    elif code and not failed:
+        failed.append(f"pytest ended with {code}: {said[-1_000:]}")
+    return Found(passed, skipped, failed)
