@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import gzip
 import hashlib
 import json
@@ -17,11 +16,10 @@ from typer.testing import CliRunner, Result
 from safeact_env.cli import app
 from safeact_env.evaluation import (
     SUITES,
-    Key,
     Limits,
     ReportError,
     StoreError,
-    player_on,
+    SuiteFolder,
     policy_player,
     read_report,
     run_suite,
@@ -175,26 +173,29 @@ def test_a_run_does_not_depend_on_how_many_episodes_are_played_at_a_time(tmp_pat
         assert (tmp_path / "four" / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
 
 
-@pytest.mark.parametrize("concurrency", [1, 4])
-async def test_episodes_may_be_coroutines_on_a_loop(tmp_path: Path, concurrency: int) -> None:
-    under_way, most = 0, 0
-
-    async def play(key: Key) -> dict[str, Any]:
-        nonlocal under_way, most
-        under_way += 1
-        most = max(most, under_way)
-        await asyncio.sleep(0.02)
-        under_way -= 1
-        return model_player(*key[1:])
-
-    player = player_on(asyncio.get_running_loop(), MODEL.name, play)
-    await asyncio.to_thread(
-        run_suite, TINY, player, tmp_path / "loop", MODEL, concurrency=concurrency, prices=PRICES
-    )
-    assert most == concurrency
+def test_a_folder_can_be_filled_in_any_order_by_somebody_else(tmp_path: Path) -> None:
+    with SuiteFolder(TINY, tmp_path / "folder", MODEL) as folder:
+        assert folder.missing == list(TINY.keys(MODEL.name))
+        for key in reversed(folder.missing):
+            folder.keep(model_player(*key[1:]))
+        folder.finish(PRICES)
     model_run(tmp_path / "plain")
     for name in ("report.json", "trajectories.jsonl"):
-        assert (tmp_path / "loop" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+        assert (tmp_path / "folder" / name).read_bytes() == (tmp_path / "plain" / name).read_bytes()
+
+
+def test_there_is_no_report_before_every_episode_is_there(tmp_path: Path) -> None:
+    with SuiteFolder(TINY, tmp_path, MODEL) as folder:
+        for key in folder.missing[:-1]:
+            folder.keep(model_player(*key[1:]))
+        with pytest.raises(ReportError, match="lacks 1 of 8 episodes"):
+            folder.finish()
+    assert read_report(tmp_path / "report.json").date is None
+    with SuiteFolder(TINY, tmp_path, MODEL) as folder:
+        assert len(folder.samples) == 7
+        (last,) = folder.missing
+        folder.keep(model_player(*last[1:]))
+        assert folder.finish().trajectories is not None
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])

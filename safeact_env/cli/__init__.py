@@ -119,14 +119,16 @@ def eval_(
     markdown: Annotated[Path | None, _named("FILE", "Write the tables as Markdown.", dir_okay=False)] = None,
 ) -> None:
     """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
-    from safeact_env.cli.arguments import policies_of, seeds_of, splits_of, suite_of, tasks_of
+    from safeact_env.cli.arguments import is_given, policies_of, seeds_of, splits_of, suite_of, tasks_of
     from safeact_env.cli.evaluate import evaluate, evaluate_suite
     from safeact_env.evaluation import Selection
 
     if suite is not None:
-        given = [name for name in FIXED_BY_A_SUITE if _is_given(context, name)]
-        found = suite_of(suite, policy, out, given)
-        raise typer.Exit(evaluate_suite(*found, resume=resume))
+        found, folder = suite_of(suite, out, [name for name in FIXED_BY_A_SUITE if is_given(context, name)])
+        chosen = policies_of(policy)
+        if len(chosen) != 1:
+            raise typer.BadParameter("a report is about one agent; name one policy.", param_hint="--policy")
+        raise typer.Exit(evaluate_suite(found, chosen[0], folder, resume=resume))
     if out is not None and out.is_dir():
         raise typer.BadParameter(f"{out} is a folder; name a file in it.", param_hint="--out")
     selection = Selection(
@@ -138,11 +140,6 @@ def eval_(
     )
     options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
     raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
-
-
-def _is_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
 
 
 @app.command()

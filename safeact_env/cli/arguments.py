@@ -17,7 +17,7 @@ from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
 
-__all__ = ["checked_seed", "policies_of", "seeds_of", "splits_of", "suite_of", "tasks_of"]
+__all__ = ["checked_seed", "is_given", "policies_of", "seeds_of", "splits_of", "suite_of", "tasks_of"]
 
 
 def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -62,14 +62,17 @@ def checked_seed(seed: int) -> int:
         raise typer.BadParameter(f"{error}.", param_hint="--seed") from None
 
 
-def suite_of(
-    name: str, policies: Sequence[str] | None, out: Path | None, given: Sequence[str]
-) -> tuple[Suite, str, Path]:
-    """The suite of this name, who plays it, and the folder for its report.
+def is_given(context: typer.Context, name: str) -> bool:
+    """Whether a parameter stands on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def suite_of(name: str, out: Path | None, given: Sequence[str]) -> tuple[Suite, Path]:
+    """The suite of this name, and the folder for its report.
 
     Args:
         name: Of the suite.
-        policies: Names of policies; a suite needs exactly one.
         out: The folder.
         given: Options that were given although the suite says what they would.
     """
@@ -78,11 +81,8 @@ def suite_of(
             f"there is no suite {name!r}. The suites are {', '.join(SUITES)}.", param_hint="--suite"
         )
     if given:
-        options = ", ".join(f"--{option}" for option in given)
+        options = ", ".join(f"--{option.replace('_', '-')}" for option in given)
         raise typer.BadParameter(f"a suite is played and reported as it is; leave out {options}.")
-    chosen = policies_of(policies)
-    if len(chosen) != 1:
-        raise typer.BadParameter("a report is about one agent; name one policy.", param_hint="--policy")
     if out is None:
         raise typer.BadParameter("a suite needs a folder for its report and records.", param_hint="--out")
-    return SUITES[name], chosen[0], out
+    return SUITES[name], out

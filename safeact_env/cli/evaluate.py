@@ -32,7 +32,7 @@ from safeact_env.evaluation import (
 from safeact_env.evaluation import evaluate as play_all
 from safeact_env.evaluation import markdown as as_markdown
 
-__all__ = ["evaluate", "evaluate_suite"]
+__all__ = ["evaluate", "evaluate_suite", "print_tables", "whereabouts"]
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it."""
@@ -64,7 +64,7 @@ def evaluate(
         typer.echo(f"Interrupted. {kept}", err=True)
         return INTERRUPTED
     groups = summarise(samples)
-    _print_tables(selection, groups)
+    print_tables(selection, groups)
     if json is not None:
         json.write_text(json_format.dumps(to_json(selection, groups), indent=2) + "\n", encoding="utf-8")
     if markdown is not None:
@@ -86,12 +86,13 @@ def evaluate_suite(suite: Suite, policy: str, out: Path, *, resume: bool) -> int
             f"Interrupted. {out} keeps what was played; run the same command again to go on.", err=True
         )
         return INTERRUPTED
-    _print_tables(suite.selection(policy), report.results())
-    typer.echo(f"The report and the records are in {out}; `safeact verify {out}` checks them.")
+    print_tables(suite.selection(policy), report.results())
+    typer.echo(whereabouts(out))
     return 0
 
 
-def _print_tables(selection: Selection, groups: Sequence[Group]) -> None:
+def print_tables(selection: Selection, groups: Sequence[Group]) -> None:
+    """Print the tables with what they mean."""
     console = Console(highlight=False)
     for table in rich_tables(selection, groups):
         console.print(table)
@@ -101,6 +102,11 @@ def _print_tables(selection: Selection, groups: Sequence[Group]) -> None:
 def _play(selection: Selection, out: Path | None, resume: bool, workers: int) -> list[Sample]:
     with _Bar() as bar:
         return play_all(selection, out=out, resume=resume, workers=workers, progress=bar.show)
+
+
+def whereabouts(out: Path | None) -> str:
+    """Where the report of a suite is, and what checks it."""
+    return f"The report and the records are in {out}; `safeact verify {out}` checks them."
 
 
 class _Bar:

@@ -10,7 +10,7 @@ from safeact_env.evaluation.report import Agent, Prompt, Report, read_report
 from safeact_env.evaluation.run import Selection, evaluate, parse_seeds
 from safeact_env.evaluation.store import RecordFile, StoreError
 from safeact_env.evaluation.suite import SUITES, Limits, Suite
-from safeact_env.evaluation.suite_run import Player, player_on, policy_player, run_suite
+from safeact_env.evaluation.suite_run import Player, SuiteFolder, holds_episodes, policy_player, run_suite
 from safeact_env.evaluation.table import legend, markdown, rich_tables, to_json
 from safeact_env.evaluation.verify import Check, verify
 
@@ -33,12 +33,13 @@ __all__ = [
     "Selection",
     "StoreError",
     "Suite",
+    "SuiteFolder",
     "evaluate",
+    "holds_episodes",
     "legend",
     "markdown",
     "parse_seeds",
     "play_attempt",
-    "player_on",
     "policy_player",
     "read_report",
     "record_of",

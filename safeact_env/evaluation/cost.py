@@ -5,13 +5,13 @@ Owns the sums. Must not know what a token is, nor who sells it: a record says wh
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from math import fsum, isfinite
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
-__all__ = ["Cost", "Part", "Prices", "ReportError", "Usage", "cost_of", "usage_of"]
+__all__ = ["Cost", "Part", "Prices", "ReportError", "Usage", "cost_of", "usage", "usage_of"]
 
 MILLION = 1_000_000
 
@@ -97,16 +97,28 @@ def cost_of(records: Iterable[Mapping[str, Any]], prices: Prices | None) -> Cost
         ReportError: If a record does not say what its model used.
     """
     used = [usage_of(record) for record in records]
-    tokens_in, tokens_out = sum(one.tokens_in for one in used), sum(one.tokens_out for one in used)
+    waits = [wait for one in used for wait in one.waits]
+    return usage(waits, sum(one.tokens_in for one in used), sum(one.tokens_out for one in used), prices)
+
+
+def usage(waits: Sequence[float], tokens_in: int, tokens_out: int, prices: Prices | None) -> Cost:
+    """What was used, from its sums.
+
+    Args:
+        waits: Seconds waited for each answer.
+        tokens_in: Tokens that were read.
+        tokens_out: Tokens that were written.
+        prices: What they cost, if that was told.
+    """
     money = None
     if prices is not None:
         spent = tokens_in * prices.tokens_in + tokens_out * prices.tokens_out
         money = round(spent / MILLION, 6)
     return Cost(
-        model_calls=sum(len(one.waits) for one in used),
+        model_calls=len(waits),
         tokens_in=tokens_in,
         tokens_out=tokens_out,
-        seconds=round(fsum(wait for one in used for wait in one.waits), 3),
+        seconds=round(fsum(waits), 3),
         prices=prices,
         money=money,
     )

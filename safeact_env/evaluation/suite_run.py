@@ -1,16 +1,15 @@
 """Playing a suite: every episode once, on disk as it ends, and the report when all are there.
 
-Owns the folder of a run and in which order and how many at a time it is played. Must not know who plays, nor
-how records are counted.
+Owns the folder of a run, and how many episodes of it are played at a time where threads play it. Must not
+know who plays, nor how records are counted.
 """
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Coroutine, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -18,7 +17,7 @@ from typing import Any
 
 from safeact_env.core.task import Split
 from safeact_env.evaluation.cost import Prices, ReportError, usage_of
-from safeact_env.evaluation.record import Key, play_attempt, record_of
+from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import (
     REPORT,
     TRAJECTORIES,
@@ -36,7 +35,7 @@ from safeact_env.evaluation.table import today
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Player", "player_on", "policy_player", "run_suite"]
+__all__ = ["Player", "SuiteFolder", "holds_episodes", "policy_player", "run_suite"]
 
 Player = Callable[[str, Split, int, int], Mapping[str, Any]]
 """Plays one episode, given task, split, seed and attempt (from 1), and returns its record as `record_of`
@@ -50,25 +49,6 @@ def policy_player(policy: str) -> Player:
 
     def player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
         return record_of(play_attempt(task, split, seed, policy, attempt), policy, attempt)
-
-    return player
-
-
-def player_on(
-    loop: asyncio.AbstractEventLoop, agent: str, play: Callable[[Key], Coroutine[Any, Any, Mapping[str, Any]]]
-) -> Player:
-    """A player whose episodes are coroutines on an event loop that runs in another thread.
-
-    So a program that plays with asyncio awaits `asyncio.to_thread(run_suite, suite, player_on(...), ...)`.
-
-    Args:
-        loop: Where to play; not that of the thread in which `run_suite` runs.
-        agent: The agent's name.
-        play: Plays one episode and returns its record.
-    """
-
-    def player(*episode: Any) -> Mapping[str, Any]:
-        return asyncio.run_coroutine_threadsafe(play(Key(agent, *episode)), loop).result()
 
     return player
 
@@ -108,27 +88,126 @@ def run_suite(
         OSError: If the folder cannot be written.
         Exception: Whatever the player raises. The episodes that have ended are kept.
     """
-    _check_agent(suite, agent)
-    report, before = begun(suite, agent), _before(out / REPORT) if resume else None
-    if before is not None and not before.same_run(report):
-        raise ReportError(
-            f"{out} holds a run of suite {before.suite.name} by {before.agent.name}, of another agent, with "
-            "other settings or other versions. Use another folder, or start again without resuming."
-        )
-    if resume and (packed := _packed(out / TRAJECTORIES)) is not None:
-        raise ReportError(f"{packed} is compressed; unpack it (gunzip) to go on with its episodes.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        if before is None:
-            _write(out / REPORT, report)
-    except OSError as error:
-        raise ReportError(f"{out} cannot be written: {error.strerror}. Use another folder.") from None
-    played = _play(suite, player, agent, out / TRAJECTORIES, resume, concurrency, progress)
-    files, records = _in_order(out / TRAJECTORIES, suite, agent)
-    date = before.date if before is not None and before.date and not played else today()
-    report = finished(report, records, files, date=date, prices=prices)
-    _write(out / REPORT, report)
-    return report
+    with SuiteFolder(suite, out, agent, resume=resume) as folder:
+        missing = folder.missing
+        done = suite.episodes - len(missing)
+        if progress:
+            progress(done, suite.episodes)
+        with closing(_records(player, missing, concurrency)) as records:
+            for key, record in records:
+                folder.keep(record, key)
+                done += 1
+                if progress:
+                    progress(done, suite.episodes)
+        return folder.finish(prices)
+
+
+# The folder ----------------------------------------------------------------------------------------------
+
+
+class SuiteFolder:
+    """A run of a suite on disk. Use it as a context manager.
+
+    Args:
+        suite: What is played.
+        out: The folder; made if it is not there. It gets a report without results, and a file of records.
+        agent: Who plays. A model must have the suite's prompt.
+        resume: Whether to go on with what the folder holds; otherwise the run starts again.
+
+    Raises:
+        ReportError: If the agent does not fit the suite, or the folder holds another run.
+        StoreError: If the file of records cannot be opened or resumed.
+        OSError: If the folder cannot be written.
+    """
+
+    def __init__(self, suite: Suite, out: Path, agent: Agent, *, resume: bool = True) -> None:
+        _check_agent(suite, agent)
+        self._suite, self._out, self._agent = suite, out, agent
+        self._report = begun(suite, agent)
+        self._before = _before(out / REPORT) if resume else None
+        self._kept = 0
+        if self._before is not None and not self._before.same_run(self._report):
+            before = self._before
+            raise ReportError(
+                f"{out} holds a run of suite {before.suite.name} by {before.agent.name}, of another agent, "
+                "with other settings or other versions. Use another folder, or start again without resuming."
+            )
+        if resume and (packed := _packed(out / TRAJECTORIES)) is not None:
+            raise ReportError(f"{packed} is compressed; unpack it (gunzip) to go on with its episodes.")
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            if self._before is None:
+                _write(out / REPORT, self._report)
+        except OSError as error:
+            raise ReportError(f"{out} cannot be written: {error.strerror}. Use another folder.") from None
+        versions = (VERSION, {name: get_task(name).version for name in suite.tasks})
+        self._file = RecordFile(out / TRAJECTORIES, versions, resume=resume)
+        try:
+            self._refuse_others()
+        except ReportError:
+            self.close()
+            raise
+
+    @property
+    def samples(self) -> Mapping[Key, Sample]:
+        """The episodes that were there when the folder was opened."""
+        return self._file.samples
+
+    @property
+    def missing(self) -> list[Key]:
+        """The episodes that were not there then, in the order of the suite."""
+        return [key for key in self._suite.keys(self._agent.name) if key not in self.samples]
+
+    def keep(self, record: Mapping[str, Any], key: Key | None = None) -> None:
+        """Write a record; it is in the file, and a model's on the disk, when this returns.
+
+        Args:
+            record: Of an episode of the run.
+            key: Which one it must be of, if that is known.
+
+        Raises:
+            ReportError: If it does not belong into the run; then it is not written.
+        """
+        _check_record(self._agent, key or Key.of(record), record)
+        self._file.append(record)
+        self._kept += 1
+        if self._agent.kind == "model":
+            self._file.sync()  # it cost money
+
+    def finish(self, prices: Prices | None = None) -> Report:
+        """Write the report, once every episode is there.
+
+        Args:
+            prices: What tokens cost; without them the report names no money.
+
+        Raises:
+            ReportError: If episodes are missing.
+        """
+        self.close()
+        files, records = _in_order(self._out / TRAJECTORIES, self._suite, self._agent)
+        before = self._before
+        date = before.date if before is not None and before.date and not self._kept else today()
+        report = finished(self._report, records, files, date=date, prices=prices)
+        _write(self._out / REPORT, report)
+        return report
+
+    def close(self) -> None:
+        """Close the file of records."""
+        self._file.__exit__(None, None, None)
+
+    def __enter__(self) -> SuiteFolder:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def _refuse_others(self) -> None:
+        for foreign in self.samples.keys() - set(self._suite.keys(self._agent.name)):
+            raise ReportError(
+                f"{self._out / TRAJECTORIES} holds an episode that is not of this run: {foreign.policy} on "
+                f"{foreign.task}, {foreign.split}, seed {foreign.seed}, attempt {foreign.attempt}. Use "
+                "another folder, or start again without resuming."
+            )
 
 
 def _check_agent(suite: Suite, agent: Agent) -> None:
@@ -153,49 +232,17 @@ def _packed(path: Path) -> Path | None:
     return packed if packed.exists() and not path.exists() else None
 
 
+def holds_episodes(out: Path) -> bool:
+    """Whether a folder holds records of a suite."""
+    path = out / TRAJECTORIES
+    return _packed(path) is not None or (path.exists() and path.stat().st_size > 0)
+
+
 def _write(path: Path, report: Report) -> None:
     """Replace the report at once: a reader finds the old one or the new one."""
     part = path.with_suffix(".part")
     part.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
     part.replace(path)
-
-
-# Playing -------------------------------------------------------------------------------------------------
-
-
-def _play(
-    suite: Suite,
-    player: Player,
-    agent: Agent,
-    path: Path,
-    resume: bool,
-    concurrency: int,
-    progress: Progress | None,
-) -> int:
-    """Play what is missing; return how many episodes that were."""
-    wanted = list(suite.keys(agent.name))
-    versions = (VERSION, {name: get_task(name).version for name in suite.tasks})
-    with RecordFile(path, versions, resume=resume) as file:
-        for foreign in file.samples.keys() - set(wanted):
-            raise ReportError(
-                f"{path} holds an episode that is not of this run: {foreign.policy} on {foreign.task}, "
-                f"{foreign.split}, seed {foreign.seed}, attempt {foreign.attempt}. Use another folder, or "
-                "start again without resuming."
-            )
-        missing = [key for key in wanted if key not in file.samples]
-        done = len(wanted) - len(missing)
-        if progress:
-            progress(done, len(wanted))
-        with closing(_records(player, missing, concurrency)) as records:
-            for key, record in records:
-                _check_record(agent, key, record)
-                file.append(record)
-                if agent.kind == "model":
-                    file.sync()  # it cost money
-                done += 1
-                if progress:
-                    progress(done, len(wanted))
-    return len(missing)
 
 
 def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
@@ -211,6 +258,23 @@ def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
         )
     if agent.kind == "model":
         usage_of(record)  # raises where the cost could not be told at the end
+
+
+def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[str, Any]]]:
+    """Put the lines of a complete file into the order of the suite; return its hash and its records."""
+    lines = {Key.of(record): record for record in map(json.loads, path.read_bytes().splitlines())}
+    wanted = list(suite.keys(agent.name))
+    if lacking := sum(key not in lines for key in wanted):
+        raise ReportError(f"{path} lacks {lacking} of {len(wanted)} episodes; play them before the report.")
+    records = [lines[key] for key in wanted]
+    content = b"".join(map(line_of, records))
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
+    return Files(file=path.name, sha256=hashlib.sha256(content).hexdigest(), episodes=len(records)), records
+
+
+# Playing -------------------------------------------------------------------------------------------------
 
 
 def _records(
@@ -251,14 +315,3 @@ def _records(
             yield key, record
     finally:
         stopped.set()
-
-
-def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[str, Any]]]:
-    """Put the lines of a complete file into the order of the suite; return its hash and its records."""
-    lines = {Key.of(record): record for record in map(json.loads, path.read_bytes().splitlines())}
-    records = [lines[key] for key in suite.keys(agent.name)]
-    content = b"".join(map(line_of, records))
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
-    return Files(file=path.name, sha256=hashlib.sha256(content).hexdigest(), episodes=len(records)), records

@@ -28,6 +28,7 @@ __all__ = [
     "EPISODES",
     "Agent",
     "Folder",
+    "Keeper",
     "Outcome",
     "Playing",
     "PolicyAgent",
@@ -56,6 +57,17 @@ class Agent(Protocol):
 
     def part(self, stop: Limit | None) -> dict[str, Any] | None:
         """The part `model` of the record, if it is a model."""
+
+
+class Keeper(Protocol):
+    """What keeps the records of a run."""
+
+    @property
+    def samples(self) -> Mapping[Key, Sample]:
+        """The episodes that were there when it was opened."""
+
+    def keep(self, record: Mapping[str, Any]) -> None:
+        """Keep a record; it is on the disk when this returns."""
 
 
 class PolicyAgent:
@@ -169,7 +181,7 @@ async def play_selection(
     selection: Selection,
     play: Play,
     *,
-    folder: Folder | None = None,
+    folder: Keeper | None = None,
     concurrency: int = 1,
     progress: Callable[[int, int], None] | None = None,
     outcome: Outcome | None = None,

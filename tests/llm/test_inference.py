@@ -22,8 +22,10 @@ from safeact_env.call import Call
 from safeact_env.cli.inference import app
 from safeact_env.cli.lines import Lines, refusal
 from safeact_env.core.episode import CRITICAL
-from safeact_env.evaluation import Key
+from safeact_env.evaluation import SUITES, Agent, Key, policy_player, read_report, run_suite, verify
 from safeact_env.evaluation.record import play_attempt
+from safeact_env.evaluation.suite import V1
+from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import EPISODES
 from safeact_env.llm.settings import LLMSettings
 from safeact_env.tasks import OFFICIAL
@@ -158,6 +160,100 @@ def test_a_server_can_be_played_on(serve, live_url):
     stub = serve(Expert(("easy", "test", 0)))
     done = inference("--task", "easy", "--seeds", "0", "--url", live_url, env=configured(stub))
     assert (done.exit_code, "[END] success=true" in done.stdout) == (0, True)
+
+
+# A suite ----------------------------------------------------------------------------------------------------
+
+
+SMALL = replace(V1, name="small", tasks=("easy", "medium"), seeds=(5, 3), attempts=2)
+"""Eight episodes."""
+PLAYS_SMALL = [(task, "test", seed) for task, seed in product(SMALL.tasks, SMALL.seeds)]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setitem(SUITES, "small", SMALL)
+    return SMALL
+
+
+def test_a_suite_is_played_by_a_model_and_its_report_is_verified(serve, tmp_path, small):
+    stub = serve(Expert(*PLAYS_SMALL))
+    priced = ("--price-in", 2, "--price-out", 8)
+    done = inference("--suite", "small", "--out", tmp_path, "--concurrency", 3, *priced, env=configured(stub))
+    assert done.exit_code == 0, done.stderr
+    assert len(list(RESULT.finditer(done.stdout))) == 8
+    assert f"`safeact verify {tmp_path}` checks them" in " ".join(done.stdout.split())
+    report = read_report(tmp_path / "report.json")
+    assert (report.agent.name, report.agent.kind, report.suite.sha256) == (MODEL, "model", small.sha256)
+    assert report.agent.prompt.sha256 == get_prompt("neutral").sha256
+    assert report.agent.settings["temperature"] == 0.0
+    assert report.groups[0].metrics["grade"].value == 1.0
+    # The stub counts 100 tokens read and 10 written per answer.
+    assert report.cost.model_calls == report.cost.tokens_in // 100 == report.cost.tokens_out // 10 > 8
+    assert report.cost.money == pytest.approx((200 + 80) * report.cost.model_calls / 1_000_000)
+    assert re.search(r"gave [\d,]+ answers; .* which costs 0\.0\d+ at the given prices", done.stderr)
+    assert [check for check in verify(tmp_path) if check.faults] == []
+    assert KEY not in "".join(file.read_text() for file in tmp_path.iterdir())
+
+
+def test_a_suite_that_was_stopped_goes_on_only_with_resume(serve, tmp_path, small):
+    stub = serve(Expert(*PLAYS_SMALL))
+    arguments = ("--suite", "small", "--out", tmp_path)
+    stopped = inference(*arguments, "--run-calls", 50, env=configured(stub))
+    assert "the run's limit on calls was reached" in sentence(stopped, code=1)
+    assert read_report(tmp_path / "report.json").date is None
+    before = (tmp_path / "trajectories.jsonl").read_bytes()
+    kept = len(before.splitlines())
+    assert 0 < kept < 8
+    assert "holds episodes already" in sentence(inference(*arguments, env=configured(stub)))
+    other = inference(*arguments, "--resume", "--temperature", 1, env=configured(stub))
+    assert "with other settings" in sentence(other)
+    assert (tmp_path / "trajectories.jsonl").read_bytes() == before
+    done = inference(*arguments, "--resume", env=configured(stub))
+    assert done.exit_code == 0
+    assert len(list(RESULT.finditer(done.stdout))) == 8 - kept
+    assert [check for check in verify(tmp_path) if check.faults] == []
+
+
+def test_a_failed_episode_of_a_suite_is_played_when_the_run_goes_on(serve, tmp_path, small):
+    player = Expert(*PLAYS_SMALL)
+    stub = serve(
+        lambda asked: (
+            fails(500) if not is_probe(asked) and player.jobs[1] in asked.texts[1] else player(asked)
+        )
+    )
+    arguments = ("--suite", "small", "--out", tmp_path, "--retries", 0)
+    done = inference(*arguments, env=configured(stub))
+    assert "easy, test, seed 3, attempt 1:" in sentence(done, code=1)
+    assert "6 of 8 episodes were played" in done.stderr
+    stub.script = player
+    assert inference(*arguments, "--resume", env=configured(stub)).exit_code == 0
+    assert read_report(tmp_path / "report.json").trajectories.episodes == 8
+
+
+def test_a_policy_plays_a_suite_with_the_report_of_eval(tmp_path, small):
+    assert inference("--suite", "small", "--agent", "guesser", "--out", tmp_path / "a").exit_code == 0
+    run_suite(small, policy_player("guesser"), tmp_path / "b", Agent(name="guesser", kind="policy"))
+    for name in ("report.json", "trajectories.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--suite", "v9", "--out", "x"], "there is no suite 'v9'"),
+        (["--suite", "v1"], "needs a folder for its report"),
+        (
+            ["--suite", "v1", "--out", "x", "--seeds", "0", "--max-calls", "9"],
+            "leave out --seeds, --max-calls",
+        ),
+        (["--price-in", "1"], "--price-out: is needed as well"),
+    ],
+)
+def test_what_a_suite_or_a_price_does_not_go_with(arguments, told):
+    done = inference("--agent", "expert", *arguments)
+    assert done.exit_code == 2
+    assert told in " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stderr).split())
 
 
 # What goes wrong --------------------------------------------------------------------------------------------
@@ -359,7 +455,17 @@ def test_the_client_library_is_not_imported_before_it_is_needed():
 
 def test_the_help_names_every_option_once():
     text = inference("--help").stdout
-    for option in ("--agent", "--out", "--resume", "--url", "--mode", "--max-tokens", "--run-tokens"):
+    for option in (
+        "--agent",
+        "--out",
+        "--resume",
+        "--url",
+        "--mode",
+        "--max-tokens",
+        "--run-tokens",
+        "--suite",
+        "--price-in",
+    ):
         assert len(re.findall(rf"^│ {option} ", text, re.MULTILINE)) == 1
 
 

@@ -1,0 +1,231 @@
+"""A run of `inference.py`: from what was asked for to what is printed and kept.
+
+Owns the order of things, the progress bar, what is printed where, and which exit code a run deserves. Must
+not know how a model is asked, nor how options are read.
+"""
+
+from __future__ import annotations
+
+import json as json_format
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager, AsyncExitStack, nullcontext
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from safeact_env.cli.evaluate import print_tables, whereabouts
+from safeact_env.cli.lines import Lines
+from safeact_env.evaluation import (
+    Agent,
+    Prices,
+    Prompt,
+    Report,
+    Sample,
+    Selection,
+    StoreError,
+    Suite,
+    SuiteFolder,
+    holds_episodes,
+    summarise,
+    to_json,
+)
+from safeact_env.evaluation.cost import Cost, usage
+from safeact_env.llm.model import Model, opened
+from safeact_env.llm.player import Limits, Meter
+from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
+from safeact_env.llm.worlds import Here, Server
+
+__all__ = ["MISSING", "PLAYED", "Played", "Run", "kept", "play", "report"]
+
+PLAYED, MISSING = 0, 1
+"""Exit codes: every episode was played, or some were not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What is played, how, and where it is kept.
+
+    Attributes:
+        selection: Of one agent.
+        model: Which one, and how; `None` for a reference policy.
+        suite: The suite that the selection is, if it is one; it needs `out`.
+        limits: Of the run.
+        prices: What tokens cost, if that was told.
+        url: A server to play on, instead of in this process.
+        concurrency: Episodes at a time, at least 1.
+        out: The folder that keeps every episode.
+        resume: Whether the folder may hold episodes already.
+    """
+
+    selection: Selection
+    model: Model | None
+    suite: Suite | None
+    limits: Limits
+    prices: Prices | None
+    url: str | None
+    concurrency: int
+    out: Path | None
+    resume: bool
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What must be the same for every episode in a folder."""
+        return {"agent": self.name, **(self.model.settings if self.model else {})}
+
+    @property
+    def episodes(self) -> int:
+        """How many episodes it has."""
+        return sum(1 for scenario in self.selection.scenarios() for _ in self.selection.keys(scenario))
+
+    @property
+    def name(self) -> str:
+        """The agent's name."""
+        (agent,) = self.selection.policies
+        return agent
+
+    @property
+    def agent(self) -> Agent:
+        """The agent as the report of a suite names it."""
+        if self.model is None:
+            return Agent(name=self.name, kind="policy")
+        prompt = self.model.prompt
+        told = Prompt(name=prompt.name, version=prompt.version, sha256=prompt.sha256)
+        # What the prompt and the suite say already is not said twice.
+        twice = {"agent", "prompt", "prompt_version", "prompt_sha256", "limits"}
+        settings = {name: value for name, value in self.settings.items() if name not in twice}
+        return Agent(name=self.name, kind="model", prompt=told, settings=settings)
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a run.
+
+    Attributes:
+        outcome: Of its episodes.
+        used: What the model used in this run; episodes that were there before are not in it.
+        report: Of the suite, if one was played and every episode is there.
+    """
+
+    outcome: Outcome
+    used: Cost
+    report: Report | None = None
+
+
+async def play(run: Run) -> Played:
+    """Play what is to be played, with a line per step on standard output.
+
+    Raises:
+        LLMError: If the model or the server cannot be used.
+        StoreError: If the folder cannot.
+        ReportError: If the folder holds another run of a suite.
+    """
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
+    bar = Progress(
+        *columns,
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        # Lines that go elsewhere than to the terminal with the bar must not be caught by it.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    meter = Meter(run.limits)
+    async with AsyncExitStack() as stack:
+        folder = stack.enter_context(_folder(run))
+        world: Callable[[], Any] = Here
+        if run.url is not None:
+            token = os.environ.get("SAFEACT_API_TOKEN")
+            server = Server(run.url, run.selection.tasks, token)
+            world = (await stack.enter_async_context(server)).world
+        agent: Callable[[Any], Any] = PolicyAgent
+        if run.model is not None:
+            say: Callable[[str], None] = console.print
+            agent = await stack.enter_async_context(
+                opened(run.model, run=meter, episodes=run.concurrency, say=say)
+            )
+        stack.enter_context(bar)
+        shown = bar.add_task("episodes", total=None)
+        outcome = await play_selection(
+            run.selection,
+            Playing(agent, world, Lines(live=run.concurrency == 1)),
+            folder=folder,
+            concurrency=run.concurrency,
+            progress=lambda played, total: bar.update(shown, completed=played, total=total),
+        )
+    report = None
+    if isinstance(folder, SuiteFolder) and len(outcome.samples) == run.episodes:
+        report = folder.finish(run.prices)
+    used = usage(meter.latencies, meter.tokens_in, meter.tokens_out, run.prices)
+    return Played(outcome, used, report)
+
+
+def _folder(run: Run) -> AbstractContextManager[Folder | SuiteFolder | None]:
+    """What keeps the episodes."""
+    if run.out is None:
+        return nullcontext()
+    if run.suite is None:
+        return Folder(run.out, run.settings, run.selection.tasks, resume=run.resume)
+    if not run.resume and holds_episodes(run.out):
+        raise StoreError(
+            f"{run.out} holds episodes already. Go on with them with --resume, or give --out another folder."
+        )
+    return SuiteFolder(run.suite, run.out, run.agent, resume=run.resume)
+
+
+def report(run: Run, played: Played, json: Path | None) -> int:
+    """Print the tables, what was used and what went wrong, write the file; return the exit code."""
+    outcome = played.outcome
+    samples = list(outcome.samples.values())
+    if samples:
+        selection, groups = _covered(run.selection, samples), summarise(samples)
+        print_tables(selection, groups)
+        if json is not None:
+            whole = {**to_json(selection, groups), "settings": run.settings}
+            json.write_text(json_format.dumps(whole, indent=2) + "\n", encoding="utf-8")
+    if played.used.model_calls:
+        typer.echo(_used(played.used), err=True)
+    for key, problem in outcome.errors.items():
+        typer.echo(f"{key.task}, {key.split}, seed {key.seed}, attempt {key.attempt}: {problem}", err=True)
+    if len(samples) == run.episodes:
+        if played.report is not None:
+            typer.echo(whereabouts(run.out))
+        return PLAYED
+    why = f": {outcome.stopped}" if outcome.stopped else ""
+    typer.echo(f"{len(samples)} of {run.episodes} episodes were played{why}. {kept(run.out)}", err=True)
+    return MISSING
+
+
+def _used(used: Cost) -> str:
+    """What this run used, as a sentence."""
+    money = "" if used.money is None else f", which costs {used.money:,.4f} at the given prices"
+    return (
+        f"In this run the model gave {used.model_calls:,} answers; it read {used.tokens_in:,} tokens and "
+        f"wrote {used.tokens_out:,}{money}."
+    )
+
+
+def _covered(selection: Selection, samples: list[Sample]) -> Selection:
+    """As much of a selection as was played."""
+    keys = [sample.key for sample in samples]
+    return replace(
+        selection,
+        tasks=tuple(name for name in selection.tasks if any(key.task == name for key in keys)),
+        splits=tuple(name for name in selection.splits if any(key.split == name for key in keys)),
+        seeds=tuple(seed for seed in selection.seeds if any(key.seed == seed for key in keys)),
+        attempts=min(Counter(key[1:4] for key in keys).values()),
+    )
+
+
+def kept(out: Path | None) -> str:
+    """What to do after a run that was stopped."""
+    if out is None:
+        return "Nothing was kept; with --out DIR a run can be gone on with."
+    return f"{out} keeps what was played; run the same command with --resume to go on."
