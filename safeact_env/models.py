@@ -14,6 +14,7 @@ from safeact_env._openenv import Action, Observation, State
 from safeact_env.call import MAX_INT, Call, EnvelopeError
 
 __all__ = [
+    "EPISODE_ID",
     "ActionInfo",
     "Answer",
     "BaselineRequest",
@@ -41,10 +42,12 @@ __all__ = [
 
 Seed = Annotated[StrictInt, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
 SplitName = Literal["train", "test"]
+EPISODE_ID = r"^[A-Za-z0-9._~:-]{1,255}$"
+"""What an episode may be called, as a regular expression."""
 EpisodeId = Annotated[
     str,
     Field(
-        pattern=r"^[A-Za-z0-9._~:-]{1,255}$",
+        pattern=EPISODE_ID,
         description="1 to 255 letters, digits and `._~:-`.",
         examples=["my-episode"],
     ),

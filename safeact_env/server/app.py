@@ -26,6 +26,7 @@ from safeact_env.server.mcp import closing, mcp_routes
 from safeact_env.server.pages import page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
+from safeact_env.server.steps import Steps
 from safeact_env.server.task_api import ENV_NAME, PATHS, task_routes
 from safeact_env.server.visits import visit_routes
 from safeact_env.sessions.lanes import Lanes
@@ -95,6 +96,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     if web_interface_wanted():
         _add_web_interface(app, settings)
     app.add_middleware(Guard, limit=settings.max_body_bytes)
+    app.add_middleware(Steps, service=service, lanes=lanes, limit=settings.max_body_bytes)
     app.add_middleware(
         Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes, leases=leases
     )

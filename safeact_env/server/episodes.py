@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Cookie, Header, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Body, Cookie, Header, Request, Response
 
 from safeact_env.models import (
     Answer,
@@ -20,9 +19,9 @@ from safeact_env.models import (
     StepRequest,
 )
 from safeact_env.server.errors import error_docs
-from safeact_env.server.views import answer_of, grade_of, state_of
+from safeact_env.server.views import answer_json, grade_of, state_of
 from safeact_env.sessions.lanes import Lanes
-from safeact_env.sessions.service import SessionService
+from safeact_env.sessions.service import Session, SessionService
 
 __all__ = ["COOKIE", "episode_routes"]
 
@@ -50,7 +49,7 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         response_model=Answer,
         responses=error_docs(*BODY_ERRORS, "episode_exists", "at_capacity", "version_changed", *STORE_ERRORS),
     )
-    async def reset(http: Request, request: Annotated[ResetRequest | None, Body()] = None) -> JSONResponse:
+    async def reset(http: Request, request: Annotated[ResetRequest | None, Body()] = None) -> Response:
         """Start an episode. An empty body starts the task `easy` with a fresh seed.
 
         Sets a cookie that names the episode. A repeat with the same `episode_id` and parameters, before any
@@ -58,16 +57,15 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         """
         wanted = request or ResetRequest()
 
-        def work() -> dict[str, Any]:
+        def work() -> tuple[str, Response]:
             session = service.open(
                 wanted.task_name, wanted.split, wanted.seed, index=wanted.index, episode_id=wanted.episode_id
             )
-            return answer_of(session)
+            return session.id, _answer(session)
 
-        answer = await lanes.run(wanted.episode_id, work)
+        name, response = await lanes.run(wanted.episode_id, work)
         secure = http.url.scheme == "https"
-        response = JSONResponse(answer)
-        response.set_cookie(COOKIE, answer["episode_id"], httponly=True, samesite="lax", secure=secure)
+        response.set_cookie(COOKIE, name, httponly=True, samesite="lax", secure=secure)
         return response
 
     @router.post(
@@ -75,7 +73,7 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         response_model=Answer,
         responses=error_docs(*BODY_ERRORS, *WHICH_ERRORS, "episode_done", "request_id_reused"),
     )
-    async def step(request: StepRequest, header: HeaderId = None, cookie: CookieId = None) -> JSONResponse:
+    async def step(request: StepRequest, header: HeaderId = None, cookie: CookieId = None) -> Response:
         """Take a step. An agent's mistake is not an error: it costs a step and shows in result and reward.
 
         The episode is the one named by `episode_id`, else by the header `X-Episode-Id`, else by the cookie
@@ -83,8 +81,7 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         """
         episode_id = await meant(request.episode_id, header, cookie)
         call, request_id = request.action.call(), request.request_id
-        answer = await lanes.run(episode_id, lambda: answer_of(service.step(episode_id, call, request_id)))
-        return JSONResponse(answer)
+        return await lanes.run(episode_id, lambda: _answer(service.step(episode_id, call, request_id)))
 
     @router.get("/state", responses=error_docs(*WHICH_ERRORS))
     async def state(
@@ -117,9 +114,9 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         response_model=Answer,
         responses=error_docs(*KEPT_ERRORS),
     )
-    async def observation(episode_id: EpisodeId) -> JSONResponse:
+    async def observation(episode_id: EpisodeId) -> Response:
         """The last answer of an episode once more, as `/reset` or `/step` gave it."""
-        return JSONResponse(await lanes.run(episode_id, lambda: answer_of(service.get(episode_id))))
+        return await lanes.run(episode_id, lambda: _answer(service.get(episode_id)))
 
     @router.get("/episodes/{episode_id}/report", responses=error_docs("episode_running", *KEPT_ERRORS))
     async def report(episode_id: EpisodeId, states: bool = False) -> dict[str, Any]:
@@ -137,3 +134,7 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
         return {"deleted": episode_id}
 
     return router
+
+
+def _answer(session: Session) -> Response:
+    return Response(answer_json(session.episode, session.id), media_type="application/json")

@@ -13,11 +13,10 @@ from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Task
 from safeact_env.models import SafeActObservation, SafeActState
-from safeact_env.sessions.service import Session
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
-__all__ = ["answer_json", "answer_of", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
+__all__ = ["answer_json", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
 
 
 def observation_of(episode: Episode[Any]) -> SafeActObservation:
@@ -40,20 +39,6 @@ def answer_json(episode: Episode[Any], episode_id: str | None = None) -> bytes:
         b"" if episode_id is None else b',"episode_id":' + to_json(episode_id),
         b',"metadata":' + to_json(metadata) if metadata else b"",
     )
-
-
-def answer_of(session: Session) -> dict[str, Any]:
-    """The answer to a reset or a step: OpenEnv's form, and the episode's id."""
-    observation = session.episode.observation()
-    answer = {
-        "reward": observation.pop("reward"),
-        "done": observation.pop("done"),
-        "observation": observation,
-        "episode_id": session.id,
-    }
-    if observation["metadata"]:
-        answer["metadata"] = observation["metadata"]
-    return answer
 
 
 def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
