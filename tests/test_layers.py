@@ -40,6 +40,9 @@ FORBIDDEN: dict[str, set[str]] = {
     "safeact_env.sessions": WEB | {"safeact_env.server", "safeact_env.client", "safeact_env.evaluation"},
     "safeact_env.server": {"safeact_env.client"},
     "safeact_env.llm": WEB | {"safeact_env.server", "safeact_env.audit"},
+    "safeact_env.integrations": {"safeact_env.server", "safeact_env.audit", "safeact_env.sessions"},
+    "safeact_env.exports": WEB
+    | {"safeact_env.server", "safeact_env.client", "safeact_env.sessions", "safeact_env.audit"},
     "safeact_env.client": {
         *(
             f"safeact_env.{name}"
@@ -128,6 +131,9 @@ def test_the_arrows_are_kept(module: str) -> None:
         ("safeact_env.models", "from safeact_env.core.episode import Episode"),
         ("safeact_env.call", "from safeact_env.core.episode import Episode"),
         ("safeact_env.models", "from safeact_env.core import episode"),
+        ("safeact_env.integrations.trl", "from safeact_env.server.app import create_app"),
+        ("safeact_env.exports.pairs", "from safeact_env.audit.plays import verdict"),
+        ("safeact_env.exports.export", "def f():\n    import openenv"),
         ("safeact_env.server.app", "from safeact_env import cli"),
         ("safeact_env.server.app", "from safeact_env.cli import main"),
     ],

@@ -1,4 +1,4 @@
-"""The command line: `safeact serve | play | eval | verify | replay | audit | tasks | new`.
+"""The command line: `safeact serve | play | eval | verify | replay | export | audit | tasks | new`.
 
 Owns commands and their arguments. Must not know how anything is done: each command imports what it needs
 when it runs, so that `safeact --help` stays quick.
@@ -24,9 +24,9 @@ app = typer.Typer(
 )
 
 
-def _named(metavar: str, about: str, **more: Any) -> Any:
-    """An option whose value is shown as `metavar`."""
-    return typer.Option(metavar=metavar, help=about, **more)
+def _named(metavar: str, about: str, *names: str, **more: Any) -> Any:
+    """An option whose value is shown as `metavar`; called as its parameter unless there are names."""
+    return typer.Option(*names, metavar=metavar, help=about, **more)
 
 
 def main() -> None:
@@ -169,6 +169,59 @@ def replay(
     from safeact_env.cli.replay import replay as replay_file
 
     raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if it is not there.")],
+    source: Annotated[
+        list[Path] | None,
+        _named("FILE", "Export recorded episodes, JSON lines or .gz; repeat for several.", "--from"),
+    ] = None,
+    policy: Annotated[str, _named("NAME", "Without --from: policy that plays the episodes.")] = "expert",
+    task: Annotated[
+        list[str] | None, _named("NAME", "Without --from: task to play; repeat for several (default: all).")
+    ] = None,
+    seeds: Annotated[str, _named("SEEDS", "Without --from: seeds to play, such as 0-9,12.")] = "0-19",
+    split: Annotated[str, _named("SPLIT", "Without --from: train, or test with --force-test.")] = "train",
+    form: Annotated[
+        list[str] | None, _named("FORM", "sft, dpo or kto; repeat for several (default: all).")
+    ] = None,
+    prompt: Annotated[str, _named("NAME", "What the system message says: neutral or hinted.")] = "neutral",
+    pairs: Annotated[int, _named("N", "Most preference pairs per episode.", min=1, max=1000)] = 4,
+    min_score: Annotated[
+        float, _named("GRADE", "Least grade of an episode for sft.", min=0.0, max=1.0)
+    ] = 1.0,
+    parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet as well; needs pyarrow.")] = False,
+    force_test: Annotated[
+        bool, typer.Option("--force-test", help="Export the split test although it is there to measure with.")
+    ] = False,
+) -> None:
+    """Write episodes as data to train on: chats, preference pairs, rated answers, and a dataset card."""
+    from safeact_env.cli.arguments import (
+        forms_of,
+        is_given,
+        policies_of,
+        prompt_of,
+        seeds_of,
+        splits_of,
+        tasks_of,
+    )
+    from safeact_env.cli.export import Fresh
+    from safeact_env.cli.export import export as run
+    from safeact_env.exports import Export
+
+    (player,), (part,) = policies_of([policy]), splits_of(split, ("train", "test"))
+    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds))
+    if source and (given := [f"--{name}" for name in FOR_PLAYING if is_given(context, name)]):
+        raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
+    wanted = Export(forms_of(form), prompt_of(prompt), pairs, min_score, parquet, force_test)
+    raise typer.Exit(run(folder, source or fresh, wanted))
+
+
+FOR_PLAYING = ("policy", "task", "seeds", "split")
+"""Parameters of `export` that cannot be combined with `--from`."""
 
 
 @app.command()

@@ -14,10 +14,22 @@ import typer
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.evaluation.run import parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
+from safeact_env.exports import FORMS
+from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
 
-__all__ = ["checked_seed", "is_given", "policies_of", "seeds_of", "splits_of", "suite_of", "tasks_of"]
+__all__ = [
+    "checked_seed",
+    "forms_of",
+    "is_given",
+    "policies_of",
+    "prompt_of",
+    "seeds_of",
+    "splits_of",
+    "suite_of",
+    "tasks_of",
+]
 
 
 def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -28,6 +40,16 @@ def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
 def tasks_of(names: Sequence[str] | None) -> tuple[str, ...]:
     """The tasks of these names, all of them by default."""
     return _known("task", "tasks", names, task_names())
+
+
+def forms_of(names: Sequence[str] | None) -> tuple[str, ...]:
+    """The forms of exported data of these names, all of them by default."""
+    return _known("form", "forms", names, FORMS)
+
+
+def prompt_of(name: str) -> str:
+    """The prompt of this name."""
+    return _known("prompt", "prompts", [name], PROMPTS)[0]
 
 
 def _known(what: str, plural: str, names: Sequence[str] | None, known: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,84 @@
+"""`safeact export`: progress while it plays and writes, a line on what was written.
+
+Owns what is printed. Must not know what rows look like.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn
+
+from safeact_env.core.task import Split
+from safeact_env.exports import Counts, Export, ExportError, SourceError, played, recorded
+from safeact_env.exports import export as write
+
+__all__ = ["Fresh", "export"]
+
+INTERRUPTED = 130
+
+
+class Fresh(NamedTuple):
+    """Episodes that are still to be played."""
+
+    policy: str
+    tasks: tuple[str, ...]
+    split: Split
+    seeds: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """For the card."""
+        first, last, count = self.seeds[0], self.seeds[-1], len(self.seeds)
+        seeds = f"{count} seeds from {first} to {last}" if count > 1 else f"seed {first}"
+        return f"`{self.policy}` on {', '.join(self.tasks)}, split {self.split}, {seeds}"
+
+
+def export(folder: Path, source: Fresh | Sequence[Path], wanted: Export) -> int:
+    """Write the data and say what was written; return the exit code."""
+    try:
+        with _counting() as show:
+            counts = _export(folder, source, wanted, show)
+    except (ExportError, SourceError) as error:
+        raise typer.BadParameter(str(error)) from None
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted. {folder} is as it was before.", err=True)
+        return INTERRUPTED
+    rows = ", ".join(f"{count} rows of {form}" for form, count in counts.rows.items())
+    typer.echo(f"{folder}: {rows}, from {counts.episodes} episodes.")
+    if counts.left_out:
+        typer.echo(
+            f"{counts.left_out} of them are not among the chats: graded under {wanted.least:g}, or with a "
+            "call of an action that does not exist."
+        )
+    return 0
+
+
+def _export(
+    folder: Path, source: Fresh | Sequence[Path], wanted: Export, show: Callable[[int], None]
+) -> Counts:
+    if isinstance(source, Fresh):
+        # Refused before anything is played.
+        wanted.check(source.split)
+        episodes = played(source.tasks, source.split, source.seeds, source.policy)
+        return write(episodes, folder, wanted, made=str(source), progress=show)
+    names = ", ".join(path.name for path in source)
+    return write(recorded(source), folder, wanted, made=f"recorded in {names}", progress=show)
+
+
+class _counting:
+    """A count of episodes on stderr, if that is a terminal."""
+
+    def __enter__(self) -> Callable[[int], None]:
+        console = Console(stderr=True)
+        columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} episodes"))
+        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._bar.start()
+        task = self._bar.add_task("episodes", total=None)
+        return lambda count: self._bar.update(task, completed=count)
+
+    def __exit__(self, *_about: object) -> None:
+        self._bar.stop()

@@ -1,0 +1,129 @@
+"""Rows of the three forms: chats (`sft`), preference pairs (`dpo`), rated answers (`kto`).
+
+Owns the columns. Must not know files. Messages are those that a model sees when it is trained by
+`safeact_env.integrations.trl`, tools included; rewards and grades stand in columns of their own.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from safeact_env.core.episode import Episode
+from safeact_env.exports.card import CANARY
+from safeact_env.exports.pairs import Pair
+from safeact_env.exports.sources import Played
+from safeact_env.integrations.chat import Chat, Message
+from safeact_env.integrations.toolset import toolset_of
+from safeact_env.llm.prompts import get_prompt
+
+__all__ = ["ABOUT", "COLUMNS", "chat_of", "pair_row", "rated_rows", "sft_row"]
+
+Row = dict[str, Any]
+
+ABOUT: dict[str, str] = {
+    "messages": "the episode: system, user, then a call and its result in turn",
+    "prompt": "the messages up to the step",
+    "chosen": "one message, the call to prefer",
+    "rejected": "one message, the call to avoid: here it ends the episode in an irreversible mistake",
+    "completion": "one message, a call",
+    "label": "true if it is the call to prefer, false if it is the call to avoid",
+    "tools": "the tools as JSON, for the chat template",
+    "task": "name of the task",
+    "split": "train or test",
+    "seed": "of the scenario",
+    "step": "number of the step, from 1",
+    "by": "who played the episode",
+    "score": "its grade, in [0, 1]",
+    "return": "sum of its rewards",
+    "steps": "steps it took",
+    "outcome": "how it ended",
+    "chosen_reward": "reward of the step with the call to prefer",
+    "rejected_reward": "reward of the step with the call to avoid",
+    "rejected_score": "grade after the call to avoid",
+    "reward": "reward of the step with this call",
+    "canary": "the line by which these data can be found in a corpus",
+}
+"""What each column holds, for the card."""
+_SCENARIO = ("tools", "task", "split", "seed")
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "sft": ("messages", *_SCENARIO, "by", "score", "return", "steps", "outcome", "canary"),
+    "dpo": (
+        *("prompt", "chosen", "rejected", *_SCENARIO, "step", "by"),
+        *("chosen_reward", "rejected_reward", "rejected_score", "canary"),
+    ),
+    "kto": ("prompt", "completion", "label", *_SCENARIO, "step", "by", "reward", "canary"),
+}
+"""The columns of each form, in order."""
+
+
+def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> list[Message]:
+    """An episode as messages, whole or up to a number of steps."""
+    chat = Chat(toolset_of(episode.task), get_prompt(prompt))
+    again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=episode.max_steps)
+    before = again.observation()
+    messages = chat.opening(before)
+    for turn in episode.turns[:steps]:
+        again.step(turn.call)
+        after = again.observation()
+        messages += [chat.said(turn.call), chat.result(turn.call, before, after)]
+        before = after
+    return messages
+
+
+def sft_row(one: Played, prompt: str = "neutral") -> Row:
+    """An episode as a chat."""
+    grade = one.episode.grade()
+    return {
+        "messages": chat_of(one.episode, prompt),
+        **_about(one),
+        "score": grade.score,
+        "return": grade.total,
+        "steps": grade.steps,
+        "outcome": grade.outcome,
+        "canary": CANARY,
+    }
+
+
+def pair_row(one: Played, pair: Pair, prompt: str = "neutral") -> Row:
+    """A pair as a preference, with the state as a chat before it."""
+    chat = Chat(toolset_of(one.episode.task), get_prompt(prompt))
+    return {
+        "prompt": chat_of(one.episode, prompt, len(pair.before)),
+        "chosen": [chat.said(pair.safe.call)],
+        "rejected": [chat.said(pair.mistake.call)],
+        **_about(one, len(pair.before) + 1),
+        "chosen_reward": pair.safe.reward,
+        "rejected_reward": pair.mistake.reward,
+        "rejected_score": pair.mistake.score,
+        "canary": CANARY,
+    }
+
+
+def rated_rows(row: Row) -> tuple[Row, Row]:
+    """A row of `pair_row` as two answers that are rated each for itself, the one to prefer first."""
+    shared = {name: row[name] for name in ("tools", "task", "split", "seed", "step", "by")}
+
+    def rated(side: str, label: bool) -> Row:
+        return {
+            "prompt": row["prompt"],
+            "completion": row[side],
+            "label": label,
+            **shared,
+            "reward": row[f"{side}_reward"],
+            "canary": CANARY,
+        }
+
+    return rated("chosen", True), rated("rejected", False)
+
+
+def _about(one: Played, step: int | None = None) -> Row:
+    episode = one.episode
+    return {
+        "tools": json.dumps(toolset_of(episode.task).schemas(), ensure_ascii=False),
+        "task": episode.task.name,
+        "split": episode.split,
+        "seed": episode.seed,
+        **({} if step is None else {"step": step}),
+        "by": one.by,
+    }

@@ -1,0 +1,92 @@
+"""Where episodes come from: files of records, or a reference policy that plays them afresh.
+
+Owns reading and playing. Must not know what is made of the episodes. Of a record only task, split, seed,
+budget and calls count; everything else is what the replay shows.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import Split
+from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.evaluation.record import play_attempt
+from safeact_env.evaluation.trace import replayed
+
+__all__ = ["Played", "SourceError", "played", "recorded"]
+
+
+class SourceError(ValueError):
+    """A file of episodes that cannot be used, with a sentence that says where and why."""
+
+
+@dataclass(frozen=True)
+class Played:
+    """An episode, and who played it.
+
+    Attributes:
+        episode: As it was replayed here.
+        by: Name of a policy or a model; empty if the record does not say.
+    """
+
+    episode: Episode[Any]
+    by: str
+
+
+def played(tasks: Iterable[str], split: Split, seeds: Iterable[int], policy: str) -> Iterator[Played]:
+    """Episodes of a reference policy, task by task."""
+    kept = list(seeds)
+    for task in tasks:
+        for seed in kept:
+            yield Played(play_attempt(task, split, seed, policy, 1), policy)
+
+
+def recorded(paths: Iterable[Path]) -> Iterator[Played]:
+    """The episodes of files with a JSON record per line, as `safeact eval --out` and `inference.py` write.
+
+    A file may be compressed (`.gz`). An episode that is in several files, call for call, comes once.
+
+    Raises:
+        SourceError: If a file cannot be read, or a line is no episode of this version.
+    """
+    seen: set[tuple[Any, ...]] = set()
+    for path in paths:
+        for number, line in enumerate(_lines(path), start=1):
+            if not line.strip():
+                continue
+            one = _episode(line, f"{path}, line {number}")
+            calls = json.dumps([turn.call.to_json() for turn in one.episode.turns], sort_keys=True)
+            key = (one.episode.task.name, one.episode.split, one.episode.seed, calls)
+            if key not in seen:
+                seen.add(key)
+                yield one
+
+
+def _lines(path: Path) -> list[bytes]:
+    try:
+        content = path.read_bytes()
+        return (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(f"{path} cannot be read: {error}.") from None
+
+
+def _episode(line: bytes, where: str) -> Played:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise SourceError(f"{where} is not JSON; a record of an episode is expected on each line.") from None
+    if not isinstance(record, dict):
+        raise SourceError(f"{where} is not the record of an episode: it must be a JSON object.")
+    try:
+        episode = replayed(record)
+    except TrajectoryError as error:
+        raise SourceError(f"{where}: {error}.") from None
+    by = record.get("policy")
+    return Played(episode, by if isinstance(by, str) else "")

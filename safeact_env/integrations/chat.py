@@ -1,0 +1,73 @@
+"""How an episode reads as a conversation with tools: the same words in training, in data and in between.
+
+Owns the messages that are made of observations. Must not know how an episode is played, or which library
+reads the messages. Rewards and grades are never part of one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from safeact_env.call import Call
+from safeact_env.integrations.toolset import UPKEEP, Toolset
+from safeact_env.llm.prompts import Prompt
+
+__all__ = ["OVER", "Chat", "Message", "Observation"]
+
+Message = dict[str, Any]
+Observation = Mapping[str, Any]
+
+OVER = "The job is over. No further call does anything."
+UPKEEP_ACTIONS = f"UPKEEP ACTIONS, called through {UPKEEP}"
+
+
+class Chat:
+    """Turns observations and calls of one task into messages.
+
+    Args:
+        tools: The task's.
+        prompt: What the model is told beside the observations.
+    """
+
+    def __init__(self, tools: Toolset, prompt: Prompt) -> None:
+        self.tools = tools
+        self.prompt = prompt
+
+    def system(self) -> Message:
+        """The first message."""
+        return {"role": "system", "content": self.prompt.opening("tools")}
+
+    def start(self, observation: Observation) -> str:
+        """The text that shows the first observation: job, state, and the actions that are no tools."""
+        actions = [_action(row) for row in self.tools.upkeep_actions(observation)]
+        shown = self.prompt.start(observation, "tools", omitted=False)
+        return "\n\n".join([shown, "\n".join([UPKEEP_ACTIONS, *actions])])
+
+    def opening(self, observation: Observation) -> list[Message]:
+        """The messages that come before the first call."""
+        return [self.system(), {"role": "user", "content": self.start(observation)}]
+
+    def said(self, call: Call) -> Message:
+        """The model's message that makes a call."""
+        name, arguments = self.tools.use(call)
+        function = {"name": name, "arguments": arguments}
+        return {
+            "role": "assistant",
+            "content": "",
+            "tool_calls": [{"type": "function", "function": function}],
+        }
+
+    def answer(self, before: Observation, after: Observation) -> str:
+        """The text of a tool's result: the sentence, the steps left, and what changed in the state."""
+        text = self.prompt.turn(before, after)
+        return f"{text}\n{OVER}" if after["done"] else text
+
+    def result(self, call: Call, before: Observation, after: Observation) -> Message:
+        """The message that answers a call."""
+        return {"role": "tool", "name": self.tools.use(call)[0], "content": self.answer(before, after)}
+
+
+def _action(row: Mapping[str, Any]) -> str:
+    params = ", ".join(f"{name}: {kind}" for name, kind in row["parameters"].items())
+    return f"- {row['name']}({params}): {row['description']}"

@@ -1,0 +1,206 @@
+"""A task's actions as the fixed set of tools that trainers and chat data need.
+
+Owns the tools' names, typed parameters and texts, and how a tool's arguments become a call and a call
+becomes arguments. Must not know facts, risk, or any library that uses tools.
+
+The names of look-alike actions differ from scenario to scenario, and a trainer's tools do not. So one tool,
+`run_upkeep`, takes such a name as an argument. It is the same for every name, canonical ones included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from safeact_env.call import Call
+from safeact_env.core.task import Task
+
+__all__ = ["REASONING", "UPKEEP", "Parameter", "Tool", "Toolset", "toolset_of"]
+
+UPKEEP = "run_upkeep"
+"""The tool that carries out a look-alike action."""
+REASONING = "reasoning"
+"""The argument of every tool that says why. It comes first, so that a model writes why before what."""
+
+TYPES: dict[str, type[Any]] = {"str": str, "int": int}
+JSON_TYPES = {str: "string", int: "integer"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """An argument of a tool.
+
+    Attributes:
+        name: As the action has it.
+        type: `str` or `int`.
+        about: A sentence for the model.
+        required: Whether it must be given.
+        values: All that it may be, where these are the same in every scenario.
+    """
+
+    name: str
+    type: type[Any]
+    about: str
+    required: bool = True
+    values: tuple[Any, ...] = ()
+
+    @property
+    def annotation(self) -> Any:
+        """The type as a signature has it."""
+        kind: Any = Literal[self.values] if self.values else self.type
+        return kind if self.required else kind | None
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema, with the keys that transformers makes of the annotation."""
+        return {
+            "type": JSON_TYPES[self.type],
+            **({"enum": list(self.values)} if self.values else {}),
+            **({} if self.required else {"nullable": True}),
+            "description": self.about,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """One tool: an action that every scenario of the task has, or the upkeep.
+
+    Attributes:
+        name: Of the action, or `run_upkeep`.
+        about: A sentence for the model.
+        parameters: `reasoning` first, then the action's own.
+    """
+
+    name: str
+    about: str
+    parameters: tuple[Parameter, ...]
+
+    @property
+    def docstring(self) -> str:
+        """What it does and its arguments, in Google style."""
+        rows = "\n".join(f"    {p.name}: {p.about}" for p in self.parameters)
+        return f"{self.about}\n\nArgs:\n{rows}\n"
+
+    def schema(self) -> dict[str, Any]:
+        """The tool as chat templates and OpenAI-compatible endpoints take it."""
+        return {
+            "type": "function",
+            "function": {
+                "name": self.name,
+                "description": self.about,
+                "parameters": {
+                    "type": "object",
+                    "properties": {p.name: p.schema() for p in self.parameters},
+                    "required": [p.name for p in self.parameters if p.required],
+                },
+            },
+        }
+
+
+class Toolset:
+    """The tools of a task, the same for all of its scenarios.
+
+    Args:
+        task: Only what it publishes is used.
+
+    Raises:
+        ValueError: If an action has the name of the upkeep's tool.
+    """
+
+    def __init__(self, task: Task[Any]) -> None:
+        if UPKEEP in task.schemas:
+            raise ValueError(f"task {task.name}: {UPKEEP} is the tool of the look-alikes; rename the action")
+        self.task = task
+        fixed = [
+            Tool(name, task.text.descriptions[name], (WHY, *_parameters(schema)))
+            for name, schema in task.schemas.items()
+        ]
+        self.tools = tuple(sorted([*fixed, _upkeep(task)], key=lambda tool: tool.name))
+        self._by_name = {tool.name: tool for tool in self.tools}
+
+    def schemas(self) -> list[dict[str, Any]]:
+        """The tools as chat templates take them."""
+        return [tool.schema() for tool in self.tools]
+
+    def call(self, name: str, arguments: Mapping[str, Any]) -> Call:
+        """The call that a use of a tool means. What is missing or odd is the engine's to judge.
+
+        Args:
+            name: Of one of the tools.
+            arguments: As the model gave them; `None` for an optional one means that it is left out.
+
+        Raises:
+            EnvelopeError: If it is not well-formed, for example without a reasoning.
+        """
+        given = dict(arguments)
+        optional = {p.name for p in self._by_name[name].parameters if not p.required}
+        why = given.pop(REASONING, None)
+        action = given.pop("action_name", None) if name == UPKEEP else name
+        params = {key: value for key, value in given.items() if value is not None or key not in optional}
+        return Call.parse(action, params, why)
+
+    def use(self, call: Call) -> tuple[str, dict[str, Any]]:
+        """The tool and its arguments that mean a call; the other way round."""
+        rest = dict(call.parameters)
+        if call.action_name in self.task.schemas:
+            return call.action_name, {REASONING: call.reasoning, **rest}
+        return UPKEEP, {REASONING: call.reasoning, "action_name": call.action_name, **rest}
+
+    def upkeep_actions(self, observation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+        """The actions of a scenario that are called through `run_upkeep`, as the observation lists them."""
+        return [row for row in observation["available_actions"] if row["name"] not in self.task.schemas]
+
+
+@cache
+def toolset_of(task: Task[Any]) -> Toolset:
+    """The toolset of a task."""
+    return Toolset(task)
+
+
+WHY = Parameter(REASONING, str, "Why you call it, in a sentence.")
+
+
+def _upkeep(task: Task[Any]) -> Tool:
+    """The tool of the look-alikes. What only some of them take is an option of it in every scenario."""
+    named = Parameter("action_name", str, "Name of one of the upkeep actions listed with the job.")
+    options = {
+        p.name: Parameter(
+            p.name, p.type, f"{p.about} Only for an upkeep action that takes it.", required=False
+        )
+        for params in task.lookalike_params.values()
+        for p in _parameters(params.schema_for_wire())
+    }
+    about = "Carry out one of the upkeep actions listed with the job."
+    return Tool(UPKEEP, about, (WHY, named, *options.values()))
+
+
+def _parameters(schema: Mapping[str, Any]) -> Iterator[Parameter]:
+    """The parameters of a published schema, those that must be given first."""
+    found = [
+        _parameter(name, part, name in schema["required"]) for name, part in schema["properties"].items()
+    ]
+    return iter(sorted(found, key=lambda parameter: not parameter.required))
+
+
+def _parameter(name: str, part: Mapping[str, Any], required: bool) -> Parameter:
+    kind = next((one for one in part.get("anyOf", [part]) if one["type"] != "null"), part)
+    values = tuple(kind.get("enum", ()))
+    about = _about(part, kind)
+    if (default := part.get("default")) is not None:
+        about += f" By default {default}."
+    return Parameter(name, int if kind["type"] == "integer" else str, about, required, values)
+
+
+def _about(part: Mapping[str, Any], kind: Mapping[str, Any]) -> str:
+    """What a parameter may be, in a sentence."""
+    if sources := part.get("x-source"):
+        if sources == ["available_actions"]:
+            return "Name of an action."
+        where = " or ".join(source.replace("{", "<").replace("}", ">") for source in sources)
+        return f"One of {where} in the state."
+    if "enum" in kind:
+        return f"{' or '.join(map(str, kind['enum']))}."
+    if "minimum" in kind and "maximum" in kind:
+        return f"From {kind['minimum']} to {kind['maximum']}."
+    return "A number." if kind["type"] == "integer" else "Text."
