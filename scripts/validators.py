@@ -18,10 +18,10 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped]  # its stubs are another package
 
-from safeact_env._openenv import without_gradio
+from safeact_env._openenv import lightly
 from scripts.throwaway import Broken, Server
 
-with without_gradio():
+with lightly():
     from openenv.validation import Level, run_validation
     from openenv.validation.manifest import ExecutionDeclaration
     from openenv.validation.providers import ExecResult, ProviderError, StartupError

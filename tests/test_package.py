@@ -52,6 +52,34 @@ def test_importing_needs_the_standard_library_and_pydantic_only(module: str) -> 
     assert _run(code) == ""
 
 
+def test_the_server_starts_without_what_it_has_no_use_for() -> None:
+    heavy = ["fastmcp", "gradio", "matplotlib", "mcp", "openai", "redis", "requests", "rich", "uvicorn"]
+    code = f"import sys, safeact_env.server.app; print(*sorted(set({heavy}) & set(sys.modules)))"
+    assert _run(code) == ""
+
+
+def test_environments_that_wrap_an_mcp_server_still_work_beside_it() -> None:
+    code = """
+import safeact_env.server.app
+from fastmcp import FastMCP
+from openenv.core.env_server.mcp_environment import MCPEnvironment
+from openenv.core.env_server.mcp_types import CallToolAction
+
+class Environment(MCPEnvironment):
+    reset = _step_impl = state = None
+
+server = FastMCP("adder")
+
+@server.tool
+def add(a: int, b: int) -> int:
+    return a + b
+
+found = Environment(server).step(CallToolAction(tool_name="add", arguments={"a": 1, "b": 2}))
+print(found.result.data)
+"""
+    assert _run(code) == "3"
+
+
 def test_the_help_of_the_command_line_needs_no_engine() -> None:
     code = (
         "import sys, safeact_env.cli; print(*sorted(m for m in sys.modules if m.startswith('safeact_env')))"

@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
-from safeact_env._openenv import web_interface_wanted, without_gradio
+from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.agent_mcp import PATH, AgentMcp
 from safeact_env.server.catalog import catalog_routes
@@ -34,7 +34,7 @@ from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.version import VERSION
 
-with without_gradio():
+with lightly():
     from openenv.core.env_server.http_server import HTTPEnvServer
     from openenv.core.env_server.types import ConcurrencyConfig
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from safeact_env._openenv import without_gradio
+from safeact_env._openenv import lightly
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
@@ -22,7 +22,7 @@ from safeact_env.sessions import catalog
 from safeact_env.sessions.service import SessionError, start_episode
 from safeact_env.version import VERSION
 
-with without_gradio():
+with lightly():
     from openenv.core.env_server.interfaces import Environment
     from openenv.core.env_server.types import EnvironmentMetadata
 
