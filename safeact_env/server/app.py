@@ -6,10 +6,9 @@ Owns the assembly. Must not know what any route does.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from starlette.routing import Route
 
@@ -21,9 +20,9 @@ from safeact_env.server.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.episodes import episode_routes
 from safeact_env.server.errors import install_error_handlers
 from safeact_env.server.guard import Guard
-from safeact_env.server.leases import Leases
-from safeact_env.server.mcp import closing, mcp_routes
+from safeact_env.server.mcp import mcp_routes
 from safeact_env.server.pages import page_routes
+from safeact_env.server.seats import Seats
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
 from safeact_env.server.steps import Steps
@@ -39,6 +38,9 @@ with lightly():
     from openenv.core.env_server.types import ConcurrencyConfig
 
 __all__ = ["create_app"]
+
+OURS = ("/health", "/ws", "/mcp", *PATHS)
+"""Routes of OpenEnv's server that are answered by this package."""
 
 NO_GRADIO = (
     "ENABLE_WEB_INTERFACE asks for the page at /web, which needs gradio: install it (pip install gradio), or "
@@ -83,12 +85,11 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.include_router(task_routes())
     ours = len(app.router.routes)
     _openenv_server(settings).register_routes(app, mode="production")
-    # What is answered above would stand beside it in the OpenAPI document.
-    theirs = [r for r in app.router.routes[ours:] if getattr(r, "path", "") not in ("/health", *PATHS)]
+    # What is answered here would stand beside it in the OpenAPI document.
+    theirs = [r for r in app.router.routes[ours:] if getattr(r, "path", "") not in OURS]
     app.router.routes[ours:] = theirs
-    openenv_mcp = _without_mcp(app)
-    leases = Leases(closing(openenv_mcp))
-    app.include_router(mcp_routes(service, lanes, openenv_mcp, leases))
+    seats = Seats(settings.max_sessions)
+    app.include_router(mcp_routes(service, lanes, seats))
     agents = AgentMcp(service, lanes)
     app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
     app.router.on_startup.append(lanes.start)
@@ -97,19 +98,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         _add_web_interface(app, settings)
     app.add_middleware(Guard, limit=settings.max_body_bytes)
     app.add_middleware(Steps, service=service, lanes=lanes, limit=settings.max_body_bytes)
-    app.add_middleware(
-        Sockets, max_sessions=settings.max_sessions, limit=settings.max_body_bytes, leases=leases
-    )
+    app.add_middleware(Sockets, seats=seats, limit=settings.max_body_bytes)
     return app
-
-
-def _without_mcp(app: FastAPI) -> Callable[[Request], Awaitable[Any]]:
-    """Take OpenEnv's `POST /mcp` out of the app, for ours to call."""
-    for route in app.router.routes:
-        if isinstance(route, APIRoute) and route.path == "/mcp":
-            app.router.routes.remove(route)
-            return route.endpoint
-    raise RuntimeError("this version of OpenEnv has no POST /mcp; install openenv 0.10 or later")
 
 
 def _add_web_interface(app: FastAPI, settings: Settings) -> None:
@@ -140,7 +130,7 @@ class _Server(HTTPEnvServer):
 
 
 def _openenv_server(settings: Settings) -> HTTPEnvServer:
-    """OpenEnv's own routes: /ws, /mcp, /metadata. The rest it leaves to us."""
+    """OpenEnv's own routes: /metadata, /schema. The rest is ours."""
     options: dict[str, Any] = {"env_name": ENV_NAME, "state_cls": SafeActState}
     known = inspect.signature(HTTPEnvServer.__init__).parameters
     return _Server(

@@ -26,12 +26,20 @@ with lightly():
     from openenv.core.env_server.interfaces import Environment
     from openenv.core.env_server.types import EnvironmentMetadata
 
-__all__ = ["SafeActEnvironment"]
+__all__ = ["NoReset", "NoStep", "SafeActEnvironment"]
 
 DESCRIPTION = (
     "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
     "acting. Five tasks, hidden risk, deterministic grades."
 )
+
+
+class NoReset(ValueError):
+    """A reset that cannot be made. The message says what to send instead; the session stays as it was."""
+
+
+class NoStep(RuntimeError):
+    """A step that cannot be taken. The message says why; nothing changed."""
 
 
 class Toolbox:
@@ -57,9 +65,9 @@ class Toolbox:
         return [] if episode is None else tools_of(episode)
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Call a tool; raises `RuntimeError` before a reset."""
+        """Call a tool; raises `NoStep` before a reset."""
         if self._environment.episode is None:
-            raise RuntimeError(NO_EPISODE)
+            raise NoStep(NO_EPISODE)
         return call_tool(self._environment.episode, self._environment.play, name, arguments)
 
 
@@ -86,7 +94,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             kwargs: `task_name`, `split`, `index`, as in `POST /reset`.
 
         Raises:
-            ValueError: If a parameter is not what it must be. The session stays as it was.
+            NoReset: If a parameter is not what it must be.
         """
         return observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
 
@@ -96,9 +104,9 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
             episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
         except ValidationError as error:
-            raise ValueError(f"reset: {readable(error)}") from None
+            raise NoReset(f"reset: {readable(error)}") from None
         except SessionError as error:
-            raise ValueError(f"reset: {error.message}") from None
+            raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
         return episode
 
@@ -119,18 +127,24 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             kwargs: Not used.
 
         Raises:
-            RuntimeError: If there is no episode, or it is over. Nothing changes.
+            NoStep: If there is no episode, or it is over.
         """
         return observation_of(self.play(action.call()))
 
     def play(self, call: Call) -> Episode[Any]:
-        """Take a step of the episode. Raises as `step` does."""
+        """Take a step of the episode. Raises as `step` does; what else goes wrong drops the episode."""
         if self._episode is None:
-            raise RuntimeError(NO_EPISODE)
+            raise NoStep(NO_EPISODE)
         if self._episode.done:
-            raise RuntimeError("the episode is over; reset to start another")
-        self._episode.step(call)
-        return self._episode
+            raise NoStep("the episode is over; reset to start another")
+        episode = self._episode
+        try:
+            episode.step(call)
+        except Exception:
+            # A fault of ours left the episode in an unknown state: no later step may build on it.
+            self._episode = None
+            raise
+        return episode
 
     async def step_async(
         self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any

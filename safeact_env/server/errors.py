@@ -18,6 +18,7 @@ from safeact_env.models import ErrorBody
 from safeact_env.sessions.errors import SessionError
 
 __all__ = [
+    "FAULT",
     "STATUS",
     "body_errors",
     "error_body",
@@ -57,6 +58,8 @@ STATUS = {
 RETRY_AFTER = {"busy": "5", "at_capacity": "30", "store_unavailable": "1"}
 """Seconds after which it is worth trying again."""
 MAX_LISTED = 10
+FAULT = "a fault of the server; the episode was dropped, reset to start over"
+"""What a client is told of a fault, at every door."""
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:
@@ -125,6 +128,4 @@ def install_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def _fault(_request: Request, _error: Exception) -> JSONResponse:
         # The server's log gets the traceback from the framework; the client gets a sentence.
-        return error_response(
-            "internal_error", "a fault of the server; the episode was dropped, reset to start over"
-        )
+        return error_response("internal_error", FAULT)

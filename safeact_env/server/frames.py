@@ -1,4 +1,4 @@
-"""The frames of `/ws` that a client may send: small, strict JSON, in OpenEnv's form.
+"""The frames that a client may send: small, strict JSON, on `/ws` in OpenEnv's form.
 
 Owns what a well-formed frame is, and the error frame that answers any other. Must not know episodes.
 """
@@ -16,11 +16,14 @@ from safeact_env.call import Call, EnvelopeError
 from safeact_env.models import SafeActAction
 from safeact_env.server.errors import readable
 from safeact_env.server.strict import MALFORMED, check_json
+from safeact_env.server.tools import call_in
 
 __all__ = ["FrameError", "action_in", "checked", "json_in"]
 
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}
+TOOL_FIELDS = {"type", "tool_name", "arguments"}
+A_TOOL_CALL = "a tool call has tool_name, a string, and arguments, an object; reasoning is one of these"
 
 
 class FrameError(Exception):
@@ -95,7 +98,7 @@ def _is_plain_step(message: Any) -> bool:
 
 
 def action_in(data: dict[str, Any]) -> Call:
-    """The call of a step's data.
+    """The call of a step's data: an action, or a tool call as OpenEnv's MCP clients send it.
 
     Raises:
         FrameError: If it is no well-formed action.
@@ -103,9 +106,19 @@ def action_in(data: dict[str, Any]) -> Call:
     try:
         if data.keys() == STEP_FIELDS:
             return Call.parse(**data)
+        if data.get("type") == "call_tool":
+            return _called(data)
         # OpenEnv's actions may carry `metadata` as well.
         return SafeActAction.model_validate(data).call()
     except EnvelopeError as error:
         raise FrameError("VALIDATION_ERROR", f"not a well-formed action: {error}") from None
     except ValidationError as error:
         raise FrameError("VALIDATION_ERROR", f"not a well-formed action: {readable(error)}") from None
+
+
+def _called(data: dict[str, Any]) -> Call:
+    """The call of OpenEnv's `CallToolAction`."""
+    arguments = data.get("arguments", {})
+    if not data.keys() - {"metadata"} <= TOOL_FIELDS or not isinstance(arguments, dict):
+        raise FrameError("VALIDATION_ERROR", A_TOOL_CALL)
+    return call_in(data.get("tool_name"), arguments)

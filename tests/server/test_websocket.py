@@ -8,13 +8,18 @@ from starlette.websockets import WebSocketDisconnect
 
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
+from tests.server.rpc import PLANTED
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
 
 
-@pytest.fixture
-def ws(client):
-    with client.websocket_connect("/ws") as socket:
+@pytest.fixture(params=["fresh", "attached"])
+def ws(client, request):
+    path = "/ws"
+    if request.param == "attached":
+        create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create"}
+        path += f"?session_id={client.post('/mcp', json=create).json()['result']['session_id']}"
+    with client.websocket_connect(path) as socket:
         yield socket
 
 
@@ -52,7 +57,7 @@ def test_the_state_before_a_reset_is_empty(ws):
 
 def error(frame):
     assert frame["type"] == "error", frame
-    assert frame["data"]["message"]
+    assert " " in frame["data"]["message"], "a sentence"
     return frame["data"]["code"]
 
 
@@ -71,20 +76,27 @@ def error(frame):
         ('"reset"', "VALIDATION_ERROR"),
         ("null", "VALIDATION_ERROR"),
         ("{}", "UNKNOWN_TYPE"),
-        ('{"type":"jump"}', "UNKNOWN_TYPE"),
+        ('{"type":"planted-secret"}', "UNKNOWN_TYPE"),
         ('{"type":["reset"]}', "UNKNOWN_TYPE"),
         ('{"type":{"a":1}}', "UNKNOWN_TYPE"),
         ('{"type":"reset","data":[]}', "VALIDATION_ERROR"),
         ('{"type":"reset","data":null}', "VALIDATION_ERROR"),
         ('{"type":"reset","extra":1}', "VALIDATION_ERROR"),
         ('{"type":"step"}', "VALIDATION_ERROR"),
+        ('{"type":"mcp","data":[]}', "VALIDATION_ERROR"),
         ('{"type":"step","data":{"action_name":"a","parameters":{}}}', "VALIDATION_ERROR"),
         ('{"type":"step","data":{"action_name":["a"],"parameters":{},"reasoning":"r"}}', "VALIDATION_ERROR"),
         ('{"type":"step","data":{"action_name":"a","parameters":{},"reasoning":""}}', "VALIDATION_ERROR"),
         ('{"type":"reset","data":{"seed":-1}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"seed":true}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"seed":"1"}}', "EXECUTION_ERROR"),
-        ('{"type":"reset","data":{"task_name":"nope"}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"seed":1.0}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"seed":9223372036854775808}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"index":-1}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"index":1,"seed":1}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"episode_id":"a b"}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"episode_id":3}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"task_name":"planted-secret"}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"task_name":["easy"]}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"split":"all"}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"colour":"red"}}', "EXECUTION_ERROR"),
@@ -99,6 +111,7 @@ def test_a_malformed_frame_gets_an_error_and_changes_nothing(ws, frame, code):
     answer = ws.receive_json()
     assert error(answer) == code
     assert "Traceback" not in json.dumps(answer)
+    assert PLANTED not in json.dumps(answer)
     assert len(json.dumps(answer)) < 2_000
     assert send(ws, "state") == before
     assert send(ws, "step", LOOK)["type"] == "observation"
