@@ -18,10 +18,12 @@ from safeact_env.server.errors import readable
 from safeact_env.server.strict import MALFORMED, check_json
 from safeact_env.server.tools import call_in
 
-__all__ = ["FrameError", "action_in", "checked", "json_in"]
+__all__ = ["CALL_TOOL", "FrameError", "action_in", "checked", "json_in"]
 
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}
+CALL_TOOL = "call_tool"
+"""The `type` of a step that is a tool call."""
 TOOL_FIELDS = {"type", "tool_name", "arguments"}
 A_TOOL_CALL = "a tool call has tool_name, a string, and arguments, an object; reasoning is one of these"
 
@@ -106,7 +108,7 @@ def action_in(data: dict[str, Any]) -> Call:
     try:
         if data.keys() == STEP_FIELDS:
             return Call.parse(**data)
-        if data.get("type") == "call_tool":
+        if data.get("type") == CALL_TOOL:
             return _called(data)
         # OpenEnv's actions may carry `metadata` as well.
         return SafeActAction.model_validate(data).call()

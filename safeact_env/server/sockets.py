@@ -15,13 +15,14 @@ from urllib.parse import parse_qs
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.core.episode import Episode
 from safeact_env.server.environment import NoReset, NoStep, SafeActEnvironment
 from safeact_env.server.errors import FAULT
-from safeact_env.server.frames import FrameError, action_in, checked, json_in
+from safeact_env.server.frames import CALL_TOOL, FrameError, action_in, checked, json_in
 from safeact_env.server.mcp import result_in_seat
 from safeact_env.server.rpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
 from safeact_env.server.seats import Full, NoSuchSeat, Seat, Seats
-from safeact_env.server.tools import tools_of
+from safeact_env.server.tools import result_after, tools_of
 from safeact_env.server.views import answer_json
 
 __all__ = ["Sockets"]
@@ -157,10 +158,25 @@ def _played(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) ->
         return f'{{"type":"state","data":{environment.state.model_dump_json()}}}'
     if kind == "step" and data == LIST_TOOLS:
         tools = [] if environment.episode is None else tools_of(environment.episode)
-        listed = {"observation": {"tools": tools}, "reward": None, "done": False}
-        return json.dumps({"type": "observation", "data": listed})
+        return _observation({"observation": {"tools": tools}, "reward": None, "done": False})
     try:
         episode = environment.play(action_in(data)) if kind == "step" else environment.start(data)
     except (NoReset, NoStep) as error:
         raise FrameError("EXECUTION_ERROR", str(error)) from None
+    if kind == "step" and data.get("type") == CALL_TOOL:
+        return _tool_answer(episode)
     return f'{{"type":"observation","data":{answer_json(episode).decode()}}}'
+
+
+def _tool_answer(episode: Episode[Any]) -> str:
+    """The answer to a tool call that came as a step: OpenEnv's `CallToolObservation`."""
+    result = result_after(episode)
+    reward, done, metadata = (result["structuredContent"][name] for name in ("reward", "done", "metadata"))
+    called = {"tool_name": episode.turns[-1].call.action_name, "result": result, "error": None}
+    # Releases differ in where they look for the metadata.
+    found = {"observation": {**called, "metadata": metadata}, "metadata": metadata}
+    return _observation({**found, "reward": reward, "done": done})
+
+
+def _observation(data: dict[str, Any]) -> str:
+    return json.dumps({"type": "observation", "data": data})

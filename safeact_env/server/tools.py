@@ -25,6 +25,7 @@ __all__ = [
     "call_in",
     "call_tool",
     "observation_json",
+    "result_after",
     "result_of",
     "state_text",
     "tools_of",
@@ -127,7 +128,11 @@ def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str,
         call = call_in(name, arguments)
     except EnvelopeError as error:
         return _failed(f"{error}. Nothing was done. Every tool takes reasoning, a sentence that says why.")
-    episode = play(call)
+    return result_after(play(call))
+
+
+def result_after(episode: Episode[Any]) -> dict[str, Any]:
+    """The MCP result of the last step."""
     return {
         "content": [{"type": "text", "text": f"{episode.turns[-1].result}\n\n{state_text(episode)}"}],
         "structuredContent": episode.observation(),

@@ -112,8 +112,9 @@ def test_the_mcp_client_of_openenv(live_url: str) -> None:
         tools = env.list_tools(use_cache=False)
         assert [tool.name for tool in tools] == [row["name"] for row in shown("easy")[0]["available_actions"]]
         assert all("reasoning" in tool.input_schema["required"] for tool in tools)
-        for call in expert("easy"):
-            env.call_tool(call.action_name, **arguments(call))
+        for call, observation in zip(expert("easy"), shown("easy"), strict=True):
+            result = env.call_tool(call.action_name, **arguments(call))
+            assert result["structuredContent"] == observation
         assert env.state().step_count == len(expert("easy"))
 
 
@@ -125,7 +126,8 @@ def test_its_action_for_a_tool_call_is_a_step(live_url: str, task: str) -> None:
         for call, observation in zip(expert(task), shown(task), strict=True):
             result = env.step(CallToolAction(tool_name=call.action_name, arguments=arguments(call)))
             assert (result.reward, result.done) == (observation["reward"], observation["done"])
-            assert result.observation.current_state == observation["current_state"]
+            assert result.observation.tool_name == call.action_name
+            assert result.observation.result["structuredContent"] == observation
         assert result.observation.metadata["score"] == 1.0
 
 
@@ -159,9 +161,10 @@ def test_tools_as_steps_in_frames(client: TestClient) -> None:
             assert answer["code"] == "VALIDATION_ERROR"
             assert PLANTED not in json.dumps(answer)
         look = {"tool_name": "list_directory", "arguments": {"reasoning": "r"}, "metadata": {}}
-        assert (
-            step(type="call_tool", **look)["observation"]["action_history"][0]["action"] == "list_directory"
-        )
+        after = step(type="call_tool", **look)
+        assert (after["reward"], after["done"]) == (0.0, False)
+        assert after["observation"]["tool_name"] == "list_directory"
+        assert not after["observation"]["result"]["isError"]
         ws.send_json({"type": "state"})
         assert ws.receive_json()["data"]["step_count"] == 1
 
