@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from io import StringIO
 from itertools import combinations
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from safeact_env.core.trajectory import Trajectory, replay
 from safeact_env.evaluation import (
@@ -21,6 +23,7 @@ from safeact_env.evaluation import (
     parse_seeds,
     play_attempt,
     record_of,
+    rich_tables,
     summarise,
     to_json,
 )
@@ -308,3 +311,15 @@ def test_the_json_has_every_group_and_says_what_was_evaluated() -> None:
     assert len(found["groups"]) == 3 * 6
     grade = next(g for g in found["groups"] if g["policy"] == "expert")["metrics"]["grade"]
     assert grade == {"value": 1.0, "low": 1.0, "high": 1.0}
+
+
+def test_a_long_name_leaves_the_numbers_whole_on_a_narrow_terminal() -> None:
+    record = record_of(play_attempt("easy", "test", 0, "expert", 1), "a-model-with-quite-a-long-name", 1)
+    selection = Selection((record["policy"],), ("easy",), ("test",), (0,), 1)
+    console = Console(width=80, record=True, file=StringIO())
+    for table in rich_tables(selection, summarise([Sample.of(record)])):
+        console.print(table)
+    shown = console.export_text()
+    assert "…" not in shown
+    for number in ("1.000", "1.000-1.000", "100.0%", "over-asked"):
+        assert number in shown

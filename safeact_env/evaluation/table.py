@@ -43,8 +43,10 @@ def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
             pad_edge=False,
             collapse_padding=True,
         )
-        for number, name in enumerate(head):
-            table.add_column(name, justify="right" if number else "left", no_wrap=True)
+        # A long name is folded, so that numbers are whole on a narrow terminal.
+        table.add_column(head[0], overflow="fold")
+        for name in head[1:]:
+            table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*row)
         tables.append(table)
