@@ -58,7 +58,7 @@ crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
 	SESSIONS=$(or $(SESSIONS),1024) $(BIN)/pytest tests/server/test_crowd.py --durations=1 $(ARGS)
 
 bench: $(STAMP) ## Measure speed
-	$(BIN)/python scripts/bench.py $(ARGS)
+	$(BIN)/python -m scripts.bench $(ARGS)
 
 chaos: $(STAMP) ## Kill, cut, fill and restart what keeps episodes, and check that none is lost (ARGS=--quick)
 	$(BIN)/python -m scripts.chaos $(ARGS)
@@ -87,7 +87,7 @@ results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minut
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
 	$(BIN)/python scripts/compat.py --json results/compat.json
-	$(BIN)/python scripts/bench.py --json results/bench.json
+	$(BIN)/python -m scripts.bench --json results/bench.json
 	$(BIN)/python -m scripts.bench_sessions --json results/sessions.json
 	$(BIN)/python -m scripts.chaos --json results/chaos.json
 	$(BIN)/python scripts/plots.py

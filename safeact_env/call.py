@@ -69,7 +69,7 @@ def _checked_json(value: object, depth: int) -> Any:
         if not math.isfinite(value):
             raise EnvelopeError("parameters", "a number must be finite (no NaN, no infinity)")
         return value
-    if not isinstance(value, dict | list):
+    if not isinstance(value, (dict, list)):  # a union is made anew each time
         raise EnvelopeError("parameters", "must hold JSON values only")
     if depth >= MAX_DEPTH:
         raise EnvelopeError("parameters", f"must be nested at most {MAX_DEPTH} deep")
@@ -81,6 +81,18 @@ def _checked_json(value: object, depth: int) -> Any:
         check_text("parameters", key, empty=True): _checked_json(item, depth + 1)
         for key, item in value.items()
     }
+
+
+def _are_plain(parameters: dict[Any, Any]) -> bool:
+    """Whether parameters are some printable ASCII text, as nearly all are: then nothing is left to check."""
+    if len(parameters) > MAX_PARAMETERS:
+        return False
+    for key, value in parameters.items():
+        if type(value) is not str or type(key) is not str or len(value) > MAX_STRING or len(key) > MAX_STRING:
+            return False
+        if not (value.isascii() and value.isprintable() and key.isascii() and key.isprintable()):
+            return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,9 @@ class Call:
         check_text("action_name", self.action_name)
         if not isinstance(self.parameters, dict):
             raise EnvelopeError("parameters", "must be an object, for example {}")
-        object.__setattr__(self, "parameters", _checked_json(self.parameters, 0))
+        plain = _are_plain(self.parameters)
+        own = dict(self.parameters) if plain else _checked_json(self.parameters, 0)
+        object.__setattr__(self, "parameters", own)
         check_text("reasoning", self.reasoning)
 
     @classmethod

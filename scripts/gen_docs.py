@@ -213,17 +213,29 @@ def undo_table() -> str:
 
 
 def bench_table() -> str:
-    """The recorded benchmark."""
+    """The recorded benchmark: each goal and what was found, then the figures of the engine."""
     run = json.loads(BENCH_RUN.read_text(encoding="utf-8"))
-    parts = []
-    for title, group in run.items():
-        heads = list(next(iter(group.values())))
-        rows = [
-            [name, *(f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in figures.values())]
-            for name, figures in group.items()
-        ]
-        parts.append(table([title, *heads], rows))
-    return "\n\n".join(parts)
+    goals = [[name, _figure(one["found"]), one["goal"]] for name, one in run["goals"].items()]
+    heads = list(next(iter(run["in process"].values())))
+    engine = [[name, *map(_figure, figures.values())] for name, figures in run["in process"].items()]
+    note = f"Recorded with {run['software']}; {run['machine']}; medians of {run['runs']} runs."
+    return "\n\n".join([table(["what", "found", "goal"], goals), table(["in process", *heads], engine), note])
+
+
+def peers_table() -> str:
+    """The recorded costs of a step, here and in servers that one could use or build instead."""
+    run = json.loads(BENCH_RUN.read_text(encoding="utf-8"))
+    rows = [
+        [way if number == 0 else "", name, *map(_figure, figures.values())]
+        for way, servers in run["wire"].items()
+        for number, (name, figures) in enumerate(servers.items())
+    ]
+    heads = ["", "", "processor time per step, µs", "ratio", "steps/s", "ratio by wall clock"]
+    return table(heads, rows)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
 def container_table() -> str:
@@ -303,6 +315,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "integrations": integrations_table,
         "settings": settings_table,
         "container": container_table,
+        "peers": peers_table,
     },
     "TECHNICAL.md": {
         "audit": audit_table,

@@ -25,7 +25,7 @@ SHOWN = {
     "models": ("Models", "Recorded runs of language models."),
     "audit": ("Audit", "What the environment promises, and what was checked for it."),
     "undo": ("Ways back", "The most calls that a search needed to undo each action that can be taken back."),
-    "bench": ("Speed", "Steps per second, in process and over the wire."),
+    "bench": ("Speed", "What was measured of speed and memory, beside its goals."),
     "container": ("Container", "What the image weighs, and how it starts and stops."),
 }
 """The tables that the page shows, by the name of their markers in the documents: title and meaning."""

@@ -125,7 +125,8 @@ class Params(BaseModel):
             Malformed: With a sentence that says what was wrong.
         """
         try:
-            params = cls.model_validate(parameters)
+            # What `model_validate` calls, without its options.
+            params: Params = cls.__pydantic_validator__.validate_python(parameters)
         except ValidationError as error:
             raise Malformed("; ".join(_explain(cls, e) for e in error.errors()[:3]) + ".") from None
         cls.check_exists(params.__dict__, view)

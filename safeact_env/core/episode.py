@@ -113,6 +113,7 @@ class Episode(Generic[F]):
     __slots__ = (
         "_head",
         "_history",
+        "_last_result",
         "_middle",
         "_mistake_protected",
         "_points",
@@ -154,6 +155,7 @@ class Episode(Generic[F]):
         self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
         self._history = b""
+        self._last_result = to_json(OPENING)
         self._shown = 0
         self._tally: Tally[F] = Tally(task.components, self.state)
         self._shares: tuple[Share, ...] = ()
@@ -285,36 +287,36 @@ class Episode(Generic[F]):
 
     def shown_json(self) -> bytes:
         """The observation without `reward` and `done`, as the bytes of a JSON object."""
-        return b"%b%b%b%b],%b" % (
+        return b"".join(self.shown_parts())
+
+    def shown_parts(self) -> list[bytes]:
+        """`shown_json` in parts, to be joined with what is around it. The last but one is the metadata."""
+        history = self._written_history()
+        return [
             self._head,
             to_json(self.state.knowledge.tables),
             self._middle,
-            self._written_history(),
-            to_json(
-                {
-                    "steps_remaining": self.max_steps - len(self.turns),
-                    "last_action_result": self.turns[-1].result if self.turns else OPENING,
-                    "metadata": self.metadata(),
-                }
-            )[1:],
-        )
+            history,
+            b'],"steps_remaining":%d,"last_action_result":' % (self.max_steps - len(self.turns)),
+            self._last_result,
+            b',"metadata":',
+            to_json(self.metadata()) if self.outcome is not None else b"{}",
+            b"}",
+        ]
 
     def _written_history(self) -> bytes:
         """The steps as an observation shows them, brought up to date only when one is asked for."""
-        if self._shown < len(self.turns):
-            entries = [
-                to_json(
-                    {
-                        "step": number + 1,
-                        "action": fitting(self.turns[number].call.action_name, 80),
-                        "params": shown_parameters(self.turns[number].call.parameters),
-                        "result": self.turns[number].result,
-                    }
-                )
-                for number in range(self._shown, len(self.turns))
-            ]
-            self._history = b",".join([self._history, *entries] if self._shown else entries)
-            self._shown = len(self.turns)
+        for number in range(self._shown, len(self.turns)):
+            call, result, _points, _risk = self.turns[number]
+            self._last_result = to_json(result)
+            self._history += b'%b{"step":%d,"action":%b,"params":%b,"result":%b}' % (
+                b"," if number else b"",
+                number + 1,
+                to_json(fitting(call.action_name, 80)),
+                to_json(shown_parameters(call.parameters)),
+                self._last_result,
+            )
+        self._shown = len(self.turns)
         return self._history
 
     def metadata(self) -> dict[str, Any]:

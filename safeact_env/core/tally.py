@@ -16,11 +16,13 @@ __all__ = ["Tally"]
 
 F = TypeVar("F")
 
-CareGroup = tuple[Items[Any], tuple[tuple[Hashable, tuple[str, int, Hashable], str], ...]]
-"""A group of care units, with each unit, its key and its mark in the ledger."""
+Seen = Callable[[State[Any], Any], bool]
 
-Part = tuple[int, Callable[[State[Any], Share], Share], list[CareGroup], int]
-"""A component's weight and score, its groups of care units, and how many units they have."""
+CareUnit = tuple[Hashable, tuple[str, int, Hashable], str, Seen, Seen, Seen]
+"""A care unit, its key and its mark in the ledger; whether it is shown, its care taken, and it handled."""
+
+Part = tuple[Callable[[State[Any], Share], Share], list[CareUnit]]
+"""A component's score, and its care units."""
 
 NOTHING = Share(0)
 """What a component without care units is given in their place."""
@@ -40,15 +42,15 @@ class Tally(Generic[F]):
         self._attempts: dict[str, list[tuple[str, int, Items[F]]]] = {}
         self._parts: list[Part] = []
         for component in components:
-            groups: list[CareGroup] = []
+            found: list[CareUnit] = []
             for number, group in enumerate(component.items):
                 units = state.ledger.items[component.name, number] = tuple(group.of(state.facts))
                 for action in group.attempts:
                     self._attempts.setdefault(action, []).append((component.name, number, group))
-                keys = [(unit, (component.name, number, unit)) for unit in units]
-                groups.append((group, tuple((unit, key, "/".join(map(str, key))) for unit, key in keys)))
-            count = sum(len(units) for _group, units in groups)
-            self._parts.append((component.weight, component.score, groups, count))
+                for unit in units:
+                    key = (component.name, number, unit)
+                    found.append((unit, key, "/".join(map(str, key)), group.shown, group.care, group.handled))
+            self._parts.append((component.score, found))
         self._weights = tuple(component.weight for component in components)
 
     def note_attempt(self, s: State[F], action: Action[F], p: Any) -> None:
@@ -61,9 +63,7 @@ class Tally(Generic[F]):
 
     def shares(self, s: State[F]) -> tuple[Share, ...]:
         """What each component has earned, exactly, in the task's order."""
-        return tuple(
-            [score(s, _care(s, groups, n) if n else NOTHING) for _weight, score, groups, n in self._parts]
-        )
+        return tuple([score(s, _care(s, units) if units else NOTHING) for score, units in self._parts])
 
     def shares_after_look(self, s: State[F], before: tuple[Share, ...]) -> tuple[Share, ...]:
         """As `shares`, where the state differs by a look from the one measured before.
@@ -72,8 +72,8 @@ class Tally(Generic[F]):
         """
         return tuple(
             [
-                score(s, _care(s, groups, n)) if n and _completed(s, groups) else share
-                for (_weight, score, groups, n), share in zip(self._parts, before, strict=True)
+                score(s, _care(s, units)) if units and _completed(s, units) else share
+                for (score, units), share in zip(self._parts, before, strict=True)
             ]
         )
 
@@ -82,28 +82,26 @@ class Tally(Generic[F]):
         return total_points(zip(self._weights, shares, strict=True))
 
 
-def _completed(s: State[Any], groups: list[CareGroup]) -> bool:
+def _completed(s: State[Any], units: list[CareUnit]) -> bool:
     """Whether a unit's care is there to be credited."""
     careless, credited = s.ledger.careless, s.ledger.credited
-    for group, units in groups:
-        for unit, key, mark in units:
-            if mark not in credited and group.care(s, unit) and key not in careless and group.shown(s, unit):
-                return True
+    for unit, key, mark, shown, care, _handled in units:
+        if mark not in credited and care(s, unit) and key not in careless and shown(s, unit):
+            return True
     return False
 
 
-def _care(s: State[Any], groups: list[CareGroup], count: int) -> Share:
+def _care(s: State[Any], units: list[CareUnit]) -> Share:
     """The mean over a component's care units, in quarters.
 
     A unit is credited once, when it is known and its care was taken in time; from then on only the present
     facts decide.
     """
     careless, credited, quarters = s.ledger.careless, s.ledger.credited, 0
-    for group, units in groups:
-        for unit, key, mark in units:
-            if mark not in credited:
-                if key in careless or not group.shown(s, unit) or not group.care(s, unit):
-                    continue
-                credited.add(mark)
-            quarters += 4 if group.handled(s, unit) else 1
-    return Share(quarters, 4 * count)
+    for unit, key, mark, shown, care, handled in units:
+        if mark not in credited:
+            if key in careless or not shown(s, unit) or not care(s, unit):
+                continue
+            credited.add(mark)
+        quarters += 4 if handled(s, unit) else 1
+    return Share(quarters, 4 * len(units))

@@ -165,7 +165,7 @@ def _played(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) ->
         raise FrameError("EXECUTION_ERROR", str(error)) from None
     if kind == "step" and data.get("type") == CALL_TOOL:
         return _tool_answer(episode)
-    return f'{{"type":"observation","data":{answer_json(episode).decode()}}}'
+    return answer_json(episode, before=b'{"type":"observation","data":', after=b"}").decode()
 
 
 def _tool_answer(episode: Episode[Any]) -> str:

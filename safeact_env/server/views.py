@@ -24,21 +24,29 @@ def observation_of(episode: Episode[Any]) -> SafeActObservation:
     return SafeActObservation.model_validate(episode.observation())
 
 
-def answer_json(episode: Episode[Any], episode_id: str | None = None) -> bytes:
+def answer_json(
+    episode: Episode[Any], episode_id: str | None = None, *, before: bytes = b"", after: bytes = b""
+) -> bytes:
     """The answer to a reset or a step, in OpenEnv's form: reward and done beside the observation.
 
     Args:
         episode: The episode, after the step.
         episode_id: Its id, where the answer names it.
+        before: What the answer is to follow, such as the beginning of a frame.
+        after: What is to follow it.
     """
-    metadata = episode.metadata()
-    return b'{"observation":%b,"reward":%b,"done":%b%b%b}' % (
-        episode.shown_json(),
-        to_json(episode.turns[-1].reward if episode.turns else 0.0),
-        b"true" if episode.done else b"false",
-        b"" if episode_id is None else b',"episode_id":' + to_json(episode_id),
-        b',"metadata":' + to_json(metadata) if metadata else b"",
-    )
+    parts = episode.shown_parts()
+    metadata = parts[-2]
+    # Joined once: an answer has many kilobytes.
+    parts[0:0] = (before, b'{"observation":')
+    parts += (b',"reward":', to_json(episode.turns[-1].reward if episode.turns else 0.0))
+    parts.append(b',"done":true' if episode.done else b',"done":false')
+    if episode_id is not None:
+        parts += (b',"episode_id":', to_json(episode_id))
+    if episode.done:
+        parts += (b',"metadata":', metadata)
+    parts += (b"}", after)
+    return b"".join(parts)
 
 
 def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
