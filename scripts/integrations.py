@@ -152,9 +152,9 @@ def pip(shop: Workshop, python: Path, *arguments: str) -> None:
 
 
 def installed(python: Path, packages: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
-    """The releases of these packages that are there."""
+    """The releases of these packages that are there, without what names a build of one, such as `+cpu`."""
     code = "import json, sys; from importlib.metadata import version as v; "
-    code += "print(json.dumps({name: v(name) for name in sys.argv[1:]}))"
+    code += "print(json.dumps({name: v(name).partition('+')[0] for name in sys.argv[1:]}))"
     found: dict[str, str] = json.loads(run([str(python), "-c", code, *packages], dict(env)))
     return found
 

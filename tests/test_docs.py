@@ -15,6 +15,7 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from scripts import gen_docs, gen_page
 from scripts.gen_docs import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
+from tests.documents import blocks
 from tests.suites import TINY, model_run
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -146,7 +147,7 @@ def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monk
 
 def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "TECHNICAL.md").read_text(), re.DOTALL)
+    (example,) = blocks("Suites, reports, and their verification")
     exec(compile(example, "TECHNICAL", "exec"), {})
     assert capsys.readouterr().out == "1.0\n"
     assert [check for check in verify(tmp_path / "runs" / "my-model") if check.faults] == []

@@ -30,12 +30,14 @@ class Part:
         form: `sft`, `dpo` or `kto`.
         file: Name of the file to read.
         rows: How many rows it has.
+        sha256: Of the file.
         columns: Each column and what it holds, in order.
     """
 
     form: str
     file: str
     rows: int
+    sha256: str
     columns: Mapping[str, str]
 
 
@@ -58,6 +60,8 @@ def _front(parts: Sequence[Part]) -> list[str]:
     lines.append("configs:")
     for number, part in enumerate(parts):
         lines += [f"- config_name: {part.form}", f"  data_files: {part.file}"]
+        # `datasets` takes folders of the same name for the same data, unless this part of the card differs.
+        lines.append(f"  description: {part.rows} rows, SHA-256 {part.sha256}")
         lines += ["  default: true"] if number == 0 else []
     return [*lines, "---"]
 

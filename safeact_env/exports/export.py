@@ -5,6 +5,7 @@ Owns the order of things and what is refused. Must not know the contents of a ro
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -128,12 +129,18 @@ def _written(
         raise ExportError(f"{_nothing(counts, wanted)} Nothing was written of {', '.join(empty)}.")
     kind = "parquet" if wanted.parquet else "jsonl"
     parts = [
-        Part(form, f"{form}.{kind}", rows, {name: ABOUT[name] for name in COLUMNS[form]})
+        Part(form, name, rows, _sha256(folder / name), {column: ABOUT[column] for column in COLUMNS[form]})
         for form, rows in counts.rows.items()
+        for name in [f"{form}.{kind}"]
     ]
     text = card(parts, _how(counts, wanted, made))
     (folder / CARD).write_text(text, encoding="utf-8")
     return counts
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _add(one: Played, files: dict[str, RowFile], wanted: Export) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
+from itertools import accumulate
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO
@@ -90,14 +91,14 @@ class _Table:
             about = {"info": {"features": {name: _feature(value) for name, value in first.items()}}}
             schema = pa.schema(fields, metadata={"huggingface": json.dumps(about)})
             self._writer = pq.ParquetWriter(self._path, schema)
-        columns = {name: [_stored(row[name]) for row in self._waiting] for name in first}
-        self._writer.write_table(pa.table(columns, schema=self._writer.schema))
+        columns = [_column(pa, [row[name] for row in self._waiting]) for name in first]
+        self._writer.write_table(pa.Table.from_arrays(columns, schema=self._writer.schema))
         self._waiting.clear()
 
 
 def _arrow_type(pa: Any, value: Any) -> Any:
     if isinstance(value, list):
-        return pa.list_(pa.string())
+        return pa.list_(pa.json_())
     return {bool: pa.bool_(), int: pa.int64(), float: pa.float64()}.get(type(value), pa.string())
 
 
@@ -109,9 +110,11 @@ def _feature(value: Any) -> dict[str, Any]:
     return {"dtype": names.get(type(value), "string"), "_type": "Value"}
 
 
-def _stored(value: Any) -> Any:
-    return _messages(value) if isinstance(value, list) else value
-
-
-def _messages(value: Sequence[Any]) -> list[str]:
-    return [json.dumps(one, ensure_ascii=False) for one in value]
+def _column(pa: Any, values: Sequence[Any]) -> Any:
+    """The values of a column."""
+    if not isinstance(values[0], list):
+        return pa.array(values, _arrow_type(pa, values[0]))
+    ends = accumulate((len(value) for value in values), initial=0)
+    texts = pa.array([json.dumps(one, ensure_ascii=False) for value in values for one in value], pa.string())
+    marked = pa.ExtensionArray.from_storage(pa.json_(), texts)
+    return pa.ListArray.from_arrays(pa.array(ends, pa.int32()), marked, type=pa.list_(pa.json_()))

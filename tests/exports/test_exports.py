@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import re
 from dataclasses import replace
@@ -36,6 +37,7 @@ from safeact_env.exports.rows import ABOUT, COLUMNS
 from safeact_env.exports.sources import played as fresh
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.tasks import OFFICIAL
+from tests.documents import blocks
 from tests.play import do, trap
 
 RUNNER = CliRunner()
@@ -148,6 +150,13 @@ def test_a_mistake_about_the_same_thing_is_preferred():
             assert pair.mistake.call.action_name == name
 
 
+def test_the_example_of_the_documents_finds_pairs(capsys):
+    (example,) = [block for block in blocks("DPO pair collection") if "pairs_of" in block]
+    exec(compile(example, "TECHNICAL", "exec"), {})
+    printed = capsys.readouterr().out
+    assert printed.count("irreversible_mistake, graded") == 3
+
+
 def test_a_mistake_that_was_made_is_kept_and_looking_is_preferred_to_it():
     made = Episode(get_task("easy"), "train", 4)
     do(made, "list_directory")
@@ -193,6 +202,9 @@ def test_every_file_and_row_has_the_canary_and_the_card_says_what_is_there(tmp_p
     assert [(one["config_name"], one["data_files"]) for one in front["configs"]] == [
         (form, f"{form}.jsonl") for form in FORMS
     ]
+    for one in front["configs"]:
+        content = (tmp_path / "d" / one["data_files"]).read_bytes()
+        assert one["description"].endswith(hashlib.sha256(content).hexdigest())
     assert front["license"] == "mit"
     assert front["size_categories"] == ["n<1K"]
     for form in FORMS:

@@ -1,0 +1,259 @@
+"""Trains a language model on SafeAct-Env with TRL's GRPO, optionally after a warm start on exported chats.
+
+    pip install trl==1.16.0 torch transformers datasets
+    python scripts/train_grpo.py --model tiny --task easy --steps 2 --cpu          # shows that all of it runs
+    python scripts/train_grpo.py --model Qwen/Qwen3-0.6B --task easy --task medium --steps 200 --out runs/grpo
+
+`--model` is a folder, a name on the Hugging Face hub, `local` for the model of inference.py (needs the
+package gguf), or `tiny` for a random model that needs nothing. The trained model goes to OUT/model, what was
+logged per step to OUT/training.json.
+
+Exit code 0: trained. 2: the arguments or what is installed do not allow it, with a sentence that says why.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from safeact_env.evaluation import parse_seeds
+from safeact_env.integrations.trl import environment, environments, rows
+from safeact_env.llm.errors import Unusable
+from safeact_env.llm.local import fetch, find
+from safeact_env.llm.prompts import PROMPTS
+from safeact_env.tasks import get_task, task_names
+from safeact_env.version import VERSION
+
+__all__ = ["main"]
+
+NEEDED = ("trl", "torch", "transformers", "datasets")
+CHATML = "<|im_start|>"
+
+
+class Refused(Exception):
+    """What cannot be done, with a sentence that says what to do."""
+
+
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The arguments."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    add("--model", required=True, help="a folder, a name on the hub, `local` or `tiny`")
+    add("--task", action="append", choices=task_names(), help="repeat for several (default: easy)")
+    add("--split", choices=("train", "test"), default="train")
+    add("--seeds", default="0-999", help="of the scenarios, such as 0-999")
+    add("--prompt", choices=PROMPTS, default=PROMPTS[0])
+    add("--url", help="play on the server at this address (default: in this process)")
+    add("--steps", type=int, default=100, help="of training")
+    add("--generations", type=int, default=8, help="rollouts per scenario")
+    add("--scenarios", type=int, default=1, help="scenarios per step")
+    add("--completion-tokens", type=int, default=4_096, help="longest rollout, results included")
+    add("--learning-rate", type=float, default=1e-6)
+    add("--sft", type=Path, help="first train on the chats of this file, an sft.jsonl of `safeact export`")
+    add("--sft-steps", type=int, default=100)
+    add("--sft-learning-rate", type=float, default=2e-5)
+    add("--sft-tokens", type=int, default=8_192, help="longest chat; what is longer is cut")
+    add("--out", type=Path, default=Path("runs/grpo"))
+    add("--seed", type=int, default=0, help="of the training's own draws")
+    add("--cpu", action="store_true", help="use no GPU")
+    add(
+        "--force-test",
+        action="store_true",
+        help="train on the split test although it is there to measure with",
+    )
+    return parser.parse_args(arguments)
+
+
+def checked(options: argparse.Namespace) -> tuple[int, ...]:
+    """Refuse what cannot work before anything is loaded; the seeds."""
+    if options.split == "test" and not options.force_test:
+        raise Refused(
+            "The split test is there to measure with: a model that was trained on it measures nothing. "
+            "Train on train, or insist with --force-test."
+        )
+    if options.sft is not None and not options.sft.is_file():
+        raise Refused(f"There is no file {options.sft}; `safeact export FOLDER` writes FOLDER/sft.jsonl.")
+    for name, least in (("steps", 1), ("generations", 2), ("scenarios", 1), ("sft_steps", 1)):
+        if getattr(options, name) < least:
+            raise Refused(f"--{name.replace('_', '-')} must be at least {least}.")
+    try:
+        seeds = parse_seeds(options.seeds)
+    except ValueError as error:
+        raise Refused(f"--seeds: {error}.") from None
+    missing = [name for name in NEEDED if find_spec(name) is None]
+    if missing:
+        raise Refused(f"{', '.join(missing)} not installed: pip install trl torch transformers datasets")
+    return seeds
+
+
+# The model --------------------------------------------------------------------------------------------------
+
+
+def loaded(name: str, tasks: Sequence[str], seed: int) -> tuple[Any, Any, dict[str, Any]]:
+    """The model, its tokenizer, and options of generation."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if name == "tiny":
+        # Beside this file, wherever it is started from.
+        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+        from scripts.tiny_model import simple_calls, tiny_model
+
+        return tiny_model(simple_calls(tasks), seed)
+    where: str | Path = name
+    options = {}
+    if name == "local":
+        if find_spec("gguf") is None:
+            raise Refused(
+                "The local model is a GGUF file, which transformers reads with gguf: pip install gguf"
+            )
+        file = find() or fetch(print)
+        where, options = file.parent, {"gguf_file": file.name}
+    try:
+        words = AutoTokenizer.from_pretrained(where, **options)
+        model = AutoModelForCausalLM.from_pretrained(where, **options)
+    except OSError as error:
+        raise Refused(f"The model {name} cannot be loaded: {error}") from None
+    return model, with_tools(words), {}
+
+
+def with_tools(words: Any) -> Any:
+    """The tokenizer, with a chat template that shows tools and their use; Qwen's if its own does not."""
+    from trl.chat_template_utils import qwen2_5_chat_template, supports_tool_calling
+
+    if supports_tool_calling(words):
+        return words
+    if CHATML not in words.get_vocab():
+        raise Refused("The chat template of this model has no tools, and it is not of the form of ChatML.")
+    words.chat_template = qwen2_5_chat_template
+    return words
+
+
+# The training -----------------------------------------------------------------------------------------------
+
+
+def warm_start(model: Any, words: Any, options: argparse.Namespace, tasks: Sequence[str]) -> list[Any]:
+    """Train on exported chats, on what the assistant says in them; what was logged."""
+    from datasets import load_dataset
+    from trl import SFTConfig, SFTTrainer
+
+    chats = load_dataset("json", data_files=str(options.sft), split="train")
+    chats = chats.filter(lambda row: row["task"] in tasks)
+    if not len(chats):
+        raise Refused(f"{options.sft} has no chat of the tasks {', '.join(tasks)}.")
+    config = SFTConfig(
+        output_dir=str(options.out / "sft"),
+        max_steps=options.sft_steps,
+        per_device_train_batch_size=1,
+        learning_rate=options.sft_learning_rate,
+        max_length=options.sft_tokens,
+        assistant_only_loss=True,
+        **common(options),
+    )
+    template = words.chat_template
+    trainer = SFTTrainer(
+        model=model,
+        args=config,
+        processing_class=words,
+        train_dataset=chats.select_columns(["messages", "tools"]),
+    )
+    trainer.train()
+    # The trainer may have put a template for its own ends in its place.
+    words.chat_template = template
+    logged: list[Any] = trainer.state.log_history
+    return logged
+
+
+def grpo(
+    model: Any,
+    words: Any,
+    options: argparse.Namespace,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    generation: dict[str, Any],
+) -> list[Any]:
+    """Train by playing; what was logged."""
+    from datasets import Dataset
+    from trl import GRPOConfig, GRPOTrainer
+
+    config = GRPOConfig(
+        output_dir=str(options.out / "grpo"),
+        max_steps=options.steps,
+        per_device_train_batch_size=options.generations,
+        gradient_accumulation_steps=options.scenarios,
+        num_generations=options.generations,
+        max_completion_length=options.completion_tokens,
+        max_tool_calling_iterations=max(get_task(task).max_steps for task in tasks),
+        learning_rate=options.learning_rate,
+        generation_kwargs=generation or None,
+        **common(options),
+    )
+    factory: Any = environments(options.url, options.split, tasks=tasks)
+    if len(tasks) == 1:
+        factory = environment(tasks[0], options.url, options.split)
+    trainer = GRPOTrainer(
+        model=model,
+        args=config,
+        processing_class=words,
+        train_dataset=Dataset.from_list(rows(tasks, seeds, options.split, options.prompt)),
+        environment_factory=factory,
+    )
+    trainer.train()
+    logged: list[Any] = trainer.state.log_history
+    return logged
+
+
+def common(options: argparse.Namespace) -> dict[str, Any]:
+    """Settings of both trainings."""
+    return {
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": [],
+        "seed": options.seed,
+        "use_cpu": options.cpu,
+        "bf16": not options.cpu,
+    }
+
+
+def train(options: argparse.Namespace, seeds: tuple[int, ...]) -> None:
+    """Load, train, save."""
+    tasks = list(dict.fromkeys(options.task or ["easy"]))
+    model, words, generation = loaded(options.model, tasks, options.seed)
+    logged: dict[str, Any] = {"sft": [], "grpo": []}
+    if options.sft is not None:
+        logged["sft"] = warm_start(model, words, options, tasks)
+    logged["grpo"] = grpo(model, words, options, tasks, seeds, generation)
+    model.save_pretrained(options.out / "model")
+    words.save_pretrained(options.out / "model")
+    settings = {
+        name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
+    }
+    text = json.dumps({"version": VERSION, "settings": settings, **logged}, indent=2)
+    (options.out / "training.json").write_text(text + "\n", encoding="utf-8")
+    print(f"The model is in {options.out / 'model'}, the log in {options.out / 'training.json'}.")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run it; return the exit code."""
+    options = parsed(arguments)
+    # The library warns of each thing it may still change.
+    os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
+    try:
+        seeds = checked(options)
+        options.out.mkdir(parents=True, exist_ok=True)
+        train(options, seeds)
+    except (Refused, Unusable, OSError) as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
