@@ -79,6 +79,7 @@ class SharedEpisode(WebInterfaceManager):
 
     Attributes:
         start: Task, and seed as typed, of the episode that the page's buttons start; an empty seed is drawn.
+            One that cannot be started gives way to the last that could: the buttons are everybody's.
     """
 
     def __init__(self) -> None:
@@ -86,7 +87,7 @@ class SharedEpisode(WebInterfaceManager):
         about = env.get_metadata()
         about.readme_content = readme()
         super().__init__(env, SafeActAction, SafeActObservation, about)
-        self.start = (task_names()[0], "")
+        self.start = self._started = (task_names()[0], "")
         self._turn = asyncio.Lock()
 
     async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -95,9 +96,15 @@ class SharedEpisode(WebInterfaceManager):
         Raises:
             ValueError: If it cannot be started; the episode before it goes on.
         """
-        wanted = self._start() if reset_kwargs is None else reset_kwargs
         async with self._turn:
-            answer: dict[str, Any] = await super().reset_environment(wanted)
+            if reset_kwargs is not None:
+                return await self._reset(reset_kwargs)
+            try:
+                answer = await self._reset(self._start())
+            except Exception:
+                self.start = self._started
+                raise
+            self._started = self.start
             return answer
 
     async def step_environment(self, action_data: dict[str, Any]) -> dict[str, Any]:
@@ -113,6 +120,10 @@ class SharedEpisode(WebInterfaceManager):
             except ValidationError as error:
                 raise ValueError(f"not a well-formed action: {readable(error)}") from None
             return answer
+
+    async def _reset(self, wanted: dict[str, Any]) -> dict[str, Any]:
+        answer: dict[str, Any] = await super().reset_environment(wanted)
+        return answer
 
     def _start(self) -> dict[str, Any]:
         task, seed = self.start

@@ -349,6 +349,8 @@ def test_a_seed_that_is_none_is_told_on_the_page_and_changes_nothing(web, seed):
     assert "seed" in str(data)
     assert "oe-error" in str(data)
     assert web.get("/web/state").json() == before
+    # Nor what the buttons start, for whoever comes next.
+    assert "oe-error" not in str(clicked(web, "reset_env", None))
 
 
 @pytest.mark.parametrize(
