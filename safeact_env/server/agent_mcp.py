@@ -34,7 +34,7 @@ from safeact_env.server.rpc import (
     request_in,
 )
 from safeact_env.server.strict import MALFORMED
-from safeact_env.server.tools import call_tool, observation_json, state_text, tools_of
+from safeact_env.server.tools import call_tool, for_agent, observation_json, state_text, tools_of
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.lanes import Lanes
 from safeact_env.sessions.service import SessionService
@@ -281,7 +281,7 @@ def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
             )
             return ToolResult(
                 content=result["content"][0]["text"],
-                structured_content=result.get("structuredContent"),
+                structured_content=for_agent(result.get("structuredContent")),
                 is_error=result["isError"],
             )
 

@@ -9,7 +9,7 @@ annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
@@ -24,6 +24,7 @@ __all__ = [
     "NO_EPISODE",
     "call_in",
     "call_tool",
+    "for_agent",
     "observation_json",
     "result_after",
     "result_of",
@@ -42,6 +43,9 @@ OVER = "The episode is over. No further call changes anything."
 METHODS = (
     "the methods are tools/list and tools/call, and here openenv/session/create and openenv/session/close"
 )
+
+OF_THE_TRAINER = ("reward", "metadata")
+"""What an agent's own endpoint leaves out of an observation."""
 
 Play = Callable[[Call], Episode[Any]]
 
@@ -152,6 +156,17 @@ def _failed(message: str) -> dict[str, Any]:
     return {"content": [{"type": "text", "text": message}], "isError": True}
 
 
+def for_agent(observation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a client of an episode's own endpoint sees of an observation.
+
+    Such clients pass on what they get to the model that they serve. Rewards and grades are the trainer's, who
+    has them from `/grader`.
+    """
+    if observation is None:
+        return None
+    return {name: value for name, value in observation.items() if name not in OF_THE_TRAINER}
+
+
 def observation_json(episode: Episode[Any]) -> str:
-    """The observation without reward and done, as text."""
-    return episode.shown_json().decode()
+    """An observation as a resource for agents."""
+    return to_json(for_agent(episode.observation())).decode()
