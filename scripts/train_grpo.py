@@ -107,21 +107,33 @@ def loaded(name: str, tasks: Sequence[str], seed: int) -> tuple[Any, Any, dict[s
         from scripts.tiny_model import simple_calls, tiny_model
 
         return tiny_model(simple_calls(tasks), seed)
-    where: str | Path = name
-    options = {}
     if name == "local":
-        if find_spec("gguf") is None:
-            raise Refused(
-                "The local model is a GGUF file, which transformers reads with gguf: pip install gguf"
-            )
-        file = find() or fetch(print)
-        where, options = file.parent, {"gguf_file": file.name}
+        model, words = from_gguf()
+        return model, with_tools(words), {}
     try:
-        words = AutoTokenizer.from_pretrained(where, **options)
-        model = AutoModelForCausalLM.from_pretrained(where, **options)
+        words = AutoTokenizer.from_pretrained(name)
+        model = AutoModelForCausalLM.from_pretrained(name)
     except OSError as error:
         raise Refused(f"The model {name} cannot be loaded: {error}") from None
     return model, with_tools(words), {}
+
+
+def from_gguf() -> tuple[Any, Any]:
+    """The model of inference.py and its tokenizer, with weights that can be trained."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    if find_spec("gguf") is None:
+        raise Refused("The local model is a GGUF file, which transformers reads with gguf: pip install gguf")
+    file = find() or fetch(print)
+    words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
+    read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
+    # Its weights are plain numbers by now, but trainers refuse it: it is still marked as quantized.
+    config = read.config
+    if hasattr(config, "quantization_config"):
+        del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config)
+    model.load_state_dict(read.state_dict())
+    return model, words
 
 
 def with_tools(words: Any) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 import pytest
 
 from safeact_env import Call, Episode, get_task
+from safeact_env.core.action import Params
 from safeact_env.core.task import SPLITS
 from safeact_env.integrations import worlds
 from safeact_env.integrations.chat import OVER, Chat
@@ -23,7 +24,7 @@ from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, load_data
 from tests.conftest import running
-from tests.toy import TOY
+from tests.toy import TOY, with_action
 
 WHY = {"reasoning": "a test"}
 
@@ -144,6 +145,12 @@ def test_a_task_whose_actions_have_a_tools_or_trls_names_is_refused(monkeypatch)
 
     with pytest.raises(ValueError, match="run_upkeep"):
         Toolset(renamed(UPKEEP))
+
+    class Explained(Params):
+        reasoning: str
+
+    with pytest.raises(ValueError, match="a parameter of paint has a name"):
+        Toolset(with_action("paint", params=Explained))
     monkeypatch.setattr("safeact_env.integrations.trl.get_task", lambda _name: renamed("reset"))
     with pytest.raises(ValueError, match="reset"):
         environment("toy")

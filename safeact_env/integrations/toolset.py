@@ -105,7 +105,7 @@ class Toolset:
         task: Only what it publishes is used.
 
     Raises:
-        ValueError: If an action has the name of the upkeep's tool.
+        ValueError: If an action has the name of the upkeep's tool, or a parameter that of a tool's own.
     """
 
     def __init__(self, task: Task[Any]) -> None:
@@ -118,6 +118,13 @@ class Toolset:
         ]
         self.tools = tuple(sorted([*fixed, _upkeep(task)], key=lambda tool: tool.name))
         self._by_name = {tool.name: tool for tool in self.tools}
+        for tool in self.tools:
+            names = [parameter.name for parameter in tool.parameters]
+            if len(set(names)) < len(names):
+                raise ValueError(
+                    f"task {task.name}: a parameter of {tool.name} has a name that the tool itself needs; "
+                    "rename it"
+                )
 
     def schemas(self) -> list[dict[str, Any]]:
         """The tools as chat templates take them."""
