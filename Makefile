@@ -99,6 +99,31 @@ docs: $(STAMP) ## Rewrite the generated tables of the documents and of the page
 	$(BIN)/python scripts/gen_docs.py $(ARGS)
 	$(BIN)/python -m scripts.gen_page $(ARGS)
 
+schemathesis: $(STAMP) ## Try the API against its OpenAPI document, all checks of schemathesis
+	$(BIN)/python -m scripts.fuzz_api $(ARGS)
+
+load: $(STAMP) ## Hold 10,000 episodes over HTTP, then ask for more than the server can do
+	$(BIN)/python -m scripts.load $(ARGS)
+
+soak: $(STAMP) ## Play for 30 minutes and report the slope of memory (ARGS="--minutes 10")
+	$(BIN)/python -m scripts.soak $(ARGS)
+
+# What is installed for those who use the package, with its extras for servers.
+build/runtime.txt: $(STAMP)
+	@mkdir -p $(@D)
+	$(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --extra redis --extra otel --output-file $@
+
+pip-audit: build/runtime.txt ## Look the locked dependencies up among known vulnerabilities; needs the network
+	$(BIN)/uv tool run pip-audit --requirement $< --require-hashes --disable-pip --strict \
+	  --progress-spinner off $(ARGS)
+
+sbom: $(STAMP) ## Write build/sbom.cdx.json, the bill of materials of a server, in the form of CycloneDX
+	UV_PROJECT_ENVIRONMENT=build/runtime $(BIN)/uv sync --quiet --frozen --no-editable --extra redis --extra otel \
+	  --python $(BIN)/python
+	$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py environment build/runtime/bin/python \
+	  --pyproject pyproject.toml --mc-type application --output-reproducible --validate \
+	  --output-format JSON --output-file build/sbom.cdx.json
+
 container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTAINER_TOOL=podman)
 	$(BIN)/python -m scripts.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
 

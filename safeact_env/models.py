@@ -357,14 +357,14 @@ class SplitRequest(_Request):
 class NumberedRequest(SplitRequest):
     """Task API: one task of a split."""
 
-    index: int = Field(description="Index within the split, from 0.")
+    index: StrictInt = Field(description="Index within the split, from 0.")
 
 
 class RangeRequest(SplitRequest):
     """Task API: some tasks of a split, as a Python slice names them."""
 
-    start: int | None = Field(default=None, description="The first index.")
-    stop: int | None = Field(default=None, description="The index after the last.")
+    start: StrictInt | None = Field(default=None, description="The first index.")
+    stop: StrictInt | None = Field(default=None, description="The index after the last.")
 
 
 class TaskIndex(BaseModel):

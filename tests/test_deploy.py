@@ -14,6 +14,7 @@ import pytest
 import yaml
 from fastapi.testclient import TestClient
 
+from safeact_env.server.main import STOP_SECONDS
 from safeact_env.server.settings import Settings
 from safeact_env.version import VERSION
 from scripts.replicas_check import nginx_config
@@ -22,7 +23,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 NGINX = (ROOT / "deploy" / "nginx.conf").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
-PATHS = {"/health"}
+PATHS = {"/health", "/ready"}
 KINDS = {
     "Service": "v1",
     "StatefulSet": "apps/v1",
@@ -141,8 +142,14 @@ def container_problems(
     if not {"readinessProbe", "livenessProbe"} <= container.keys():
         yield f"{name}: a probe is missing"
     yield from image_problems(name, container["image"])
-    yield from env_problems(name, {one["name"]: one["value"] for one in container.get("env", [])}, ports)
-    for variable in container.get("env", []):
+    plain = [one for one in container.get("env", []) if "value" in one]
+    given = {one["name"]: one.get("value", "") for one in container.get("env", [])}
+    yield from env_problems(name, given, ports)
+    if any("TOKEN" in one["name"] for one in plain):
+        yield f"{name}: a secret is written into the manifest"
+    if "SAFEACT_DRAIN_SECONDS" in given:
+        yield from drain_problems(name, pod["spec"], container, float(given["SAFEACT_DRAIN_SECONDS"]))
+    for variable in plain:
         store = re.fullmatch(r"redis://([a-z-]+):(\d+)/0", variable["value"])
         if variable["name"] == "SAFEACT_STORE":
             service = documents.get(f"Service/{store[1]}") if store else None
@@ -155,6 +162,15 @@ def container_problems(
         yield f"{name}: runs as root, or writes where it should not"
     if container["image"].startswith("redis"):
         yield from durability_problems(name, container["args"])
+
+
+def drain_problems(name: str, spec: Document, container: Document, drain: float) -> Iterator[str]:
+    """A pod is killed when its grace is over, whatever it is doing."""
+    wait = float(container["lifecycle"]["preStop"]["exec"]["command"][1])
+    if spec["terminationGracePeriodSeconds"] <= wait + drain + STOP_SECONDS:
+        yield f"{name}: it is killed before its episodes have had their time"
+    if container["readinessProbe"]["httpGet"]["path"] != "/ready":
+        yield f"{name}: it gets new episodes while it is about to stop"
 
 
 def image_problems(name: str, image: str) -> Iterator[str]:
@@ -223,6 +239,10 @@ MUTANTS = [
     ("Deployment/safeact-env", f"{SERVER}.readinessProbe.httpGet.port", "web"),
     ("Deployment/safeact-env", f"{SERVER}.livenessProbe.httpGet.path", "/healthz"),
     ("Deployment/safeact-env", f"{SERVER}.livenessProbe", None),
+    ("Deployment/safeact-env", f"{SERVER}.readinessProbe.httpGet.path", "/health"),
+    ("Deployment/safeact-env", "spec.template.spec.terminationGracePeriodSeconds", 48),
+    ("Deployment/safeact-env", f"{SERVER}.env.4.value", "120"),
+    ("Deployment/safeact-env", f"{SERVER}.env.5", {"name": "SAFEACT_API_TOKEN", "value": "s3cret"}),
     ("Deployment/safeact-env", f"{SERVER}.image", "safeact-env:latest"),
     ("Deployment/safeact-env", f"{SERVER}.image", "safeact-env:0.0.1"),
     ("Deployment/safeact-env", f"{SERVER}.env.0.name", "SAFEACT_HOTS"),

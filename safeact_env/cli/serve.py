@@ -17,6 +17,9 @@ from safeact_env.server.settings import Settings
 
 __all__ = ["command"]
 
+SECRETS = frozenset(
+    name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
+)
 PREFIX = Settings.model_config["env_prefix"]
 
 
@@ -67,4 +70,6 @@ def _settings(given: dict[str, Any]) -> Settings:
 def _explained(name: str, message: str, given: dict[str, Any]) -> str:
     source = _flag(name) if name in given else _variable(name)
     value = given.get(name, os.environ.get(_variable(name)))
-    return f"{source} is {value!r}, but {message[:1].lower()}{message[1:]}"
+    # A secret is not shown, not even a wrong one.
+    shown = "not what it must be" if name in SECRETS else repr(value)
+    return f"{source} is {shown}, but {message[:1].lower()}{message[1:]}"

@@ -15,13 +15,20 @@ from starlette.routing import Route
 from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.agent_mcp import PATH, AgentMcp
+from safeact_env.server.around import put_around
 from safeact_env.server.catalog import catalog_routes
+from safeact_env.server.docs import docs_route
+from safeact_env.server.drain import Drain
 from safeact_env.server.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.episodes import episode_routes
 from safeact_env.server.errors import install_error_handlers
 from safeact_env.server.guard import Guard
 from safeact_env.server.mcp import mcp_routes
+from safeact_env.server.meter import Meter
+from safeact_env.server.metrics import metrics_routes
 from safeact_env.server.pages import page_routes
+from safeact_env.server.playing import Playing
+from safeact_env.server.probes import probe_routes
 from safeact_env.server.seats import Seats
 from safeact_env.server.settings import Settings
 from safeact_env.server.sockets import Sockets
@@ -69,19 +76,25 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         make_store=store_maker(settings.store),
     )
     lanes = Lanes(service)
+    meter = service.observer = Meter.of_process()
+    drain = Drain(settings.drain_seconds, Playing(meter))
     app = FastAPI(
         title="SafeAct-Env",
         version=VERSION,
         description=DESCRIPTION,
         license_info={"name": "MIT"},
+        docs_url=None,
+        redoc_url=None,
         generate_unique_id_function=_operation_id,
     )
     install_error_handlers(app)
     app.include_router(episode_routes(service, lanes))
     app.include_router(catalog_routes(service, lanes, settings))
+    app.include_router(probe_routes(service, lanes, drain))
+    app.include_router(metrics_routes(meter, service, lanes, drain))
     app.include_router(visit_routes(service, lanes))
     # As they are: the FastAPI that is declared as the oldest includes no mounts.
-    app.router.routes.extend(page_routes().routes)
+    app.router.routes.extend([docs_route(app.title), *page_routes().routes])
     app.include_router(task_routes())
     ours = len(app.router.routes)
     _openenv_server(settings).register_routes(app, mode="production")
@@ -99,6 +112,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.add_middleware(Guard, limit=settings.max_body_bytes)
     app.add_middleware(Steps, service=service, lanes=lanes, limit=settings.max_body_bytes)
     app.add_middleware(Sockets, seats=seats, limit=settings.max_body_bytes)
+    put_around(app, settings, service, meter, drain)
     return app
 
 

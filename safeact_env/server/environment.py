@@ -16,6 +16,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.drawing import draw, offers
 from safeact_env.server.errors import readable
+from safeact_env.server.playing import PLAYING
 from safeact_env.server.tools import NO_EPISODE, call_tool, tools_of
 from safeact_env.server.views import observation_of, state_of
 from safeact_env.sessions import catalog
@@ -100,6 +101,9 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
 
     def start(self, given: dict[str, Any]) -> Episode[Any]:
         """Start an episode with these parameters; `None` is as good as absent. Raises as `reset` does."""
+        playing = PLAYING.get()
+        if playing.closed is not None:
+            raise NoReset(playing.closed)
         try:
             wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
             episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
@@ -108,6 +112,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        playing.began(self, episode)
         return episode
 
     async def reset_async(
@@ -144,6 +149,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             # A fault of ours left the episode in an unknown state: no later step may build on it.
             self._episode = None
             raise
+        PLAYING.get().observer.stepped(episode)
         return episode
 
     async def step_async(

@@ -20,7 +20,7 @@ from safeact_env.models import (
 )
 from safeact_env.server.errors import error_docs
 from safeact_env.server.views import answer_json, grade_of, state_of
-from safeact_env.sessions.lanes import Lanes
+from safeact_env.sessions.lanes import EPISODE, Lanes
 from safeact_env.sessions.service import Session, SessionService
 
 __all__ = ["COOKIE", "episode_routes"]
@@ -64,6 +64,7 @@ def episode_routes(service: SessionService, lanes: Lanes) -> APIRouter:
             return session.id, _answer(session)
 
         name, response = await lanes.run(wanted.episode_id, work)
+        EPISODE.set(name)
         secure = http.url.scheme == "https"
         response.set_cookie(COOKIE, name, httponly=True, samesite="lax", secure=secure)
         return response

@@ -30,7 +30,10 @@ __all__ = [
 
 STATUS = {
     "malformed_json": 400,
+    "unauthorized": 401,
+    "foreign_page": 403,
     "held_out": 403,
+    "token_required": 403,
     "unknown_episode": 404,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -49,14 +52,26 @@ STATUS = {
     "unknown_policy": 422,
     "unknown_task": 422,
     "busy": 429,
+    "rate_limited": 429,
     "internal_error": 500,
     "at_capacity": 503,
+    "draining": 503,
+    "not_ready": 503,
+    "overloaded": 503,
     "store_unavailable": 503,
 }
 """HTTP status of each error code."""
 
-RETRY_AFTER = {"busy": "5", "at_capacity": "30", "store_unavailable": "1"}
+RETRY_AFTER = {
+    "busy": "5",
+    "at_capacity": "30",
+    "draining": "5",
+    "not_ready": "5",
+    "overloaded": "1",
+    "store_unavailable": "1",
+}
 """Seconds after which it is worth trying again."""
+FAULT = "a fault of the server; the episode was dropped, reset to start over"
 MAX_LISTED = 10
 FAULT = "a fault of the server; the episode was dropped, reset to start over"
 """What a client is told of a fault, at every door."""

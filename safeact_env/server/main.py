@@ -9,11 +9,14 @@ import os
 import signal
 import socket
 import sys
-from contextlib import suppress
+import tempfile
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import uvicorn
 
+from safeact_env.server.logs import log_config
+from safeact_env.server.meter import SHARED
 from safeact_env.server.ports import PortError, listen, url
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import StoreUnavailable
@@ -49,6 +52,10 @@ def serve(settings: Settings) -> None:
         factory=isinstance(app, str),
         workers=settings.workers,
         log_level=settings.log_level,
+        log_config=log_config(settings),
+        # In JSON each request has a line that says more (observed.py).
+        access_log=settings.log_format == "text",
+        forwarded_allow_ips=settings.trusted_proxies,
         # A frame over our own limit is answered with an error; uvicorn's larger one would close the socket.
         ws_max_size=max(16 * settings.max_body_bytes, 2**20),
         # Compressing every observation takes longer than making it.
@@ -81,10 +88,22 @@ def _app(settings: Settings) -> Any:
 
 def _supervise(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
     """Run worker processes on these sockets, and others in place of those that die."""
-    from uvicorn.supervisors import Multiprocess
-
     for sock in sockets:
         sock.set_inheritable(True)
+    with ExitStack() as stack:
+        try:
+            folder = tempfile.TemporaryDirectory(prefix="safeact-metrics-", ignore_cleanup_errors=True)
+        except OSError as error:
+            # Without a place to write there are the numbers of one process at a time.
+            logging.getLogger("uvicorn.error").warning("Metrics are not summed over workers: %s", error)
+        else:
+            os.environ[SHARED] = stack.enter_context(folder)
+        _run_workers(config, sockets)
+
+
+def _run_workers(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    from uvicorn.supervisors import Multiprocess
+
     options: dict[str, Any] = {"sockets": sockets}
     if "target" in inspect.signature(Multiprocess).parameters:  # uvicorn before 0.50 or so
         options["target"] = uvicorn.Server(config).run

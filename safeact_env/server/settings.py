@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
+from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from safeact_env.sessions.stores import MEMORY, store_maker
 
-__all__ = ["Settings"]
+__all__ = ["Settings", "listed"]
 
 # An empty variable takes back what an image or a shell has set.
-OptionalPort = Annotated[int | None, BeforeValidator(lambda value: None if value == "" else value)]
+_OrNone = BeforeValidator(lambda value: None if value == "" else value)
+OptionalPort = Annotated[int | None, _OrNone]
+OptionalText = Annotated[str | None, _OrNone]
+OptionalSecret = Annotated[SecretStr | None, _OrNone]
+
+TOKEN = re.compile(r"[!-~]{1,1000}")
+ORIGIN = re.compile(r"https?://[a-z0-9.\[\]:-]+")
 
 
 class Settings(BaseSettings):
@@ -28,6 +35,9 @@ class Settings(BaseSettings):
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="Least severe log level."
+    )
+    log_format: Literal["text", "json"] = Field(
+        default="text", description="`json` logs one object a line, with ids of request and episode."
     )
     store: str = Field(
         default=MEMORY,
@@ -52,6 +62,33 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(
         default=65_536, ge=1_024, description="Largest request body or WebSocket frame, in bytes."
+    )
+    api_token: OptionalSecret = Field(
+        default=None,
+        description="If set, all but probes and the files of /demo need `Authorization: Bearer TOKEN`.",
+    )
+    rate_limit: OptionalText = Field(
+        default=None,
+        description="Most requests and WebSocket frames of one client, such as `20/second;600/minute`.",
+    )
+    trusted_proxies: str = Field(
+        default="127.0.0.1",
+        description="Addresses or networks, with commas, of proxies whose `X-Forwarded-For` is believed.",
+    )
+    cors_origins: OptionalText = Field(
+        default=None,
+        description="Sites, with commas, whose pages may use the API from a browser, or `*`.",
+    )
+    max_requests: int = Field(
+        default=1_000, ge=1, description="Most HTTP requests under way; further ones are answered with 503."
+    )
+    overload_seconds: float = Field(
+        default=10, gt=0, description="Seconds of wait beyond which HTTP requests are answered with 503."
+    )
+    drain_seconds: float = Field(
+        default=5,
+        ge=0,
+        description="Longest wait, after SIGTERM, for running episodes of this process to end.",
     )
     ws_compression: bool = Field(
         default=False, description="Compress WebSocket frames: smaller, at about twice the time per step."
@@ -89,3 +126,38 @@ class Settings(BaseSettings):
                 "share, such as sqlite:///episodes.db"
             )
         return workers
+
+    @field_validator("api_token")
+    @classmethod
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not TOKEN.fullmatch(token.get_secret_value()):
+            raise PydanticCustomError("token", "it must be visible ASCII characters without spaces")
+        return token
+
+    @field_validator("rate_limit")
+    @classmethod
+    def _readable_limit(cls, limit: str | None) -> str | None:
+        if limit is not None:
+            # Imported only if there is one: it takes a quarter of a second.
+            from limits import parse_many
+
+            try:
+                parse_many(limit)
+            except ValueError:
+                raise PydanticCustomError("limit", "it must be such as 20/second;600/minute") from None
+        return limit
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, origins: str | None) -> str | None:
+        wrong = [one for one in listed(origins) if one != "*" and not ORIGIN.fullmatch(one)]
+        if wrong:
+            raise PydanticCustomError(
+                "origins", "each must be * or such as https://example.org, without a path"
+            )
+        return origins
+
+
+def listed(text: str | None) -> list[str]:
+    """The parts of a list with commas."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -20,7 +20,7 @@ from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchRespons
 from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.episodes import KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.errors import error_docs
-from safeact_env.sessions.lanes import Lanes
+from safeact_env.sessions.lanes import EPISODE, Lanes
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
 __all__ = ["visit_routes"]
@@ -82,6 +82,7 @@ def visit_routes(service: SessionService, lanes: Lanes) -> APIRouter:
             return session.id, service.grade(session.id).grade()
 
         name, grade = await lanes.run(None, played)
+        EPISODE.set(name)
         return WatchResponse(
             episode_id=name,
             task_name=task.name,

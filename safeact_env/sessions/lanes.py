@@ -14,12 +14,16 @@ import weakref
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any, TypeVar
 
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["Lanes"]
+__all__ = ["EPISODE", "Lanes"]
+
+EPISODE: ContextVar[str | None] = ContextVar("episode", default=None)
+"""Id of the episode that the present request is about, once that is known; for whoever writes logs."""
 
 THREADS = 8
 PATIENCE_SECONDS = 5.0
@@ -55,6 +59,8 @@ class Lanes:
         Raises:
             SessionError: As the work does; `store_unavailable` also if the work could not begin for long.
         """
+        if episode_id is not None:
+            EPISODE.set(episode_id)
         if not self._blocking:
             return work()
         return await asyncio.shield(asyncio.ensure_future(self._in_turn(episode_id, work)))
@@ -123,6 +129,7 @@ class Lanes:
         try:
             result = await asyncio.get_running_loop().run_in_executor(self._pool, patient)
         except StoreUnavailable as error:
+            self._service.observer.store_failed()
             if not self._failing:
                 log.error("The store of episodes fails. %s", error.reason)
             self._failing = True

@@ -25,6 +25,7 @@ from safeact_env.core.task import Split, Task
 from safeact_env.core.trajectory import TrajectoryError, replay
 from safeact_env.sessions.catalog import locate
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
+from safeact_env.sessions.observer import Observer
 from safeact_env.sessions.stores.base import (
     Full,
     Limits,
@@ -156,6 +157,7 @@ class SessionService:
         clock: Seconds that never go back.
         cached: Most episodes held ready; the others are replayed when they are used.
         store: The store of their logs.
+        observer: Is told of every start and step.
     """
 
     max_live: int = 10_000
@@ -165,6 +167,7 @@ class SessionService:
     clock: Callable[[], float] = time.monotonic
     cached: int = 4_096
     make_store: InitVar[StoreMaker] = MemoryStore
+    observer: Observer = field(default_factory=Observer)
     store: Store = field(init=False)
     _at_hand: _AtHand = field(init=False)
 
@@ -205,6 +208,7 @@ class SessionService:
             ) from None
         if there is None:
             self._at_hand.put(session)
+            self.observer.started(session.episode)
             return session
         if there.start.wanted == wanted and not there.entries:
             return self.get(start.id)
@@ -374,6 +378,7 @@ class SessionService:
             session.head = head
             session.entries.append(entry)
             session.request_ids.append(request_id)
+            self.observer.stepped(session.episode)
         return there
 
     def _current(self, episode_id: str, copy: Session | None) -> Session:

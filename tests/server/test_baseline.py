@@ -25,6 +25,16 @@ from tests.llm.stub import KEY, MODEL, Expert, calls, fails, in_turn, is_probe
 ROOT = Path(__file__).resolve().parents[2]
 
 
+def local(app):
+    """A client on the server's own machine: no other may spend the operator's money without a token."""
+    return TestClient(app, base_url="http://localhost", client=("127.0.0.1", 50_000))
+
+
+@pytest.fixture
+def client():
+    return local(create_app(Settings()))
+
+
 @pytest.fixture
 def configured(serve, monkeypatch):  # noqa: F811
     """A server with a model that answers by a script."""
@@ -34,7 +44,7 @@ def configured(serve, monkeypatch):  # noqa: F811
         monkeypatch.setenv("API_BASE_URL", f"{stub.url}/v1")
         monkeypatch.setenv("MODEL_NAME", MODEL)
         monkeypatch.setenv("OPENAI_API_KEY", KEY)
-        return TestClient(create_app(Settings(**settings))), stub
+        return local(create_app(Settings(**settings))), stub
 
     return made
 
@@ -63,7 +73,7 @@ def test_half_a_configuration_is_told(client, monkeypatch):
 
 
 def test_the_local_model_is_played_only_if_the_operator_says_so(monkeypatch):
-    client = TestClient(create_app(Settings(baseline_local_model=True)))
+    client = local(create_app(Settings(baseline_local_model=True)))
     # The file is missing: it got as far as that.
     monkeypatch.setenv("SAFEACT_LOCAL_MODEL", "/no/such/file.gguf")
     assert "SAFEACT_LOCAL_MODEL names" in post(client).json()["detail"]["message"]
@@ -132,9 +142,9 @@ def test_the_deadline_ends_it_and_what_was_played_is_answered(configured):
 async def test_the_server_answers_meanwhile_and_one_run_is_played_at_a_time(configured):
     player = expert(("easy",), (0,))
     client, stub = configured(lambda asked: replace(player(asked), wait_s=0.1))
-    transport = httpx.ASGITransport(client.app)
+    transport = httpx.ASGITransport(client.app, client=("127.0.0.1", 50_000))
     body = {"agent": "llm", "task_name": "easy", "seeds": [0]}
-    async with httpx.AsyncClient(transport=transport, base_url="http://test", timeout=60) as http:
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost", timeout=60) as http:
         first = asyncio.create_task(http.post("/baseline", json=body))
         while not stub.asked:
             await asyncio.sleep(0.01)

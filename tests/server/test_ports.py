@@ -40,7 +40,7 @@ def serving(*options):
 
 
 def test_one_process_answers_on_both_ports_and_ends_quickly_and_well_with_connections_open():
-    with serving("--port", "0", "--also-port", "0") as (process, urls):
+    with serving("--port", "0", "--also-port", "0", "--drain-seconds", "0.2") as (process, urls):
         assert len({httpx.URL(found).port for found in urls}) == 2
         starts = []
         for found in urls:

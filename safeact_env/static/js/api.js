@@ -5,6 +5,7 @@
  */
 
 import { Told } from "./notice.js";
+import { askForToken, headers } from "./token.js";
 
 /** @typedef {{action_name: string, parameters: Record<string, any>, reasoning: string}} Call */
 /** @typedef {Record<string, any>} Schema  A JSON Schema, with `x-source` where values are listed in the state. */
@@ -93,18 +94,9 @@ export class ApiError extends Told {
  * @returns {Promise<any>}
  */
 async function ask(method, path, body) {
-  let response;
-  try {
-    response = await fetch(new URL(path, ROOT), {
-      method,
-      cache: "no-store",
-      headers: body === undefined ? {} : { "Content-Type": "application/json" },
-      body: body === undefined ? undefined : JSON.stringify(body),
-      signal: AbortSignal.timeout(PATIENCE_MS),
-    });
-  } catch {
-    throw new ApiError("unreachable", "The server gave no answer. Nothing is lost: try again when it is back.");
-  }
+  let response = await send(method, path, body);
+  // What was refused has not been done, so it is simply asked again.
+  while (response.status === 401 && (await askForToken())) response = await send(method, path, body);
   let answer;
   try {
     answer = await response.json();
@@ -113,6 +105,25 @@ async function ask(method, path, body) {
   }
   if (!response.ok) throw refusal(answer, response.status);
   return answer;
+}
+
+/**
+ * @param {string} method
+ * @param {string} path
+ * @param {unknown} [body]
+ */
+async function send(method, path, body) {
+  try {
+    return await fetch(new URL(path, ROOT), {
+      method,
+      cache: "no-store",
+      headers: { ...headers(), ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+  } catch {
+    throw new ApiError("unreachable", "The server gave no answer. Nothing is lost: try again when it is back.");
+  }
 }
 
 /**
