@@ -42,13 +42,12 @@ def http_request(path: str, body: bytes, method: str = "POST") -> bytes:
 
 
 def _ws_length(data: bytes) -> tuple[int, int] | None:
-    if len(data) < 4:
+    if len(data) < 2:
         return None
-    if data[1] < 126:
-        return 2, 2 + data[1]
-    if data[1] == 126:
-        return 4, 4 + int.from_bytes(data[2:4], "big")
-    return (10, 10 + int.from_bytes(data[2:10], "big")) if len(data) >= 10 else None
+    start = {126: 4, 127: 10}.get(data[1], 2)
+    if len(data) < start:
+        return None
+    return start, start + (int.from_bytes(data[2:start], "big") if start > 2 else data[1])
 
 
 def _http_length(data: bytes) -> tuple[int, int] | None:

@@ -6,7 +6,7 @@ texts come from the task's data.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -79,13 +79,14 @@ def draw(rng: Random, pool: Pool, need: str) -> Upkeep:
 
 
 def lookalike_actions(
-    upkeep: Upkeep,
+    names: Iterable[str],
     text: UpkeepText,
     params: Mapping[str, type[Params]],
     target_blocked: Blocked | None = None,
 ) -> list[Action[Any]]:
-    """The scenario's three look-alikes. They differ in nothing but name and parameters until carried out.
+    """Look-alikes of these names. They differ in nothing but name and parameters until carried out.
 
+    Which one works is the scenario's: their rules read it from the state, and any scenario can have them.
     `target_blocked` is the task's rule 3 for the targets of those that take any.
     """
 
@@ -107,7 +108,7 @@ def lookalike_actions(
             undo="roll_back_upkeep",
             lookalike=True,
         )
-        for name in upkeep.runbooks
+        for name in names
     ]
 
 

@@ -5,7 +5,7 @@ Owns what every task consists of and the checks that a task is complete. Must no
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
@@ -196,6 +196,32 @@ class Task(Generic[F]):
         """JSON Schema of the parameters of each fixed action, by name. Public."""
         return {action.name: action.params.schema_for_wire() for action in self.fixed_actions}
 
+    @cached_property
+    def _lookalikes(self) -> dict[str, Action[F]]:
+        """The look-alikes of every pool, by name."""
+        names = {one.name for pool in self.text.pools.values() for one in (*pool.names, *pool.canonical)}
+        made = lookalike_actions(
+            sorted(names), self.text.upkeep, self.lookalike_params, self.lookalike_blocked
+        )
+        return {action.name: action for action in made}
+
+    @cached_property
+    def _listed(self) -> dict[Split, dict[str, dict[str, Any]]]:
+        """How `available_actions` lists each action that a scenario of a split can have, by its name."""
+        return {
+            split: {
+                name: {"name": name, "description": description, "parameters": params.types()}
+                for name, description, params in self._described(pool)
+            }
+            for split, pool in self.text.pools.items()
+        }
+
+    def _described(self, pool: Pool) -> Iterator[tuple[str, str, type[Params]]]:
+        for action in self.fixed_actions:
+            yield action.name, self.text.descriptions[action.name], action.params
+        for one in (*pool.names, *pool.canonical):
+            yield one.name, one.description, self._lookalikes[one.name].params
+
     def start(self, split: Split, seed: int) -> Start[F]:
         """The start of (task, split, seed). Everything random about an episode happens here.
 
@@ -210,24 +236,13 @@ class Task(Generic[F]):
         scenario = self.scenario(rng, split)
         tables = {**scenario.tables, "upkeep": {"need": upkeep.need, "status": "due"}}
         state = State(scenario.facts, upkeep, Knowledge(tables))
-        lookalikes = lookalike_actions(
-            upkeep, self.text.upkeep, self.lookalike_params, self.lookalike_blocked
-        )
         actions: dict[str, Action[F]] = {}
         table = [a for a in self.fixed_actions if a.name != self.escalation.name]
-        table += [*lookalikes, question_action(self.escalation, actions)]
+        table += [self._lookalikes[name] for name in upkeep.runbooks]
+        table.append(question_action(self.escalation, actions))
         actions.update((a.name, a) for a in sorted(table, key=lambda a: a.name))
-        pool = self.text.pools[split]
-        available = [
-            {
-                "name": a.name,
-                "description": pool.named(a.name).description
-                if a.lookalike
-                else self.text.descriptions[a.name],
-                "parameters": a.params.types(),
-            }
-            for a in actions.values()
-        ]
+        listed = self._listed[split]
+        available = [listed[name] for name in actions]
         rules = RULES.format(ask=self.escalation.name)
         description = f"{self.title}. {scenario.brief} Routine upkeep: {upkeep.need} {rules}"
         return Start(state, actions, available, description)
