@@ -51,7 +51,10 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--split", choices=("train", "test"), default="train")
     add("--seeds", default="0-999", help="of the scenarios, such as 0-999")
     add("--prompt", choices=PROMPTS, default=PROMPTS[0])
-    add("--url", help="play on the server at this address (default: in this process)")
+    add(
+        "--url",
+        help="play on the server at this address, with SAFEACT_API_TOKEN if set (default: in this process)",
+    )
     add("--steps", type=int, default=100, help="of training")
     add("--generations", type=int, default=8, help="rollouts per scenario")
     add("--scenarios", type=int, default=1, help="scenarios per step")
@@ -207,9 +210,8 @@ def grpo(
         generation_kwargs=generation or None,
         **common(options),
     )
-    factory: Any = environments(options.url, options.split, tasks=tasks)
-    if len(tasks) == 1:
-        factory = environment(tasks[0], options.url, options.split)
+    where: dict[str, Any] = {"base_url": options.url, "split": options.split, "headers": headers()}
+    factory: Any = environment(tasks[0], **where) if len(tasks) == 1 else environments(tasks=tasks, **where)
     trainer = GRPOTrainer(
         model=model,
         args=config,
@@ -220,6 +222,12 @@ def grpo(
     trainer.train()
     logged: list[Any] = trainer.state.log_history
     return logged
+
+
+def headers() -> dict[str, str]:
+    """What a server that is closed to strangers asks for."""
+    token = os.environ.get("SAFEACT_API_TOKEN")
+    return {"Authorization": f"Bearer {token}"} if token else {}
 
 
 def common(options: argparse.Namespace) -> dict[str, Any]:

@@ -39,6 +39,13 @@ def test_what_is_missing_is_named(monkeypatch, capsys, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_the_token_of_a_closed_server_is_sent(monkeypatch):
+    monkeypatch.delenv("SAFEACT_API_TOKEN", raising=False)
+    assert train_grpo.headers() == {}
+    monkeypatch.setenv("SAFEACT_API_TOKEN", "secret")
+    assert train_grpo.headers() == {"Authorization": "Bearer secret"}
+
+
 def test_the_calls_of_the_tiny_model_are_tools_and_well_formed():
     for text in simple_calls(["easy", "medium"]):
         call = json.loads(text.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>"))
