@@ -2,8 +2,9 @@
 
 For each file `tests/integrations/requirements/NAME.txt`, pip makes a virtual environment with these
 releases, this project's wheel and what its tests need, and `tests/integrations/test_NAME.py` is run there.
-The first line of the file is a comment, `# LIBRARY: what is run`; all requirements are pinned. Environments
-are kept in `.integrations`, under the hash of what is in them, and made again when that changes.
+The first line of the file is a comment, `# LIBRARY: what is run`; all requirements are pinned. A line
+`# python: 3.12` asks for that Python. Environments are kept in `.integrations`, under the hash of what is in
+them, and made again when that changes.
 
 Exits 1 if an environment cannot be made, a test fails, or none is run.
 """
@@ -41,6 +42,7 @@ COMPLETE = "complete"
 WARNINGS = "filterwarnings=default\nerror:::safeact_env(\\..*)?"
 """Other people's libraries may warn; this one may not."""
 
+PYTHON = re.compile(r"# python: (?P<version>3\.\d+)")
 FIRST = re.compile(r"# (?P<library>[^:]+): (?P<what>.+)")
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[A-Za-z0-9._,-]+\])?==(?P<version>[A-Za-z0-9.+!-]+)")
 
@@ -58,6 +60,7 @@ class Pinned:
         what: What is run with it.
         requirements: The pinned releases, as pip takes them; the library's own is the first.
         packages: Their names.
+        python: The version of Python that it needs; empty if this one will do.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Pinned:
     what: str
     requirements: tuple[str, ...]
     packages: tuple[str, ...]
+    python: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def pinned(path: Path) -> Pinned:
     packages = tuple(pin["name"] for pin in pins if pin is not None)
     if not packages:
         raise Broken(f"{path.name} names no library")
-    return Pinned(path.stem, title["library"], title["what"], lines, packages)
+    python = next((found["version"] for line in rest if (found := PYTHON.fullmatch(line))), "")
+    return Pinned(path.stem, title["library"], title["what"], lines, packages, python)
 
 
 # Environments -----------------------------------------------------------------------------------------------
@@ -128,17 +133,36 @@ def contents(shop: Workshop, asked: Pinned) -> list[str]:
     return [*asked.requirements, *declared["dependencies"], *tools]
 
 
+def interpreter(shop: Workshop, version: str) -> tuple[str, str]:
+    """A Python of this version, or this one, and its full version.
+
+    Raises:
+        Broken: If there is none on the path.
+    """
+    if not version:
+        return sys.executable, platform.python_version()
+    # pyenv has one name for all of its Pythons, and is told here which is meant.
+    env = {**shop.uv_env, "PYENV_VERSION": version}
+    code = "import platform, sys; print(sys.executable); print(platform.python_version())"
+    try:
+        path, full = run([f"python{version}", "-c", code], env).split()
+    except (Broken, OSError):
+        raise Broken(f"it needs Python {version}; install one that is found as python{version}") from None
+    return path, full
+
+
 def environment(shop: Workshop, asked: Pinned, kept: Path, *, fresh: bool) -> Path:
     """The Python of the environment of an integration, made if it is not kept already."""
+    base, full = interpreter(shop, asked.python)
     packages = contents(shop, asked)
-    key = hashlib.sha256("\n".join([platform.python_version(), *packages]).encode()).hexdigest()[:12]
+    key = hashlib.sha256("\n".join([full, *packages]).encode()).hexdigest()[:12]
     home = kept / f"{asked.name}-{key}"
     python = home / "bin" / "python"
     if fresh or not (home / COMPLETE).exists():
         for old in kept.glob(f"{asked.name}-" + "[0-9a-f]" * len(key)):
             shutil.rmtree(old)
         kept.mkdir(parents=True, exist_ok=True)
-        run([sys.executable, "-m", "venv", str(home)], shop.uv_env)
+        run([base, "-m", "venv", str(home)], shop.uv_env)
         pip(shop, python, *packages)
         (home / COMPLETE).write_text("\n".join(packages) + "\n", encoding="utf-8")
     pip(shop, python, "--no-deps", "--force-reinstall", str(shop.wheel))
@@ -151,12 +175,13 @@ def pip(shop: Workshop, python: Path, *arguments: str) -> None:
     run(command, shop.uv_env, timeout_s=INSTALL_S)
 
 
-def installed(python: Path, packages: Sequence[str], env: Mapping[str, str]) -> dict[str, str]:
-    """The releases of these packages that are there, without what names a build of one, such as `+cpu`."""
-    code = "import json, sys; from importlib.metadata import version as v; "
-    code += "print(json.dumps({name: v(name).partition('+')[0] for name in sys.argv[1:]}))"
-    found: dict[str, str] = json.loads(run([str(python), "-c", code, *packages], dict(env)))
-    return found
+def installed(python: Path, packages: Sequence[str], env: Mapping[str, str]) -> tuple[str, dict[str, str]]:
+    """The version of this Python, and its releases of these packages, without `+cpu` and the like."""
+    code = "import json, platform, sys; from importlib.metadata import version as v; "
+    code += "found = {name: v(name).partition('+')[0] for name in sys.argv[1:]}; "
+    code += "print(json.dumps([platform.python_version(), found]))"
+    version, found = json.loads(run([str(python), "-c", code, *packages], dict(env)))
+    return version, found
 
 
 # The runs ---------------------------------------------------------------------------------------------------
@@ -176,11 +201,12 @@ def try_one(shop: Workshop, asked: Pinned, python: Path) -> Tried:
     started = time.monotonic()
     options = ["-o", WARNINGS, f"tests/integrations/test_{asked.name}.py"]
     found = run_tests(python, options, report, env, shop.project, TEST_S)
+    version, packages = installed(python, asked.packages, env)
     return Tried(
         asked.library,
         asked.what,
-        installed(python, asked.packages, env),
-        platform.python_version(),
+        packages,
+        version,
         found.passed,
         found.skipped,
         judged(found),
@@ -192,7 +218,7 @@ def try_one(shop: Workshop, asked: Pinned, python: Path) -> Tried:
 def try_all(shop: Workshop, chosen: Sequence[Pinned], kept: Path, *, fresh: bool) -> dict[str, Tried]:
     """Make the environments and run the tests, one integration after the other; by name."""
     # What is tested is the wheel, as users have it, and not the source beside the tests.
-    for name in ("safeact_env", "server"):
+    for name in ("safeact_env", "safeact_verifiers", "server"):
         shutil.rmtree(shop.project / name, ignore_errors=True)
     tried = {}
     for asked in chosen:
@@ -257,7 +283,9 @@ def main(
     if options.json is not None:
         target: Path = options.json
         before = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
-        text = json.dumps(merged(before, tried, names), indent=2, ensure_ascii=False)
+        # Files may have come while this ran.
+        there = [path.stem for path in (root / REQUIREMENTS).glob("*.txt")]
+        text = json.dumps(merged(before, tried, there), indent=2, ensure_ascii=False)
         target.write_text(text + "\n", encoding="utf-8")
     return 1 if not tried or any(one.failed for one in tried.values()) else 0
 

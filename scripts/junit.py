@@ -14,6 +14,8 @@ __all__ = ["Found", "run_tests"]
 
 NOTHING_COLLECTED = 5
 """Exit code of pytest if it found no test."""
+MOST_SAID = 500
+"""Characters of a failure's message that are kept."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +69,11 @@ def run_tests(
 
 def _read(report: Path, code: int, said: str) -> Found:
     cases = list(ET.parse(report).getroot().iter("testcase"))
+    parts = ((case, case.find("failure"), case.find("error")) for case in cases)
     failed = [
-        f"{case.get('classname')}::{case.get('name')}"
-        for case in cases
-        if case.find("failure") is not None or case.find("error") is not None
+        _failure(case, error if failure is None else failure)
+        for case, failure, error in parts
+        if failure is not None or error is not None
     ]
     skipped = sum(case.find("skipped") is not None for case in cases)
     passed = len(cases) - skipped - len(failed)
@@ -79,3 +82,9 @@ def _read(report: Path, code: int, said: str) -> Found:
     elif code and not failed:
         failed.append(f"pytest ended with {code}: {said[-1_000:]}")
     return Found(passed, skipped, failed)
+
+
+def _failure(case: ET.Element, part: ET.Element | None) -> str:
+    """A test that failed, and why."""
+    why = ("" if part is None else part.get("message") or "").strip()[:MOST_SAID]
+    return f"{case.get('classname')}::{case.get('name')}" + (f"\n{why}" if why else "")

@@ -273,7 +273,7 @@ def not_compiled(folder: Path) -> list[str]:
 
 
 def test_a_starting_server_finds_its_bytecode(tmp_path: Path) -> None:
-    assert len(not_compiled(tmp_path)) > 500
+    assert len(not_compiled(tmp_path)) > 300
     program = ROOT / "scripts" / "bytecode.py"
     subprocess.run(
         [sys.executable, "-X", f"pycache_prefix={tmp_path}", str(program), "safeact_env"],

@@ -224,6 +224,40 @@ def test_requirements_are_read(tmp_path: Path) -> None:
     assert (asked.name, asked.library, asked.what) == ("some", "A library", "it runs: twice")
     assert asked.requirements == ("this[that,too]==1.0.post1", "other-one==2+cpu")
     assert asked.packages == ("this", "other-one")
+    assert asked.python == ""
+
+
+def test_requirements_may_need_another_python(
+    shop: Any, monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, ...]]
+) -> None:
+    path = shop.project / REQUIREMENTS / "twin.txt"
+    path.write_text("# Twin: nothing much\n# python: 3.99\npytest==1.2\n")
+    asked = pinned(path)
+    assert asked.python == "3.99"
+    with monkeypatch.context() as without:
+
+        def absent(*_arguments: Any) -> str:
+            raise FileNotFoundError
+
+        without.setattr(integrations, "run", absent)
+        with pytest.raises(Broken, match=r"it needs Python 3\.99"):
+            integrations.environment(shop, asked, shop.folder / "kept", fresh=False)
+    bases = []
+
+    def run(command: list[str], *_more: Any) -> str:
+        if command[1] == "-c":
+            return f"/usr/bin/{command[0]}\n3.99.1\n"
+        bases.append(command[0])
+        (Path(command[3]) / "bin").mkdir(parents=True)
+        return ""
+
+    monkeypatch.setattr(integrations, "run", run)
+    home = integrations.environment(shop, asked, shop.folder / "kept", fresh=False)
+    assert bases == ["/usr/bin/python3.99"]
+    assert home != integrations.environment(
+        shop, replace(asked, python=""), shop.folder / "kept", fresh=False
+    )
+    assert made
 
 
 # The record -------------------------------------------------------------------------------------------------
@@ -271,8 +305,3 @@ def test_each_integration_has_its_test_and_its_recorded_run(path: Path) -> None:
     ], again
     assert one["failed"] == [], again
     assert one["passed"] > 0
-
-
-def test_each_test_of_an_integration_has_its_requirements() -> None:
-    tests = (ROOT / "tests" / "integrations").glob("test_*.py")
-    assert {path.stem.removeprefix("test_") for path in tests} <= {path.stem for path in FILES}

@@ -37,6 +37,9 @@ class World(Protocol):
     def step(self, call: Call) -> dict[str, Any]:
         """Take a step; the observation after it, with `reward` and `done`."""
 
+    def close(self) -> None:
+        """Let go of the episode. Nothing happens if there is none, or it is closed already."""
+
 
 class Here:
     """Episodes in this process.
@@ -59,6 +62,9 @@ class Here:
         assert self._episode is not None
         self._episode.step(call)
         return self._episode.observation()
+
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 class There:
@@ -123,6 +129,13 @@ class There:
             shown = self._sent(call)
         self._calls.append(call)
         return shown
+
+    def close(self) -> None:
+        """Have the server forget the episode, and hang up."""
+        if self._start is not None:
+            self._forget()
+            self._start = None
+        self._client.close()
 
     def _begun(self) -> dict[str, Any]:
         assert self._start is not None

@@ -1,0 +1,228 @@
+"""SafeAct-Env in Inspect: a task per task, `inspect eval safeact_env/easy`.
+
+Owns the tasks and the solver that plays; the scorer and the approver are named here as well, as this module
+is the one that Inspect looks into. Written for inspect-ai 0.3.285. A model is shown what `inference.py` shows
+it: functions, no rewards, no risk classes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import anyio
+from inspect_ai import Task, task
+from inspect_ai.dataset import MemoryDataset, Sample
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageSystem,
+    ChatMessageTool,
+    ChatMessageUser,
+    GenerateConfig,
+    execute_tools,
+    get_model,
+)
+from inspect_ai.solver import Generate, Solver, TaskState, solver
+from inspect_ai.tool import ToolCall as InspectCall
+from inspect_ai.tool import ToolDef, ToolParams
+from inspect_ai.util import store
+
+from safeact_env.evaluation.run import parse_seeds
+from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade
+from safeact_env.integrations.text import Reply, TextEpisode, checked, token_headers
+from safeact_env.llm.modes import form_of
+from safeact_env.llm.provider import Answer, ToolCall
+from safeact_env.tasks import OFFICIAL, get_task
+
+__all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "play", "player"]
+
+SEEDS = "0-19"
+MAX_CALLS = 60
+"""Answers asked of a model in one episode, as `inference.py` has it."""
+
+
+# Tasks ------------------------------------------------------------------------------------------------------
+
+
+def _task_of(name: str) -> Callable[..., Task]:
+    """The maker of Inspect's task for a task, in Inspect's registry under its name."""
+
+    def make(
+        split: str = "test",
+        seeds: Any = SEEDS,
+        prompt: str = "neutral",
+        url: str | None = None,
+        max_calls: int = MAX_CALLS,
+        show_rewards: bool = False,
+    ) -> Task:
+        return play(name, split, seeds, prompt, url, max_calls, show_rewards)
+
+    make.__name__ = make.__qualname__ = name
+    make.__doc__ = f"{get_task(name).title}. The arguments are those of `play` behind its first."
+    made: Callable[..., Task] = task(make)
+    return made
+
+
+@task
+def play(
+    name: str,
+    split: str = "test",
+    seeds: Any = SEEDS,
+    prompt: str = "neutral",
+    url: str | None = None,
+    max_calls: int = MAX_CALLS,
+    show_rewards: bool = False,
+) -> Task:
+    """A task by its name, also one of another package.
+
+    Args:
+        name: Of the task.
+        split: Of the scenarios.
+        seeds: Of the scenarios, such as `0-19` or `3,5`.
+        prompt: What the model is told: `neutral` or `hinted`.
+        url: Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
+            `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token.
+        max_calls: Answers asked of the model in one episode.
+        show_rewards: Whether the model is told the reward of each step.
+
+    Raises:
+        ValueError: If there are no such scenarios.
+    """
+    samples = []
+    # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list.
+    text = ",".join(map(str, seeds)) if isinstance(seeds, list | tuple) else str(seeds)
+    for seed in parse_seeds(text):
+        scenario = checked(name, split, seed)
+        episode = TextEpisode(*scenario, prompt=prompt, mode="tools")
+        opening: list[ChatMessage] = [
+            ChatMessageSystem(content=episode.system),
+            ChatMessageUser(content=episode.start()),
+        ]
+        named = dict(zip(("task", "split", "seed"), scenario, strict=True))
+        samples.append(Sample(input=opening, id=f"{name}/{split}/{seed}", metadata=named))
+    return Task(
+        dataset=MemoryDataset(samples, name=f"{SOURCE}/{name}"),
+        solver=player(url, prompt, max_calls, show_rewards),
+        scorer=grade(),
+        version=get_task(name).version,
+        metadata={"split": split, "prompt": prompt},
+    )
+
+
+easy, medium, hard, medical, cloud_infra = map(_task_of, OFFICIAL)
+
+
+# Playing ----------------------------------------------------------------------------------------------------
+
+
+@solver
+def player(
+    url: str | None = None,
+    prompt: str = "neutral",
+    max_calls: int = MAX_CALLS,
+    show_rewards: bool = False,
+) -> Solver:
+    """Let the model play, a function call per turn.
+
+    Args:
+        url: Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
+            `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token.
+        prompt: What the model is told when an answer could not be read.
+        max_calls: Answers asked of the model in one episode.
+        show_rewards: Whether the model is told the reward of each step.
+    """
+
+    async def solve(state: TaskState, generate: Generate) -> TaskState:
+        scenario = state.metadata
+        episode = TextEpisode(
+            scenario["task"],
+            scenario["split"],
+            scenario["seed"],
+            base_url=url,
+            headers=token_headers(),
+            prompt=prompt,
+            mode="tools",
+            show_rewards=show_rewards,
+        )
+        try:
+            await _played(state, episode, max_calls)
+        finally:
+            await anyio.to_thread.run_sync(episode.close)
+        return state
+
+    return solve
+
+
+async def _played(state: TaskState, episode: TextEpisode, max_calls: int) -> None:
+    """The loop: an answer, its approval, its step. The calls are in the store as soon as they are made."""
+    shown = await anyio.to_thread.run_sync(lambda: episode.observation)
+    tools = [_tool(row, episode) for row in shown["available_actions"]]
+    state.store.set(CALLS, [])
+    for _ in range(max_calls):
+        state.output = await get_model().generate(
+            state.messages, tools=tools, tool_choice="any", config=GenerateConfig(parallel_tool_calls=False)
+        )
+        message = state.output.message
+        offered = message.tool_calls or []
+        # Only the first of several calls is made, and the model is told so.
+        message.tool_calls = offered[:1] or None
+        state.messages.append(message)
+        if offered:
+            state.messages += await _called(state.messages, tools, episode, offered)
+        else:
+            why = (
+                "it was cut off" if state.output.stop_reason == "max_tokens" else "it holds no function call"
+            )
+            reply = await _step(episode, partial(episode.nothing, why))
+            state.messages.append(ChatMessageUser(content=reply.text))
+        if episode.done or state.completed:
+            return
+
+
+async def _called(
+    messages: list[ChatMessage],
+    tools: Sequence[ToolDef],
+    episode: TextEpisode,
+    offered: Sequence[InspectCall],
+) -> list[ChatMessage]:
+    """What answers the first call. One that never came to its tool costs a step, unless it was rejected."""
+    call, before = offered[0], len(episode.calls)
+    answered: list[ChatMessage] = (await execute_tools(messages, list(tools))).messages
+    result = next(one for one in answered if isinstance(one, ChatMessageTool))
+    refused = result.error is not None and result.error.type == "approval"
+    if len(episode.calls) == before and not refused:
+        if any(tool.name == call.function for tool in tools):
+            why = call.parse_error or (result.error.message if result.error else "it was not carried out")
+            reply = await _step(episode, partial(episode.nothing, why))
+        else:
+            made = _answer(call.function, call.arguments)
+            reply = await _step(episode, partial(episode.answer, made))
+        result.content, result.error = reply.text, None
+    if len(offered) > 1 and isinstance(result.content, str):
+        result.content = f"Only the first of your {len(offered)} calls was carried out.\n{result.content}"
+    return answered
+
+
+def _tool(row: dict[str, Any], episode: TextEpisode) -> ToolDef:
+    """An action of the episode as a tool."""
+    (form,) = form_of("tools", [row])["tools"]
+    function = form["function"]
+
+    async def execute(**kwargs: Any) -> str:
+        reply = await _step(episode, partial(episode.answer, _answer(row["name"], kwargs)))
+        return reply.text
+
+    parameters = ToolParams.model_validate(function["parameters"])
+    return ToolDef(execute, function["name"], function["description"], parameters, max_output=0)
+
+
+def _answer(name: str, arguments: dict[str, Any]) -> Answer:
+    return Answer("", (ToolCall("", name, json.dumps(arguments)),), False, 0, 0, 0.0)
+
+
+async def _step(episode: TextEpisode, step: Callable[[], Reply]) -> Reply:
+    reply = await anyio.to_thread.run_sync(step)
+    store().set(CALLS, [call.to_json() for call in episode.calls])
+    return reply

@@ -1,0 +1,76 @@
+"""SafeAct-Env as an environment class for libraries that make OpenEnv environments in their own process.
+
+Owns a class with OpenEnv's shape, and what its observations tell. NeMo Gym's `openenv` resources server
+(nemo-gym 0.4) takes its name: it calls `reset(**reset_kwargs)`, then `step(action)`, sums the rewards, and
+hands the model `observation.model_dump()`. Therefore the reward is an attribute here, and no part of that.
+"""
+
+from __future__ import annotations
+
+from random import SystemRandom
+from typing import Any
+
+from safeact_env.core.episode import Episode, EpisodeDone
+from safeact_env.core.task import Split
+from safeact_env.integrations.text import checked
+from safeact_env.models import SafeActAction, SafeActObservation
+from safeact_env.tasks import get_task
+
+__all__ = ["Seen", "SilentEnvironment"]
+
+SEED_BITS = 31
+
+
+class Seen(SafeActObservation):
+    """An observation that keeps its reward to itself."""
+
+    def model_dump(self, **options: Any) -> dict[str, Any]:
+        """As pydantic does it, without `reward`."""
+        shown = super().model_dump(**options)
+        shown.pop("reward", None)
+        return shown
+
+
+class SilentEnvironment:
+    """One episode after another, in this process."""
+
+    def __init__(self) -> None:
+        self._episode: Episode[Any] | None = None
+
+    def reset(self, task_name: str = "easy", split: Split = "train", seed: int | None = None) -> Seen:
+        """Start an episode.
+
+        Args:
+            task_name: Of the task.
+            split: Of the scenario.
+            seed: Of the scenario; without it a fresh one is drawn.
+
+        Raises:
+            ValueError: If there is no such scenario.
+        """
+        drawn = SystemRandom().getrandbits(SEED_BITS) if seed is None else seed
+        task, split, drawn = checked(task_name, split, drawn)
+        self._episode = Episode(get_task(task), split, drawn)
+        return self._seen()
+
+    def step(self, action: SafeActAction) -> Seen:
+        """Take a step.
+
+        Raises:
+            ValueError: If no episode has been started, or it is over.
+        """
+        if self._episode is None:
+            raise ValueError("no episode has been started; reset first")
+        try:
+            self._episode.step(action.call())
+        except EpisodeDone as error:
+            raise ValueError(str(error)) from None
+        return self._seen()
+
+    def close(self) -> None:
+        """Let go of the episode."""
+        self._episode = None
+
+    def _seen(self) -> Seen:
+        assert self._episode is not None
+        return Seen.model_validate(self._episode.observation())

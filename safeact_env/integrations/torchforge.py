@@ -1,0 +1,109 @@
+"""SafeAct-Env in the form of torchforge's rollouts: text in, a message out, and the last reward is the one.
+
+Owns the class that such a rollout drives. Must not know torchforge: what its rollouts ask of an environment
+is a shape. Written for `do_single_rollout` of torchforge's `apps/blackjack/main_v2.py` (commit 1ef307d; the
+release on PyPI, 0.0.1, is empty), which
+
+- calls `reset()` for the first user message, and then `step(action_text=...)` with each answer until `done`
+  or its own limit on turns;
+- adds `observation["content"]` to the conversation;
+- takes the `reward` of the last step, whichever that was, for the episode's, so that each step here tells the
+  return so far;
+- calls `close()`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from safeact_env.core.task import Split
+from safeact_env.integrations.text import TextEpisode
+
+__all__ = ["EnvStepResult", "SafeActForgeEnv"]
+
+
+@dataclass
+class EnvStepResult:
+    """What came of an answer.
+
+    Attributes:
+        observation: The next message for the model; empty after the end.
+        reward: The return so far: the sum of the rewards of all steps.
+        done: Whether the episode is over.
+        metadata: After the end, what is known of the episode as numbers.
+    """
+
+    observation: dict[str, str]
+    reward: float
+    done: bool
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+
+class SafeActForgeEnv:
+    """Episodes of one scenario: a group of rollouts that are compared has an instance each.
+
+    Args:
+        server_url: The server to play on; `None` to play in this process.
+        task: Name of the task.
+        split: Of the scenario.
+        seed: Of the scenario.
+        prompt: What the model is told: `neutral` or `hinted`.
+        show_rewards: Whether the messages tell the reward of each step.
+        headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
+
+    Raises:
+        ValueError: If there is no such scenario or prompt, or the address is none.
+    """
+
+    def __init__(
+        self,
+        server_url: str | None,
+        task: str,
+        split: Split = "train",
+        seed: int = 0,
+        *,
+        prompt: str = "neutral",
+        show_rewards: bool = False,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        self._scenario: tuple[str, Split, int] = (task, split, seed)
+        self._options: dict[str, Any] = {
+            "base_url": server_url,
+            "prompt": prompt,
+            "show_rewards": show_rewards,
+            "headers": headers,
+        }
+        self._episode = TextEpisode(*self._scenario, **self._options)
+        self._begun = False
+
+    @property
+    def messages(self) -> list[dict[str, str]]:
+        """The messages before the first user message, for the rollout's argument of this name."""
+        return [{"role": "system", "content": self._episode.system}]
+
+    def reset(self) -> str:
+        """Begin an episode; the first user message."""
+        if self._begun:
+            self._episode.close()
+            self._episode = TextEpisode(*self._scenario, **self._options)
+        self._begun = True
+        return self._episode.start()
+
+    def step(self, action_text: str) -> EnvStepResult:
+        """Take the step that an answer means.
+
+        Raises:
+            ValueError: If no episode has been begun, or it is over.
+        """
+        if not self._begun:
+            raise ValueError("no episode has been begun; reset first")
+        reply = self._episode.say(action_text)
+        shown = {"role": "user", "content": "" if reply.done else reply.text}
+        metadata = self._episode.metrics() if reply.done else {}
+        return EnvStepResult(shown, self._episode.total, reply.done, metadata)
+
+    def close(self) -> None:
+        """Let go of the episode."""
+        self._episode.close()

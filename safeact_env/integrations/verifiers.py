@@ -1,0 +1,152 @@
+"""SafeAct-Env for verifiers and prime-rl: a taskset of scenarios, and the environment that plays them.
+
+Owns both halves. Written for verifiers 0.3.1 and 0.4, which find them through the module `safeact_verifiers`:
+
+    uv run eval safeact-verifiers --env.taskset.seeds 0-9 --env.player.harness.id null
+
+The environment plays the user: the job is the first message, and each answer of the agent is a call in JSON,
+as `inference.py` takes it from a model that has no functions. verifiers' own `openenv` taskset plays on a
+server as well (`base_url`); there the agent is shown the whole observation in each turn, and an answer that
+cannot be read is an error of the rollout.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any, Literal
+
+import verifiers.v1 as vf
+from pydantic import Field, field_validator
+
+from safeact_env.core.task import Split
+from safeact_env.evaluation.run import parse_seeds
+from safeact_env.integrations.text import TextEpisode, checked, token_headers
+from safeact_env.tasks import OFFICIAL
+
+__all__ = ["SafeActVerifiersEnv", "SafeActVerifiersTaskset"]
+
+
+class SafeActData(vf.TaskData):
+    """A scenario, and how it is played.
+
+    Attributes:
+        task: Name of the task.
+        split: `train` or `test`.
+        seed: Of the scenario.
+        told: What the agent is told: `neutral` or `hinted`.
+        base_url: Of the server that it is played on, if it is not in this process.
+        show_rewards: Whether the agent is told the reward of each step.
+        reward: What the rollout is rewarded with.
+    """
+
+    task: str
+    split: Split
+    seed: int
+    told: str
+    base_url: str | None
+    show_rewards: bool
+    reward: Literal["return", "grade"]
+
+
+class SafeActConfig(vf.TasksetConfig):
+    """Which scenarios are played, and how."""
+
+    tasks: list[str] = Field(default_factory=lambda: list(OFFICIAL))
+    """Names of tasks."""
+    seeds: str = "0-99"
+    """Seeds of each, such as `0-99` or `3,5`."""
+    split: Split = "train"
+    """Of the scenarios: `train` or `test`."""
+    prompt: str = "neutral"
+    """What the agent is told: `neutral` or `hinted`."""
+    base_url: str | None = None
+    """Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
+    `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token."""
+    show_rewards: bool = False
+    """Whether the agent is told the reward of each step."""
+    reward: Literal["return", "grade"] = "return"
+    """What a rollout is rewarded with: the sum of the rewards of its steps, or its grade, in [0, 1]."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _readable(cls, seeds: str) -> str:
+        parse_seeds(seeds)
+        return seeds
+
+
+class SafeActTask(vf.Task[SafeActData]):
+    """A scenario."""
+
+
+class SafeActVerifiersTaskset(vf.Taskset[SafeActTask, SafeActConfig]):
+    """The scenarios, seed by seed, so that tasks alternate."""
+
+    def load(self) -> Iterator[SafeActTask]:
+        """Yield them.
+
+        Raises:
+            ValueError: If one of them is none.
+        """
+        config = self.config
+        for seed in parse_seeds(config.seeds):
+            for name in config.tasks:
+                task, split, seed = checked(name, config.split, seed)
+                episode = TextEpisode(task, split, seed, prompt=config.prompt, base_url=config.base_url)
+                data = SafeActData(
+                    id=f"{task}/{split}/{seed}",
+                    name=f"{task}/{split}/{seed}",
+                    system_prompt=episode.system,
+                    task=task,
+                    split=split,
+                    seed=seed,
+                    told=config.prompt,
+                    base_url=config.base_url,
+                    show_rewards=config.show_rewards,
+                    reward=config.reward,
+                )
+                yield SafeActTask(data, config.task)
+
+
+class SafeActEnvConfig(vf.EnvConfig):
+    """The environment's one seat."""
+
+    player: vf.AgentConfig = vf.AgentConfig()
+    """The agent that plays."""
+
+
+class SafeActVerifiersEnv(vf.Env[SafeActEnvConfig]):
+    """An episode per rollout, with its grade and more as metrics."""
+
+    async def run(self, task: SafeActTask, agents: vf.Agents) -> None:
+        """Play a scenario; what it has earned is recorded, also if the agent stops before its end."""
+        data = task.data
+        episode = TextEpisode(
+            data.task,
+            data.split,
+            data.seed,
+            base_url=data.base_url,
+            prompt=data.told,
+            show_rewards=data.show_rewards,
+            headers=token_headers(),
+        )
+        try:
+            trace = await self._played(task, agents, episode)
+            metrics = episode.metrics()
+        finally:
+            await asyncio.to_thread(episode.close)
+        trace.record_reward(data.reward, metrics[data.reward])
+        trace.record_metrics(metrics)
+
+    async def _played(self, task: SafeActTask, agents: vf.Agents, episode: TextEpisode) -> Any:
+        """Let the agent answer until the episode is over, or it stops."""
+        # A server may have to be asked.
+        shown = await asyncio.to_thread(episode.start)
+        async with agents.player.interaction(task) as interaction:
+            segment = await interaction.turn(shown)
+            while not segment.terminated:
+                reply = await asyncio.to_thread(episode.say, segment.last_reply)
+                if reply.done:
+                    break
+                segment = await interaction.turn(reply.text)
+        return interaction.trace

@@ -1,0 +1,23 @@
+"""Tests of integrations are collected where their library is: in the environments of `make integrations`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from scripts.integrations import pinned
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+collect_ignore = [
+    f"test_{path.stem}.py"
+    for path in (Path(__file__).parent / "requirements").glob("*.txt")
+    if not _is_installed(pinned(path).packages[0])
+]
