@@ -300,7 +300,7 @@ class Episode(Generic[F]):
             b'],"steps_remaining":%d,"last_action_result":' % (self.max_steps - len(self.turns)),
             self._last_result,
             b',"metadata":',
-            to_json(self.metadata()) if self.outcome is not None else b"{}",
+            to_json(self.metadata()),
             b"}",
         ]
 

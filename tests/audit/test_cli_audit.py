@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from typer.testing import CliRunner
@@ -72,7 +73,8 @@ def test_an_audit_that_fails_is_a_breach_and_hides_nothing(monkeypatch):
         return Result("things", 3)
 
     broken = (Audit("labels", "Fails.", fail), Audit("solvable", "Passes.", passes))
-    monkeypatch.setattr("safeact_env.cli.audit.AUDITS", broken)
+    # By its name in sys.modules: as an attribute of the package, `audit` may also be the command.
+    monkeypatch.setattr(import_module("safeact_env.cli.audit"), "AUDITS", broken)
     result = one("easy", "labels", "--only", "solvable")
     assert result.exit_code == 1
     assert "the audit itself failed: ZeroDivisionError: by zero" in result.stdout
