@@ -18,7 +18,7 @@ from safeact_env.server.openapi import completed
 from safeact_env.server.overload import Lateness, Overload
 from safeact_env.server.rates import Rates
 from safeact_env.server.settings import Settings, listed
-from safeact_env.server.tracing import traced, tracing_wanted
+from safeact_env.server.tracing import tracing, tracing_wanted
 from safeact_env.sessions.service import SessionService
 
 __all__ = ["put_around"]
@@ -53,7 +53,9 @@ def put_around(app: FastAPI, settings: Settings, service: SessionService, meter:
     if origins:
         app.add_middleware(CORSMiddleware, **CORS, allow_origins=origins)
     if tracing_wanted():
+        traced, end = tracing()
         app.add_middleware(traced)
+        app.router.on_shutdown.append(end)
     app.add_middleware(
         Observed,
         meter=meter,

@@ -19,7 +19,7 @@ from safeact_env.server.errors import FAULT, error_response
 from safeact_env.server.meter import Meter
 from safeact_env.server.playing import PLAYING, Playing
 
-__all__ = ["HEADERS", "REQUEST", "Observed"]
+__all__ = ["HEADERS", "REQUEST", "Observed", "route_of"]
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """Id of the request that is being answered, for whoever writes logs."""
@@ -116,7 +116,7 @@ class Observed:
             await self.app(scope, receive, answering)
         except Exception:
             # Here, and not in the framework: the line has the request's id, and the answer its headers.
-            log.exception("a fault in answering %s %s", scope["method"], self._route(scope))
+            log.exception("a fault in answering %s %s", scope["method"], route_of(scope))
             if status:
                 raise
             await error_response("internal_error", FAULT)(scope, receive, answering)
@@ -124,7 +124,7 @@ class Observed:
             self._note(scope, status, time.perf_counter() - begin)
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        begin, path = 0.0, self._route(scope)
+        begin, path = 0.0, route_of(scope)
 
         async def receiving() -> Message:
             nonlocal begin
@@ -153,19 +153,8 @@ class Observed:
             headers.append(NOT_KEPT)
         return headers
 
-    @staticmethod
-    def _route(scope: Scope) -> str:
-        """The path of the route that answered, with names in place of what was given."""
-        path: str | None = getattr(scope.get("route"), "path", None)
-        if path is None:
-            # No route has seen it: it was answered before, or there is none. What is counted is kept, so not
-            # every path that somebody asks for may be.
-            path = path_of(scope)
-            path = path if path in PATHS else "other"
-        return path
-
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
-        method, route = scope["method"], self._route(scope)
+        method, route = scope["method"], route_of(scope)
         # Anything may be sent as a method, and everything counted has its place in memory.
         self._meter.answered(method if method in METHODS else "other", route, status, seconds)
         if self._lines:
@@ -185,3 +174,14 @@ def _given(scope: Scope) -> str | None:
         if name == b"x-request-id" and GIVEN_ID.fullmatch(value):
             return str(value.decode())
     return None
+
+
+def route_of(scope: Scope) -> str:
+    """The path of the route that answered, with names in place of what was given."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    if path is None:
+        # No route has seen it: it was answered before, or there is none. What is counted is kept, so not
+        # every path that somebody asks for may be.
+        path = path_of(scope)
+        path = path if path in PATHS else "other"
+    return path
