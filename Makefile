@@ -78,7 +78,7 @@ integrations: $(STAMP) ## Run the tests with other people's libraries, each in a
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 
-results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minutes)
+results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak again (over an hour)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
 	set -e; for policy in $(SUITE_POLICIES); do \
 	  folder=results/suite_v1/$$policy; \
@@ -90,6 +90,9 @@ results: $(STAMP) ## Record policies, suite, audit and benchmark again (25 minut
 	$(BIN)/python -m scripts.bench --json results/bench.json
 	$(BIN)/python -m scripts.bench_sessions --json results/sessions.json
 	$(BIN)/python -m scripts.chaos --json results/chaos.json
+	$(BIN)/python -m scripts.fuzz_api --json results/api.json
+	$(BIN)/python -m scripts.load --json results/load.json
+	$(BIN)/python -m scripts.soak --json results/soak.json
 	$(BIN)/python scripts/plots.py
 
 plots: $(STAMP) ## Draw the recorded results again

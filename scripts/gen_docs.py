@@ -27,6 +27,9 @@ from scripts.markdown import table
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 CHAOS_RUN = RESULTS / "chaos.json"
+API_RUN = RESULTS / "api.json"
+LOAD_RUN = RESULTS / "load.json"
+SOAK_RUN = RESULTS / "soak.json"
 SESSIONS_RUN = RESULTS / "sessions.json"
 AUDIT_RUN = RESULTS / "audit.json"
 BENCH_RUN = RESULTS / "bench.json"
@@ -304,6 +307,60 @@ def integrations_table() -> str:
     return table(["library", "version", "what was run", "tests", "date"], rows)
 
 
+def trust_table() -> str:
+    """What is promised of a server under load and over time, what shows it, and the recorded figures."""
+    rows = [
+        [
+            "the OpenAPI document is true, every error documented",
+            "`make schemathesis`",
+            _recorded(API_RUN, _api_figures),
+        ],
+        ["10,000 live episodes in under 500 MB", "`make load`", _recorded(LOAD_RUN, _episodes_figures)],
+        ["overload is 503, never a timeout", "`make load`", _recorded(LOAD_RUN, _overload_figures)],
+        ["memory is flat", "`make soak`", _recorded(SOAK_RUN, _soak_figures)],
+    ]
+    return table(["promise", "shown by", "recorded"], rows)
+
+
+def _recorded(path: Path, figures: Callable[[dict[str, Any]], str]) -> str:
+    return (
+        figures(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "no run is recorded yet"
+    )
+
+
+def _api_figures(run: dict[str, Any]) -> str:
+    each = [
+        f"{name}: {one['cases']:,} requests to {one['operations']} operations, {one['failures']} failures"
+        for name, one in run["servers"].items()
+    ]
+    return "; ".join(each)
+
+
+def _episodes_figures(run: dict[str, Any]) -> str:
+    one = run["episodes"]
+    return (
+        f"{one['episodes']:,} episodes of {one['steps each']} steps: {one['process, MB']:.0f} MB, "
+        f"{one['KB per episode']} KB each; one more: {one['one more']}"
+    )
+
+
+def _overload_figures(run: dict[str, Any]) -> str:
+    one = run["overload"]
+    return (
+        f"{one['connections']} connections for {one['seconds']:.0f} s: {one['answered']:,} answered, "
+        f"{one['503 with Retry-After']:,} refused, {one['timeouts']} timeouts; slowest answer "
+        f"{one['slowest answer, s']} s, slowest probe {one['slowest probe, s']} s"
+    )
+
+
+def _soak_figures(run: dict[str, Any]) -> str:
+    return (
+        f"{run['minutes']:g} minutes, {run['episodes']:,} episodes, {run['steps']:,} steps: "
+        f"{run['half way, MB']} MB half way, {run['at the end, MB']} MB at the end, slope "
+        f"{run['slope, MB/h']} MB/h, {run['wrong answers']} wrong answers"
+    )
+
+
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "README.md": {
         "tasks": tasks_table,
@@ -325,6 +382,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "bench": bench_table,
         "layers": layers_table,
         "chaos": chaos_table,
+        "trust": trust_table,
         "sessions": sessions_table,
     },
 }
