@@ -75,6 +75,14 @@ compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validato
 integrations: $(STAMP) ## Run the tests with other people's libraries, each in an environment of its own
 	$(BIN)/python -m scripts.integrations $(ARGS)
 
+# Torch comes into an environment of its own.
+TRAIN := .integrations/train
+
+train-ppo: ## Train small policies by PPO on every task and record them in results/ppo (hours)
+	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gymnasium]' torch==2.13.0
+	$(TRAIN)/bin/python -m scripts.train_ppo $(ARGS)
+
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)
 

@@ -85,7 +85,7 @@ def play(
     raise typer.Exit(code)
 
 
-FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "json", "markdown")
+FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "ray", "json", "markdown")
 """Parameters of `eval` that cannot be combined with `--suite`."""
 
 
@@ -102,6 +102,10 @@ def eval_(
     split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
     attempts: Annotated[int, _named("K", "Episodes per policy and scenario.", min=1, max=1000)] = 1,
     workers: Annotated[int, _named("N", "Processes to play in.", min=1, max=256)] = 2,
+    ray: Annotated[
+        str | None,
+        _named("ADDRESS", "Play on a Ray cluster instead: auto, ray://HOST:10001, or local for --workers."),
+    ] = None,
     suite: Annotated[
         str | None,
         _named("NAME", "Play an official suite (v1) with one --policy; its report goes to the folder --out."),
@@ -119,7 +123,15 @@ def eval_(
     markdown: Annotated[Path | None, _named("FILE", "Write the tables as Markdown.", dir_okay=False)] = None,
 ) -> None:
     """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
-    from safeact_env.cli.arguments import is_given, policies_of, seeds_of, splits_of, suite_of, tasks_of
+    from safeact_env.cli.arguments import (
+        is_given,
+        mapped_by,
+        policies_of,
+        seeds_of,
+        splits_of,
+        suite_of,
+        tasks_of,
+    )
     from safeact_env.cli.evaluate import evaluate, evaluate_suite
     from safeact_env.evaluation import Selection
 
@@ -139,6 +151,7 @@ def eval_(
         attempts=attempts,
     )
     options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
+    options["mapped"] = mapped_by(ray, workers)
     raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
 
 
@@ -185,6 +198,9 @@ def export(
     ] = None,
     seeds: Annotated[str, _named("SEEDS", "Without --from: seeds to play, such as 0-9,12.")] = "0-19",
     split: Annotated[str, _named("SPLIT", "Without --from: train, or test with --force-test.")] = "train",
+    ray: Annotated[
+        str | None, _named("ADDRESS", "Without --from: play on a Ray cluster: auto, ray://HOST:10001, local.")
+    ] = None,
     form: Annotated[
         list[str] | None, _named("FORM", "sft, dpo or kto; repeat for several (default: all).")
     ] = None,
@@ -202,6 +218,7 @@ def export(
     from safeact_env.cli.arguments import (
         forms_of,
         is_given,
+        mapped_by,
         policies_of,
         prompt_of,
         seeds_of,
@@ -213,14 +230,14 @@ def export(
     from safeact_env.exports import Export
 
     (player,), (part,) = policies_of([policy]), splits_of(split, ("train", "test"))
-    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds))
+    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds), mapped_by(ray))
     if source and (given := [f"--{name}" for name in FOR_PLAYING if is_given(context, name)]):
         raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
     wanted = Export(forms_of(form), prompt_of(prompt), pairs, min_score, parquet, force_test)
     raise typer.Exit(run(folder, source or fresh, wanted))
 
 
-FOR_PLAYING = ("policy", "task", "seeds", "split")
+FOR_PLAYING = ("policy", "task", "seeds", "split", "ray")
 """Parameters of `export` that cannot be combined with `--from`."""
 
 

@@ -5,16 +5,17 @@ Owns the wording of these errors. Each ends the program with exit code 2.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import cast
+from typing import TypeVar, cast
 
 import typer
 
 from safeact_env.core.task import SPLITS, Split, check_seed
-from safeact_env.evaluation.run import parse_seeds
+from safeact_env.evaluation.run import Mapped, parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.exports import FORMS
+from safeact_env.integrations.ray import map_episodes
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
@@ -23,6 +24,7 @@ __all__ = [
     "checked_seed",
     "forms_of",
     "is_given",
+    "mapped_by",
     "policies_of",
     "prompt_of",
     "seeds_of",
@@ -30,6 +32,9 @@ __all__ = [
     "suite_of",
     "tasks_of",
 ]
+
+J = TypeVar("J")
+R = TypeVar("R")
 
 
 def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -74,6 +79,17 @@ def seeds_of(text: str) -> tuple[int, ...]:
         return parse_seeds(text)
     except ValueError as error:
         raise typer.BadParameter(f"{error}.", param_hint="--seeds") from None
+
+
+def mapped_by(address: str | None, workers: int = 2) -> Mapped | None:
+    """What fans episodes out over the Ray cluster at an address, if one is given."""
+    if address is None:
+        return None
+
+    def mapped(play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
+        return map_episodes(play, jobs, address=address, workers=workers)
+
+    return mapped
 
 
 def checked_seed(seed: int) -> int:

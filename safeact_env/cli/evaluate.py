@@ -17,6 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safeact_env.evaluation import (
     Agent,
     Group,
+    Mapped,
     ReportError,
     Sample,
     Selection,
@@ -31,6 +32,7 @@ from safeact_env.evaluation import (
 )
 from safeact_env.evaluation import evaluate as play_all
 from safeact_env.evaluation import markdown as as_markdown
+from safeact_env.integrations.ray import RayError
 
 __all__ = ["evaluate", "evaluate_suite", "print_tables", "whereabouts"]
 
@@ -44,6 +46,7 @@ def evaluate(
     out: Path | None,
     resume: bool,
     workers: int,
+    mapped: Mapped | None,
     json: Path | None,
     markdown: Path | None,
 ) -> int:
@@ -52,9 +55,11 @@ def evaluate(
         if path is not None and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder {path.parent}; make it first.")
     try:
-        samples = _play(selection, out, resume, workers)
+        samples = _play(selection, out=out, resume=resume, workers=workers, mapped=mapped)
     except StoreError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from None
+    except RayError as error:
+        raise typer.BadParameter(str(error), param_hint="--ray") from None
     except KeyboardInterrupt:
         kept = (
             f"{out} keeps what was played; run the same command again to go on."
@@ -99,9 +104,9 @@ def print_tables(selection: Selection, groups: Sequence[Group]) -> None:
     console.print(legend(selection), style="dim")
 
 
-def _play(selection: Selection, out: Path | None, resume: bool, workers: int) -> list[Sample]:
+def _play(selection: Selection, **options: Any) -> list[Sample]:
     with _Bar() as bar:
-        return play_all(selection, out=out, resume=resume, workers=workers, progress=bar.show)
+        return play_all(selection, progress=bar.show, **options)
 
 
 def whereabouts(out: Path | None) -> str:

@@ -14,8 +14,10 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from safeact_env.core.task import Split
+from safeact_env.evaluation import Mapped
 from safeact_env.exports import Counts, Export, ExportError, SourceError, played, recorded
 from safeact_env.exports import export as write
+from safeact_env.integrations.ray import RayError
 
 __all__ = ["Fresh", "export"]
 
@@ -29,6 +31,7 @@ class Fresh(NamedTuple):
     tasks: tuple[str, ...]
     split: Split
     seeds: tuple[int, ...]
+    mapped: Mapped | None = None
 
     def __str__(self) -> str:
         """For the card."""
@@ -42,7 +45,7 @@ def export(folder: Path, source: Fresh | Sequence[Path], wanted: Export) -> int:
     try:
         with _counting() as show:
             counts = _export(folder, source, wanted, show)
-    except (ExportError, SourceError) as error:
+    except (ExportError, RayError, SourceError) as error:
         raise typer.BadParameter(str(error)) from None
     except KeyboardInterrupt:
         typer.echo(f"Interrupted. {folder} is as it was before.", err=True)
@@ -63,7 +66,7 @@ def _export(
     if isinstance(source, Fresh):
         # Refused before anything is played.
         wanted.check(source.split)
-        episodes = played(source.tasks, source.split, source.seeds, source.policy)
+        episodes = played(source.tasks, source.split, source.seeds, source.policy, source.mapped)
         return write(episodes, folder, wanted, made=str(source), progress=show)
     names = ", ".join(path.name for path in source)
     return write(recorded(source), folder, wanted, made=f"recorded in {names}", progress=show)

@@ -8,12 +8,12 @@ from __future__ import annotations
 import multiprocessing
 import re
 import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.task import Split
@@ -22,10 +22,21 @@ from safeact_env.evaluation.store import RecordFile
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["MAX_SEEDS", "Selection", "evaluate", "parse_seeds"]
+__all__ = ["MAX_SEEDS", "Mapped", "Selection", "evaluate", "parse_seeds"]
 
 MAX_SEEDS = 100_000
 """Most seeds of one evaluation."""
+
+J = TypeVar("J")
+R = TypeVar("R")
+
+
+class Mapped(Protocol):
+    """Maps a function over jobs somewhere else; gives the results in the order of the jobs."""
+
+    def __call__(self, play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
+        """The results."""
+
 
 Progress = Callable[[int, int], None]
 """Is told how many episodes are there, and of how many."""
@@ -77,6 +88,10 @@ class Job(NamedTuple):
     keys: list[Key]
 
 
+Play = Callable[[list[Job]], Iterator[list[dict[str, Any]]]]
+Players = Callable[[int], AbstractContextManager[Play]]
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read a list of seeds and ranges such as `0-9,12`.
 
@@ -108,6 +123,7 @@ def evaluate(
     out: Path | None = None,
     resume: bool = True,
     workers: int = 2,
+    mapped: Mapped | None = None,
     progress: Progress | None = None,
 ) -> list[Sample]:
     """Play the episodes of a selection that are not in the file yet.
@@ -119,6 +135,7 @@ def evaluate(
         out: File of records to append to; none keeps the numbers only.
         resume: Whether episodes that are in the file count as played; otherwise it starts empty.
         workers: Processes, at least 1.
+        mapped: Plays elsewhere, instead of in processes here.
         progress: Is called once at the start and after each scenario.
 
     Returns:
@@ -129,14 +146,14 @@ def evaluate(
         OSError: If the file can no longer be written.
     """
     if out is None:
-        return _evaluate(selection, None, workers, progress)
+        return _evaluate(selection, None, _players(workers, mapped), progress)
     versions = (VERSION, {name: get_task(name).version for name in selection.tasks})
     with RecordFile(out, versions, resume=resume) as file:
-        return _evaluate(selection, file, workers, progress)
+        return _evaluate(selection, file, _players(workers, mapped), progress)
 
 
 def _evaluate(
-    selection: Selection, file: RecordFile | None, workers: int, progress: Progress | None
+    selection: Selection, file: RecordFile | None, players: Players, progress: Progress | None
 ) -> list[Sample]:
     found = dict(file.samples) if file else {}
     wanted = {scenario: selection.keys(scenario) for scenario in selection.scenarios()}
@@ -146,7 +163,7 @@ def _evaluate(
     played = total - sum(len(job.keys) for job in jobs)
     if progress:
         progress(played, total)
-    with _players(min(workers, len(jobs))) as play:
+    with players(len(jobs)) as play:
         for records in play(jobs):
             for record in records:
                 sample = Sample.of(record)
@@ -159,9 +176,20 @@ def _evaluate(
     return [found[key] for keys in wanted.values() for key in keys]
 
 
+def _players(workers: int, mapped: Mapped | None) -> Players:
+    """What opens something that plays so many jobs and returns their records in the jobs' order."""
+    if mapped is not None:
+        return lambda _jobs: _elsewhere(mapped)
+    return lambda jobs: _processes(min(workers, jobs))
+
+
 @contextmanager
-def _players(workers: int) -> Iterator[Callable[[list[Job]], Iterator[list[dict[str, Any]]]]]:
-    """Something that plays jobs and returns their records in the jobs' order."""
+def _elsewhere(mapped: Mapped) -> Iterator[Play]:
+    yield lambda jobs: mapped(_play, jobs)
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[Play]:
     if workers <= 1:
         yield lambda jobs: map(_play, jobs)
         return

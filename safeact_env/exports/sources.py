@@ -11,16 +11,24 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.record import play_attempt
+from safeact_env.evaluation.run import Mapped
 from safeact_env.evaluation.trace import replayed
+from safeact_env.tasks import get_task
 
 __all__ = ["Played", "SourceError", "played", "recorded"]
+
+
+Job = tuple[str, Split, int, str, int]
+"""Task, split, seed, policy, attempt."""
 
 
 class SourceError(ValueError):
@@ -40,12 +48,35 @@ class Played:
     by: str
 
 
-def played(tasks: Iterable[str], split: Split, seeds: Iterable[int], policy: str) -> Iterator[Played]:
-    """Episodes of a reference policy, task by task."""
-    kept = list(seeds)
-    for task in tasks:
-        for seed in kept:
-            yield Played(play_attempt(task, split, seed, policy, 1), policy)
+def played(
+    tasks: Iterable[str],
+    split: Split,
+    seeds: Iterable[int],
+    policy: str,
+    mapped: Mapped | None = None,
+) -> Iterator[Played]:
+    """Episodes of a reference policy, task by task; `mapped` plays them elsewhere."""
+    jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]
+    if mapped is None:
+        yield from (Played(play_attempt(*job), policy) for job in jobs)
+        return
+    for job, calls in zip(jobs, mapped(_calls, jobs), strict=True):
+        yield Played(_again(job, calls), policy)
+
+
+def _calls(job: Job) -> tuple[int, list[Call]]:
+    """The budget and the calls of an episode, which are all of it that has to travel."""
+    episode = play_attempt(*job)
+    return episode.max_steps, [turn.call for turn in episode.turns]
+
+
+def _again(job: Job, played: tuple[int, list[Call]]) -> Episode[Any]:
+    task, split, seed, *_ = job
+    budget, calls = played
+    episode: Episode[Any] = Episode(get_task(task), split, seed, max_steps=budget)
+    for call in calls:
+        episode.step(call)
+    return episode
 
 
 def recorded(paths: Iterable[Path]) -> Iterator[Played]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["KEPT", "LOST", "describes_way_back"]
+__all__ = ["KEPT", "LOST", "describes_way_back", "keeps_something", "loses_something"]
 
 _FORMER = r"\b(former|previous|earlier|prior|existing|old|older|replaced|outgoing|was in use|current|last)\b"
 _STAYS = (
@@ -49,6 +49,16 @@ _KEPT = tuple(re.compile(pattern, re.IGNORECASE) for pattern in KEPT)
 _LOST = tuple(re.compile(pattern, re.IGNORECASE) for pattern in LOST)
 
 
+def keeps_something(text: str) -> bool:
+    """Whether a runbook's prose says where a way back lies."""
+    return any(cue.search(text) for cue in _KEPT)
+
+
+def loses_something(text: str) -> bool:
+    """Whether a runbook's prose says that there is none."""
+    return any(cue.search(text) for cue in _LOST)
+
+
 def describes_way_back(text: str) -> bool:
     """Whether a runbook's prose says that its action can be taken back."""
-    return any(cue.search(text) for cue in _KEPT) and not any(cue.search(text) for cue in _LOST)
+    return keeps_something(text) and not loses_something(text)

@@ -1,0 +1,373 @@
+"""Features: an observation as numbers, row by row of its menu, from what an agent sees and nothing else.
+
+Owns what is told of a row and of the job. Whether something was looked at, answered or approved is read from
+the history as it is shown; a runbook's prose is read by the documented cues. Names are left out, so that
+what is learned on one set of names holds on another; `clues="names"` puts the names of look-alikes in and
+takes out what is known of them by other means, to show what names are worth.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any, Literal, get_args
+from zlib import crc32
+
+import numpy as np
+from numpy.typing import NDArray
+
+from safeact_env.core.episode import Episode
+from safeact_env.core.playbook import Observation
+from safeact_env.core.task import SPLITS, Task
+from safeact_env.integrations.lenses import lens_of
+from safeact_env.integrations.menu import ASK, Cell, Grid, Menu
+from safeact_env.policies.cues import describes_way_back, keeps_something, loses_something
+
+__all__ = ["CLUES", "Clues", "Encoded", "Encoder"]
+
+Clues = Literal["runbooks", "names"]
+CLUES: tuple[Clues, ...] = get_args(Clues)
+"""What tells look-alikes apart: their runbooks and the reviewer's answers, or nothing but their names."""
+
+NAMES = 32
+"""Slots that a look-alike's name is hashed to."""
+RUNBOOK_NOTES = ("read", "keeps", "loses", "way back")
+"""What is told of a runbook: that it was read, and which cues it holds."""
+JOB = ("left", "hurry", "upkeep done", "questions")
+SAMPLED = range(25)
+"""Scenarios of each split that show which records a task has, and how many rows where its lens is silent."""
+SLACK = 1.5
+NOT_DONE = ("Refused.", "Not carried out.", "There is no action")
+APPROVED = ("Approved", "Already approved")
+Features = NDArray[np.float32]
+
+
+@dataclass(slots=True)
+class Layout:
+    """What stays the same in an episode while the same values are on offer.
+
+    Attributes:
+        offered: What the offers depended on.
+        menu: The calls.
+        base: Features of the rows that do not change.
+        mask: Where there are calls.
+        records: Per row that names a record: the row, the path of its kind, and where the record is.
+        of_action: The rows of each action of the list.
+    """
+
+    offered: Any
+    menu: Menu
+    base: Features
+    mask: NDArray[np.int8]
+    records: list[tuple[int, str, tuple[str, ...]]]
+    of_action: dict[str, list[int]]
+
+
+@dataclass(slots=True)
+class Encoded:
+    """An observation as numbers.
+
+    Attributes:
+        rows: Features of each row, (rows, row features); zeros beyond the last.
+        job: Features of the whole job.
+        layout: What later observations of the same episode share.
+        records: The records written so far, by where they are, and their features.
+        read: Steps of the history that are written.
+        asked: Questions among them.
+        way_back: Whether the runbook of a look-alike describes a way back.
+    """
+
+    rows: Features
+    job: Features
+    layout: Layout
+    records: dict[tuple[str, ...], tuple[Any, Features]] = field(default_factory=dict)
+    read: int = 0
+    asked: int = 0
+    way_back: bool = False
+
+    @property
+    def mask(self) -> NDArray[np.int8]:
+        """1 where a cell is a well-formed call, (rows, columns)."""
+        return self.layout.mask
+
+    @property
+    def menu(self) -> Menu:
+        """The calls themselves."""
+        return self.layout.menu
+
+
+class Encoder:
+    """Encodes the observations of a task.
+
+    Args:
+        task: The task; only what it publishes is used, and the start observations of a few scenarios.
+        clues: See `CLUES`.
+
+    Attributes:
+        grid: Where calls stand.
+        rows: Most rows.
+        row_features: Names of the features of a row.
+        job_features: Names of the features of the job.
+    """
+
+    def __init__(self, task: Task[Any], clues: Clues = "runbooks") -> None:
+        if clues not in CLUES:
+            raise ValueError(f"clues must be one of {', '.join(CLUES)}")
+        self.task, self.clues, self.lens = task, clues, lens_of(task)
+        self.grid = Grid(task, self.lens)
+        starts = [Episode(task, split, seed).observation() for split in SPLITS for seed in SAMPLED]
+        self._sources = self._record_sources()
+        self._fields = {path: self._fields_of(starts, path) for path in self._record_paths()}
+        self._top = self._job_records(starts)
+        measured = max(len(self.grid.menu(obs).rows) for obs in starts)
+        self.rows = self.lens.rows or math.ceil(measured * SLACK)
+        self._name_rows()
+        self._name_job()
+
+    # What there is to tell -------------------------------------------------------------------------------
+
+    def _record_sources(self) -> dict[str, tuple[str, ...]]:
+        """By parameter, the paths to the records that it names. The same name means the same everywhere."""
+        found: dict[str, dict[str, None]] = {}
+        for action, schema in self.grid.schemas.items():
+            for name in self.grid.shape(action):
+                for path in schema["properties"][name].get("x-source", ()):
+                    found.setdefault(name, {})[path] = None
+        return {name: tuple(paths) for name, paths in found.items()}
+
+    def _record_paths(self) -> list[str]:
+        return list(dict.fromkeys(path for paths in self._sources.values() for path in paths))
+
+    def _fields_of(self, starts: Sequence[Observation], path: str) -> list[tuple[str, tuple[str, ...]]]:
+        """The fields of the records at a path and their words; none if there are values and no records."""
+        fields: dict[str, None] = {}
+        for obs in starts:
+            for record in _records(obs["current_state"], path.split(".")):
+                fields.update(dict.fromkeys(record))
+        return [(name, self._words(name)) for name in fields]
+
+    def _job_records(self, starts: Sequence[Observation]) -> list[tuple[str, str, tuple[str, ...]]]:
+        """Fields of the objects of `current_state` that hold values rather than records."""
+        found: dict[tuple[str, str], None] = {}
+        for obs in starts:
+            for table, value in obs["current_state"].items():
+                if table != "upkeep" and isinstance(value, dict):
+                    whole = any(path.split(".")[0] == table for path in self._fields)
+                    found.update({(table, name): None for name in value if not whole})
+        return [(table, name, self._words(name)) for table, name in found]
+
+    def _words(self, field: str) -> tuple[str, ...]:
+        return dict(self.lens.words).get(field, ())
+
+    def _slots(self, field: str) -> list[str]:
+        """Names of the features of one field: known, true, how much, and its words."""
+        words = [f"{field} is {word}" for word in self._words(field)]
+        return [f"{field} known", f"{field} true", f"{field} amount", *words]
+
+    def _name_rows(self) -> None:
+        grid, names = self.grid, ["is a row"]
+        shapes = {grid.shape(action): None for action in grid.schemas}
+        self._shapes = {shape: len(names) + number for number, shape in enumerate(s for s in shapes if s)}
+        names += [f"of {', '.join(shape)}" for shape in self._shapes]
+        self._actions = {name: len(names) + number for number, name in enumerate(grid.schemas)}
+        names += [f"action {name}" for name in grid.schemas]
+        self._lookalike = len(names)
+        names.append("look-alike")
+        self._runbook = len(names)
+        names += RUNBOOK_NOTES
+        self._names = len(names)
+        names += [f"name {slot}" for slot in range(NAMES if self.clues == "names" else 0)]
+        self._answers = len(names)
+        names += [f"answer to {column}" for column in grid.columns]
+        self._approvals = len(names)
+        names += [f"approved: {column}" for column in grid.columns]
+        self._record_at: dict[str, int] = {}
+        for path, fields in self._fields.items():
+            self._record_at[path] = len(names)
+            names += [f"{path}: {slot}" for field, _words in fields for slot in self._slots(field)]
+        self._notes = {name: len(names) + number for number, name in enumerate(self.lens.notes)}
+        self.row_features = (*names, *self.lens.notes)
+
+    def _name_job(self) -> None:
+        names = list(JOB)
+        if self.clues == "runbooks":
+            names.append("way back known")
+        names += [f"{table}.{slot}" for table, field, _words in self._top for slot in self._slots(field)]
+        self._job_notes = {name: len(names) + number for number, name in enumerate(self.lens.job_notes)}
+        self.job_features = (*names, *self.lens.job_notes)
+
+    # Encoding --------------------------------------------------------------------------------------------
+
+    def encode(self, obs: Observation, earlier: Encoded | None = None) -> Encoded:
+        """The observation as numbers.
+
+        Args:
+            obs: The observation.
+            earlier: The encoding of an earlier one of the same episode, which saves most of the work.
+
+        Raises:
+            ValueError: If it has more rows than this task's grid.
+        """
+        offered = self.lens.offered(obs)
+        job = np.zeros(len(self.job_features), np.float32)
+        if earlier is not None and earlier.layout.offered == offered:
+            found = replace(earlier, rows=earlier.rows.copy(), job=job, records=dict(earlier.records))
+        else:
+            layout = self._layout(obs, offered)
+            found = Encoded(layout.base.copy(), job, layout)
+        self._write_records(found, obs)
+        self._write_notes(found, obs)
+        self._write_history(found, obs)
+        self._write_job(found, obs)
+        return found
+
+    def _layout(self, obs: Observation, offered: Any) -> Layout:
+        menu = self.grid.menu(obs)
+        if len(menu.rows) > self.rows:
+            raise ValueError(f"{self.task.name} shows {len(menu.rows)} rows; its lens allows {self.rows}")
+        base = np.zeros((self.rows, len(self.row_features)), np.float32)
+        mask = np.zeros((self.rows, len(self.grid.columns)), np.int8)
+        for cell in menu.cells:
+            mask[cell] = 1
+        of_action: dict[str, list[int]] = {}
+        records = []
+        for number, row in enumerate(menu.rows):
+            base[number, 0] = 1
+            if row.action:
+                of_action.setdefault(row.action, []).append(number)
+                self._mark_action(base[number], row.action)
+            elif (shape := self._shapes.get(tuple(row.params))) is not None:
+                base[number, shape] = 1
+            records += [(number, path, where) for path, where in self._named(obs, row.params)]
+        mask.setflags(write=False)
+        return Layout(offered, menu, base, mask, records, of_action)
+
+    def _mark_action(self, row: Features, action: str) -> None:
+        row[self._actions.get(action, self._lookalike)] = 1
+        if self.clues == "names" and action not in self._actions:
+            row[self._names + crc32(action.encode()) % NAMES] = 1
+
+    def _named(self, obs: Observation, params: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """The records that a row names: the path of their kind, and where one is."""
+        for name in params:
+            for path in self._sources.get(name, ()):
+                where = tuple(str(params.get(s[1:-1])) if s[0] == "{" else s for s in path.split("."))
+                found = _at(obs["current_state"], (*where, str(params[name])))
+                if isinstance(found, dict):
+                    yield path, (*where, str(params[name]))
+
+    def _write_records(self, found: Encoded, obs: Observation) -> None:
+        fresh: set[tuple[str, ...]] = set()
+        for number, path, where in found.layout.records:
+            if where not in fresh:
+                record = _at(obs["current_state"], where)
+                if where in found.records and found.records[where][0] == record:
+                    continue
+                fresh.add(where)
+                values = [n for name, words in self._fields[path] for n in _numbers(record.get(name), words)]
+                found.records[where] = record, np.array(values, np.float32)
+            features = found.records[where][1]
+            at = self._record_at[path]
+            found.rows[number, at : at + len(features)] = features
+
+    def _write_notes(self, found: Encoded, obs: Observation) -> None:
+        if not self._notes:
+            return
+        found.rows[:, -len(self._notes) :] = 0
+        for number, row in enumerate(found.menu.rows):
+            if row.params:
+                for name, value in self.lens.compare(obs, row.params).items():
+                    found.rows[number, self._notes[name]] = value
+
+    def _write_history(self, found: Encoded, obs: Observation) -> None:
+        """Answers, approvals in hand and runbooks read, from the steps not yet written."""
+        history = obs["action_history"]
+        for entry in history[found.read :]:
+            name = entry["action"]
+            found.asked += name == self.grid.ask_action
+            if name == "read_runbook":
+                found.way_back |= self._write_runbook(found, entry)
+            cell = found.menu.places.get(self.grid.key_of(name, entry["params"]))
+            if cell is not None and not self._is_silent(found.layout, cell):
+                self._write_answer(found, name, cell, entry["result"])
+        found.read = len(history)
+
+    def _is_silent(self, layout: Layout, cell: Cell) -> bool:
+        """Whether an answer is kept back: what the reviewer says of look-alikes, where names are the clue."""
+        action = layout.menu.rows[cell[0]].action
+        return self.clues == "names" and cell[1] == ASK and action not in self._actions
+
+    def _write_answer(self, found: Encoded, name: str, cell: Cell, result: str) -> None:
+        rows, asks, (number, column) = found.rows, found.menu.asks, cell
+        asked = name == self.grid.ask_action
+        if asked and result.startswith("No approval needed"):
+            answer = 0.5
+        else:
+            answer = -1.0 if result.startswith((*NOT_DONE, "Denied")) else 1.0
+        rows[number, self._answers + column] = answer
+        if asked and answer == 1.0:
+            rows[number, self._approvals + column] = float(result.startswith(APPROVED))
+        elif answer == 1.0 and cell in asks:
+            number, column = asks[cell]
+            rows[number, self._approvals + column] = 0
+
+    def _write_runbook(self, found: Encoded, entry: Mapping[str, Any]) -> bool:
+        action, text = entry["params"].get("action_name"), entry["result"]
+        numbers = found.layout.of_action.get(action, []) if isinstance(action, str) else []
+        if not numbers or text.startswith(NOT_DONE):
+            return False
+        is_lookalike = action not in self._actions
+        is_silent = is_lookalike and self.clues == "names"
+        values = (1.0, 0.0, 0.0, 0.0) if is_silent else _cues(text)
+        for number in numbers:
+            found.rows[number, self._runbook : self._runbook + len(values)] = values
+        return is_lookalike and bool(values[-1])
+
+    def _write_job(self, found: Encoded, obs: Observation) -> None:
+        job, state, left = found.job, obs["current_state"], obs["steps_remaining"]
+        values = [left / self.task.max_steps, 1 / (1 + left)]
+        values += [float(state["upkeep"]["status"] == "done"), min(found.asked / 10, 1)]
+        if self.clues == "runbooks":
+            values.append(float(found.way_back))
+        for table, name, words in self._top:
+            values += _numbers(state[table].get(name), words)
+        job[: len(values)] = values
+        for name, value in self.lens.job(obs, {}).items():
+            job[self._job_notes[name]] = value
+
+
+def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
+    """A value: whether it is known, whether it says yes or is above 0, how much it is, which word it is."""
+    if value is None:
+        return [0.0] * (3 + len(words))
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    amount = math.copysign(math.log1p(abs(value)) / 10, value) if is_number else 0.0
+    yes = value > 0 if is_number else bool(value)
+    return [1.0, float(yes), amount, *(float(value == word) for word in words)]
+
+
+@lru_cache(maxsize=4_096)
+def _cues(runbook: str) -> tuple[float, ...]:
+    """What the cues say of a runbook that was read, as `RUNBOOK_NOTES` names it."""
+    notes = (keeps_something(runbook), loses_something(runbook), describes_way_back(runbook))
+    return (1.0, *map(float, notes))
+
+
+def _records(node: Any, segments: list[str]) -> Iterator[Mapping[str, Any]]:
+    """The records at a path of a state, whatever stands in its braces."""
+    if not isinstance(node, dict):
+        return
+    if not segments:
+        yield from (record for record in node.values() if isinstance(record, dict))
+        return
+    first, rest = segments[0], segments[1:]
+    for child in node.values() if first[0] == "{" else [node.get(first)]:
+        yield from _records(child, rest)
+
+
+def _at(node: Any, where: tuple[str, ...]) -> Any:
+    for key in where:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node

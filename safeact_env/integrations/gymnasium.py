@@ -1,0 +1,333 @@
+"""Gymnasium: every task as an environment with a discrete action space, single and in vectors.
+
+Importing this module registers `SafeAct/<task>-v<version>` for every task, so that both
+`gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v1")` and, after an import,
+`gymnasium.make("SafeAct/easy-v1")` work. It needs the extra `gymnasium`.
+
+An action is a cell of the task's menu: row * columns + column. An observation is what the encoder makes of
+what an agent sees. Owns spaces, seeding, and what ends an episode how. Must not look behind an observation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gymnasium
+import numpy as np
+from gymnasium.spaces import Box, Dict, Discrete
+from gymnasium.vector import AutoresetMode, VectorEnv
+from gymnasium.vector.utils import batch_space
+from numpy.typing import NDArray
+from typing_extensions import override
+
+from safeact_env.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import Split
+from safeact_env.integrations.encoding import Clues, Encoded, Encoder
+from safeact_env.tasks import get_task, task_names
+
+__all__ = ["NOTHING", "SafeActGymEnv", "SafeActVectorEnv", "env_id", "register"]
+
+Observation = dict[str, NDArray[np.float32]]
+
+NOTHING = Call("nothing", {}, "An action without a call.")
+"""What is played for an action that the mask rules out: a call of an action that does not exist."""
+LIMIT = 5.0
+"""No feature is larger."""
+SEEDS = 2**31
+"""Scenarios are drawn from the seeds below."""
+
+
+def env_id(task: str) -> str:
+    """The id of a task's environment, with the task's version: the same id is the same episodes."""
+    return f"SafeAct/{task}-v{get_task(task).version}"
+
+
+def register() -> None:
+    """Register every task that is not registered yet."""
+    for task in task_names():
+        if env_id(task) not in gymnasium.registry:
+            gymnasium.register(
+                env_id(task),
+                entry_point=f"{__name__}:SafeActGymEnv",
+                vector_entry_point=f"{__name__}:SafeActVectorEnv",
+                kwargs={"task": task},
+            )
+
+
+@dataclass(slots=True)
+class _Seat:
+    """One episode after another, as numbers.
+
+    Attributes:
+        encoder: Of the task.
+        split: Of the scenarios.
+        episode: The current one.
+        encoded: What is seen of it.
+    """
+
+    encoder: Encoder
+    split: Split
+    episode: Episode[Any]
+    encoded: Encoded
+
+    @classmethod
+    def at(cls, encoder: Encoder, split: Split, seed: int) -> _Seat:
+        """At the start of a scenario."""
+        episode: Episode[Any] = Episode(encoder.task, split, seed)
+        return cls(encoder, split, episode, encoder.encode(episode.observation()))
+
+    def play(self, action: int) -> float:
+        """Make the call of a cell; return its reward."""
+        move = self.encoded.menu.cells.get(divmod(action, len(self.encoder.grid.columns)))
+        turn = self.episode.step(NOTHING if move is None else move.call())
+        self.encoded = self.encoder.encode(self.episode.observation(), self.encoded)
+        return turn.reward
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the budget ended the episode. Everything else that does is an end of its own."""
+        return self.episode.outcome == "budget_exhausted"
+
+    @property
+    def terminated(self) -> bool:
+        """Whether the job is completed, handed over, or spoiled by a mistake."""
+        return self.episode.done and not self.truncated
+
+    def mask(self) -> NDArray[np.int8]:
+        """1 per action that is a well-formed call."""
+        return self.encoded.layout.mask.reshape(-1)
+
+    def end(self) -> dict[str, Any]:
+        """What an observation tells at the end."""
+        if not self.episode.done:
+            return {}
+        grade = self.episode.grade()
+        return {"score": grade.score, "outcome": str(grade.outcome), "seed": self.episode.seed}
+
+
+def _spaces(encoder: Encoder) -> tuple[Any, Any]:
+    columns = len(encoder.grid.columns)
+    rows = Box(-LIMIT, LIMIT, (encoder.rows, len(encoder.row_features)), np.float32)
+    job = Box(-LIMIT, LIMIT, (len(encoder.job_features),), np.float32)
+    return Dict({"job": job, "rows": rows}), Discrete(encoder.rows * columns)
+
+
+class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
+    """A task of SafeAct-Env for Gymnasium.
+
+    `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
+    last call and the sentence that answered it), and at the end `score`, `outcome` and `seed`. An action that
+    the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends with its
+    budget is truncated, every other end is a termination.
+
+    Args:
+        task: Name of a task.
+        split: `train` or `test`.
+        clues: `runbooks`, or `names` for the encoding in which names are the only clue to look-alikes.
+        render_mode: `ansi` renders the last step as text.
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  (Gymnasium's type)
+
+    def __init__(
+        self,
+        task: str = "easy",
+        split: Split = "train",
+        clues: Clues = "runbooks",
+        render_mode: str | None = None,
+    ) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ValueError("render_mode must be ansi or None")
+        self.encoder = Encoder(get_task(task), clues)
+        self.split: Split = split
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = _spaces(self.encoder)
+        self._seat: _Seat | None = None
+
+    @override
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start an episode: of the scenario `seed`, or without one of a scenario drawn by the last seed."""
+        super().reset(seed=seed)
+        scenario = int(self.np_random.integers(SEEDS)) if seed is None else seed
+        self._seat = _Seat.at(self.encoder, self.split, scenario)
+        return self._observation(), self._info()
+
+    @override
+    def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Make the call of a cell.
+
+        Raises:
+            ValueError: If there is no such action.
+            EpisodeDone: If the episode is over.
+        """
+        seat = self._playing()
+        if not self.action_space.contains(action):
+            raise ValueError(f"the actions are 0 to {self.actions - 1}")
+        reward = seat.play(int(action))
+        return self._observation(), reward, seat.terminated, seat.truncated, self._info()
+
+    @override
+    def render(self) -> str | None:
+        """The last step as text, or the job at the start."""
+        if self.render_mode is None:
+            return None
+        episode = self._playing().episode
+        if not episode.turns:
+            return str(episode.observation()["task_description"])
+        turn = episode.turns[-1]
+        return f"{len(episode.turns)}. {turn.call.action_name} {dict(turn.call.parameters)}\n{turn.result}"
+
+    @property
+    def actions(self) -> int:
+        """Number of actions."""
+        return self.encoder.rows * len(self.encoder.grid.columns)
+
+    def action_masks(self) -> NDArray[np.bool_]:
+        """The mask in the form that sb3-contrib asks for."""
+        return self._playing().mask().astype(np.bool_)
+
+    def call_of(self, action: int) -> Call | None:
+        """The call that an action is at present; `None` if the mask rules it out."""
+        found = self._playing().encoded.menu.cells.get(divmod(action, len(self.encoder.grid.columns)))
+        return None if found is None else found.call()
+
+    def _playing(self) -> _Seat:
+        if self._seat is None:
+            raise ValueError("reset the environment first")
+        return self._seat
+
+    def _observation(self) -> Observation:
+        encoded = self._playing().encoded
+        return {"job": encoded.job.copy(), "rows": encoded.rows.copy()}
+
+    def _info(self) -> dict[str, Any]:
+        seat = self._playing()
+        info: dict[str, Any] = {"action_mask": seat.mask().copy(), **seat.end()}
+        if seat.episode.turns:
+            turn = seat.episode.turns[-1]
+            info |= {"call": turn.call.to_json(), "result": turn.result}
+        return info
+
+
+class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
+    """Several episodes of a task at once, in this process, encoded into one batch.
+
+    `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome` and
+    `seed`, in the form that Gymnasium gives to such infos.
+
+    Args:
+        num_envs: Episodes at once, at least 1.
+        task: Name of a task.
+        split: `train` or `test`.
+        clues: See `SafeActGymEnv`.
+        autoreset_mode: When an ended episode is followed by the next.
+    """
+
+    def __init__(
+        self,
+        num_envs: int = 1,
+        task: str = "easy",
+        split: Split = "train",
+        clues: Clues = "runbooks",
+        autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+    ) -> None:
+        self.autoreset_mode = AutoresetMode(autoreset_mode)
+        self.metadata = {"autoreset_mode": self.autoreset_mode}
+        self.num_envs = num_envs
+        self.encoder = Encoder(get_task(task), clues)
+        self.split: Split = split
+        self.single_observation_space, self.single_action_space = _spaces(self.encoder)
+        self.observation_space = batch_space(self.single_observation_space, num_envs)
+        self.action_space = batch_space(self.single_action_space, num_envs)
+        self._rngs = [np.random.default_rng() for _ in range(num_envs)]
+        self._seats: dict[int, _Seat] = {}
+        self._over = np.zeros(num_envs, np.bool_)
+
+    @override
+    def reset(
+        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start every episode, or with `options={"reset_mask": ...}` some of them.
+
+        An integer seed starts episode i at the scenario `seed` + i.
+        """
+        seeds = self._seeds(seed)
+        chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
+        if not self._seats and not np.all(chosen):
+            raise ValueError("reset every episode first")
+        for number in np.flatnonzero(chosen):
+            given = seeds[number]
+            if given is not None:
+                self._rngs[number] = np.random.default_rng(given)
+            self._start(int(number), given)
+        self._over[chosen] = False
+        return self._observation(), self._masks()
+
+    @override
+    def step(
+        self, actions: NDArray[np.int64]
+    ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
+        """Make a call in each episode. Where one was over, Gymnasium's mode says what happens instead."""
+        if not self._seats:
+            raise ValueError("reset the environment first")
+        if not self.action_space.contains(np.asarray(actions, self.action_space.dtype)):
+            raise ValueError(f"give one action from 0 to {self.actions - 1} for each episode")
+        if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
+            raise ValueError("reset the episodes that are over first, with options={'reset_mask': ...}")
+        rewards = np.zeros(self.num_envs, np.float64)
+        ends = np.zeros((2, self.num_envs), np.bool_)
+        infos: dict[str, Any] = {}
+        for number, seat in self._seats.items():
+            if self._over[number]:
+                self._start(number)
+                continue
+            rewards[number] = seat.play(int(actions[number]))
+            ends[:, number] = seat.terminated, seat.truncated
+            if seat.episode.done:
+                infos = self._ended(infos, number, seat)
+        terminated, truncated = ends
+        again = self.autoreset_mode is AutoresetMode.SAME_STEP
+        self._over = np.zeros(self.num_envs, np.bool_) if again else terminated | truncated
+        return self._observation(), rewards, terminated, truncated, infos | self._masks()
+
+    @property
+    def actions(self) -> int:
+        """Number of actions."""
+        return self.encoder.rows * len(self.encoder.grid.columns)
+
+    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
+        if isinstance(seed, Sequence):
+            if len(seed) != self.num_envs:
+                raise ValueError(f"give one seed for each of the {self.num_envs} episodes")
+            return list(seed)
+        return [None if seed is None else seed + number for number in range(self.num_envs)]
+
+    def _start(self, number: int, seed: int | None = None) -> None:
+        scenario = int(self._rngs[number].integers(SEEDS)) if seed is None else seed
+        self._seats[number] = _Seat.at(self.encoder, self.split, scenario)
+
+    def _ended(self, infos: dict[str, Any], number: int, seat: _Seat) -> dict[str, Any]:
+        if self.autoreset_mode is not AutoresetMode.SAME_STEP:
+            return self._add_info(infos, seat.end(), number)
+        last = {"job": seat.encoded.job, "rows": seat.encoded.rows}
+        self._start(number)
+        return self._add_info(infos, {"final_obs": last, "final_info": seat.end()}, number)
+
+    def _observation(self) -> Observation:
+        encoded = [seat.encoded for seat in self._seats.values()]
+        return {
+            "job": np.stack([one.job for one in encoded]),
+            "rows": np.stack([one.rows for one in encoded]),
+        }
+
+    def _masks(self) -> dict[str, Any]:
+        masks = np.stack([seat.mask() for seat in self._seats.values()])
+        return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, np.bool_)}
+
+
+register()

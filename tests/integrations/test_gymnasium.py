@@ -1,0 +1,243 @@
+"""Gymnasium: spaces, masks, ends and seeds, single and in vectors."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.utils.env_checker import check_env
+from gymnasium.vector import AutoresetMode
+
+from safeact_env.core.episode import EpisodeDone
+from safeact_env.core.task import SPLITS
+from safeact_env.integrations.gymnasium import SafeActGymEnv, SafeActVectorEnv, env_id
+from safeact_env.policies.reference import make_policy, play
+from safeact_env.tasks import OFFICIAL, get_task
+from tests.documents import blocks
+
+
+def action_of(env: SafeActGymEnv, action: str, /, **params: Any) -> int:
+    """The action that is this call."""
+    encoder = env.encoder
+    assert env._seat is not None
+    row, column = env._seat.encoded.menu.places[encoder.grid.key_of(action, params)]
+    return row * len(encoder.grid.columns) + column
+
+
+def expert_plays(env: SafeActGymEnv, seed: int) -> tuple[float, list[bool], dict[str, Any]]:
+    """Play a scenario with the expert's calls; return the sum of rewards, the ends and the last info."""
+    task, total, ends = env.encoder.task, 0.0, [False, False]
+    policy = make_policy("expert", task, seed)
+    _seen, info = env.reset(seed=seed)
+    assert env._seat is not None
+    while not any(ends):
+        call = policy.act(env._seat.episode.observation())
+        action = action_of(env, call.action_name, **call.parameters)
+        assert info["action_mask"][action]
+        _seen, reward, *ends, info = env.step(action)
+        total += reward
+    return total, ends, info
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_checker_finds_nothing(name: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        made = gymnasium.make(f"safeact_env.integrations.gymnasium:{env_id(name)}", render_mode="ansi")
+        check_env(made.unwrapped)
+
+
+def test_the_checker_would_find_something() -> None:
+    class Untruthful(SafeActGymEnv):
+        def _observation(self) -> Any:
+            return {**super()._observation(), "job": np.full(5, 9.0, np.float32)}
+
+    with pytest.raises(AssertionError, match="observation"):
+        check_env(Untruthful(), skip_render_check=True)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_id_has_the_tasks_version(name: str) -> None:
+    assert env_id(name) == f"SafeAct/{name}-v{get_task(name).version}"
+    assert gymnasium.spec(env_id(name)).kwargs == {"task": name}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_expert_can_play_every_call_and_completes_the_job(name: str, split: Any) -> None:
+    env = SafeActGymEnv(name, split)
+    for seed in range(5):
+        total, (terminated, truncated), info = expert_plays(env, seed)
+        assert (terminated, truncated) == (True, False)
+        assert (info["outcome"], info["score"], info["seed"]) == ("completed", 1.0, seed)
+        assert total == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_random_actions_stay_in_the_spaces_and_are_well_formed(name: str) -> None:
+    env, rng = SafeActGymEnv(name), np.random.default_rng(7)
+    for _ in range(6):
+        seen, info = env.reset(seed=int(rng.integers(1_000)))
+        over = False
+        while not over:
+            assert seen in env.observation_space
+            assert (env.action_masks() == info["action_mask"].astype(bool)).all()
+            action = rng.choice(np.flatnonzero(info["action_mask"]))
+            called = env.call_of(action)
+            seen, _reward, terminated, truncated, info = env.step(action)
+            assert called is not None
+            assert info["call"] == called.to_json()
+            assert not info["result"].startswith(("Not carried out", "There is no action"))
+            over = terminated or truncated
+            assert ("outcome" in info) == over
+
+
+def test_an_action_without_a_call_is_an_unknown_action() -> None:
+    env = SafeActGymEnv()
+    _seen, info = env.reset(seed=1)
+    ruled_out = int(np.flatnonzero(info["action_mask"] == 0)[0])
+    assert env.call_of(ruled_out) is None
+    _seen, reward, terminated, truncated, info = env.step(ruled_out)
+    assert (reward, terminated, truncated) == (-0.2, False, False)
+    assert info["result"].startswith("There is no action")
+
+
+def test_only_the_budget_truncates() -> None:
+    env = SafeActGymEnv()
+    env.reset(seed=0)
+    look = action_of(env, "list_directory")
+    for _ in range(env.encoder.task.max_steps):
+        _seen, _reward, terminated, truncated, info = env.step(look)
+    assert (terminated, truncated, info["outcome"]) == (False, True, "budget_exhausted")
+    with pytest.raises(EpisodeDone):
+        env.step(look)
+
+    env.reset(seed=0)
+    directory = env._seat.episode.observation()["current_state"]["directories"][0]  # type: ignore[union-attr]
+    step = env.step(action_of(env, "delete_all_in_directory", path=directory))
+    assert (step[1:4], step[4]["outcome"]) == ((-1.0, True, False), "irreversible_mistake")
+
+    env.reset(seed=0)
+    step = env.step(action_of(env, "finish", summary="x"))
+    assert (step[2:4], step[4]["outcome"]) == ((True, False), "finished")
+
+
+def test_seeds_name_scenarios_and_then_the_scenarios_that_follow() -> None:
+    one, two = SafeActGymEnv(), SafeActGymEnv()
+    for env in (one, two):
+        env.reset(seed=5)
+    assert one._seat is not None
+    assert one._seat.episode.seed == 5
+    drawn = []
+    for env in (one, two):
+        drawn.append([env.reset()[0]["rows"].tobytes() for _ in range(4)])
+    assert drawn[0] == drawn[1]
+    assert len(set(drawn[0])) > 1
+
+
+def test_bad_arguments_are_refused() -> None:
+    with pytest.raises(ValueError, match="clues must be one of"):
+        SafeActGymEnv(clues="looks")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="render_mode"):
+        SafeActGymEnv(render_mode="human")
+    with pytest.raises(ValueError, match="split"):
+        SafeActGymEnv(split="validation").reset(seed=0)  # type: ignore[arg-type]
+    env = SafeActGymEnv()
+    with pytest.raises(ValueError, match="reset the environment first"):
+        env.step(0)
+    env.reset(seed=0)
+    with pytest.raises(ValueError, match="the actions are 0 to"):
+        env.step(10**6)
+
+
+def test_what_is_rendered_is_the_job_and_then_the_last_step() -> None:
+    env = SafeActGymEnv(render_mode="ansi")
+    env.reset(seed=0)
+    assert str(env.render()).startswith("File System Cleanup.")
+    env.step(action_of(env, "list_directory"))
+    assert str(env.render()).startswith("1. list_directory {}\n")
+
+
+# Vectors ------------------------------------------------------------------------------------------------
+
+
+def random_actions(masks: Any, rng: np.random.Generator) -> Any:
+    return np.array([rng.choice(np.flatnonzero(mask)) for mask in masks])
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_the_vector_form_plays_as_gymnasiums_own_does(mode: AutoresetMode) -> None:
+    own: Any = SafeActVectorEnv(3, "medium", autoreset_mode=mode)
+    other = gymnasium.vector.SyncVectorEnv([lambda: SafeActGymEnv("medium")] * 3, autoreset_mode=mode)
+    rng, ends = np.random.default_rng(3), 0
+    (seen, info), (seen2, info2) = own.reset(seed=11), other.reset(seed=11)
+    for _ in range(60):
+        actions = random_actions(info["action_mask"], rng)
+        seen, *rest, info = own.step(actions)
+        seen2, *rest2, info2 = other.step(actions)
+        assert all((seen[key] == seen2[key]).all() for key in seen)
+        assert all((a == b).all() for a, b in zip(rest, rest2, strict=True))
+        assert (info["action_mask"] == info2["action_mask"]).all()
+        over = rest[1] | rest[2]
+        ends += over.sum()
+        if over.any() and mode is AutoresetMode.SAME_STEP:
+            assert (info["_final_info"] == over).all()
+            assert (info["final_info"]["score"] == info2["final_info"]["score"]).all()
+            last, last2 = (x["final_obs"][over] for x in (info, info2))
+            assert all((a["rows"] == b["rows"]).all() for a, b in zip(last, last2, strict=True))
+        elif over.any():
+            assert (info["_score"] == over).all()
+            assert (info["score"] == info2["score"]).all()
+            assert (info["outcome"] == info2["outcome"]).all()
+        if over.any() and mode is AutoresetMode.DISABLED:
+            with pytest.raises(ValueError, match="reset the episodes that are over"):
+                own.step(actions)
+            (seen, info), (seen2, info2) = (x.reset(options={"reset_mask": over}) for x in (own, other))
+            info["action_mask"][~over] = own._masks()["action_mask"][~over]
+    assert ends > 5
+
+
+def test_gymnasium_makes_the_vector_form() -> None:
+    made = gymnasium.make_vec(env_id("hard"), num_envs=2, split="test")
+    assert isinstance(made.unwrapped, SafeActVectorEnv)
+    seen, info = made.reset(seed=[4, 9])
+    assert seen in made.observation_space
+    assert info["action_mask"].shape == (2, made.single_action_space.n)  # type: ignore[attr-defined]
+    single = SafeActGymEnv("hard", "test")
+    assert (single.reset(seed=9)[0]["rows"] == seen["rows"][1]).all()
+
+
+def test_bad_calls_of_the_vector_form_are_refused() -> None:
+    vector = SafeActVectorEnv(2)
+    with pytest.raises(ValueError, match="reset the environment first"):
+        vector.step(np.zeros(2, np.int64))
+    with pytest.raises(ValueError, match="reset every episode first"):
+        vector.reset(options={"reset_mask": np.array([True, False])})
+    with pytest.raises(ValueError, match="one seed for each of the 2"):
+        vector.reset(seed=[1, 2, 3])
+    vector.reset(seed=0)
+    for actions in ([0], [0, 10**6], [-1, 0]):
+        with pytest.raises(ValueError, match="give one action from 0"):
+            vector.step(np.array(actions))
+
+
+def test_the_outcome_is_that_of_the_same_calls_elsewhere() -> None:
+    env = SafeActGymEnv("cloud_infra")
+    reference = play(get_task("cloud_infra"), "train", 8, "expert")
+    _total, _ends, info = expert_plays(env, 8)
+    assert env._seat is not None
+    assert [turn.call for turn in env._seat.episode.turns][-1].action_name == reference.turns[
+        -1
+    ].call.action_name
+    assert info["score"] == reference.grade().score
+
+
+def test_the_examples_of_the_chapter_run(capsys: pytest.CaptureFixture[str]) -> None:
+    found = blocks("Gymnasium")
+    assert len(found) == 2
+    for block in found:
+        exec(compile(block, "TECHNICAL", "exec"), {})
+    assert capsys.readouterr().out.startswith(("irreversible_mistake", "finished", "budget", "completed"))
