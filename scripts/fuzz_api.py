@@ -90,7 +90,7 @@ def schemathesis(
 def main(arguments: list[str]) -> int:
     """Try both servers; the exit code is 0 if nothing was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=100, help="most examples per operation and phase")
+    parser.add_argument("--examples", type=int, default=60, help="most examples per operation and phase")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="write what was found as JSON")
     options = parser.parse_args(arguments)

@@ -115,6 +115,9 @@ class Access:
     def _is_of_another_site(self, scope: Scope) -> bool:
         if scope["type"] == "http" and scope["method"] in READING:
             return False
+        told = {name for name, _ in scope["headers"]}
+        if b"origin" not in told and b"sec-fetch-site" not in told:
+            return False
         origin = b"".join(_values(scope, b"origin"))
         if origin and (b"*" in self._origins or origin in self._origins):
             return False

@@ -5,10 +5,11 @@ Owns what is the same for every answer. Must not know what is asked.
 
 from __future__ import annotations
 
+import itertools
 import logging
+import os
 import re
 import time
-import uuid
 from contextvars import ContextVar
 from typing import Any
 
@@ -82,6 +83,8 @@ class Observed:
         self._meter = meter
         self._playing = playing
         self._lines = lines
+        self._process = os.urandom(8).hex()
+        self._numbers = itertools.count()
         self._headers = {**HEADERS}
         if shared:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
@@ -91,16 +94,14 @@ class Observed:
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        request_id = _given(scope) or uuid.uuid4().hex
+        # Every request is served in a context of its own.
+        request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
         PLAYING.set(self._playing)
-        mark = REQUEST.set(request_id)
-        try:
-            if scope["type"] == "http":
-                await self._http(scope, receive, send, request_id.encode())
-            else:
-                await self._websocket(scope, receive, send)
-        finally:
-            REQUEST.reset(mark)
+        REQUEST.set(request_id)
+        if scope["type"] == "http":
+            await self._http(scope, receive, send, request_id.encode())
+        else:
+            await self._websocket(scope, receive, send)
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         begin, status = time.perf_counter(), 0
@@ -146,9 +147,12 @@ class Observed:
             self._meter.connections -= 1
 
     def _completed(self, given: Any, request_id: bytes) -> list[tuple[bytes, bytes]]:
+        there = dict(given)
         headers: list[tuple[bytes, bytes]] = [*given, (b"x-request-id", request_id)]
-        there = {name: value for name, value in headers}
-        headers += [pair for pair in self._headers.items() if pair[0] not in there]
+        if there.keys().isdisjoint(self._headers):
+            headers += self._headers.items()
+        else:
+            headers += [pair for pair in self._headers.items() if pair[0] not in there]
         if b"json" in there.get(b"content-type", b"") and b"cache-control" not in there:
             headers.append(NOT_KEPT)
         return headers

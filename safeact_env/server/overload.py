@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.access import is_open
 from safeact_env.server.errors import error_response
@@ -72,8 +72,17 @@ class Overload:
         if self.under_way >= self.most or self.lateness.seconds > self.seconds:
             await error_response("overloaded", TOO_MUCH)(scope, receive, send)
             return
+
+        async def receiving() -> Message:
+            # Whoever sends slowly keeps nothing busy, and must not keep others out.
+            self.under_way -= 1
+            try:
+                return await receive()
+            finally:
+                self.under_way += 1
+
         self.under_way += 1
         try:
-            await self.app(scope, receive, send)
+            await self.app(scope, receiving, send)
         finally:
             self.under_way -= 1

@@ -229,6 +229,32 @@ async def test_requests_over_the_bound_are_refused_at_once():
         assert (await http.get("/tasks")).status_code == 200
 
 
+async def test_those_who_send_slowly_keep_nobody_out():
+    async def reading(_scope, receive, send):
+        await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"{}"})
+
+    app = Overload(reading, most=2, seconds=10, lateness=Lateness())
+    never = asyncio.Event()
+
+    async def slow():
+        await never.wait()
+        return {"type": "http.disconnect"}
+
+    async def nowhere(_message):
+        pass
+
+    scope = {"type": "http", "method": "POST", "path": "/step", "headers": []}
+    waiting = [asyncio.create_task(app(scope, slow, nowhere)) for _ in range(5)]
+    await asyncio.sleep(0.05)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
+        assert (await http.post("/step")).status_code == 200
+    never.set()
+    await asyncio.gather(*waiting)
+    assert app.under_way == 0
+
+
 def test_requests_are_refused_while_the_event_loop_is_late():
     app = create_app(Settings())
     with TestClient(app) as client:
