@@ -17,6 +17,7 @@ __all__ = ["Connection", "connect", "drive", "http_request", "ws_frame"]
 
 SECONDS = 60.0
 """How long requests may take before a benchmark is given up."""
+TEXT, PING, PONG = 0x1, 0x9, 0xA
 MASK = b"\x37\xfa\x21\x3d"
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -27,10 +28,11 @@ Length = Callable[[bytes], tuple[int, int] | None]
 """Start and end of the payload in what has arrived of an answer, or `None` while that is not known."""
 
 
-def ws_frame(text: bytes) -> bytes:
-    """A text frame as a client sends it."""
+def ws_frame(text: bytes, opcode: int = TEXT) -> bytes:
+    """A frame as a client sends it, of text if nothing else is said."""
     size = len(text)
-    head = bytes([0x81, 0x80 | size]) if size < 126 else b"\x81\xfe" + size.to_bytes(2, "big")
+    first = bytes([0x80 | opcode])
+    head = first + (bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big"))
     masked = bytes(byte ^ MASK[number % 4] for number, byte in enumerate(text))
     return head + MASK + masked
 
@@ -90,8 +92,11 @@ class Connection:
         """Take what has arrived; whether the answer is complete, which is in `answer` then."""
         data = self.socket.recv(262_144)
         if not data:
-            raise RuntimeError("the server closed a connection")
-        self._data = data = self._data + data if self._data else data
+            raise RuntimeError(f"the server at {self.socket.getpeername()} closed a connection")
+        data = self._data + data if self._data else data
+        if self._length is _ws_length and not self._end:
+            data = self._without_pings(data)
+        self._data = data
         if not self._end:
             found = self._length(data)
             if found is None:
@@ -101,6 +106,13 @@ class Connection:
             return False
         self.answer, self._data, self._end = data, b"", 0
         return True
+
+    def _without_pings(self, data: bytes) -> bytes:
+        """What has arrived, after pings at its start were answered."""
+        while len(data) >= 2 and data[0] == 0x80 | PING and len(data) >= 2 + data[1]:
+            self.send(ws_frame(data[2 : 2 + data[1]], PONG))
+            data = data[2 + data[1] :]
+        return data
 
     @property
     def payload(self) -> bytes:

@@ -1,6 +1,7 @@
 """The load generator speaks both protocols, and notices answers that are not the engine's."""
 
 import os
+import socket
 from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,7 +12,7 @@ from websockets.frames import Frame
 from websockets.streams import StreamReader
 
 from scripts.bench import compared
-from scripts.bench_load import _http_length, _ws_length, ws_frame
+from scripts.bench_load import Connection, _http_length, _ws_length, ws_frame
 from scripts.bench_wire import OWN, Cost, Costs, Run, cpu_seconds, scripts
 
 
@@ -41,6 +42,27 @@ def test_the_length_of_a_frame_is_read(size):
     start, end = _ws_length(frame)
     assert (end, frame[start:end]) == (len(frame), b"x" * size)
     assert _ws_length(frame[:1]) is None
+
+
+@pytest.mark.parametrize("pieces", [1, 3, 7])
+def test_pings_are_answered_and_are_no_answers(pieces):
+    server = socket.create_server(("127.0.0.1", 0))
+    connection = Connection.__new__(Connection)
+    connection.socket = socket.create_connection(server.getsockname())
+    connection._length, connection._data, connection._end = _ws_length, b"", 0
+    peer, _ = server.accept()
+    frames = b"".join(
+        [*[Frame(9, b"ping").serialize(mask=False)] * 2, Frame(1, b"answer").serialize(mask=False)]
+    )
+    size = -(-len(frames) // pieces)
+    for start in range(0, len(frames), size):
+        peer.sendall(frames[start : start + size])
+        arrived = connection.arrived()
+    assert arrived
+    assert connection.payload == b"answer"
+    assert peer.recv(100) == 2 * ws_frame(b"ping", 0xA)
+    for one in (connection.socket, peer, server):
+        one.close()
 
 
 def test_the_length_of_a_response_is_read():
