@@ -29,7 +29,7 @@ from safeact_env.version import VERSION
 from scripts.bench_engine import in_process
 from scripts.bench_servers import PEERS
 from scripts.bench_sessions import run_in_child
-from scripts.bench_wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers
+from scripts.bench_wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers, settle
 from scripts.local_servers import Replica
 
 BARE, _FASTAPI, ECHO = PEERS
@@ -92,6 +92,8 @@ def two_workers(folder: Path, played: list[Script]) -> float:
             )
             for number in (1, 2)
         }
+        for server in running.values():
+            settle(server)
         found = costs(running, played, 16, ws=True, runs=RUNS, seconds=SECONDS)
     return statistics.median(2 * run["1"].steps.micros / run["2"].steps.micros for run in found)
 

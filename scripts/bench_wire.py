@@ -23,12 +23,14 @@ from scripts.bench_load import connect, drive, http_request, ws_frame
 from scripts.bench_servers import PEERS
 from scripts.local_servers import Replica, Server, free_port
 
-__all__ = ["OWN", "Cost", "Costs", "Script", "costs", "scripts", "servers"]
+__all__ = ["OWN", "Cost", "Costs", "Script", "costs", "scripts", "servers", "settle"]
 
 OWN = "SafeAct-Env"
 STEPS = 15
 """Steps of an episode that are played: the expert's first ones, which use most rules."""
 SEEDS = 2
+SETTLED = 8
+"""Quarters of a second in a row in which a server at rest does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +130,23 @@ def processes(server: Server) -> list[int]:
 def cpu_seconds(server: Server) -> float:
     """Processor time of a server so far, user and system, to the nanosecond (Linux: clock_getcpuclockid)."""
     return sum(time.clock_gettime((~pid << 3) | 2) for pid in processes(server))
+
+
+def settle(server: Server) -> None:
+    """Wait until a server does nothing: workers start after their port listens.
+
+    Raises:
+        RuntimeError: If it goes on for minutes.
+    """
+    idle, last = 0, cpu_seconds(server)
+    for _ in range(600):
+        time.sleep(0.25)
+        now = cpu_seconds(server)
+        idle = idle + 1 if now - last < 0.01 else 0
+        if idle == SETTLED:
+            return
+        last = now
+    raise RuntimeError("the server does not come to rest")
 
 
 # Runs ----------------------------------------------------------------------------------------------------
