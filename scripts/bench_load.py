@@ -17,7 +17,8 @@ __all__ = ["Connection", "connect", "drive", "http_request", "ws_frame"]
 
 SECONDS = 60.0
 """How long requests may take before a benchmark is given up."""
-TEXT, PING, PONG = 0x1, 0x9, 0xA
+TEXT, PONG = 0x1, 0xA
+PING_BYTE = b"\x89"
 MASK = b"\x37\xfa\x21\x3d"
 UPGRADE = (
     b"GET /ws HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -97,19 +98,19 @@ class Connection:
         if self._length is _ws_length and not self._end:
             data = self._without_pings(data)
         self._data = data
-        if not self._end:
+        if not self._end and data[:1] != PING_BYTE:
             found = self._length(data)
             if found is None:
                 return False
             self._end = found[1]
-        if len(data) < self._end:
+        if not self._end or len(data) < self._end:
             return False
         self.answer, self._data, self._end = data, b"", 0
         return True
 
     def _without_pings(self, data: bytes) -> bytes:
         """What has arrived, after pings at its start were answered."""
-        while len(data) >= 2 and data[0] == 0x80 | PING and len(data) >= 2 + data[1]:
+        while data[:1] == PING_BYTE and len(data) >= 2 and len(data) >= 2 + data[1]:
             self.send(ws_frame(data[2 : 2 + data[1]], PONG))
             data = data[2 + data[1] :]
         return data
