@@ -51,7 +51,10 @@ TITLES = {
 """For readers: the client, and how it is used."""
 
 OTHER_SERVER = "openenv-core==0.3.0"
-TEST_TOOLS = ("pytest", "pytest-asyncio", "pytest-randomly", "pytest-xdist", "hypothesis", "jsonschema", "uv")
+TEST_TOOLS = (
+    *("pytest", "pytest-asyncio", "pytest-randomly", "pytest-xdist", "hypothesis", "jsonschema"),
+    *("redis", "uv"),
+)
 
 
 @dataclass(frozen=True)

@@ -411,8 +411,9 @@ def test_nobody_else_can_have_the_model_played(asked):
 def test_the_operator_can(asked):
     own = TestClient(create_app(Settings()), client=("127.0.0.1", 1), base_url="http://localhost:7860")
     assert own.post("/baseline", json=LLM).status_code == 200
-    own6 = TestClient(create_app(Settings()), client=("::1", 1), base_url="http://[::1]:7860")
-    assert own6.post("/baseline", json=LLM).status_code == 200
+    # As a header: a test client of older releases cannot read such an address.
+    own6 = TestClient(create_app(Settings()), client=("::1", 1))
+    assert own6.post("/baseline", json=LLM, headers={"Host": "[::1]:7860"}).status_code == 200
     closed = TestClient(create_app(Settings(api_token=TOKEN)), client=("203.0.113.9", 1))
     shown = {"Authorization": f"Bearer {TOKEN}"}
     assert closed.post("/baseline", json=LLM, headers=shown).status_code == 200
