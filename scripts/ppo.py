@@ -81,17 +81,20 @@ def prior(mask: Tensor, columns: Sequence[str]) -> Tensor:
 class Scorer(nn.Module):
     """Scores calls and estimates what is still to be earned.
 
+    It never hands a job over: as long as most calls are mistakes, to finish at once is the best that a
+    learner can find. An episode ends when the job is complete, by a mistake, or with the budget.
+
     Args:
-        row: Features of a row.
-        job: Features of the job.
+        row: Names of the features of a row.
+        job: Names of the features of the job.
         columns: Names of the columns.
         hidden: Width.
     """
 
-    def __init__(self, row: int, job: int, columns: Sequence[str], hidden: int) -> None:
+    def __init__(self, row: Sequence[str], job: Sequence[str], columns: Sequence[str], hidden: int) -> None:
         super().__init__()
-        self.columns = tuple(columns)
-        self.row, self.job = nn.Linear(row, hidden), nn.Linear(job, hidden)
+        self.columns, self.finish = tuple(columns), row.index("action finish")
+        self.row, self.job = nn.Linear(len(row), hidden), nn.Linear(len(job), hidden)
         self.again = nn.Linear(hidden, hidden)
         self.common = nn.Linear(2 * hidden, hidden)
         self.score = nn.Linear(hidden, len(columns))
@@ -108,7 +111,9 @@ class Scorer(nn.Module):
         seen = torch.relu(self.row(rows) + self.job(job).unsqueeze(1)) * there
         pooled = torch.cat([seen.sum(1) / there.sum(1), seen.amax(1)], 1)
         both = torch.relu(self.again(seen) + self.common(pooled).unsqueeze(1))
-        before = prior(mask.unflatten(1, (rows.shape[1], len(self.columns))), self.columns).flatten(1)
+        cells = mask.unflatten(1, (rows.shape[1], len(self.columns))).clone()
+        cells[..., CALL] *= rows[..., self.finish] == 0
+        mask, before = cells.flatten(1), prior(cells, self.columns).flatten(1)
         scores = self.score(both).flatten(1) + (before + TINY).log()
         return scores.masked_fill(mask == 0, IMPOSSIBLE), before, self.worth(pooled).squeeze(1)
 
@@ -146,8 +151,8 @@ class Learner:
         torch.manual_seed(seed)
         self.env, self.config = env, config
         encoder = env.encoder
-        sizes = len(encoder.row_features), len(encoder.job_features)
-        self.net = Scorer(*sizes, encoder.grid.columns, config.hidden)
+        features = encoder.row_features, encoder.job_features
+        self.net = Scorer(*features, encoder.grid.columns, config.hidden)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, eps=1e-5)
         # Far from the seeds of evaluations, and apart for each run.
         self.seen, info = env.reset(seed=1_000_000 * (seed + 1))
