@@ -237,3 +237,42 @@ def test_the_pictures_are_there_and_small():
     there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
     assert shown <= set(there)
     assert all(size <= 150_000 for size in there.values())
+
+
+# Links -----------------------------------------------------------------------------------------------------
+
+
+def anchors(document: str) -> list[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", document, flags=re.DOTALL), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def dead_links(documents: dict[str, str]) -> list[str]:
+    """The links within and between documents that lead nowhere."""
+    return [
+        f"{name}: {file or name}#{anchor}"
+        for name, text in documents.items()
+        for file, anchor in re.findall(r"\]\(([\w.]*\.md)?#([^)]+)\)", text)
+        if anchor not in anchors(documents[file or name])
+    ]
+
+
+def both_documents() -> dict[str, str]:
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "TECHNICAL.md")}
+
+
+def test_every_link_to_a_heading_leads_to_one():
+    assert dead_links(both_documents()) == []
+
+
+def test_a_link_that_leads_nowhere_is_noticed():
+    documents = both_documents()
+    documents["README.md"] += "[more](TECHNICAL.md#no-such-chapter) and [here](#nor-this)"
+    assert len(dead_links(documents)) == 2
+
+
+def test_the_contents_list_every_chapter_once_and_in_order():
+    technical = both_documents()["TECHNICAL.md"]
+    listed = re.findall(r"^- \[(.+)\]\(#.+\)$", technical, re.MULTILINE)
+    assert listed == re.findall(r"^## (.+)$", technical, re.MULTILINE)
