@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any, TypeVar
 
 from safeact_env.version import VERSION
@@ -51,12 +50,13 @@ def map_episodes(play: Callable[[J], R], jobs: Iterable[J], *, address: str, wor
     except ImportError:
         raise RayError("Ray is not installed; pip install 'openenv-safeact-env[ray]'") from None
     with _connected(ray, address, workers):
-        task = ray.remote(max_retries=RETRIES)(partial(_checked, VERSION, play))
+        # Ray takes functions and nothing else that can be called.
+        task = ray.remote(max_retries=RETRIES)(_checked)
         most = max(1, int(WAITING * ray.cluster_resources().get("CPU", 1)))
         waiting: deque[Any] = deque()
         try:
             for job in jobs:
-                waiting.append(task.remote(job))
+                waiting.append(task.remote(VERSION, play, job))
                 if len(waiting) == most:
                     yield _result(ray, waiting.popleft())
             while waiting:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections import deque
 from pathlib import Path
@@ -56,8 +57,10 @@ class Cluster:
         assert options == {"max_retries": 10}
 
         def made(function: Any) -> Any:
-            def start(job: Any) -> Any:
-                task = SimpleNamespace(run=lambda: function(job))
+            assert inspect.isfunction(function), "Ray takes functions and nothing else that can be called"
+
+            def start(*arguments: Any) -> Any:
+                task = SimpleNamespace(run=lambda: function(*arguments))
                 self.open.append(task)
                 self.most = max(self.most, len(self.open))
                 return task
