@@ -243,7 +243,9 @@ def test_what_is_left_out_is_locked() -> None:
 
 def test_nothing_that_the_image_needs_is_left_out() -> None:
     missing = missing_without(*LEFT_OUT.strip('"').split())
-    assert {(importer, name) for importer, name in missing if importer != PAGE and name != PAGE} == set()
+    # The page, and what plays with other people's libraries, have extras; nothing else imports them.
+    optional = (PAGE, "safeact_env.integrations.")
+    assert {(who, name) for who, name in missing if not who.startswith(optional) and name != PAGE} == set()
 
 
 def test_leaving_out_what_is_needed_is_noticed() -> None:
