@@ -39,6 +39,7 @@ FROM dependencies AS build
 # The project apart from its dependencies, so that a change of the code is a small layer.
 COPY . .
 RUN uv pip install --no-deps --prefix /project . \
+    && rm -f /project/.lock \
     && cp -a /project/. "$VIRTUAL_ENV" \
     && PYTHONPYCACHEPREFIX=/app/bytecode "$VIRTUAL_ENV/bin/python" scripts/bytecode.py safeact_env server
 
