@@ -62,7 +62,7 @@ def test_only_calls_are_drawn() -> None:
     encoder = Encoder(get_task("easy"))
     rows, job, mask = inputs(encoder)
     policy, _values = network(encoder).policy(rows, job, mask, 0.1)
-    assert float(policy.probs[mask == 0].max()) == 0
+    assert float(policy.probs.detach()[mask == 0].max()) == 0
     # All but the one that hands the job over.
     assert int((policy.probs > 0).sum()) == int(mask.sum()) - 1
 
@@ -105,7 +105,7 @@ def test_a_learner_needs_episodes_that_restart_at_once() -> None:
 
 
 def test_training_makes_fewer_mistakes() -> None:
-    config = Config(steps=8_192, envs=32, horizon=32)
+    config = Config(steps=24_576, envs=32, horizon=16)
     env: Any = SafeActVectorEnv(config.envs, "easy", autoreset_mode="SameStep")
     learner = Learner(env, config, 0)
     rates = []
