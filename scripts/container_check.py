@@ -43,7 +43,7 @@ HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privil
 
 STARTS = 3
 # A stop waits for running episodes, by default five seconds, then for open connections.
-START_S, STOP_S = 4.0, 10.0
+START_S, STOP_S = 4.0, 5.0
 PATIENCE_S = 60.0
 
 BUILD_TOOLS = ("apk", "c++", "cc", "clang", "cmake", "g++", "gcc", "ld", "make", "pip", "pip3", "strip", "uv")

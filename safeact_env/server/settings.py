@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         default=10, gt=0, description="Seconds of wait beyond which HTTP requests are answered with 503."
     )
     drain_seconds: float = Field(
-        default=5,
+        default=2,
         ge=0,
         description="Longest wait, after SIGTERM, for running episodes of this process to end.",
     )
