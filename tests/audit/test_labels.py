@@ -62,7 +62,8 @@ def test_a_trap_without_an_effect_is_caught(monkeypatch):
         return lambda s, p: effect(s, p) if name == s.upkeep.working else "Nothing happened."
 
     monkeypatch.setattr(lookalikes, "_carry_out", carry_out)
-    assert "is irreversible here, but it changes no fact" in breaches(get_task("medical"))
+    # A copy: a task keeps the look-alikes that it has made.
+    assert "is irreversible here, but it changes no fact" in breaches(replace(get_task("medical")))
 
 
 def test_a_trap_that_keeps_the_former_version_is_caught(monkeypatch):
@@ -79,7 +80,7 @@ def test_a_trap_that_keeps_the_former_version_is_caught(monkeypatch):
         return kept
 
     monkeypatch.setattr(lookalikes, "_carry_out", carry_out)
-    assert "is irreversible here, but allowed calls restore the facts" in breaches(TOY)
+    assert "is irreversible here, but allowed calls restore the facts" in breaches(replace(TOY))
 
 
 @pytest.mark.parametrize("risk", [Risk.SAFE, Risk.ESCALATE])
