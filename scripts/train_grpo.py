@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from safeact_env.evaluation import parse_seeds
+from safeact_env.integrations.text import token_headers
 from safeact_env.integrations.trl import environment, environments, rows
 from safeact_env.llm.errors import Unusable
 from safeact_env.llm.local import fetch, find
@@ -226,8 +227,7 @@ def grpo(
 
 def headers() -> dict[str, str]:
     """What a server that is closed to strangers asks for."""
-    token = os.environ.get("SAFEACT_API_TOKEN")
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    return token_headers() or {}
 
 
 def common(options: argparse.Namespace) -> dict[str, Any]:

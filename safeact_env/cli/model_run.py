@@ -29,7 +29,6 @@ from safeact_env.evaluation import (
     Report,
     Sample,
     Selection,
-    StoreError,
     Suite,
     SuiteFolder,
     holds_episodes,
@@ -37,6 +36,7 @@ from safeact_env.evaluation import (
     to_json,
 )
 from safeact_env.evaluation.cost import Cost, usage
+from safeact_env.evaluation.store import occupied
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits, Meter
 from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
@@ -174,9 +174,7 @@ def _folder(run: Run) -> AbstractContextManager[Folder | SuiteFolder | None]:
     if run.suite is None:
         return Folder(run.out, run.settings, run.selection.tasks, resume=run.resume)
     if not run.resume and holds_episodes(run.out):
-        raise StoreError(
-            f"{run.out} holds episodes already. Go on with them with --resume, or give --out another folder."
-        )
+        raise occupied(run.out)
     return SuiteFolder(run.suite, run.out, run.agent, resume=run.resume)
 
 

@@ -14,11 +14,18 @@ from typing import Any, BinaryIO
 
 from safeact_env.evaluation.record import Key, Sample
 
-__all__ = ["RecordFile", "StoreError", "line_of"]
+__all__ = ["RecordFile", "StoreError", "line_of", "occupied"]
 
 
 class StoreError(ValueError):
     """A file of records that cannot be used, with a sentence that says what to do."""
+
+
+def occupied(folder: Path) -> StoreError:
+    """What a folder with episodes is refused with, where nobody asked to go on with them."""
+    return StoreError(
+        f"{folder} holds episodes already. Go on with them with --resume, or give --out another folder."
+    )
 
 
 def line_of(record: Mapping[str, Any]) -> bytes:

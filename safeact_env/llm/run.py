@@ -17,7 +17,7 @@ from safeact_env.call import Call
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
-from safeact_env.evaluation.store import RecordFile, StoreError
+from safeact_env.evaluation.store import RecordFile, StoreError, occupied
 from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.llm.worlds import World
 from safeact_env.policies.reference import make_policy
@@ -269,9 +269,7 @@ class Folder:
         self.path = path
         records, before = path / EPISODES, path / SETTINGS
         if not resume and records.exists() and records.stat().st_size:
-            raise StoreError(
-                f"{path} holds episodes already. Go on with them with --resume, or give --out another folder."
-            )
+            raise occupied(path)
         versions = (VERSION, {name: get_task(name).version for name in tasks})
         try:
             path.mkdir(parents=True, exist_ok=True)

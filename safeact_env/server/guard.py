@@ -47,9 +47,8 @@ class Guard:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         length = headers.get(b"content-length", b"0")
-        too_large = _refusal(scope, "body_too_large", BODY_TOO_LARGE.format(limit=self.limit))
         if not length.isdigit() or len(length) > 18 or int(length) > self.limit:
-            await too_large(scope, receive, send)
+            await self._refuse_size(scope, receive, send)
             return
         body = b""
         more = True
@@ -60,7 +59,7 @@ class Guard:
             body += message.get("body", b"")
             more = message.get("more_body", False)
             if len(body) > self.limit:
-                await too_large(scope, receive, send)
+                await self._refuse_size(scope, receive, send)
                 return
         if body:
             if b"json" not in headers.get(b"content-type", b"").lower():
@@ -81,3 +80,7 @@ class Guard:
             return {"type": "http.request", "body": body, "more_body": False}
 
         await self.app(scope, replay, send)
+
+    async def _refuse_size(self, scope: Scope, receive: Receive, send: Send) -> None:
+        message = BODY_TOO_LARGE.format(limit=self.limit)
+        await _refusal(scope, "body_too_large", message)(scope, receive, send)
