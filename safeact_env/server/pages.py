@@ -20,7 +20,7 @@ from starlette.types import Scope
 
 import safeact_env
 
-__all__ = ["HEADERS", "STATIC", "page_routes"]
+__all__ = ["HEADERS", "STATIC", "TYPES", "page_routes"]
 
 STATIC = Path(safeact_env.__file__).parent / "static"
 """The page's files, part of the package."""
@@ -50,6 +50,15 @@ HEADERS = {
 }
 """Headers of every file. `no-cache` means: keep it, and ask whether it is still the same."""
 
+TYPES = {
+    ".css": "text/css",
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+"""Types of the files, by suffix. Python's own table differs by machine, and gradio changes it."""
+
 
 @lru_cache(maxsize=256)
 def _tag(path: str, _modified: int, _size: int) -> str:
@@ -74,7 +83,13 @@ class PageFiles(StaticFiles):
         status_code: int = 200,
     ) -> Response:
         """The file, or 304 if the browser has it."""
-        response = FileResponse(full_path, status_code=status_code, stat_result=stat_result, headers=HEADERS)
+        response = FileResponse(
+            full_path,
+            status_code=status_code,
+            stat_result=stat_result,
+            headers=HEADERS,
+            media_type=TYPES.get(Path(full_path).suffix),
+        )
         response.headers["ETag"] = _tag(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
         del response.headers["Last-Modified"]
         if self.is_not_modified(response.headers, Request(scope).headers):

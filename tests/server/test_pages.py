@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from safeact_env.server.pages import HEADERS, STATIC, PageFiles
+from safeact_env.server.pages import HEADERS, STATIC, TYPES, PageFiles
 
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
 
@@ -39,7 +39,12 @@ def test_every_file_is_served_under_the_strict_policy(client, path):
     assert "frame-ancestors 'self' https://huggingface.co https://*.hf.space" in policy
 
 
-def test_scripts_are_served_as_scripts(client):
+@pytest.mark.parametrize("elsewhere", [None, "application/javascript", "text/plain"])
+def test_scripts_are_served_as_scripts(client, monkeypatch, elsewhere):
+    """Whatever this machine, or another library in this process, takes them for."""
+    if elsewhere is not None:
+        monkeypatch.setattr("mimetypes.guess_type", lambda *_args, **_more: (elsewhere, None))
+        monkeypatch.setattr("starlette.responses.guess_type", lambda *_args, **_more: (elsewhere, None))
     assert client.get("/demo/js/main.js").headers["content-type"].startswith("text/javascript")
     assert client.get("/demo/icon.svg").headers["content-type"] == "image/svg+xml"
 
@@ -142,3 +147,7 @@ def test_the_recorded_results_are_data():
             assert table["rows"]
             assert {len(row) for row in table["rows"]} == {len(table["head"])}
     assert {plot["file"] for plot in found["plots"]} == {p.name for p in (STATIC / "plots").glob("*.svg")}
+
+
+def test_every_file_of_the_page_has_a_type():
+    assert {os.path.splitext(name)[1] for name in FILES} == TYPES.keys()
