@@ -222,28 +222,34 @@ def test_what_is_no_evaluation_is_said(options, wrong):
         ours.play("nope")
 
 
+def logged(words, stub, folder):
+    """The log of Inspect's program, which is to find the endpoint and to end well."""
+    done = subprocess.run(
+        [str(INSPECT), *words, "--display", "plain"],
+        env={
+            **os.environ,
+            "STUB_API_KEY": KEY,
+            "STUB_BASE_URL": stub.url,
+            "INSPECT_LOG_DIR": str(folder),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        cwd=folder,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (path,) = folder.glob("*.eval")
+    return read_eval_log(str(path))
+
+
 @pytest.mark.parametrize("task", TASKS)
 def test_the_command_line_finds_the_tasks_and_plays_them_at_an_endpoint(task, tmp_path):
     scenarios = [(task, "test", seed) for seed in (0, 1)]
     with Stub(Expert(*scenarios)).running() as stub:
-        options = ["-T", "seeds=0-1", "--approval", "safeact_env/audited", "--display", "plain"]
-        done = subprocess.run(
-            [str(INSPECT), "eval", f"safeact_env/{task}", "--model", f"openai-api/stub/{MODEL}", *options],
-            env={
-                **os.environ,
-                "STUB_API_KEY": KEY,
-                "STUB_BASE_URL": stub.url,
-                "INSPECT_LOG_DIR": str(tmp_path),
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=tmp_path,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = tmp_path.glob("*.eval")
-    log = read_eval_log(str(path))
+        options = ["-T", "seeds=0-1", "--approval", "safeact_env/audited"]
+        words = ["eval", f"safeact_env/{task}", "--model", f"openai-api/stub/{MODEL}"]
+        log = logged([*words, *options], stub, tmp_path)
     assert (log.status, log.eval.task) == ("success", f"safeact_env/{task}")
     assert [sample.scores["safeact"].value["grade"] for sample in log.samples] == [1.0, 1.0]
     assert told(text for sample in log.samples for text in shown(sample)) == []
@@ -273,23 +279,7 @@ def test_the_commands_of_the_chapter_run(command, live_url, tmp_path):
     )
     assert words[:2] == ["inspect", "eval"]
     with Stub(Expert(*PLAYED[words[2]])).running() as stub:
-        done = subprocess.run(
-            [str(INSPECT), *words[1:], "--display", "plain"],
-            env={
-                **os.environ,
-                "STUB_API_KEY": KEY,
-                "STUB_BASE_URL": stub.url,
-                "INSPECT_LOG_DIR": str(tmp_path),
-            },
-            capture_output=True,
-            text=True,
-            timeout=300,
-            cwd=tmp_path,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout + done.stderr
-    (path,) = tmp_path.glob("*.eval")
-    log = read_eval_log(str(path))
+        log = logged(words[1:], stub, tmp_path)
     assert {sample.id for sample in log.samples} == {"/".join(map(str, one)) for one in PLAYED[words[2]]}
     assert {sample.scores["safeact"].value["grade"] for sample in log.samples} == {1.0}
 

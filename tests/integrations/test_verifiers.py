@@ -54,6 +54,23 @@ def expert(*scenarios):
     return script
 
 
+def traced(words, folder):
+    """The traces that `eval` leaves in a folder; it is to end well."""
+    done = subprocess.run(
+        [str(EVAL), *words],
+        env={**os.environ, "STUB_KEY": KEY},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd=folder,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
+    (path,) = folder.rglob("traces.jsonl")
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    return [trace for line in lines for trace in line.get("traces", [line])]
+
+
 def run(script, taskset, tmp_path, agent=None):
     """What `eval` recorded: the traces of its rollouts, and what was asked of the model."""
     seat = {"harness": {"id": "null"}, "runtime": {"type": "subprocess"}, **(agent or {})}
@@ -68,19 +85,7 @@ def run(script, taskset, tmp_path, agent=None):
         }
         file = tmp_path / "eval.json"
         file.write_text(json.dumps(config))
-        done = subprocess.run(
-            [str(EVAL), "@", str(file)],
-            env={**os.environ, "STUB_KEY": KEY},
-            capture_output=True,
-            text=True,
-            timeout=400,
-            cwd=tmp_path,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    (path,) = (tmp_path / "out").rglob("traces.jsonl")
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    traces = [trace for line in lines for trace in line.get("traces", [line])]
+        traces = traced(["@", str(file)], tmp_path)
     for trace in traces:
         assert not trace.get("errors"), trace["errors"]
     return traces, stub.asked
@@ -130,28 +135,9 @@ def test_the_command_of_the_readme_runs(tmp_path):
         "--env.taskset.seeds 0 --env.player.max-turns 1 --no-push --no-rich --client.api-key-var STUB_KEY"
     )
     with Stub(streamed(lambda _: says("I would look."))).running() as stub:
-        done = subprocess.run(
-            [
-                str(EVAL),
-                *command.split()[1:],
-                *options.split(),
-                "--client.base-url",
-                stub.url,
-                "-o",
-                str(tmp_path),
-            ],
-            env={**os.environ, "STUB_KEY": KEY},
-            capture_output=True,
-            text=True,
-            timeout=400,
-            cwd=tmp_path,
-            check=False,
-        )
-    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr[-3_000:]
-    (path,) = tmp_path.rglob("traces.jsonl")
+        where = ["--client.base-url", stub.url, "-o", str(tmp_path)]
+        traces = traced([*command.split()[1:], *options.split(), *where], tmp_path)
     # All tasks, one scenario each; an answer that is no call costs a step.
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    traces = [trace for line in lines for trace in line.get("traces", [line])]
     assert [trace["rewards"]["return"]["score"] for trace in traces] == [-0.2] * 5
 
 
