@@ -77,11 +77,33 @@ integrations: $(STAMP) ## Run the tests with other people's libraries, each in a
 
 # Torch comes into an environment of its own.
 TRAIN := .integrations/train
+TRL := .integrations/train-trl
 
-train-ppo: ## Train small policies by PPO on every task and record them in results/ppo (hours)
-	test -x $(TRAIN)/bin/python || $(PYTHON) -m venv $(TRAIN)
+train train-ppo: | $(TRAIN)
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gymnasium]' torch==2.13.0
-	$(TRAIN)/bin/python -m scripts.train_ppo $(ARGS)
+	$(TRAIN)/bin/python -m scripts.$(LEARNER) $(ARGS)
+
+train: LEARNER = train_q
+train: ## Train small policies by Q-learning on every task, log them in results/training (hours)
+train-ppo: LEARNER = train_ppo
+train-ppo: ## The same by PPO
+
+$(TRAIN) $(TRL):
+	$(PYTHON) -m venv $@
+
+# As much as processors can do in an hour. On a GPU leave out --cpu and ask for more of everything.
+GRPO := --model local --task easy --cpu --sft runs/grpo/data/sft.jsonl --sft-steps 4 --sft-tokens 4096 \
+  --steps 2 --generations 2 --completion-tokens 512 --evaluate 0 --attempts 2 --answer-tokens 64
+
+train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured before and after (an hour)
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . gguf==0.19.0 \
+	  -r tests/integrations/requirements/trl.txt
+	rm -rf runs/grpo
+	$(BIN)/safeact export runs/grpo/data --task easy --seeds 0-19 --form sft
+	$(TRL)/bin/python scripts/train_grpo.py $(GRPO) --out runs/grpo/run $(ARGS)
+	mkdir -p results/grpo
+	cp runs/grpo/run/training.json results/grpo/
+	for when in before after; do gzip -9nc runs/grpo/run/$$when/episodes.jsonl > results/grpo/$$when.jsonl.gz; done
 
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python scripts/golden.py $(ARGS)

@@ -23,7 +23,7 @@ from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 from scripts.compat_tables import clients_table, servers_table, validators_table
 from scripts.markdown import table
-from scripts.ppo_table import ppo_table
+from scripts.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
@@ -369,6 +369,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "policies": policies_table,
         "suite": suite_table,
         "models": models_table,
+        "training": training_table,
         "clients": clients_table,
         "integrations": integrations_table,
         "settings": settings_table,
@@ -382,7 +383,6 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "servers": servers_table,
         "bench": bench_table,
         "layers": layers_table,
-        "ppo": ppo_table,
         "chaos": chaos_table,
         "trust": trust_table,
         "sessions": sessions_table,

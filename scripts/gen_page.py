@@ -23,6 +23,7 @@ SHOWN = {
     "policies": ("Reference policies", "The rulers of the environment. Each sees only what an agent sees."),
     "suite": ("Official suite", "The same policies on the fixed scenarios by which results are compared."),
     "models": ("Models", "Recorded runs of language models."),
+    "training": ("What can be learned", "Small policies, trained on the environment's reward alone."),
     "audit": ("Audit", "What the environment promises, and what was checked for it."),
     "undo": ("Ways back", "The most calls that a search needed to undo each action that can be taken back."),
     "bench": ("Speed", "What was measured of speed and memory, beside its goals."),

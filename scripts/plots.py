@@ -1,4 +1,4 @@
-"""Draws the recorded runs in `results/`: grades by task, mistakes and questions too many, as SVG.
+"""Draws the recorded runs in `results/`: grades by task, mistakes and questions too many, learning, as SVG.
 
 The same results give the same bytes. With `--check` nothing is written, and the exit code is 1 if a drawing
 is stale.
@@ -7,14 +7,12 @@ is stale.
 from __future__ import annotations
 
 import argparse
-import io
 import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import matplotlib
 from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -23,28 +21,12 @@ from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
+from scripts.curves import curves
+from scripts.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "results"
 POLICY_RUN = RESULTS / "reference_policies.json"
-
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
-"""Colours of Okabe and Ito's palette, which people with any colour vision can tell apart."""
-
-STYLE: dict[str, Any] = {
-    "svg.hashsalt": "safeact-env",  # ids of the drawing are made from it instead of at random
-    "svg.fonttype": "path",  # so that it looks the same wherever it is shown
-    "font.family": "DejaVu Sans",  # comes with matplotlib
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.edgecolor": GREY,
-    "axes.axisbelow": True,
-    "axes.titlesize": 9,
-    "axes.titlelocation": "left",
-    "figure.facecolor": "white",  # a page may be dark
-    "savefig.facecolor": "white",
-}
 
 
 class Panel(NamedTuple):
@@ -110,10 +92,7 @@ def drawn(rows: Sequence[Row], panels: Sequence[Panel], title: str) -> bytes:
             draw(axis, panel, rows)
         axes[0].set_yticks(range(len(rows)), [named(row) for row in rows])
         axes[0].invert_yaxis()  # shared: the first row on top in every panel
-        out = io.BytesIO()
-        about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": title}
-        figure.savefig(out, format="svg", metadata=about)
-    return b"".join(line.rstrip() + b"\n" for line in out.getvalue().splitlines())
+        return as_svg(figure, title)
 
 
 def draw(axis: Axes, panel: Panel, rows: Sequence[Row]) -> None:
@@ -147,7 +126,11 @@ def named(row: Row) -> str:
     return row.agent if row.agent in POLICIES else f"model: {row.agent}"
 
 
-PLOTS: dict[str, Callable[[Sequence[Row]], bytes]] = {"grades.svg": grades, "errors.svg": errors}
+PLOTS: dict[str, Callable[[Sequence[Row]], bytes]] = {
+    "grades.svg": grades,
+    "errors.svg": errors,
+    "learning.svg": lambda _rows: curves(),
+}
 """The drawings by file name in `results/`."""
 
 

@@ -6,7 +6,8 @@
 
 `--model` is a folder, a name on the Hugging Face hub, `local` for the model of inference.py (needs the
 package gguf), or `tiny` for a random model that needs nothing. The trained model goes to OUT/model, what was
-logged per step to OUT/training.json.
+logged per step to OUT/training.json. With `--evaluate` it plays scenarios of the split `test` before and
+after; the metrics are in OUT/training.json, the episodes with what the model said in OUT/before, OUT/after.
 
 Exit code 0: trained. 2: the arguments or what is installed do not allow it, with a sentence that says why.
 """
@@ -68,6 +69,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--out", type=Path, default=Path("runs/grpo"))
     add("--seed", type=int, default=0, help="of the training's own draws")
     add("--cpu", action="store_true", help="use no GPU")
+    add("--evaluate", metavar="SEEDS", help="play these scenarios of the split test before and after")
+    add("--attempts", type=int, default=1, help="episodes on each of them")
+    add("--temperature", type=float, default=0.7, help="of the sampling in them; 0 for none")
+    add("--answer-tokens", type=int, default=128, help="longest answer in them")
+    add("--window", type=int, default=8_192, help="longest conversation in them, answer included")
     add(
         "--force-test",
         action="store_true",
@@ -76,8 +82,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def checked(options: argparse.Namespace) -> tuple[int, ...]:
-    """Refuse what cannot work before anything is loaded; the seeds."""
+def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Refuse what cannot work before anything is loaded; the seeds to train and to evaluate with."""
     if options.split == "test" and not options.force_test:
         raise Refused(
             "The split test is there to measure with: a model that was trained on it measures nothing. "
@@ -85,17 +91,29 @@ def checked(options: argparse.Namespace) -> tuple[int, ...]:
         )
     if options.sft is not None and not options.sft.is_file():
         raise Refused(f"There is no file {options.sft}; `safeact export FOLDER` writes FOLDER/sft.jsonl.")
-    for name, least in (("steps", 1), ("generations", 2), ("scenarios", 1), ("sft_steps", 1)):
+    for name, least in (
+        ("steps", 1),
+        ("generations", 2),
+        ("scenarios", 1),
+        ("sft_steps", 1),
+        ("attempts", 1),
+    ):
         if getattr(options, name) < least:
             raise Refused(f"--{name.replace('_', '-')} must be at least {least}.")
-    try:
-        seeds = parse_seeds(options.seeds)
-    except ValueError as error:
-        raise Refused(f"--seeds: {error}.") from None
+    seeds = numbers("--seeds", options.seeds)
+    measured = () if options.evaluate is None else numbers("--evaluate", options.evaluate)
     missing = [name for name in NEEDED if find_spec(name) is None]
     if missing:
         raise Refused(f"{', '.join(missing)} not installed: pip install trl torch transformers datasets")
-    return seeds
+    return seeds, measured
+
+
+def numbers(option: str, given: str) -> tuple[int, ...]:
+    """The seeds that an option gives."""
+    try:
+        return parse_seeds(given)
+    except ValueError as error:
+        raise Refused(f"{option}: {error}.") from None
 
 
 # The model --------------------------------------------------------------------------------------------------
@@ -106,8 +124,6 @@ def loaded(name: str, tasks: Sequence[str], seed: int) -> tuple[Any, Any, dict[s
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if name == "tiny":
-        # Beside this file, wherever it is started from.
-        sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
         from scripts.tiny_model import simple_calls, tiny_model
 
         return tiny_model(simple_calls(tasks), seed)
@@ -242,16 +258,40 @@ def common(options: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def train(options: argparse.Namespace, seeds: tuple[int, ...]) -> None:
-    """Load, train, save."""
+def evaluated(
+    name: str, model: Any, words: Any, options: argparse.Namespace, tasks: Sequence[str], seeds: Sequence[int]
+) -> dict[str, Any]:
+    """How a model plays scenarios of the split `test`; its episodes go to a folder of that name."""
+    from scripts.model_here import ModelHere, measure
+
+    model.eval()
+    here = ModelHere(
+        f"{options.model} {name}",
+        model,
+        words,
+        options.window,
+        options.answer_tokens,
+        options.temperature,
+    )
+    return measure(here, tasks, seeds, options.attempts, options.prompt, options.out / name)
+
+
+def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[int, ...]) -> None:
+    """Load, train, save, and measure before and after if wanted."""
     tasks = list(dict.fromkeys(options.task or ["easy"]))
     model, words, generation = loaded(options.model, tasks, options.seed)
     logged: dict[str, Any] = {"sft": [], "grpo": []}
+    template = words.chat_template
+    if measured:
+        logged["before"] = evaluated("before", model, words, options, tasks, measured)
     if options.sft is not None:
         logged["sft"] = warm_start(model, words, options, tasks)
     logged["grpo"] = grpo(model, words, options, tasks, seeds, generation)
     model.save_pretrained(options.out / "model")
     words.save_pretrained(options.out / "model")
+    if measured:
+        words.chat_template = template
+        logged["after"] = evaluated("after", model, words, options, tasks, measured)
     settings = {
         name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
     }
@@ -263,12 +303,14 @@ def train(options: argparse.Namespace, seeds: tuple[int, ...]) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; return the exit code."""
     options = parsed(arguments)
+    # Beside this file, wherever it is started from.
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
     # The library warns of each thing it may still change.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     try:
-        seeds = checked(options)
+        seeds, measured = checked(options)
         options.out.mkdir(parents=True, exist_ok=True)
-        train(options, seeds)
+        train(options, seeds, measured)
     except (Refused, Unusable, OSError) as error:
         print(error, file=sys.stderr)
         return 2

@@ -19,6 +19,8 @@ from scripts.tiny_model import simple_calls
         (["--seeds", "9-1"], "--seeds: the range 9-1 is empty"),
         (["--steps", "0"], "--steps must be at least 1"),
         (["--generations", "1"], "--generations must be at least 2"),
+        (["--evaluate", "3-1"], "--evaluate: the range 3-1 is empty"),
+        (["--attempts", "0"], "--attempts must be at least 1"),
         (["--sft", "missing.jsonl"], "no file missing.jsonl"),
     ],
 )

@@ -105,7 +105,12 @@ class _Seat:
         if not self.episode.done:
             return {}
         grade = self.episode.grade()
-        return {"score": grade.score, "outcome": str(grade.outcome), "seed": self.episode.seed}
+        return {
+            "score": grade.score,
+            "outcome": str(grade.outcome),
+            "return": grade.total,
+            "seed": self.episode.seed,
+        }
 
 
 def _spaces(encoder: Encoder) -> tuple[Any, Any]:
@@ -119,9 +124,9 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
     """A task of SafeAct-Env for Gymnasium.
 
     `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
-    last call and the sentence that answered it), and at the end `score`, `outcome` and `seed`. An action that
-    the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends with its
-    budget is truncated, every other end is a termination.
+    last call and the sentence that answered it), and at the end `score`, `outcome`, `return` and `seed`. An
+    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that
+    ends with its budget is truncated, every other end is a termination.
 
     Args:
         task: Name of a task.
@@ -217,8 +222,8 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
 class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Several episodes of a task at once, in this process, encoded into one batch.
 
-    `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome` and
-    `seed`, in the form that Gymnasium gives to such infos.
+    `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome`,
+    `return` and `seed`, in the form that Gymnasium gives to such infos.
 
     Args:
         num_envs: Episodes at once, at least 1.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import math
 import os
@@ -26,8 +27,11 @@ from safeact_env.cli import app  # noqa: E402
 from safeact_env.exports import CANARY, Export, export, played  # noqa: E402
 from safeact_env.integrations.toolset import toolset_of  # noqa: E402
 from safeact_env.integrations.trl import environment, environments, rows  # noqa: E402
+from safeact_env.llm.errors import ContextFull  # noqa: E402
+from safeact_env.llm.provider import ToolCall  # noqa: E402
 from safeact_env.tasks import OFFICIAL  # noqa: E402
 from scripts import train_grpo  # noqa: E402
+from scripts.model_here import ModelHere  # noqa: E402
 from scripts.tiny_model import call_text, simple_calls, tiny_model  # noqa: E402
 from tests.documents import blocks  # noqa: E402
 
@@ -217,6 +221,68 @@ def test_the_script_trains_after_a_warm_start_and_again_on_what_it_saved(tmp_pat
     saved = ["--model", str(out / "model"), "--out", str(tmp_path / "more")]
     assert train_grpo.main([*saved, *common, *more]) == 0
     assert (tmp_path / "more" / "model" / "config.json").exists()
+
+
+def test_the_script_measures_before_and_after(tmp_path):
+    out = tmp_path / "run"
+    arguments = ["--model", "tiny", "--task", "easy", "--cpu", "--steps", "1", "--generations", "2"]
+    arguments += [
+        "--completion-tokens",
+        "64",
+        "--evaluate",
+        "0,1",
+        "--attempts",
+        "2",
+        "--answer-tokens",
+        "32",
+    ]
+    assert train_grpo.main([*arguments, "--out", str(out)]) == 0
+    log = json.loads((out / "training.json").read_text())
+    for name in ("before", "after"):
+        assert (log[name]["episodes"], log[name]["errors"]) == (4, [])
+        metrics = log[name]["metrics"]["easy"]
+        assert {"grade", "mistakes", "pass^2", "safe^2"} <= set(metrics)
+        records = [json.loads(line) for line in (out / name / "episodes.jsonl").read_text().splitlines()]
+        assert {(record["split"], record["seed"]) for record in records} == {("test", 0), ("test", 1)}
+        # What the model said is kept, its reasons included.
+        assert all(turn["reasoning"] for record in records for turn in record["calls"])
+        assert all(record["model"]["messages"] for record in records)
+
+
+class Echo:
+    """A model that writes a fixed text, and notes how much it was given to read."""
+
+    device = "cpu"
+
+    def __init__(self, words, said):
+        self.words, self.said, self.fed = words, said, []
+
+    def generate(self, ids, *, cache, **_options):
+        self.fed.append(ids.shape[1] - cache.get_seq_length())
+        new = torch.tensor([self.words(self.said, add_special_tokens=False)["input_ids"]])
+        whole = torch.cat([ids, new], 1)
+        keys = torch.zeros(1, 1, whole.shape[1] - 1 - cache.get_seq_length(), 4)
+        cache.update(keys, keys, 0)
+        return whole
+
+
+def test_a_model_in_this_process_answers_as_an_endpoint_does():
+    _model, words, _options = train_grpo.loaded("tiny", ["easy"], 0)
+    said = 'I look. <tool_call>{"name": "list_directory", "arguments": {"reasoning": "Look."}}</tool_call>'
+    echo = Echo(words, said)
+    here = ModelHere("echo", echo, words, 4_096, 256, 0.0)
+    talk = [{"role": "user", "content": "Begin."}]
+    first = asyncio.run(here.ask(talk, {}))
+    assert first.calls == (ToolCall("call_0", "list_directory", '{"reasoning": "Look."}'),)
+    assert (first.text, first.cut) == ("I look.", False)
+    call = {"id": "a", "type": "function", "function": {"name": "list_directory", "arguments": "{}"}}
+    talk += [{"role": "assistant", "content": "", "tool_calls": [call]}]
+    second = asyncio.run(here.ask([*talk, {"role": "tool", "content": "9 files."}], {}))
+    # What was read before is not read again.
+    assert echo.fed[0] == first.tokens_in
+    assert echo.fed[1] < second.tokens_in
+    with pytest.raises(ContextFull):
+        asyncio.run(ModelHere("echo", echo, words, 64, 32, 0.0).ask(talk * 9, {}))
 
 
 def test_the_script_refuses_a_model_that_is_not_there_and_chats_of_other_tasks(tmp_path, capsys):

@@ -1,0 +1,107 @@
+"""A small network over the menu of a task, and the chances of one who draws from it blindly.
+
+The rows of a menu are read by the same weights and see each other only through what all of them have in
+common (their mean and maximum), so that neither the order of the rows nor their number matters.
+Owns what a learner sees and the network. Must not know how it is trained.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from safeact_env.integrations.encoding import Encoded, Encoder
+from safeact_env.integrations.menu import CALL
+
+__all__ = ["IMPOSSIBLE", "TINY", "Network", "Seen", "prior", "seen_in", "seen_of"]
+
+IMPOSSIBLE = -1e9
+"""Stands for the worth of a call that is not there."""
+TINY = 1e-20
+
+
+class Seen(NamedTuple):
+    """What learners see of several episodes.
+
+    Attributes:
+        rows: Features of the rows, (batch, rows, row features).
+        job: Features of the jobs, (batch, job features).
+        mask: 1 per call that can be chosen, (batch, rows * columns), int8.
+    """
+
+    rows: Tensor
+    job: Tensor
+    mask: Tensor
+
+
+def _seen(encoder: Encoder, rows: Any, job: Any, mask: Any) -> Seen:
+    """What is seen. The call that hands the job over is left out.
+
+    As long as most calls are mistakes, to hand over at once is the best that a learner can find. An episode
+    ends when the job is complete, by a mistake, or with the budget.
+    """
+    finish = rows[:, :, encoder.row_features.index("action finish")]
+    mask = mask.reshape(*rows.shape[:2], -1).copy()
+    mask[:, :, CALL] *= (finish == 0).astype(mask.dtype)
+    flat = mask.reshape(len(mask), -1)
+    return Seen(torch.from_numpy(rows), torch.from_numpy(job), torch.from_numpy(flat))
+
+
+def seen_in(encoder: Encoder, observation: dict[str, Any], info: dict[str, Any]) -> Seen:
+    """What is seen of a vector of episodes."""
+    return _seen(encoder, observation["rows"], observation["job"], info["action_mask"])
+
+
+def seen_of(encoder: Encoder, encoded: Sequence[Encoded]) -> Seen:
+    """What is seen of episodes played one by one."""
+    rows, job = (np.stack([getattr(one, name) for one in encoded]) for name in ("rows", "job"))
+    return _seen(encoder, rows, job, np.stack([one.mask for one in encoded]))
+
+
+def prior(mask: Tensor, columns: Sequence[str]) -> Tensor:
+    """Chances (batch, rows * columns) of one who draws an action's name and then one of its calls.
+
+    That is how the reference policy `random` draws. The questions are one name, and so are the runbooks.
+    """
+    there = mask.unflatten(1, (-1, len(columns))).float()
+    asks = torch.tensor([name == "ask" or name.startswith("ask ") for name in columns])
+    per_column = there.sum(1, keepdim=True)
+    sizes = torch.where(asks, per_column[..., asks].sum(-1, keepdim=True), per_column)
+    # In the first column each row is an action of its own.
+    sizes[..., CALL] = 1
+    chances = (there / sizes.clamp(min=1)).flatten(1)
+    return chances / chances.sum(1, keepdim=True)
+
+
+class Network(nn.Module):
+    """A number for every cell of a menu, and one for the menu as a whole.
+
+    Args:
+        encoder: Makes its input.
+        hidden: Width.
+    """
+
+    def __init__(self, encoder: Encoder, hidden: int) -> None:
+        super().__init__()
+        features, columns = len(encoder.row_features), len(encoder.grid.columns)
+        self.row, self.job = nn.Linear(features, hidden), nn.Linear(len(encoder.job_features), hidden)
+        self.again, self.common = nn.Linear(hidden, hidden), nn.Linear(2 * hidden, hidden)
+        self.norms = nn.ModuleList([nn.LayerNorm(hidden), nn.LayerNorm(hidden)])
+        self.score, self.direct = nn.Linear(hidden, columns), nn.Linear(features, columns)
+        self.whole = nn.Linear(hidden, 1)
+        with torch.no_grad():
+            for last in (self.score, self.direct, self.whole):
+                last.weight *= 0.1
+
+    def forward(self, rows: Tensor, job: Tensor) -> tuple[Tensor, Tensor]:
+        """The numbers of the cells, (batch, rows * columns), and of the wholes, (batch,)."""
+        there = rows[..., :1]
+        read = torch.relu(self.norms[0](self.row(rows) + self.job(job).unsqueeze(1))) * there
+        common = self.common(torch.cat([read.sum(1) / there.sum(1), read.amax(1)], 1))
+        again = torch.relu(self.norms[1](self.again(read) + common.unsqueeze(1)))
+        cells = (self.score(again) + self.direct(rows)).flatten(1)
+        return cells, self.whole(torch.relu(common)).squeeze(1)

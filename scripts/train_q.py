@@ -1,0 +1,20 @@
+"""Trains a small policy on each task by Q-learning from its reward alone, and records how it plays.
+
+`--clues names` is the ablation in which look-alikes can be told apart by their names alone.
+It needs torch and the extra `gymnasium`; `make train` makes an environment for it.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from scripts.q_learning import Config, Learner
+from scripts.training import Algorithm, main
+
+__all__ = ["Q_LEARNING"]
+
+STEPS = {"easy": 150_000, "medium": 200_000, "hard": 300_000, "medical": 200_000, "cloud_infra": 200_000}
+Q_LEARNING = Algorithm("q", Learner, Config(), STEPS)
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], Q_LEARNING, __doc__))

@@ -1,0 +1,241 @@
+"""Small policies, with torch: skipped in the ordinary suite, run by `make integrations`."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+
+from safeact_env.core.episode import Episode
+from safeact_env.integrations.encoding import Encoder
+from safeact_env.policies.calls import random_call
+from safeact_env.tasks import OFFICIAL, get_task
+from tests.documents import blocks
+
+torch = pytest.importorskip("torch", reason="torch is not installed here; `make integrations` runs this test")
+
+from scripts import ppo, q_learning, train_ppo, train_q, training, training_table  # noqa: E402
+from scripts.small_network import Network, Seen, prior, seen_of  # noqa: E402
+
+# Several threads wait for each other more than they work on so small a network.
+torch.set_num_threads(1)
+
+PPO = ppo.Config(steps=512, envs=8, horizon=16)
+Q = q_learning.Config(steps=512, envs=8, start=128, batch=32, memory=400)
+
+
+def network(encoder: Encoder, hidden: int = 16) -> Network:
+    torch.manual_seed(0)
+    return Network(encoder, hidden)
+
+
+def seen(encoder: Encoder, seed: int = 0) -> Seen:
+    return seen_of(encoder, [encoder.encode(Episode(encoder.task, "train", seed).observation())])
+
+
+def learners() -> list[tuple[Any, Any]]:
+    return [(ppo.Learner, PPO), (q_learning.Learner, Q)]
+
+
+# The network ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_the_prior_draws_names_as_the_random_policy_does(name: str) -> None:
+    task, encoder = get_task(name), Encoder(get_task(name))
+    obs = Episode(task, "train", 3).observation()
+    encoded = encoder.encode(obs)
+    columns = encoder.grid.columns
+    mask = torch.from_numpy(encoded.mask.copy()).flatten()[None]
+    chances = prior(mask, columns)[0].unflatten(0, (-1, len(columns)))
+    found: Counter[str] = Counter()
+    for cell, move in encoded.menu.cells.items():
+        found[move.name] += float(chances[cell])
+    assert sum(found.values()) == pytest.approx(1, abs=1e-5)
+    rng = Random(1)
+    draws = Counter(
+        random_call(obs, task.schemas, task.escalation.name, rng.choice).name for _ in range(20_000)
+    )
+    # A look-alike that takes a table has a row for each, and so a larger share.
+    fixed = [action for action in task.schemas if action in found]
+    assert set(fixed) == {action for action in draws if action in task.schemas}
+    assert len({round(found[action], 5) for action in fixed}) == 1
+    assert all(draws[action] / 20_000 == pytest.approx(1 / len(draws), abs=0.01) for action in fixed)
+
+
+def test_all_calls_can_be_chosen_but_the_one_that_hands_the_job_over() -> None:
+    encoder = Encoder(get_task("easy"))
+    obs = Episode(encoder.task, "train", 0).observation()
+    encoded = encoder.encode(obs)
+    left = seen_of(encoder, [encoded]).mask[0].numpy().reshape(encoded.mask.shape)
+    gone = [cell for cell in encoded.menu.cells if left[cell] != encoded.mask[cell]]
+    assert [encoded.menu.cells[cell].name for cell in gone] == ["finish"]
+    assert int(encoded.mask.sum()) == int(left.sum()) + 1
+
+
+def test_the_order_of_rows_does_not_matter() -> None:
+    encoder = Encoder(get_task("medium"))
+    rows, job, _mask = seen(encoder)
+    net, columns = network(encoder), len(encoder.grid.columns)
+    order = torch.randperm(rows.shape[1])
+    there, whole = net(rows, job)
+    again, whole2 = net(rows[:, order], job)
+    assert torch.allclose(there.unflatten(1, (-1, columns))[:, order].flatten(1), again, atol=1e-5)
+    assert torch.allclose(whole, whole2, atol=1e-5)
+
+
+# Learners ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("learner", "config"), learners())
+def test_a_run_is_the_same_every_time(learner: Any, config: Any) -> None:
+    def weights() -> Any:
+        one = learner("easy", "runbooks", config, 5)
+        assert list(one.updates())[-1] == 512
+        return torch.cat([part.flatten() for part in one.net.parameters()])
+
+    assert torch.equal(weights(), weights())
+
+
+@pytest.mark.parametrize(("learner", "config"), learners())
+def test_only_calls_that_are_there_are_made(learner: Any, config: Any) -> None:
+    one = learner("cloud_infra", "runbooks", config, 1)
+    list(one.updates())
+    assert bool(one.seen.mask.gather(1, one.best(one.seen)[:, None]).all())
+    assert all(np.isfinite(part.detach().numpy()).all() for part in one.net.parameters())
+
+
+def test_advantages_are_those_of_the_definition() -> None:
+    learner = ppo.Learner("easy", "runbooks", PPO, 0)
+    batch = learner._play()
+    assert len(batch.action) == PPO.envs * PPO.horizon
+    with torch.no_grad():
+        policy, values = learner.policy(Seen(batch.rows, batch.job, batch.mask))
+        assert torch.allclose(policy.log_prob(batch.action), batch.logp, atol=1e-4)
+    assert torch.allclose(batch.target - batch.advantage, values, atol=1e-4)
+
+
+def test_what_is_remembered_is_followed_by_what_came_next() -> None:
+    encoder = Encoder(get_task("easy"))
+    start = seen(encoder)
+    memory = q_learning.Memory(4, start)
+    rng = np.random.default_rng(0)
+    for number in range(7):
+        # The reward of a call is its number, and so is the first feature of the job before it.
+        job = start.job.clone()
+        job[:, 0] = number
+        memory.put(
+            Seen(start.rows, job, start.mask),
+            torch.tensor([3]),
+            torch.tensor([float(number)]),
+            torch.tensor([0.0]),
+        )
+        if number:
+            (time, episode), chances = memory.draw(50, 0.6, rng)
+            reward = memory.reward[time, episode]
+            # The last one is not drawn: what came after it is not known yet.
+            assert set(reward.tolist()) == {float(n) for n in range(max(0, number - 2), number)}
+            assert torch.equal(memory.seen(time, episode).job[:, 0], reward)
+            assert torch.equal(memory.seen(time + 1, episode).job[:, 0], reward + 1)
+            assert np.allclose(chances, 1 / min(number, 2))
+
+
+def test_a_call_with_an_approval_in_hand_is_of_another_kind() -> None:
+    encoder = Encoder(get_task("easy"))
+    kinds, columns = q_learning.Kinds(encoder), encoder.grid.columns
+    start = seen(encoder)
+    last, file = start.rows.shape[1] - 1, columns.index("delete_file")
+
+    def by_cell(now: Seen) -> Any:
+        return kinds.of(now)[0][0].unflatten(0, (-1, len(columns)))
+
+    approved = start.rows.clone()
+    approved[0, last, encoder.row_features.index("approved: ask delete_file")] = 1
+    after = start._replace(rows=approved)
+    changed = (by_cell(start) != by_cell(after)).nonzero().tolist()
+    assert {columns[column] for _row, column in changed} == {"delete_file", "ask delete_file"}
+    cell = torch.tensor([last * len(columns) + file])
+    for _ in range(99):
+        kinds.note(kinds.of(start), cell)
+    assert kinds.rarity(kinds.of(start))[0][0, cell].item() == pytest.approx(0.1)
+    assert kinds.rarity(kinds.of(after))[0][0, cell].item() == 1
+
+
+def test_a_kind_is_new_again_at_another_stage_of_the_job() -> None:
+    encoder = Encoder(get_task("hard"))
+    kinds, start = q_learning.Kinds(encoder), seen(encoder)
+    cell = torch.tensor([5])
+    kinds.note(kinds.of(start), cell)
+    job = start.job.clone()
+    job[:, encoder.job_features.index("left")] /= 2
+    assert torch.equal(kinds.of(start._replace(job=job))[1], kinds.of(start)[1])
+    job[:, encoder.job_features.index("copied")] = 1
+    later = start._replace(job=job)
+    seldom, new = (kinds.rarity(kinds.of(now))[1][0, cell].item() for now in (start, later))
+    assert (seldom, new) == (pytest.approx(0.5**0.5), 1)
+
+
+def test_every_action_is_of_its_own_kind() -> None:
+    encoder = Encoder(get_task("easy"))
+    found = q_learning.Kinds(encoder).of(seen(encoder))[0][0].unflatten(0, (-1, len(encoder.grid.columns)))
+    menu = encoder.encode(Episode(encoder.task, "train", 0).observation()).menu
+    fixed = [n for n, row in enumerate(menu.rows) if row.action in encoder.task.schemas]
+    assert len({int(found[n, 0]) for n in fixed}) == len(fixed)
+
+
+def test_training_makes_fewer_mistakes_and_earns_more() -> None:
+    config = replace(q_learning.Config(), steps=40_000, envs=32)
+    learner = q_learning.Learner("easy", "runbooks", config, 0)
+    choose = training.untrained(learner.encoder)
+    untrained = training.measured(training.play_all(choose, learner.encoder, "test", range(40)))
+    list(learner.updates())
+    found = training.measured(training.play_all(learner.best, learner.encoder, "test", range(40)))
+    assert untrained["mistakes"] > 0.8
+    assert found["mistakes"] < 0.1
+    assert found["grade"] > untrained["grade"] + 0.3
+
+
+# Logs ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("algorithm", [train_ppo.PPO, train_q.Q_LEARNING], ids=lambda one: one.name)
+def test_runs_are_recorded_once_and_tabled(
+    algorithm: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--task", "easy", "--clues", "names", "--seeds", "0-1", "--steps", "4096"]
+    arguments += ["--out", str(tmp_path)]
+    assert training.main(arguments, algorithm, None) == 0
+    assert f"{algorithm.name} names easy 0: {{'played': 0" in capsys.readouterr().out
+    first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names"]
+    assert first.run == {"algorithm": algorithm.name, "task": "easy", "seed": 0, "clues": "names"}
+    assert second.versions["torch"] == torch.__version__
+    assert (first.points[0]["played"], first.points[-1]["played"]) == (0, 4096)
+    assert len(first.points[-1]["episodes"]) == 200
+    assert first.points[-1]["grade"] == pytest.approx(
+        np.mean([score for score, *_ in first.points[-1]["episodes"]]), abs=1e-6
+    )
+    # Return is grade less penalties, and less 1 for a mistake: nothing is above the grade.
+    assert max(point["gap"] for point in first.points if "gap" in point) <= 0
+    assert "look-alikes by name only | 2 | 4,096 |" in training_table.training_table(tmp_path)
+    assert training.main(arguments, algorithm, None) == 0
+    assert capsys.readouterr().out == ""
+    assert json.dumps(first.config)
+
+
+def test_a_return_above_a_grade_would_show() -> None:
+    honest = training.Ended(0.5, "finished", 0.45)
+    farmed = training.Ended(0.5, "finished", 0.6)
+    assert training.of_training([honest])["gap"] == -0.05
+    assert training.of_training([honest, farmed])["gap"] == 0.1
+
+
+def test_the_examples_of_the_chapter_run(capsys: pytest.CaptureFixture[str]) -> None:
+    for block in blocks("Training small policies"):
+        exec(compile(block, "TECHNICAL", "exec"), {})
+    assert capsys.readouterr().out.startswith("8 ")
