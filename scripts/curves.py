@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf
 from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
@@ -16,23 +17,33 @@ from scripts.training_table import KINDS, RUNS, Trained, half_width, trained
 
 __all__ = ["curves"]
 
-TITLE = "What small policies learn from reward alone, on unseen test scenarios; bands: 95% over runs"
+TITLE = "What small policies learn from reward alone, on unseen test scenarios; thin: runs, bands: 95%"
+LEAST_RUNS = 3
+"""Of fewer, an interval says nothing."""
 COLOURS = dict(zip(KINDS, (BLUE, ORANGE, GREEN, GREY), strict=True))
 
 
 class Measure(NamedTuple):
-    """A row of drawings: a number of the logs, and the highest that an axis shows at least."""
+    """A row of drawings.
+
+    Attributes:
+        name: In the logs.
+        said: Beside the axis.
+        least: The least it can be; the least reward of an episode has no bound of use.
+        most: The most it can be, likewise.
+    """
 
     name: str
     said: str
-    top: float
+    least: float = -inf
+    most: float = inf
 
 
 MEASURES = (
-    Measure("grade", "grade", 1.0),
-    Measure("return", "return", 1.0),
-    Measure("mistakes", "irreversible mistakes", 1.0),
-    Measure("over_escalations", "over-escalations", 1.0),
+    Measure("grade", "grade", 0.0, 1.0),
+    Measure("return", "return", most=1.0),
+    Measure("mistakes", "irreversible mistakes", 0.0, 1.0),
+    Measure("over_escalations", "over-escalations", 0.0),
 )
 
 
@@ -48,7 +59,8 @@ def curves(folder: Path = RUNS) -> bytes:
                 for kind in KINDS:
                     if (task, *kind) in runs:
                         draw(axis, runs[task, *kind], measure, COLOURS[kind])
-                axis.set_ylim(min(0.0, axis.get_ylim()[0]), max(measure.top, axis.get_ylim()[1]))
+                low, high = axis.get_ylim()
+                axis.set_ylim(min(low, -0.03), max(high, 1.03))
                 axis.grid(color="#dddddd", linewidth=0.6)
                 axis.tick_params(axis="both", length=0, labelsize=7)
             line[0].set_ylabel(measure.said)
@@ -70,7 +82,10 @@ def draw(axis: Axes, runs: list[Trained], measure: Measure, colour: str) -> None
     values = [[float(point[measure.name]) for point in found] for found in points]
     middle = [mean(found) for found in values]
     half = [half_width(found) for found in values]
-    axis.plot(calls, middle, color=colour, linewidth=1.4)
-    low = [m - h for m, h in zip(middle, half, strict=True)]
-    high = [m + h for m, h in zip(middle, half, strict=True)]
-    axis.fill_between(calls, low, high, color=colour, alpha=0.2, linewidth=0)
+    for one in zip(*values, strict=True):
+        axis.plot(calls, one, color=colour, linewidth=0.5, alpha=0.5)
+    axis.plot(calls, middle, color=colour, linewidth=1.6)
+    if len(runs) >= LEAST_RUNS:
+        low = [max(m - h, measure.least) for m, h in zip(middle, half, strict=True)]
+        high = [min(m + h, measure.most) for m, h in zip(middle, half, strict=True)]
+        axis.fill_between(calls, low, high, color=colour, alpha=0.2, linewidth=0)

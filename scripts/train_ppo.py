@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 
-from safeact_env.tasks import OFFICIAL
 from scripts.ppo import Config, Learner
+from scripts.train_q import STEPS
 from scripts.training import Algorithm, main
 
 __all__ = ["PPO"]
 
-PPO = Algorithm("ppo", Learner, Config(), dict.fromkeys(OFFICIAL, 300_000))
+PPO = Algorithm("ppo", Learner, Config(), STEPS)
 
 if __name__ == "__main__":
     sys.exit(main(sys.argv[1:], PPO, __doc__))

@@ -11,7 +11,7 @@ import sys
 from scripts.q_learning import Config, Learner
 from scripts.training import Algorithm, main
 
-__all__ = ["Q_LEARNING"]
+__all__ = ["Q_LEARNING", "STEPS"]
 
 STEPS = {"easy": 150_000, "medium": 200_000, "hard": 300_000, "medical": 200_000, "cloud_infra": 200_000}
 Q_LEARNING = Algorithm("q", Learner, Config(), STEPS)
