@@ -2,7 +2,7 @@
 
 Most calls that end an episode badly are learned within minutes to be bad. What is hard to find is the rare
 case in which such a call is right: with an approval in hand, after a look. Chance does not find it, since by
-then the call is shunned. So a call is the more attractive the less often its kind was made: the same column,
+then the call is shunned. So a call is the more attractive the less often its kind was made: the same action,
 after the same answer, with or without an approval; and a little more attractive the less often it was made
 of such a row at such a stage of the job.
 
