@@ -14,13 +14,13 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from safeact_env.evaluation.metrics import summarise
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.run import Selection
 from safeact_env.llm.errors import ContextFull
+from safeact_env.llm.model import sampling_seed
 from safeact_env.llm.player import ModelPlayer
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.provider import Answer, Message, ToolCall
@@ -62,18 +62,7 @@ class ModelHere:
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer.
-
-        Args:
-            messages: The conversation.
-            form: The tools.
-            seed: Of the sampling, together with the length of the conversation.
-            within_s: Give up after so many seconds.
-
-        Raises:
-            ContextFull: If the conversation is longer than the window.
-            TimeoutError: If `within_s` is over.
-        """
+        """The model's next answer, as of `Provider.ask`."""
         async with asyncio.timeout(within_s):
             return await asyncio.to_thread(self._answered, messages, form, seed)
 
@@ -98,6 +87,7 @@ class ModelHere:
             self._cache.crop(-too_much)
         sampled = {"do_sample": True, "temperature": self.temperature} if self.temperature else {}
         if self.temperature:
+            # Not the same draws after every turn.
             torch.manual_seed(0 if seed is None else seed + len(messages))
         given = torch.tensor([ids], device=self._model.device)
         with torch.no_grad():
@@ -175,8 +165,7 @@ def measure(
     selection = Selection((name,), tuple(tasks), ("test",), tuple(seeds), attempts)
 
     def player(key: Key) -> ModelPlayer:
-        seed = Random("/".join(map(str, key[1:]))).getrandbits(31)
-        return ModelPlayer(here, "tools", get_prompt(prompt), seed=seed)  # type: ignore[arg-type]
+        return ModelPlayer(here, "tools", get_prompt(prompt), seed=sampling_seed(key))
 
     settings = {"model": name, "prompt": prompt, "temperature": here.temperature}
     with Folder(out, settings, tuple(tasks), resume=False) as folder:

@@ -14,45 +14,37 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
-from scripts.small_network import IMPOSSIBLE, TINY, Network, Seen, prior, seen_in
-from scripts.training import Ended, ended_in, vector_env
+from safeact_env.integrations.encoding import Clues
+from scripts.learner import Learner as Base
+from scripts.learner import Settings
+from scripts.small_network import IMPOSSIBLE, Seen
 
 __all__ = ["Batch", "Config", "Learner"]
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
+class Config(Settings):
     """Settings of a training run.
 
     Attributes:
-        steps: Calls played in training, in all.
-        envs: Episodes at once.
         horizon: Calls of each episode between two updates.
         epochs: Passes over what was played.
         minibatches: Parts of each pass.
-        lr: Learning rate at the start; it falls to a tenth, linearly.
-        gamma: Discount of training. Evaluations do not discount.
         lam: Of the generalised advantage estimate.
         clip: Of the probability ratio.
         entropy: Weight of the entropy at the start; it falls to a tenth, linearly.
         value: Weight of the value loss.
-        grad: Largest norm of a gradient.
-        hidden: Width of the network.
     """
 
-    steps: int = 300_000
-    envs: int = 64
+    lr: float = 2e-3
+    grad: float = 0.5
     horizon: int = 32
     epochs: int = 4
     minibatches: int = 4
-    lr: float = 2e-3
-    gamma: float = 0.9
     lam: float = 0.8
     clip: float = 0.2
     entropy: float = 0.05
     value: float = 0.5
-    grad: float = 0.5
-    hidden: int = 64
 
 
 class Batch(NamedTuple):
@@ -67,29 +59,12 @@ class Batch(NamedTuple):
     target: Tensor
 
 
-class Learner:
-    """Plays and learns.
+class Learner(Base[Config]):
+    """Plays and learns, as its base says."""
 
-    Args:
-        task: What is learned.
-        clues: What tells look-alikes apart.
-        config: Settings.
-        seed: Of the weights, the draws and the scenarios.
-
-    Attributes:
-        ended: The episodes that have ended since someone looked.
-    """
-
-    def __init__(self, task: str, clues: Any, config: Config, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.env, self.config = vector_env(task, clues, config.envs), config
-        self.encoder = self.env.encoder
-        self.net = Network(self.encoder, config.hidden)
+    def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
+        super().__init__(task, clues, config, seed)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, eps=1e-5)
-        # Far from the seeds of evaluations, and apart for each run.
-        self.seen = seen_in(self.encoder, *self.env.reset(seed=1_000_000 * (seed + 1)))
-        self.played = 0
-        self.ended: list[Ended] = []
 
     def policy(self, seen: Seen) -> tuple[Categorical, Tensor]:
         """The policy and the values, (batch,).
@@ -97,8 +72,7 @@ class Learner:
         A score is added to the logarithm of the prior, so that an untrained network draws by the prior.
         """
         cells, values = self.net(seen.rows, seen.job)
-        scores = cells + (prior(seen.mask, self.encoder.grid.columns) + TINY).log()
-        scores = scores.masked_fill(seen.mask == 0, IMPOSSIBLE)
+        scores = (cells + self.log_prior(seen)).masked_fill(seen.mask == 0, IMPOSSIBLE)
         return Categorical(logits=scores, validate_args=False), values
 
     def best(self, seen: Seen) -> Tensor:
@@ -123,13 +97,9 @@ class Learner:
                 drawn, values = self.policy(self.seen)
                 action = drawn.sample()
             rows.append((*self.seen, action, drawn.log_prob(action), values))
-            observation, reward, terminated, truncated, info = self.env.step(action.numpy())
-            self.seen = seen_in(self.encoder, observation, info)
-            # The budget is part of the job, and shown: what it cuts off is worth nothing.
-            over = terminated | truncated
-            kept.append(torch.tensor(reward, dtype=torch.float32))
-            ends.append(torch.tensor(over))
-            self.ended += ended_in(info, over)
+            reward, over = self.make(action)
+            kept.append(reward)
+            ends.append(over)
         return self._batch(rows, kept, ends)
 
     def _batch(self, rows: list[Any], rewards: list[Tensor], ends: list[Tensor]) -> Batch:
@@ -138,7 +108,7 @@ class Learner:
         values = torch.stack([row[5] for row in rows])
         gains, gain = torch.zeros_like(values), torch.zeros_like(after)
         for t in reversed(range(len(rows))):
-            goes_on = 1 - ends[t].float()
+            goes_on = 1 - ends[t]
             delta = rewards[t] + self.config.gamma * after * goes_on - values[t]
             gain = delta + self.config.gamma * self.config.lam * goes_on * gain
             gains[t], after = gain, values[t]

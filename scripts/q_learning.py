@@ -25,11 +25,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from safeact_env.integrations.encoding import Encoder
-from safeact_env.integrations.gymnasium import SafeActVectorEnv
+from safeact_env.integrations.encoding import Clues, Encoder
 from safeact_env.integrations.menu import ASK, CALL
-from scripts.small_network import IMPOSSIBLE, TINY, Network, Seen, prior, seen_in
-from scripts.training import Ended, ended_in, vector_env
+from scripts.learner import Learner as Base
+from scripts.learner import Settings
+from scripts.small_network import IMPOSSIBLE, Network, Seen, is_question
 
 __all__ = ["Config", "Kinds", "Learner", "Memory"]
 
@@ -43,17 +43,13 @@ UNSEEN = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class Config:
-    """Settings of a training run.
+class Config(Settings):
+    """Settings of a training run. After a call of each episode there is one update.
 
     Attributes:
-        steps: Calls played in training, in all.
-        envs: Episodes at once. After a call of each there is one update.
         batch: Remembered calls per update.
         memory: Calls remembered.
         start: Calls played before the first update.
-        lr: Learning rate at the start; it falls to a tenth, linearly.
-        gamma: Discount of training. Evaluations do not discount.
         follow: How far the target network follows, per update.
         alpha: Exponent of the errors by which calls are remembered.
         beta: Exponent of the weights that correct for it.
@@ -65,17 +61,11 @@ class Config:
         bonus: Bonus of a kind of call that was made once, in units of reward.
         fresh: The same of a kind of call in a context: too little to dare the worst again.
         scale: Rewards are learned times this.
-        grad: Largest norm of a gradient.
-        hidden: Width of the network.
     """
 
-    steps: int = 300_000
-    envs: int = 64
     batch: int = 192
     memory: int = 50_000
     start: int = 2_000
-    lr: float = 1e-3
-    gamma: float = 0.9
     follow: float = 0.01
     alpha: float = 0.6
     beta: float = 0.4
@@ -87,8 +77,6 @@ class Config:
     bonus: float = 3.0
     fresh: float = 0.5
     scale: float = 10.0
-    grad: float = 5.0
-    hidden: int = 64
 
 
 class Kinds:
@@ -111,7 +99,8 @@ class Kinds:
         self._asked = [questions.get(f"ask {name}", number) for number, name in enumerate(columns)]
         self._asked[CALL] = ASK
         self._columns = torch.arange(len(columns))
-        self._calls = torch.tensor([not self.is_word(name) for name in columns]).float()
+        # Questions and runbooks change nothing: no context makes them new.
+        self._calls = torch.tensor([not (is_question(n) or n == "runbook") for n in columns]).float()
         self._job = [n for n, name in enumerate(encoder.job_features) if name not in PASSING]
         # What is told of a row beside its action and the answers to its calls.
         told = [
@@ -139,11 +128,6 @@ class Kinds:
         of_row = ((rows[..., self._row] > 0).long() * self._row_marks).sum(-1)
         context = (of_job.unsqueeze(1) + of_row) % CONTEXTS
         return kinds.flatten(1), (context.unsqueeze(-1) * len(self.counts) + kinds).flatten(1)
-
-    @staticmethod
-    def is_word(column: str) -> bool:
-        """Whether a column holds questions or runbooks, which change nothing, so that no context is new."""
-        return column in ("ask", "runbook") or column.startswith("ask ")
 
     def rarity(self, kinds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """1 for what was not made yet, falling with the root of how often it was: kinds, and in context."""
@@ -203,31 +187,15 @@ class Memory:
         return Seen(self.rows[at].float(), self.job[at], self.mask[at])
 
 
-class Learner:
-    """Plays and learns.
+class Learner(Base[Config]):
+    """Plays and learns, as its base says."""
 
-    Args:
-        task: What is learned.
-        clues: What tells look-alikes apart.
-        config: Settings.
-        seed: Of the weights, the draws and the scenarios.
-
-    Attributes:
-        ended: The episodes that have ended since someone looked.
-    """
-
-    def __init__(self, task: str, clues: Any, config: Config, seed: int) -> None:
-        torch.manual_seed(seed)
-        self.env: SafeActVectorEnv = vector_env(task, clues, config.envs)
-        self.config, self.encoder = config, self.env.encoder
-        self.net = Network(self.encoder, config.hidden)
+    def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
+        super().__init__(task, clues, config, seed)
         self.target = deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr)
         self.kinds = Kinds(self.encoder)
-        self.seen = seen_in(self.encoder, *self.env.reset(seed=1_000_000 * (seed + 1)))
         self.memory = Memory(config.memory // config.envs, self.seen)
-        self.played = 0
-        self.ended: list[Ended] = []
         # Some episodes get far by what is known, while others try what is not.
         self._rungs = torch.linspace(1, 1 + config.ladder, config.envs).unsqueeze(1)
         self._rng = np.random.default_rng(seed)
@@ -265,19 +233,15 @@ class Learner:
         with torch.no_grad():
             action = self._drawn(seen, kinds)
         self.kinds.note(kinds, action)
-        observation, reward, terminated, truncated, info = self.env.step(action.numpy())
-        self.seen = seen_in(self.encoder, observation, info)
-        over = torch.from_numpy(terminated | truncated).float()
-        self.memory.put(seen, action, torch.from_numpy(reward).float() * self.config.scale, over)
-        self.ended += ended_in(info, over.numpy())
+        reward, over = self.make(action)
+        self.memory.put(seen, action, reward * self.config.scale, over)
 
     def _drawn(self, seen: Seen, kinds: tuple[Tensor, Tensor]) -> Tensor:
         config = self.config
         worth = self.worth(self.net, seen) / config.scale
         rare, rare_here = self.kinds.rarity(kinds)
         curious = worth + config.bonus * rare + config.fresh * rare_here
-        before = prior(seen.mask, self.encoder.grid.columns)
-        wild = (curious / config.wild + (before + TINY).log()).softmax(1)
+        wild = (curious / config.wild + self.log_prior(seen)).softmax(1)
         tame = (worth / config.tame).softmax(1)
         exploring = torch.rand(len(worth), 1) < self._shares()
         return torch.multinomial(torch.where(exploring, wild, tame), 1).squeeze(1)
@@ -289,7 +253,6 @@ class Learner:
         with torch.no_grad():
             best = self.worth(self.net, after).argmax(1, keepdim=True)
             to_come = self.worth(self.target, after).gather(1, best).squeeze(1)
-            # The budget is part of the job, and shown: what it cuts off is worth nothing.
             goes_on = 1 - memory.ended[time, episode]
             aim = memory.reward[time, episode] + config.gamma * goes_on * to_come
         worth = self.worth(self.net, memory.seen(time, episode))

@@ -15,24 +15,23 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import gymnasium
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.evaluation import parse_seeds
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
-from safeact_env.integrations.gymnasium import SafeActVectorEnv
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
+from scripts.learner import Ended, Learner, Settings
 from scripts.small_network import Seen, prior, seen_of
 
-__all__ = ["Ended", "Run", "ended_in", "main", "measured", "play_all", "train", "vector_env"]
+__all__ = ["Algorithm", "Run", "main", "measured", "of_training", "play_all", "train", "untrained"]
 
 ROOT = Path(__file__).resolve().parents[1]
 OUT = ROOT / "results" / "training"
@@ -42,40 +41,6 @@ WHILE = range(60)
 """Test scenarios of these."""
 AT_END = range(200)
 """Test scenarios of the last one."""
-
-
-class Ended(NamedTuple):
-    """An episode of training that has ended: grade, outcome and sum of its rewards."""
-
-    score: float
-    outcome: str
-    total: float
-
-
-class Settings(Protocol):
-    """Settings of a learner, a frozen dataclass."""
-
-    @property
-    def steps(self) -> int:
-        """Calls played in training, in all."""
-
-
-class Learner(Protocol):
-    """Plays and learns.
-
-    Attributes:
-        encoder: Makes what it sees.
-        ended: The episodes that have ended since someone looked.
-    """
-
-    encoder: Encoder
-    ended: list[Ended]
-
-    def updates(self) -> Iterator[int]:
-        """Play and learn in turns; yields the number of calls played after each update."""
-
-    def best(self, seen: Seen) -> Tensor:
-        """The best call in each episode, as it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +55,8 @@ class Algorithm:
     """
 
     name: str
-    learner: Callable[[str, Clues, Any, int], Learner]
-    settings: Any
+    learner: Callable[[str, Clues, Any, int], Learner[Any]]
+    settings: Settings
     steps: Mapping[str, int]
 
 
@@ -114,22 +79,6 @@ class Run:
     def path(self, out: Path) -> Path:
         """Where its log is."""
         return out / f"{self.algorithm}-{self.clues}-{self.task}-{self.seed}.jsonl.gz"
-
-
-def vector_env(task: str, clues: Clues, episodes: int) -> SafeActVectorEnv:
-    """Training episodes, each followed by the next in the step in which it ends."""
-    return SafeActVectorEnv(episodes, task, "train", clues, "SameStep")
-
-
-def ended_in(info: dict[str, Any], over: NDArray[Any]) -> list[Ended]:
-    """The episodes that ended in a step of a vector."""
-    if not over.any():
-        return []
-    final = info["final_info"]
-    return [
-        Ended(float(final["score"][at]), str(final["outcome"][at]), float(final["return"][at]))
-        for at in np.flatnonzero(over)
-    ]
 
 
 def play_all(
@@ -183,7 +132,7 @@ def of_training(ended: Sequence[Ended]) -> dict[str, float]:
 
 def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
     """Train, and yield the lines of the log: what was run, evaluations, the last one with every episode."""
-    yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}  # type: ignore[call-overload]
+    yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
     learner = algorithm.learner(run.task, run.clues, settings, run.seed)
     encoder = learner.encoder
     started, due, before = time.monotonic(), 0.0, 0
@@ -201,7 +150,7 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     yield {"played": before, **found, "seconds": round(seconds), "episodes": scores}
 
 
-def evaluated(learner: Learner, seeds: Sequence[int]) -> dict[str, float]:
+def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:
     """How a learner plays the test scenarios of these seeds, and how it played in training."""
     found = measured(play_all(learner.best, learner.encoder, "test", seeds)) | of_training(learner.ended)
     learner.ended = []

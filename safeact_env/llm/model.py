@@ -20,7 +20,7 @@ from safeact_env.llm.prompts import Prompt, get_prompt
 from safeact_env.llm.provider import Provider, Waiting
 from safeact_env.llm.settings import Endpoint
 
-__all__ = ["Model", "opened"]
+__all__ = ["Model", "opened", "sampling_seed"]
 
 SEED_BITS = 31
 
@@ -63,6 +63,11 @@ class Model:
         }
 
 
+def sampling_seed(key: Key) -> int:
+    """The seed of the sampling in an episode: the same for every model."""
+    return Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
+
+
 @asynccontextmanager
 async def opened(
     model: Model, *, run: Meter | None = None, episodes: int = 1, say: Callable[[str], None] = print
@@ -89,7 +94,6 @@ async def opened(
         mode = await probe(provider, model.wanted, meter)
 
         def player(key: Key) -> ModelPlayer:
-            seed = Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
-            return ModelPlayer(provider, mode, model.prompt, model.limits, meter, seed)
+            return ModelPlayer(provider, mode, model.prompt, model.limits, meter, sampling_seed(key))
 
         yield player

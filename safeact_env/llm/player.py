@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from safeact_env.call import Call
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.errors import ContextFull, Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.llm.modes import UNREADABLE, Mode, Unreadable, form_of, read
 from safeact_env.llm.prompts import Observation, Prompt
-from safeact_env.llm.provider import Answer, Provider
+from safeact_env.llm.provider import Answer, Message
+from safeact_env.llm.settings import Endpoint
 
 __all__ = ["EPISODE", "Limits", "Meter", "ModelPlayer"]
 
@@ -38,6 +40,26 @@ class Limits:
 
 EPISODE = Limits(calls=60, tokens=1_000_000, seconds=1_800)
 """The limits of an episode, if no others are asked for."""
+
+
+class Answering(Protocol):
+    """What a player asks of a `Provider`."""
+
+    temperature: float
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Which model, and how much it may read and write."""
+
+    async def ask(
+        self,
+        messages: Sequence[Message],
+        form: Mapping[str, Any],
+        *,
+        seed: int | None = None,
+        within_s: float | None = None,
+    ) -> Answer:
+        """The model's next answer, as of `Provider.ask`."""
 
 
 class Meter:
@@ -85,7 +107,7 @@ class ModelPlayer:
     """Plays one episode.
 
     Args:
-        provider: The endpoint, opened.
+        provider: What answers: an endpoint, opened, or a model in this process.
         mode: How calls are asked for.
         prompt: What the model is told.
         limits: Of this episode.
@@ -95,7 +117,7 @@ class ModelPlayer:
 
     def __init__(
         self,
-        provider: Provider,
+        provider: Answering,
         mode: Mode,
         prompt: Prompt,
         limits: Limits = EPISODE,
