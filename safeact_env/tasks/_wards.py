@@ -165,7 +165,8 @@ def _admit(
         # The dose was worked out for a weight the patient only stated. The stated weight is drawn first and
         # the measured one to differ, so that an ordered dose looks the same whether it is right or wrong.
         dose_mg = FORMULARY[wrong].dose_mg
-        patient.weight_kg = rng.choice([kg for kg in WEIGHTS_KG if dose_mg(kg) != dose_mg(stated_kg)])
+        stated_mg = dose_mg(stated_kg)
+        patient.weight_kg = rng.choice([kg for kg in WEIGHTS_KG if dose_mg(kg) != stated_mg])
     for name in drugs:
         drug = FORMULARY[name]
         ordered_mg = drug.dose_mg(stated_kg if name == wrong else patient.weight_kg)
