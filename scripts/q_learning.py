@@ -7,8 +7,9 @@ after the same answer, with or without an approval; and a little more attractive
 of such a row at such a stage of the job.
 
 Sources: double Q-learning, van Hasselt et al., arXiv:1509.06461; prioritised replay, Schaul et al.,
-arXiv:1511.05952; bonuses of one over the root of a count, of hashed states, Tang et al., arXiv:1611.04717;
-episodes that explore more and less, Horgan et al., arXiv:1803.00933.
+arXiv:1511.05952; gaps between calls (advantage learning), Bellemare et al., arXiv:1512.04860; bonuses of one
+over the root of a count, of hashed states, Tang et al., arXiv:1611.04717; episodes that explore more and
+less, Horgan et al., arXiv:1803.00933.
 
 Owns the algorithm. Must not know tasks, files or how a run is logged.
 """
@@ -29,7 +30,7 @@ from safeact_env.integrations.encoding import Clues, Encoder
 from safeact_env.integrations.menu import ASK, CALL
 from scripts.learner import Learner as Base
 from scripts.learner import Settings
-from scripts.small_network import IMPOSSIBLE, Network, Seen, is_question
+from scripts.small_network import IMPOSSIBLE, Network, Seen
 
 __all__ = ["Config", "Kinds", "Learner", "Memory"]
 
@@ -44,9 +45,10 @@ UNSEEN = 0.01
 
 @dataclass(frozen=True, slots=True)
 class Config(Settings):
-    """Settings of a training run. After a call of each episode there is one update.
+    """Settings of a training run.
 
     Attributes:
+        updates: Updates after a call of each episode.
         batch: Remembered calls per update.
         memory: Calls remembered.
         start: Calls played before the first update.
@@ -56,14 +58,19 @@ class Config(Settings):
         explore: Share of exploring calls at the start, in the most curious of the episodes.
         settled: The same from four fifths of the run on; before, it falls linearly.
         ladder: By how much the other episodes differ: their shares are powers of this one, up to 1 + ladder.
+        late: Share of the episodes that explore from a drawn step on only, so that what is tried late in a
+            job is tried where it has gone well so far.
         wild: Temperature of an exploring call, in units of reward.
         tame: Temperature of any other.
         bonus: Bonus of a kind of call that was made once, in units of reward.
         fresh: The same of a kind of call in a context: too little to dare the worst again.
+        gap: Share of what a call is worth less than the best one that is taken from it once more. Errors in
+            what calls are worth then hide less often which of them is best.
         scale: Rewards are learned times this.
     """
 
-    batch: int = 192
+    updates: int = 2
+    batch: int = 128
     memory: int = 50_000
     start: int = 2_000
     follow: float = 0.01
@@ -71,11 +78,13 @@ class Config(Settings):
     beta: float = 0.4
     explore: float = 0.8
     settled: float = 0.4
-    ladder: float = 5.0
+    ladder: float = 3.0
+    late: float = 0.5
     wild: float = 0.12
     tame: float = 0.01
     bonus: float = 3.0
     fresh: float = 0.5
+    gap: float = 0.5
     scale: float = 10.0
 
 
@@ -99,8 +108,6 @@ class Kinds:
         self._asked = [questions.get(f"ask {name}", number) for number, name in enumerate(columns)]
         self._asked[CALL] = ASK
         self._columns = torch.arange(len(columns))
-        # Questions and runbooks change nothing: no context makes them new.
-        self._calls = torch.tensor([not (is_question(n) or n == "runbook") for n in columns]).float()
         self._job = [n for n, name in enumerate(encoder.job_features) if name not in PASSING]
         # What is told of a row beside its action and the answers to its calls.
         told = [
@@ -131,8 +138,7 @@ class Kinds:
 
     def rarity(self, kinds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         """1 for what was not made yet, falling with the root of how often it was: kinds, and in context."""
-        in_context = self.in_context[kinds[1]].rsqrt().unflatten(1, (-1, len(self._columns)))
-        return self.counts[kinds[0]].rsqrt(), (in_context * self._calls).flatten(1)
+        return self.counts[kinds[0]].rsqrt(), self.in_context[kinds[1]].rsqrt()
 
     def note(self, kinds: tuple[Tensor, Tensor], action: Tensor) -> None:
         """These cells were called, one of each episode."""
@@ -199,6 +205,14 @@ class Learner(Base[Config]):
         # Some episodes get far by what is known, while others try what is not.
         self._rungs = torch.linspace(1, 1 + config.ladder, config.envs).unsqueeze(1)
         self._rng = np.random.default_rng(seed)
+        # A runbook says the same in every context.
+        self._fresh = torch.tensor([name != "runbook" for name in self.encoder.grid.columns]) * config.fresh
+        self._steps, self._begins = torch.zeros(config.envs), self._drawn_begins()
+
+    def _drawn_begins(self) -> Tensor:
+        """The step from which on an episode that starts now explores, for each of the episodes."""
+        late, when = torch.rand(2, self.config.envs)
+        return (late < self.config.late) * (when * self.encoder.task.max_steps).floor()
 
     def worth(self, net: Network, seen: Seen) -> Tensor:
         """What every call is worth, times the scale, (batch, rows * columns)."""
@@ -211,14 +225,15 @@ class Learner(Base[Config]):
             return self.worth(self.net, seen).argmax(1)
 
     def updates(self) -> Iterator[int]:
-        """Play and learn in turns; yields the number of calls played after each update."""
+        """Play and learn in turns; yields the number of calls played after each turn."""
         config = self.config
         while self.played < config.steps:
             self._play()
             self.played += config.envs
             if self.played >= config.start:
                 self.optimizer.param_groups[0]["lr"] = config.lr * (1 - 0.9 * self.played / config.steps)
-                self._learn()
+                for _ in range(config.updates):
+                    self._learn()
             yield self.played
 
     def _shares(self) -> Tensor:
@@ -235,15 +250,19 @@ class Learner(Base[Config]):
         self.kinds.note(kinds, action)
         reward, over = self.make(action)
         self.memory.put(seen, action, reward * self.config.scale, over)
+        self._steps = torch.where(over > 0, 0, self._steps + 1)
+        self._begins = torch.where(over > 0, self._drawn_begins(), self._begins)
 
     def _drawn(self, seen: Seen, kinds: tuple[Tensor, Tensor]) -> Tensor:
         config = self.config
         worth = self.worth(self.net, seen) / config.scale
         rare, rare_here = self.kinds.rarity(kinds)
-        curious = worth + config.bonus * rare + config.fresh * rare_here
+        fresh = self._fresh.repeat(self.encoder.rows)
+        curious = worth + config.bonus * rare + fresh * rare_here
         wild = (curious / config.wild + self.log_prior(seen)).softmax(1)
         tame = (worth / config.tame).softmax(1)
         exploring = torch.rand(len(worth), 1) < self._shares()
+        exploring &= (self._steps >= self._begins).unsqueeze(1)
         return torch.multinomial(torch.where(exploring, wild, tame), 1).squeeze(1)
 
     def _learn(self) -> None:
@@ -255,8 +274,10 @@ class Learner(Base[Config]):
             to_come = self.worth(self.target, after).gather(1, best).squeeze(1)
             goes_on = 1 - memory.ended[time, episode]
             aim = memory.reward[time, episode] + config.gamma * goes_on * to_come
-        worth = self.worth(self.net, memory.seen(time, episode))
-        told = worth.gather(1, memory.action[time, episode][:, None]).squeeze(1)
+            before, made = memory.seen(time, episode), memory.action[time, episode][:, None]
+            thought = self.worth(self.target, before)
+            aim -= config.gap * (thought.amax(1) - thought.gather(1, made).squeeze(1))
+        told = self.worth(self.net, before).gather(1, made).squeeze(1)
         weights = torch.from_numpy(chances**-config.beta).float()
         losses = nn.functional.smooth_l1_loss(told, aim, reduction="none")
         self.optimizer.zero_grad()

@@ -39,8 +39,8 @@ POINTS = 12
 """Evaluations in the course of a run."""
 WHILE = range(60)
 """Test scenarios of these."""
-AT_END = range(200)
-"""Test scenarios of the last one."""
+AT_END = range(1_000, 1_200)
+"""Test scenarios of the last one: others, so that no choice can have been made by them."""
 
 
 @dataclass(frozen=True, slots=True)
