@@ -92,9 +92,9 @@ $(TRAIN) $(TRL):
 	$(PYTHON) -m venv $@
 
 # As much as processors can do in an hour. On a GPU leave out --cpu and ask for more of everything.
-GRPO := --model local --task easy --cpu --sft runs/grpo/data/sft.jsonl --sft-steps 24 --sft-tokens 4096 \
-  --sft-learning-rate 1e-4 --steps 2 --generations 2 --completion-tokens 768 --evaluate 0 --attempts 2 \
-  --answer-tokens 96
+GRPO := --model local --task easy --cpu --sft runs/grpo/data/sft.jsonl --sft-steps 12 --sft-tokens 3072 \
+  --sft-learning-rate 2e-4 --steps 1 --generations 2 --completion-tokens 512 --evaluate 0 --attempts 2 \
+  --answer-tokens 72
 
 train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured before and after (an hour)
 	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . gguf==0.19.0 \

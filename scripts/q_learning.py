@@ -265,19 +265,30 @@ class Learner(Base[Config]):
         exploring &= (self._steps >= self._begins).unsqueeze(1)
         return torch.multinomial(torch.where(exploring, wild, tame), 1).squeeze(1)
 
-    def _learn(self) -> None:
-        config, memory = self.config, self.memory
-        (time, episode), chances = memory.draw(config.batch, config.alpha, self._rng)
-        after = memory.seen(time + 1, episode)
+    def aims(self, seen: Seen, made: Tensor, reward: Tensor, goes_on: Tensor, after: Seen) -> Tensor:
+        """What calls are to be worth, times the scale, (batch,).
+
+        Args:
+            seen: What was seen before each.
+            made: The cells called, (batch, 1).
+            reward: What they earned, times the scale.
+            goes_on: 1 where the episode goes on, else 0.
+            after: What was seen after them.
+        """
         with torch.no_grad():
             best = self.worth(self.net, after).argmax(1, keepdim=True)
             to_come = self.worth(self.target, after).gather(1, best).squeeze(1)
-            goes_on = 1 - memory.ended[time, episode]
-            aim = memory.reward[time, episode] + config.gamma * goes_on * to_come
-            before, made = memory.seen(time, episode), memory.action[time, episode][:, None]
-            thought = self.worth(self.target, before)
-            aim -= config.gap * (thought.amax(1) - thought.gather(1, made).squeeze(1))
-        told = self.worth(self.net, before).gather(1, made).squeeze(1)
+            worth = self.worth(self.target, seen)
+            behind = worth.amax(1) - worth.gather(1, made).squeeze(1)
+            return reward + self.config.gamma * goes_on * to_come - self.config.gap * behind
+
+    def _learn(self) -> None:
+        config, memory = self.config, self.memory
+        (time, episode), chances = memory.draw(config.batch, config.alpha, self._rng)
+        seen, after = memory.seen(time, episode), memory.seen(time + 1, episode)
+        made = memory.action[time, episode][:, None]
+        aim = self.aims(seen, made, memory.reward[time, episode], 1 - memory.ended[time, episode], after)
+        told = self.worth(self.net, seen).gather(1, made).squeeze(1)
         weights = torch.from_numpy(chances**-config.beta).float()
         losses = nn.functional.smooth_l1_loss(told, aim, reduction="none")
         self.optimizer.zero_grad()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -21,6 +21,7 @@ from tests.documents import blocks
 torch = pytest.importorskip("torch", reason="torch is not installed here; `make integrations` runs this test")
 
 from scripts import ppo, q_learning, train_ppo, train_q, training, training_table  # noqa: E402
+from scripts.learner import Ended  # noqa: E402
 from scripts.small_network import Network, Seen, prior, seen_of  # noqa: E402
 
 # Several threads wait for each other more than they work on so small a network.
@@ -54,7 +55,7 @@ def test_the_prior_draws_names_as_the_random_policy_does(name: str) -> None:
     columns = encoder.grid.columns
     mask = torch.from_numpy(encoded.mask.copy()).flatten()[None]
     chances = prior(mask, columns)[0].unflatten(0, (-1, len(columns)))
-    found: Counter[str] = Counter()
+    found: dict[str, float] = defaultdict(float)
     for cell, move in encoded.menu.cells.items():
         found[move.name] += float(chances[cell])
     assert sum(found.values()) == pytest.approx(1, abs=1e-5)
@@ -181,6 +182,47 @@ def test_a_kind_is_new_again_at_another_stage_of_the_job() -> None:
     assert (seldom, new) == (pytest.approx(0.5**0.5), 1)
 
 
+def test_what_is_not_best_falls_behind_and_the_best_does_not() -> None:
+    config = replace(Q, gap=0.5)
+    learner = q_learning.Learner("easy", "runbooks", config, 0)
+    list(learner.updates())
+    now, batch = learner.seen, config.envs
+    worth = learner.worth(learner.target, now)
+    best, worst = worth.argmax(1, keepdim=True), worth.masked_fill(now.mask == 0, 1e9).argmin(1, keepdim=True)
+    nothing = torch.zeros(batch)
+    over = (now, nothing, nothing, now)
+
+    def aims(made: Any, gap: float) -> Any:
+        learner.config = replace(config, gap=gap)
+        return learner.aims(over[0], made, *over[1:])
+
+    assert torch.equal(aims(best, 0.5), aims(best, 0.0))
+    behind = (worth.gather(1, best) - worth.gather(1, worst)).squeeze(1)
+    assert bool((behind > 0).all())
+    assert torch.allclose(aims(worst, 0.0) - aims(worst, 0.5), behind / 2)
+
+
+def test_a_late_episode_explores_from_its_step_on() -> None:
+    config = replace(Q, envs=64, memory=640, explore=1.0, settled=1.0, ladder=0.0, late=1.0, tame=1e-6)
+    learner = q_learning.Learner("easy", "runbooks", config, 0)
+    limit = learner.encoder.task.max_steps
+    begins = torch.stack([learner._drawn_begins() for _ in range(50)])
+    assert (begins.min(), begins.max()) == (0, limit - 1)
+    assert begins.mean().item() == pytest.approx((limit - 1) / 2, abs=1)
+    learner.config = replace(config, late=0.0)
+    assert not learner._drawn_begins().any()
+    learner._begins[:] = 3
+    kinds = learner.kinds.of(learner.seen)
+    worth = learner.worth(learner.net, learner.seen)
+    most = worth.amax(1)
+    for step in (2, 3):
+        learner._steps[:] = step
+        drawn = learner._drawn(learner.seen, kinds)
+        # Rows that say the same are worth the same.
+        is_best = torch.isclose(worth.gather(1, drawn[:, None]).squeeze(1), most, atol=1e-4)
+        assert bool(is_best.all()) == (step < 3)
+
+
 def test_every_action_is_of_its_own_kind() -> None:
     encoder = Encoder(get_task("easy"))
     found = q_learning.Kinds(encoder).of(seen(encoder))[0][0].unflatten(0, (-1, len(encoder.grid.columns)))
@@ -229,8 +271,8 @@ def test_runs_are_recorded_once_and_tabled(
 
 
 def test_a_return_above_a_grade_would_show() -> None:
-    honest = training.Ended(0.5, "finished", 0.45)
-    farmed = training.Ended(0.5, "finished", 0.6)
+    honest = Ended(0.5, "finished", 0.45)
+    farmed = Ended(0.5, "finished", 0.6)
     assert training.of_training([honest])["gap"] == -0.05
     assert training.of_training([honest, farmed])["gap"] == 0.1
 
