@@ -80,10 +80,10 @@ class Config(Settings):
     settled: float = 0.4
     ladder: float = 3.0
     late: float = 0.5
-    wild: float = 0.12
+    wild: float = 0.24
     tame: float = 0.01
-    bonus: float = 3.0
-    fresh: float = 0.5
+    bonus: float = 6.0
+    fresh: float = 1.0
     gap: float = 0.5
     scale: float = 10.0
 

@@ -13,7 +13,7 @@ from scripts.training import Algorithm, main
 
 __all__ = ["Q_LEARNING", "STEPS"]
 
-STEPS = {"easy": 125_000, "medium": 150_000, "hard": 240_000, "medical": 150_000, "cloud_infra": 175_000}
+STEPS = {"easy": 100_000, "medium": 100_000, "hard": 200_000, "medical": 100_000, "cloud_infra": 125_000}
 Q_LEARNING = Algorithm("q", Learner, Config(), STEPS)
 
 if __name__ == "__main__":
