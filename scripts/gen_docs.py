@@ -22,6 +22,7 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 from scripts.compat_tables import clients_table, servers_table, validators_table
+from scripts.grpo_table import grpo_table
 from scripts.markdown import table
 from scripts.training_table import training_table
 
@@ -382,6 +383,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "validators": validators_table,
         "servers": servers_table,
         "bench": bench_table,
+        "grpo": grpo_table,
         "layers": layers_table,
         "chaos": chaos_table,
         "trust": trust_table,
