@@ -17,8 +17,10 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import platform
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -295,9 +297,14 @@ def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[i
     settings = {
         name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
     }
-    text = json.dumps({"version": VERSION, "settings": settings, **logged}, indent=2)
+    text = json.dumps({"versions": versions(), "settings": settings, **logged}, indent=2)
     (options.out / "training.json").write_text(text + "\n", encoding="utf-8")
     print(f"The model is in {options.out / 'model'}, the log in {options.out / 'training.json'}.")
+
+
+def versions() -> dict[str, str]:
+    """Of what a result may depend on."""
+    return {"safeact-env": VERSION, "python": platform.python_version(), **{n: version(n) for n in NEEDED}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
