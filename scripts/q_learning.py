@@ -206,7 +206,8 @@ class Learner(Base[Config]):
         self._rungs = torch.linspace(1, 1 + config.ladder, config.envs).unsqueeze(1)
         self._rng = np.random.default_rng(seed)
         # A runbook says the same in every context.
-        self._fresh = torch.tensor([name != "runbook" for name in self.encoder.grid.columns]) * config.fresh
+        differs = torch.tensor([name != "runbook" for name in self.encoder.grid.columns])
+        self._fresh = (differs * config.fresh).repeat(self.encoder.rows)
         self._steps, self._begins = torch.zeros(config.envs), self._drawn_begins()
 
     def _drawn_begins(self) -> Tensor:
@@ -257,8 +258,7 @@ class Learner(Base[Config]):
         config = self.config
         worth = self.worth(self.net, seen) / config.scale
         rare, rare_here = self.kinds.rarity(kinds)
-        fresh = self._fresh.repeat(self.encoder.rows)
-        curious = worth + config.bonus * rare + fresh * rare_here
+        curious = worth + config.bonus * rare + self._fresh * rare_here
         wild = (curious / config.wild + self.log_prior(seen)).softmax(1)
         tame = (worth / config.tame).softmax(1)
         exploring = torch.rand(len(worth), 1) < self._shares()

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from safeact_env.integrations.encoding import Encoded, Encoder
 from safeact_env.integrations.menu import CALL
 
-__all__ = ["IMPOSSIBLE", "Network", "Seen", "is_question", "log_prior", "prior", "seen_in", "seen_of"]
+__all__ = ["IMPOSSIBLE", "Network", "Seen", "log_prior", "prior", "seen_in", "seen_of"]
 
 IMPOSSIBLE = -1e9
 """Stands for the worth of a call that is not there."""
@@ -62,18 +62,13 @@ def seen_of(encoder: Encoder, encoded: Sequence[Encoded]) -> Seen:
     return _seen(encoder, rows, job, np.stack([one.mask for one in encoded]))
 
 
-def is_question(column: str) -> bool:
-    """Whether a column of a menu holds questions to the reviewer."""
-    return column == "ask" or column.startswith("ask ")
-
-
 def prior(mask: Tensor, columns: Sequence[str]) -> Tensor:
     """Chances (batch, rows * columns) of one who draws an action's name and then one of its calls.
 
     That is how the reference policy `random` draws. The questions are one name, and so are the runbooks.
     """
     there = mask.unflatten(1, (-1, len(columns))).float()
-    asks = torch.tensor([is_question(name) for name in columns])
+    asks = torch.tensor([name == "ask" or name.startswith("ask ") for name in columns])
     per_column = there.sum(1, keepdim=True)
     sizes = torch.where(asks, per_column[..., asks].sum(-1, keepdim=True), per_column)
     # In the first column each row is an action of its own.

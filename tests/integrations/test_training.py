@@ -186,15 +186,13 @@ def test_what_is_not_best_falls_behind_and_the_best_does_not() -> None:
     config = replace(Q, gap=0.5)
     learner = q_learning.Learner("easy", "runbooks", config, 0)
     list(learner.updates())
-    now, batch = learner.seen, config.envs
+    now, nothing = learner.seen, torch.zeros(config.envs)
     worth = learner.worth(learner.target, now)
     best, worst = worth.argmax(1, keepdim=True), worth.masked_fill(now.mask == 0, 1e9).argmin(1, keepdim=True)
-    nothing = torch.zeros(batch)
-    over = (now, nothing, nothing, now)
 
     def aims(made: Any, gap: float) -> Any:
         learner.config = replace(config, gap=gap)
-        return learner.aims(over[0], made, *over[1:])
+        return learner.aims(now, made, nothing, nothing, now)
 
     assert torch.equal(aims(best, 0.5), aims(best, 0.0))
     behind = (worth.gather(1, best) - worth.gather(1, worst)).squeeze(1)
