@@ -15,7 +15,7 @@ WORKDIR /app
 # Optional parts of the project to install as well, by their names in pyproject.toml.
 ARG EXTRAS=""
 # `true` installs all that is locked, for OpenEnv's page at /web. Otherwise these packages, and what only they need,
-# are left out: nothing else here imports them (tests/test_image.py).
+# are left out: nothing else here imports them (tests/tools/test_image.py).
 ARG ENABLE_WEB_INTERFACE=false
 ARG LEFT_OUT="cryptography gradio hf-xet"
 
@@ -41,7 +41,7 @@ COPY . .
 RUN uv pip install --no-deps --prefix /project . \
     && rm -f /project/.lock \
     && cp -a /project/. "$VIRTUAL_ENV" \
-    && PYTHONPYCACHEPREFIX=/app/bytecode "$VIRTUAL_ENV/bin/python" scripts/bytecode.py safeact_env server
+    && PYTHONPYCACHEPREFIX=/app/bytecode "$VIRTUAL_ENV/bin/python" tools/bytecode.py safeact_env server
 
 
 FROM python:3.11-slim

@@ -55,25 +55,25 @@ format: $(STAMP) ## Format the code and fix what ruff can fix
 	$(BIN)/ruff format .
 
 crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
-	SESSIONS=$(or $(SESSIONS),1024) $(BIN)/pytest tests/server/test_crowd.py --durations=1 $(ARGS)
+	SESSIONS=$(or $(SESSIONS),1024) $(BIN)/pytest tests/server/websocket/test_crowd.py --durations=1 $(ARGS)
 
 bench: $(STAMP) ## Measure speed
-	$(BIN)/python -m scripts.bench $(ARGS)
+	$(BIN)/python -m benchmarks.speed $(ARGS)
 
 chaos: $(STAMP) ## Kill, cut, fill and restart what keeps episodes, and check that none is lost (ARGS=--quick)
-	$(BIN)/python -m scripts.chaos $(ARGS)
+	$(BIN)/python -m tools.chaos.faults $(ARGS)
 
 replicas-check: $(STAMP) ## Play behind nginx on two replicas and Redis, as compose.yaml has it
-	$(BIN)/python -m scripts.replicas_check
+	$(BIN)/python -m tools.servers.replicas
 
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
 compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
-	$(BIN)/python scripts/compat.py $(ARGS)
+	$(BIN)/python tools/compat/clients.py $(ARGS)
 
 integrations: $(STAMP) ## Run the tests with other people's libraries, each in an environment of its own
-	$(BIN)/python -m scripts.integrations $(ARGS)
+	$(BIN)/python -m tools.compat.integrations $(ARGS)
 
 # Torch comes into an environment of its own.
 TRAIN := .integrations/train
@@ -107,7 +107,7 @@ train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured befor
 	for when in before after; do gzip -9nc runs/grpo/run/$$when/episodes.jsonl > results/grpo/$$when.jsonl.gz; done
 
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
-	$(BIN)/python scripts/golden.py $(ARGS)
+	$(BIN)/python tools/golden.py $(ARGS)
 
 results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak again (over an hour)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
@@ -117,30 +117,30 @@ results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak aga
 	  gzip -9nf $$folder/trajectories.jsonl; \
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
-	$(BIN)/python scripts/compat.py --json results/compat.json
-	$(BIN)/python -m scripts.bench --json results/bench.json
-	$(BIN)/python -m scripts.bench_sessions --json results/sessions.json
-	$(BIN)/python -m scripts.chaos --json results/chaos.json
-	$(BIN)/python -m scripts.fuzz_api --json results/api.json
-	$(BIN)/python -m scripts.load --json results/load.json
-	$(BIN)/python -m scripts.soak --json results/soak.json
-	$(BIN)/python scripts/plots.py
+	$(BIN)/python tools/compat/clients.py --json results/compat.json
+	$(BIN)/python -m benchmarks.speed --json results/bench.json
+	$(BIN)/python -m benchmarks.sessions --json results/sessions.json
+	$(BIN)/python -m tools.chaos.faults --json results/chaos.json
+	$(BIN)/python -m tools.servers.fuzz_api --json results/api.json
+	$(BIN)/python -m benchmarks.overload --json results/load.json
+	$(BIN)/python -m benchmarks.soak --json results/soak.json
+	$(BIN)/python tools/documents/plots.py
 
 plots: $(STAMP) ## Draw the recorded results again
-	$(BIN)/python scripts/plots.py $(ARGS)
+	$(BIN)/python tools/documents/plots.py $(ARGS)
 
 docs: $(STAMP) ## Rewrite the generated tables of the documents and of the page
-	$(BIN)/python scripts/gen_docs.py $(ARGS)
-	$(BIN)/python -m scripts.gen_page $(ARGS)
+	$(BIN)/python tools/documents/tables.py $(ARGS)
+	$(BIN)/python -m tools.documents.page $(ARGS)
 
 schemathesis: $(STAMP) ## Try the API against its OpenAPI document, all checks of schemathesis
-	$(BIN)/python -m scripts.fuzz_api $(ARGS)
+	$(BIN)/python -m tools.servers.fuzz_api $(ARGS)
 
 load: $(STAMP) ## Hold 10,000 episodes over HTTP, then ask for more than the server can do
-	$(BIN)/python -m scripts.load $(ARGS)
+	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 soak: $(STAMP) ## Play for 30 minutes and report the slope of memory (ARGS="--minutes 10")
-	$(BIN)/python -m scripts.soak $(ARGS)
+	$(BIN)/python -m benchmarks.soak $(ARGS)
 
 # What is installed for those who use the package, with its extras for servers.
 build/runtime.txt: $(STAMP)
@@ -159,7 +159,7 @@ sbom: $(STAMP) ## Write build/sbom.cdx.json, the bill of materials of a server, 
 	  --output-format JSON --output-file build/sbom.cdx.json
 
 container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTAINER_TOOL=podman)
-	$(BIN)/python -m scripts.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
+	$(BIN)/python -m tools.servers.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
 
 clean: ## Delete .venv, caches and build output
 	rm -rf .venv .integrations build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov

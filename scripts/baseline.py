@@ -11,7 +11,7 @@ import asyncio
 import sys
 
 from safeact_env.models import BaselineRequest, BaselineResponse
-from safeact_env.server.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
+from safeact_env.server.http.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import SessionError
 from safeact_env.tasks import get_task, task_names

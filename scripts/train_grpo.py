@@ -126,7 +126,7 @@ def loaded(name: str, tasks: Sequence[str], seed: int) -> tuple[Any, Any, dict[s
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     if name == "tiny":
-        from scripts.tiny_model import simple_calls, tiny_model
+        from scripts.training.tiny_model import simple_calls, tiny_model
 
         return tiny_model(simple_calls(tasks), seed)
     if name == "local":
@@ -264,7 +264,7 @@ def evaluated(
     name: str, model: Any, words: Any, options: argparse.Namespace, tasks: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, Any]:
     """How a model plays scenarios of the split `test`; its episodes go to a folder of that name."""
-    from scripts.model_here import ModelHere, measure
+    from scripts.training.local_player import ModelHere, measure
 
     model.eval()
     here = ModelHere(

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sys
 
-from scripts.ppo import Config, Learner
 from scripts.train_q import STEPS
-from scripts.training import Algorithm, main
+from scripts.training.ppo import Config, Learner
+from scripts.training.runs import Algorithm, main
 
 __all__ = ["PPO"]
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sys
 
-from scripts.q_learning import Config, Learner
-from scripts.training import Algorithm, main
+from scripts.training.q_learning import Config, Learner
+from scripts.training.runs import Algorithm, main
 
 __all__ = ["Q_LEARNING", "STEPS"]
 

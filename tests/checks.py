@@ -17,7 +17,7 @@ from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.score import POINTS
+from safeact_env.core.scoring import POINTS
 from safeact_env.core.state import State
 from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import every_call

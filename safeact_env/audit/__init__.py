@@ -22,9 +22,9 @@ _WHERE = {
     "interference": ("interference", "INTERFERENCE"),
     "labels": ("labels", "LABELS"),
     "returns": ("returns", "RETURNS"),
-    "solvable": ("rulers", "SOLVABLE"),
-    "free-points": ("rulers", "FREE_POINTS"),
-    "dominance": ("rulers", "DOMINANCE"),
+    "solvable": ("reference_policies", "SOLVABLE"),
+    "free-points": ("reference_policies", "FREE_POINTS"),
+    "dominance": ("reference_policies", "DOMINANCE"),
     "diversity": ("draws", "DIVERSITY"),
     "names": ("draws", "NAMES"),
 }

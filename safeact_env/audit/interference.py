@@ -19,18 +19,18 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.lookalike_twin import lookalike_twin
 from safeact_env.audit.plays import is_question, verdict, wire
 from safeact_env.audit.prefixes import PREFIXES, Prefix
-from safeact_env.audit.twins import redraw_of, twins_of
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.task import Start
-from safeact_env.core.twin import Entity, Twin
+from safeact_env.core.task import Split, Start, Task
+from safeact_env.core.twins import Entity, Twin
 from safeact_env.policies.calls import every_call
 
-__all__ = ["INTERFERENCE"]
+__all__ = ["INTERFERENCE", "twins_of"]
 
 MOST_SEEDS = 250
 """Scenarios that are played; further ones repeat what these have shown."""
@@ -165,7 +165,7 @@ def _check_start(scope: Scope, pair: Pair) -> str | None:
     listed = [row["name"] for row in pair.one.observation()["available_actions"]]
     if names != sorted(names) or listed != names:
         return "the actions are not listed by name"
-    redraw = redraw_of(scope.task)
+    redraw = scope.task.redraw
     if redraw is None:
         return None
     drawn = [redraw(start) for start in pair.starts]
@@ -269,6 +269,11 @@ def _runs(scope: Scope, twins: tuple[Twin[Any], ...], seed: int) -> Iterator[tup
         if pair is not None:
             found += 1
             yield pair, prefix
+
+
+def twins_of(task: Task[Any], split: Split) -> tuple[Twin[Any], ...]:
+    """The twins of a task: its own, and those of its look-alikes."""
+    return (*task.twins, lookalike_twin(task.text.pools[split]))
 
 
 def interference(scope: Scope) -> Result:

@@ -20,7 +20,7 @@ from safeact_env.audit.subsets import subset
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.score import POINTS
+from safeact_env.core.scoring import POINTS
 from safeact_env.policies.reference import make_policy
 
 __all__ = ["RETURNS"]

@@ -37,10 +37,10 @@ from safeact_env.evaluation import (
 )
 from safeact_env.evaluation.cost import Cost, usage
 from safeact_env.evaluation.store import occupied
+from safeact_env.llm.backends import Here, Server
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits, Meter
 from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
-from safeact_env.llm.worlds import Here, Server
 
 __all__ = ["MISSING", "PLAYED", "Played", "Run", "kept", "play", "report"]
 

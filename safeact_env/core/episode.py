@@ -12,9 +12,9 @@ from pydantic_core import from_json, to_json
 
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk, quoted
+from safeact_env.core.observation import MAX_RESULT, fitting, shown_parameters
 from safeact_env.core.reviewer import is_covered
-from safeact_env.core.score import POINTS, Share
-from safeact_env.core.shown import MAX_RESULT, fitting, shown_parameters
+from safeact_env.core.scoring import POINTS, Share
 from safeact_env.core.state import State
 from safeact_env.core.tally import Tally
 from safeact_env.core.task import Split, Start, Task

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, TypeVar
 
 from safeact_env.core.action import Action, Effect, Gate, NoParams, Params, Risk, always
-from safeact_env.core.score import LOOKALIKE, Items
+from safeact_env.core.scoring import LOOKALIKE, Items
 from safeact_env.core.state import State, Upkeep
 
 __all__ = ["LookAlike", "Pool", "UpkeepText", "draw", "lookalike_actions", "roll_back_upkeep", "upkeep_item"]

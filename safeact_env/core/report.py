@@ -10,7 +10,7 @@ from typing import Any
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.reviewer import review
-from safeact_env.core.score import POINTS
+from safeact_env.core.scoring import POINTS
 
 __all__ = ["report"]
 

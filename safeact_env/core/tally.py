@@ -9,7 +9,7 @@ from collections.abc import Callable, Hashable
 from typing import Any, Generic, TypeVar
 
 from safeact_env.core.action import Action
-from safeact_env.core.score import LOOKALIKE, Component, Items, Share, total_points
+from safeact_env.core.scoring import LOOKALIKE, Component, Items, Share, total_points
 from safeact_env.core.state import State
 
 __all__ = ["Tally"]

@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
-from typing import Any, Generic, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.action import Action, Params, Risk, always
 from safeact_env.core.common import finish, question_action, read_runbook
+from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, draw, lookalike_actions, roll_back_upkeep
+from safeact_env.core.playbook import Playbook
 from safeact_env.core.reviewer import Escalation
-from safeact_env.core.score import Component
+from safeact_env.core.scoring import Component
 from safeact_env.core.state import Knowledge, State
+
+if TYPE_CHECKING:
+    from safeact_env.core.twins import Twin
 
 __all__ = ["SPLITS", "Difficulty", "Scenario", "Split", "Start", "Task", "TaskText", "check_seed"]
 
@@ -81,12 +86,14 @@ class TaskText:
         runbooks: Per fixed action, its runbook.
         upkeep: Texts of the upkeep.
         pools: The look-alikes of each split.
+        data: The whole data file, as it was read.
     """
 
     descriptions: Mapping[str, str]
     runbooks: Mapping[str, str]
     upkeep: UpkeepText
     pools: Mapping[Split, Pool]
+    data: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> TaskText:
@@ -109,6 +116,7 @@ class TaskText:
             runbooks={name: pair[1] for name, pair in actions.items()},
             upkeep=UpkeepText(**data["upkeep"]),
             pools={split: pool(split) for split in SPLITS},
+            data=data,
         )
 
 
@@ -139,6 +147,11 @@ class Task(Generic[F]):
         components: What the grade is made of; the weights sum to 100.
         escalation: How this task asks.
         text: Descriptions, runbooks and look-alikes.
+        playbook: How the reference policies play it, from observations alone.
+        twins: Pairs of starts that differ in one hidden fact, for the audit of non-interference.
+        redraw: The visible tables (less the upkeep) and the brief, made again from the facts of a start that
+            was not yet played. With it the audit shows that they follow from nothing hidden.
+        features: What the numeric encoding of its observations tells besides the plain values.
         lookalike_params: Parameters of the look-alikes that take any, by name.
         lookalike_blocked: Rule 3 for the targets of those, beyond "the upkeep is done".
         careless_penalty: Penalty for an unmet prerequisite, in ten-thousandths.
@@ -155,6 +168,10 @@ class Task(Generic[F]):
     components: tuple[Component[F], ...]
     escalation: Escalation
     text: TaskText
+    playbook: Playbook
+    twins: tuple[Twin[F], ...] = ()
+    redraw: Callable[[Start[F]], tuple[dict[str, Any], str]] | None = None
+    features: FeatureExtractor = field(default_factory=FeatureExtractor)
     lookalike_params: Mapping[str, type[Params]] = field(default_factory=dict)
     lookalike_blocked: Callable[[State[F], Any], str | None] | None = None
     careless_penalty: int = 2_000

@@ -19,7 +19,7 @@ from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.trace import digest
-from safeact_env.tasks import OFFICIAL, get_task, load_data
+from safeact_env.tasks import OFFICIAL, get_task
 
 __all__ = ["SUITES", "V1", "Limits", "Suite", "hash_of", "task_hash"]
 
@@ -117,9 +117,5 @@ def task_hash(name: str, split: Split, seeds: tuple[int, ...]) -> str:
     scenario. Code that acts later is not in it: that is what replaying shows.
     """
     task = get_task(name)
-    try:
-        data = load_data(name)
-    except FileNotFoundError:  # a task of another package keeps its data where it likes
-        data = {}
     starts = [digest(Episode(task, split, seed).observation()) for seed in seeds]
-    return hash_of([name, task.version, task.max_steps, data, starts])
+    return hash_of([name, task.version, task.max_steps, task.text.data, starts])

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Observation
 from safeact_env.core.task import SPLITS, Task
-from safeact_env.integrations.lenses import lens_of
 from safeact_env.integrations.menu import ASK, Cell, Grid, Menu
 from safeact_env.policies.cues import describes_way_back, keeps_something, loses_something
 
@@ -37,7 +36,8 @@ RUNBOOK_NOTES = ("read", "keeps", "loses", "way back")
 """What is told of a runbook: that it was read, and which cues it holds."""
 JOB = ("left", "hurry", "upkeep done", "questions")
 SAMPLED = range(25)
-"""Scenarios of each split that show which records a task has, and how many rows where its lens is silent."""
+"""Scenarios of each split that show which records a task has, and how many rows where its extractor
+is silent."""
 SLACK = 1.5
 NOT_DONE = ("Refused.", "Not carried out.", "There is no action")
 APPROVED = ("Approved", "Already approved")
@@ -115,14 +115,14 @@ class Encoder:
     def __init__(self, task: Task[Any], clues: Clues = "runbooks") -> None:
         if clues not in CLUES:
             raise ValueError(f"clues must be one of {', '.join(CLUES)}")
-        self.task, self.clues, self.lens = task, clues, lens_of(task)
-        self.grid = Grid(task, self.lens)
+        self.task, self.clues, self.extractor = task, clues, task.features
+        self.grid = Grid(task, self.extractor)
         starts = [Episode(task, split, seed).observation() for split in SPLITS for seed in SAMPLED]
         self._sources = self._record_sources()
         self._fields = {path: self._fields_of(starts, path) for path in self._record_paths()}
         self._top = self._job_records(starts)
         measured = max(len(self.grid.menu(obs).rows) for obs in starts)
-        self.rows = self.lens.rows or math.ceil(measured * SLACK)
+        self.rows = self.extractor.rows or math.ceil(measured * SLACK)
         self._name_rows()
         self._name_job()
 
@@ -159,7 +159,7 @@ class Encoder:
         return [(table, name, self._words(name)) for table, name in found]
 
     def _words(self, field: str) -> tuple[str, ...]:
-        return dict(self.lens.words).get(field, ())
+        return dict(self.extractor.words).get(field, ())
 
     def _slots(self, field: str) -> list[str]:
         """Names of the features of one field: known, true, how much, and its words."""
@@ -187,16 +187,16 @@ class Encoder:
         for path, fields in self._fields.items():
             self._record_at[path] = len(names)
             names += [f"{path}: {slot}" for field, _words in fields for slot in self._slots(field)]
-        self._notes = {name: len(names) + number for number, name in enumerate(self.lens.notes)}
-        self.row_features = (*names, *self.lens.notes)
+        self._notes = {name: len(names) + number for number, name in enumerate(self.extractor.notes)}
+        self.row_features = (*names, *self.extractor.notes)
 
     def _name_job(self) -> None:
         names = list(JOB)
         if self.clues == "runbooks":
             names.append("way back known")
         names += [f"{table}.{slot}" for table, field, _words in self._top for slot in self._slots(field)]
-        self._job_notes = {name: len(names) + number for number, name in enumerate(self.lens.job_notes)}
-        self.job_features = (*names, *self.lens.job_notes)
+        self._job_notes = {name: len(names) + number for number, name in enumerate(self.extractor.job_notes)}
+        self.job_features = (*names, *self.extractor.job_notes)
 
     # Encoding --------------------------------------------------------------------------------------------
 
@@ -210,7 +210,7 @@ class Encoder:
         Raises:
             ValueError: If it has more rows than this task's grid.
         """
-        offered = self.lens.offered(obs)
+        offered = self.extractor.offered(obs)
         job = np.zeros(len(self.job_features), np.float32)
         if earlier is not None and earlier.layout.offered == offered:
             found = replace(earlier, rows=earlier.rows.copy(), job=job, records=dict(earlier.records))
@@ -226,7 +226,9 @@ class Encoder:
     def _layout(self, obs: Observation, offered: Any) -> Layout:
         menu = self.grid.menu(obs)
         if len(menu.rows) > self.rows:
-            raise ValueError(f"{self.task.name} shows {len(menu.rows)} rows; its lens allows {self.rows}")
+            raise ValueError(
+                f"{self.task.name} shows {len(menu.rows)} rows; its feature extractor allows {self.rows}"
+            )
         base = np.zeros((self.rows, len(self.row_features)), np.float32)
         mask = np.zeros((self.rows, len(self.grid.columns)), np.int8)
         for cell in menu.cells:
@@ -278,7 +280,7 @@ class Encoder:
         found.rows[:, -len(self._notes) :] = 0
         for number, row in enumerate(found.menu.rows):
             if row.params:
-                for name, value in self.lens.compare(obs, row.params).items():
+                for name, value in self.extractor.compare(obs, row.params).items():
                     found.rows[number, self._notes[name]] = value
 
     def _write_history(self, found: Encoded, obs: Observation) -> None:
@@ -334,7 +336,7 @@ class Encoder:
         for table, name, words in self._top:
             values += _numbers(state[table].get(name), words)
         job[: len(values)] = values
-        for name, value in self.lens.job(obs, {}).items():
+        for name, value in self.extractor.job(obs, {}).items():
             job[self._job_notes[name]] = value
 
 

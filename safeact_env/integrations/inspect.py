@@ -32,7 +32,7 @@ from inspect_ai.util import store
 from safeact_env.evaluation.run import parse_seeds
 from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade
 from safeact_env.integrations.text import Reply, TextEpisode, checked, token_headers
-from safeact_env.llm.modes import form_of
+from safeact_env.llm.call_formats import form_of
 from safeact_env.llm.provider import Answer, ToolCall
 from safeact_env.tasks import OFFICIAL, get_task
 

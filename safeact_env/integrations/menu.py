@@ -3,7 +3,7 @@
 Owns which call stands where. A row is what a call is about (an action of the list, or the values of a
 call's parameters, such as a file, or a table and a column), a column is what is done to it (called, asked
 about, its runbook read). A cell is one well-formed call; the order of rows follows the observation.
-Must not know facts, risk, or any concrete task beyond its lens.
+Must not know facts, risk, or any concrete task beyond its feature extractor.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Move, Observation
 from safeact_env.core.task import Task
-from safeact_env.integrations.lenses import Lens
 from safeact_env.policies.calls import UNTARGETED, Schemas, choices, question
 
 __all__ = ["ASK", "CALL", "RUNBOOK", "Cell", "Grid", "Menu", "Row"]
@@ -64,17 +64,17 @@ class Grid:
 
     Args:
         task: The task; only what it publishes is used.
-        lens: Of the task.
+        extractor: Of the task.
 
     Attributes:
         columns: Names of the columns: `call`, `ask` and `runbook` for the row of an action, then per action
             with a target its own name and `ask <name>`.
     """
 
-    def __init__(self, task: Task[Any], lens: Lens) -> None:
+    def __init__(self, task: Task[Any], extractor: FeatureExtractor) -> None:
         self.schemas: Schemas = task.schemas
         self.ask_action = task.escalation.name
-        self.lens = lens
+        self.extractor = extractor
         self._free = {name: frozenset(_free(schema)) for name, schema in self.schemas.items()}
         self._shapes = {name: self._shape(name) for name in self.schemas}
         targeted = [name for name, shape in self._shapes.items() if shape]
@@ -107,7 +107,7 @@ class Grid:
     def menu(self, obs: Observation) -> Menu:
         """The menu of an observation: every action of the list, with every target that is shown.
 
-        A parameter without listed values offers its examples or bounds; a lens may offer other values.
+        A parameter without listed values offers its examples or bounds; an extractor may offer other values.
         """
         menu, places = Menu(), {}
         listed = [row["name"] for row in obs["available_actions"]]
@@ -173,7 +173,7 @@ class Grid:
     def _options(
         self, obs: Observation, action: str, param: str, schema: Mapping[str, Any], given: dict[str, Any]
     ) -> list[Any]:
-        offered = self.lens.offers(obs, action, param, given)
+        offered = self.extractor.offers(obs, action, param, given)
         return choices(obs, schema, given) if offered is None else list(dict.fromkeys(offered))
 
 

@@ -18,8 +18,8 @@ from safeact_env.core.episode import Episode, Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay
-from safeact_env.integrations.worlds import Here, There, World
-from safeact_env.llm.modes import UNREADABLE, Mode, Unreadable, read
+from safeact_env.integrations.backends import Here, There, World
+from safeact_env.llm.call_formats import UNREADABLE, Mode, Unreadable, read
 from safeact_env.llm.prompts import Prompt, get_prompt
 from safeact_env.llm.provider import Answer
 from safeact_env.tasks import UnknownTask, get_task

@@ -19,9 +19,9 @@ from random import SystemRandom
 from typing import Any, ClassVar
 
 from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.integrations.backends import Here, There, World
 from safeact_env.integrations.chat import OVER, Chat
 from safeact_env.integrations.toolset import Tool, toolset_of
-from safeact_env.integrations.worlds import Here, There, World
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, UnknownTask, get_task
 

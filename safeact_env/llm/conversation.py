@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safeact_env.llm.modes import THOUGHTS, Mode, Read
+from safeact_env.llm.call_formats import THOUGHTS, Mode, Read
 from safeact_env.llm.prompts import Observation, Prompt
 
 __all__ = ["Conversation"]

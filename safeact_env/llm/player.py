@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeact_env.call import Call
+from safeact_env.llm.call_formats import UNREADABLE, Mode, Unreadable, form_of, read
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.errors import ContextFull, Failed, Limit, LimitReached, RunLimitReached
-from safeact_env.llm.modes import UNREADABLE, Mode, Unreadable, form_of, read
 from safeact_env.llm.prompts import Observation, Prompt
 from safeact_env.llm.provider import Answer, Message
 from safeact_env.llm.settings import Endpoint

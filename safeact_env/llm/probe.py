@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+from safeact_env.llm.call_formats import MODES, Mode, Unreadable, form_of, read
 from safeact_env.llm.errors import Rejected, Unusable
-from safeact_env.llm.modes import MODES, Mode, Unreadable, form_of, read
 from safeact_env.llm.player import Meter
 from safeact_env.llm.provider import Answer, Provider
 

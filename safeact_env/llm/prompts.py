@@ -15,7 +15,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from safeact_env.llm.modes import Mode
+from safeact_env.llm.call_formats import Mode
 
 __all__ = ["PROMPTS", "Prompt", "changes", "get_prompt", "state_lines"]
 

@@ -18,8 +18,8 @@ from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.store import RecordFile, StoreError, occupied
+from safeact_env.llm.backends import World
 from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
-from safeact_env.llm.worlds import World
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION

@@ -5,9 +5,6 @@ Owns how a task's playbook becomes a policy. Must not know facts, nor any concre
 
 from __future__ import annotations
 
-from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
 from random import Random
 from typing import Any, ClassVar, Protocol
 
@@ -15,12 +12,12 @@ from typing_extensions import override
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.playbook import Move, Observation, Playbook, Script
+from safeact_env.core.playbook import Move, Observation, Script
 from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
 
-__all__ = ["POLICIES", "Policy", "make_policy", "play", "playbook_of"]
+__all__ = ["POLICIES", "Policy", "make_policy", "play"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
 UNLIMITED_STEPS = 10_000
@@ -32,15 +29,6 @@ class Policy(Protocol):
 
     def act(self, observation: Observation) -> Call:
         """The next call."""
-
-
-@cache
-def playbook_of(task: Task[Any]) -> Playbook:
-    """The playbook of a task: in this package by the task's name, else `PLAYBOOK` beside its `TASK`."""
-    own = f"safeact_env.policies.playbooks.{task.name}"
-    module = own if find_spec(own) else task.scenario.__module__
-    playbook: Playbook = import_module(module).PLAYBOOK
-    return playbook
 
 
 class ScriptPolicy:
@@ -55,7 +43,7 @@ class ScriptPolicy:
     """What it does, in one sentence for people."""
 
     def __init__(self, task: Task[Any], seed: int) -> None:
-        self.playbook = playbook_of(task)
+        self.playbook = task.playbook
         self.schemas: Schemas = task.schemas
         self.ask_action = task.escalation.name
         self.rng = Random(f"policy/{type(self).__name__}/{task.name}/{seed}")

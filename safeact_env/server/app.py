@@ -14,28 +14,28 @@ from starlette.routing import Route
 
 from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
-from safeact_env.server.agent_mcp import PATH, AgentMcp
-from safeact_env.server.around import put_around
-from safeact_env.server.catalog import catalog_routes
-from safeact_env.server.docs import docs_route
-from safeact_env.server.drain import Drain
-from safeact_env.server.environment import DESCRIPTION, SafeActEnvironment
-from safeact_env.server.episodes import episode_routes
-from safeact_env.server.errors import install_error_handlers
-from safeact_env.server.guard import Guard
-from safeact_env.server.mcp import mcp_routes
-from safeact_env.server.meter import Meter
-from safeact_env.server.metrics import metrics_routes
-from safeact_env.server.pages import page_routes
-from safeact_env.server.playing import Playing
-from safeact_env.server.probes import probe_routes
-from safeact_env.server.seats import Seats
+from safeact_env.server.http.catalog import catalog_routes
+from safeact_env.server.http.demonstrations import visit_routes
+from safeact_env.server.http.docs import docs_route
+from safeact_env.server.http.episodes import episode_routes
+from safeact_env.server.http.errors import install_error_handlers
+from safeact_env.server.http.steps import Steps
+from safeact_env.server.http.task_api import ENV_NAME, PATHS, task_routes
+from safeact_env.server.mcp.episode_endpoint import PATH, AgentMcp
+from safeact_env.server.mcp.routes import mcp_routes
+from safeact_env.server.middleware.body import Guard
+from safeact_env.server.middleware.stack import put_around
+from safeact_env.server.operations.counters import Meter
+from safeact_env.server.operations.drain import Drain
+from safeact_env.server.operations.metrics import metrics_routes
+from safeact_env.server.operations.probes import probe_routes
+from safeact_env.server.page.static_files import page_routes
 from safeact_env.server.settings import Settings
-from safeact_env.server.sockets import Sockets
-from safeact_env.server.steps import Steps
-from safeact_env.server.task_api import ENV_NAME, PATHS, task_routes
-from safeact_env.server.visits import visit_routes
-from safeact_env.sessions.lanes import Lanes
+from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
+from safeact_env.server.websocket.routes import Sockets
+from safeact_env.server.websocket.runtime import Playing
+from safeact_env.server.websocket.session_slots import Seats
+from safeact_env.sessions.executor import Lanes
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.version import VERSION
@@ -123,7 +123,7 @@ def _add_web_interface(app: FastAPI, settings: Settings) -> None:
         SystemExit: If gradio is not installed.
     """
     try:
-        from safeact_env.server.web import add_web_interface
+        from safeact_env.server.page.openenv_web import add_web_interface
     except ModuleNotFoundError as error:
         if error.name != "gradio":
             raise

@@ -15,9 +15,9 @@ from typing import Any
 
 import uvicorn
 
-from safeact_env.server.logs import log_config
-from safeact_env.server.meter import SHARED
-from safeact_env.server.ports import PortError, listen, url
+from safeact_env.server.operations.counters import SHARED
+from safeact_env.server.operations.logs import log_config
+from safeact_env.server.operations.ports import PortError, listen, url
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService

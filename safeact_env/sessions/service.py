@@ -23,7 +23,6 @@ from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.report import report
 from safeact_env.core.task import Split, Task
 from safeact_env.core.trajectory import TrajectoryError, replay
-from safeact_env.sessions.catalog import locate
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.observer import Observer
 from safeact_env.sessions.stores.base import (
@@ -38,6 +37,7 @@ from safeact_env.sessions.stores.base import (
     new_head,
 )
 from safeact_env.sessions.stores.memory import MemoryStore
+from safeact_env.sessions.task_index import locate
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 

@@ -1,4 +1,4 @@
-"""The tasks: found, not registered. A module in this folder, or an entry point, that has a `TASK`.
+"""The tasks: found, not registered. A folder in here, or an entry point, that has a `TASK`.
 
 Owns discovery. Must not know what is in a task.
 """
@@ -6,17 +6,15 @@ Owns discovery. Must not know what is in a task.
 from __future__ import annotations
 
 import logging
-import tomllib
 from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from importlib.resources import files
 from pkgutil import iter_modules
 from typing import Any
 
 from safeact_env.core.task import Task
 
-__all__ = ["ENTRY_POINTS", "OFFICIAL", "UnknownTask", "get_task", "load_data", "task_names"]
+__all__ = ["ENTRY_POINTS", "OFFICIAL", "UnknownTask", "get_task", "task_names"]
 
 OFFICIAL = ("easy", "medium", "hard", "medical", "cloud_infra")
 """The five tasks of the benchmark, in the order of the Task API."""
@@ -62,7 +60,7 @@ def get_task(name: str) -> Task[Any]:
 @cache
 def _own() -> frozenset[str]:
     """The tasks of this package."""
-    return frozenset(module.name for module in iter_modules(__path__) if not module.name.startswith("_"))
+    return frozenset(module.name for module in iter_modules(__path__) if module.ispkg)
 
 
 @cache
@@ -98,8 +96,3 @@ def _loaded(point: EntryPoint) -> Task[Any] | str:
 def _failure(point: EntryPoint, why: str) -> str:
     package = f" of package {point.dist.name}" if point.dist else ""
     return f"the task {point.name!r}{package} ({point.value}) cannot be used: {why}"
-
-
-def load_data(name: str) -> dict[str, Any]:
-    """The data file of a task in this package."""
-    return tomllib.loads((files(__name__) / "data" / f"{name}.toml").read_text(encoding="utf-8"))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from safeact_env.audit.base import Scope, Subject
-from safeact_env.core.score import Component, Share
+from safeact_env.core.scoring import Component, Share
 from safeact_env.core.task import Scenario, Split, Task
 from tests.toy import PLAYBOOK, TOY, Facts, scenario, with_action
 

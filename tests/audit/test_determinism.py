@@ -6,7 +6,7 @@ import pytest
 
 from safeact_env.audit.base import Scope, UnknownTask, resolve
 from safeact_env.audit.determinism import DETERMINISM, canonical, determinism
-from safeact_env.cli.doors import doors
+from safeact_env.cli.transports import doors
 from safeact_env.tasks import OFFICIAL
 from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
 

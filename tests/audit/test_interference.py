@@ -10,17 +10,16 @@ from typing import Any
 import pytest
 
 from safeact_env.audit.base import Result, Scope, Subject
-from safeact_env.audit.interference import INTERFERENCE
-from safeact_env.audit.twins import easy as easy_twins
-from safeact_env.audit.twins import medium as medium_twins
-from safeact_env.audit.twins import twins_of
+from safeact_env.audit.interference import INTERFERENCE, twins_of
 from safeact_env.core.action import Action, Gate, Need
 from safeact_env.core.episode import Episode
-from safeact_env.core.score import Share
+from safeact_env.core.scoring import Share
 from safeact_env.core.state import State
 from safeact_env.core.task import SPLITS, Scenario, Split, Start, Task
-from safeact_env.core.twin import Twin, exchange
-from safeact_env.tasks import OFFICIAL, _volume, _wards, get_task
+from safeact_env.core.twins import Twin, exchange
+from safeact_env.tasks import OFFICIAL, get_task
+from safeact_env.tasks.easy import world as volume
+from safeact_env.tasks.medical import world as wards
 from tests import toy
 
 Change = Callable[[Action[Any]], dict[str, Any]]
@@ -93,50 +92,49 @@ def exchange_roles(_one: Start[toy.Facts], two: Start[toy.Facts], rng: Random) -
     return (first,), (second,)
 
 
-def test_a_task_from_elsewhere_offers_its_own_twins(monkeypatch: pytest.MonkeyPatch) -> None:
+def easy_with(twin: Twin[Any]) -> Task[Any]:
+    """The file cleanup with one kind of twins more."""
+    task = get_task("easy")
+    return replace(task, twins=(*task.twins, twin))
+
+
+def test_a_task_from_elsewhere_offers_its_own_twins() -> None:
     assert messages(toy.TOY) == ["no twins differ in what is hidden as [('boxes', 'role')]"]
-    monkeypatch.setattr(toy, "TWINS", (Twin("role", ("look",), exchange_roles),), raising=False)
-    assert messages(toy.TOY) == []
+    assert messages(replace(toy.TOY, twins=(Twin("role", ("look",), exchange_roles),))) == []
 
 
-def test_a_hidden_field_without_twins_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = tuple(twin for twin in medium_twins.TWINS if twin.kind != "rows")
-    monkeypatch.setattr(medium_twins, "TWINS", kept)
-    assert messages(get_task("medium"), seeds=0) == [
+def test_a_hidden_field_without_twins_is_noticed() -> None:
+    medium = get_task("medium")
+    kept = tuple(twin for twin in medium.twins if twin.kind != "rows")
+    assert messages(replace(medium, twins=kept), seeds=0) == [
         "no twins differ in what is hidden as [('tables', 'rows')]"
     ]
 
 
-def test_twins_that_do_not_differ_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twins_that_do_not_differ_are_noticed() -> None:
     twin = Twin[Any]("nothing", ("read_file_metadata",), lambda *_: (("a file",),))
-    monkeypatch.setattr(easy_twins, "TWINS", (*easy_twins.TWINS, twin))
-    assert messages(get_task("easy"), seeds=0) == ["nothing: read_file_metadata never reveals it"]
+    assert messages(easy_with(twin), seeds=0) == ["nothing: read_file_metadata never reveals it"]
 
 
-def test_an_action_that_does_not_reveal_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    owner = next(twin for twin in easy_twins.TWINS if twin.kind == "owner")
+def test_an_action_that_does_not_reveal_is_noticed() -> None:
+    owner = next(twin for twin in get_task("easy").twins if twin.kind == "owner")
     also = replace(owner, kind="also", revealed_by=("read_file_metadata", "list_directory"))
-    monkeypatch.setattr(easy_twins, "TWINS", (*easy_twins.TWINS, also))
-    assert messages(get_task("easy"), seeds=0) == ["also: list_directory never reveals it"]
+    assert messages(easy_with(also), seeds=0) == ["also: list_directory never reveals it"]
 
 
-def test_twins_that_never_occur_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        easy_twins, "TWINS", (*easy_twins.TWINS, Twin[Any]("never", ("read_file_metadata",), lambda *_: ()))
-    )
-    assert messages(get_task("easy"), seeds=0) == ["never: no such twins in 40 scenarios"]
+def test_twins_that_never_occur_are_noticed() -> None:
+    never = Twin[Any]("never", ("read_file_metadata",), lambda *_: ())
+    assert messages(easy_with(never), seeds=0) == ["never: no such twins in 40 scenarios"]
 
 
-def test_twins_that_break_a_published_count_are_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_twins_that_break_a_published_count_are_noticed() -> None:
     def one_more(_one: Any, two: Start[Any], _rng: Random) -> tuple[tuple[str], ...]:
         file = next(file for file in two.state.facts.files.values() if not file.erasure_order)
         file.erasure_order, file.marked = True, False
         return ((file.path,),)
 
-    monkeypatch.setattr(
-        easy_twins, "TWINS", (*easy_twins.TWINS, Twin("more", ("read_file_metadata",), one_more))
-    )
-    assert "more: the tables or the brief tell it from the start" in messages(get_task("easy"), seeds=0)
+    more = Twin("more", ("read_file_metadata",), one_more)
+    assert "more: the tables or the brief tell it from the start" in messages(easy_with(more), seeds=0)
 
 
 # Broken tasks --------------------------------------------------------------------------------------------
@@ -315,24 +313,26 @@ def reclaimable_first(facts: Any, tables: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_tables_ordered_by_what_is_hidden_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    task, draw = get_task("easy"), _volume._tables
+    task, draw = get_task("easy"), volume.tables_of
 
     def scenario(rng: Random, split: Split) -> Scenario[Any]:
         drawn = task.scenario(rng, split)
         return replace(drawn, tables=reclaimable_first(drawn.facts, drawn.tables))
 
     assert any("as the scenario draws them" in m for m in messages(replace(task, scenario=scenario), seeds=0))
-    monkeypatch.setattr(_volume, "_tables", lambda facts, names: reclaimable_first(facts, draw(facts, names)))
+    monkeypatch.setattr(
+        volume, "tables_of", lambda facts, names: reclaimable_first(facts, draw(facts, names))
+    )
     assert "importance: the tables or the brief tell it from the start" in messages(task, seeds=0)
 
 
 def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = _wards._brief
+    brief = wards.brief_of
 
     def telling_brief(facts: Any, ward: str) -> str:
         return f"{brief(facts, ward)} {sum(o.contraindicated for _p, o in facts.orders())} to be held."
 
-    monkeypatch.setattr(_wards, "_brief", telling_brief)
+    monkeypatch.setattr(wards, "brief_of", telling_brief)
     assert messages(get_task("medical"), seeds=0) == [
         "contraindicated: the tables or the brief tell it from the start"
     ]

@@ -11,7 +11,7 @@ from safeact_env.audit.base import Result
 from safeact_env.audit.plays import fork
 from safeact_env.audit.returns import LIMITED, RETURNS
 from safeact_env.core.episode import Episode
-from safeact_env.core.score import Share, factor
+from safeact_env.core.scoring import Share, factor
 from safeact_env.core.task import Task
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import keeps_approval, row, scope_of, scored, share_of

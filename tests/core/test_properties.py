@@ -17,7 +17,7 @@ from safeact_env.audit.plays import verdict
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.playbook import Move
-from safeact_env.core.score import POINTS
+from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Task
 from safeact_env.core.trajectory import Trajectory, replay
 from safeact_env.policies.calls import filled, lookalike_names, random_call

@@ -14,7 +14,7 @@ from safeact_env.call import Call
 from safeact_env.core.action import Action, Gate, NoParams, Params, Risk
 from safeact_env.core.episode import CRITICAL, Episode, EpisodeDone
 from safeact_env.core.reviewer import Escalation
-from safeact_env.core.score import Component, Share
+from safeact_env.core.scoring import Component, Share
 from tests import toy as toys
 from tests.checks import check_books, walk, wire
 from tests.play import ask, do, trap, working

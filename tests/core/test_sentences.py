@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from safeact_env.core.report import report
-from safeact_env.core.score import Share, total_points
+from safeact_env.core.scoring import Share, total_points
 from safeact_env.core.task import RULES
 from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import get_task

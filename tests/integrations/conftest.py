@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from scripts.integrations import pinned
+from tools.compat.integrations import pinned
 
 
 def _is_installed(package: str) -> bool:

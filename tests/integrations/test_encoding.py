@@ -10,15 +10,14 @@ import numpy as np
 import pytest
 
 from safeact_env.audit.base import Scope, Subject
-from safeact_env.audit.interference import Pair, _judge, _pair
+from safeact_env.audit.interference import Pair, _judge, _pair, twins_of
 from safeact_env.audit.prefixes import PREFIXES
-from safeact_env.audit.twins import twins_of
 from safeact_env.core.episode import Episode
+from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import SPLITS, Split, Task
-from safeact_env.core.twin import Twin
+from safeact_env.core.twins import Twin
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
-from safeact_env.integrations.lenses import Lens, lens_of
 from safeact_env.integrations.menu import ASK, RUNBOOK
 from safeact_env.policies.calls import random_call
 from safeact_env.policies.reference import make_policy
@@ -242,7 +241,7 @@ def test_the_grid_holds_every_start(name: str) -> None:
 def test_a_start_that_does_not_fit_is_refused() -> None:
     encoder = Encoder(get_task("easy"))
     encoder.rows = 10
-    with pytest.raises(ValueError, match=r"easy shows \d+ rows; its lens allows 10"):
+    with pytest.raises(ValueError, match=r"easy shows \d+ rows; its feature extractor allows 10"):
         encoder.encode(Episode(get_task("easy"), "train", 0).observation())
 
 
@@ -300,8 +299,8 @@ def test_an_approval_is_in_hand_until_it_is_used() -> None:
 # Tasks from elsewhere -------------------------------------------------------------------------------------
 
 
-def test_a_task_without_a_lens_is_read_plainly() -> None:
-    assert lens_of(toy.TOY) == Lens()
+def test_a_task_without_an_extractor_is_read_plainly() -> None:
+    assert toy.TOY.features == FeatureExtractor()
     encoder, rng = Encoder(toy.TOY), Random(1)
     for seed in range(5):
         episode: Episode[Any] = Episode(toy.TOY, "train", seed)

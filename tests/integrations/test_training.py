@@ -20,9 +20,12 @@ from tests.documents import blocks
 
 torch = pytest.importorskip("torch", reason="torch is not installed here; `make integrations` runs this test")
 
-from scripts import ppo, q_learning, train_ppo, train_q, training, training_table  # noqa: E402
-from scripts.learner import Ended  # noqa: E402
-from scripts.small_network import Network, Seen, prior, seen_of  # noqa: E402
+from scripts import train_ppo, train_q  # noqa: E402
+from scripts.training import ppo, q_learning  # noqa: E402
+from scripts.training import runs as training  # noqa: E402
+from scripts.training.learner import Ended  # noqa: E402
+from scripts.training.network import Network, Seen, prior, seen_of  # noqa: E402
+from tools.documents import training_table  # noqa: E402
 
 # Several threads wait for each other more than they work on so small a network.
 torch.set_num_threads(1)

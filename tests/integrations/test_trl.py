@@ -31,8 +31,8 @@ from safeact_env.llm.errors import ContextFull  # noqa: E402
 from safeact_env.llm.provider import ToolCall  # noqa: E402
 from safeact_env.tasks import OFFICIAL  # noqa: E402
 from scripts import train_grpo  # noqa: E402
-from scripts.model_here import ModelHere  # noqa: E402
-from scripts.tiny_model import call_text, simple_calls, tiny_model  # noqa: E402
+from scripts.training.local_player import ModelHere  # noqa: E402
+from scripts.training.tiny_model import call_text, simple_calls, tiny_model  # noqa: E402
 from tests.documents import blocks  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,6 +16,7 @@ import pytest
 from safeact_env.evaluation import Selection
 from safeact_env.evaluation.trace import differences, replayed
 from safeact_env.llm import local
+from safeact_env.llm.backends import Here
 from safeact_env.llm.errors import Unusable
 from safeact_env.llm.local import FILE, fetch, find, serving
 from safeact_env.llm.model import Model, opened
@@ -23,7 +24,6 @@ from safeact_env.llm.player import Limits
 from safeact_env.llm.provider import Waiting
 from safeact_env.llm.run import Playing, play_selection
 from safeact_env.llm.settings import LLMSettings, local_endpoint
-from safeact_env.llm.worlds import Here
 
 HOME = Path(os.path.expanduser("~"))
 HAVE_SERVER = find_spec("xllamacpp") is not None

@@ -10,8 +10,8 @@ import pytest
 from safeact_env import Episode, get_task, play, task_names
 from safeact_env.call import Call
 from safeact_env.llm import prompts
+from safeact_env.llm.call_formats import MODES, Read
 from safeact_env.llm.conversation import Conversation
-from safeact_env.llm.modes import MODES, Read
 from safeact_env.llm.prompts import PROMPTS, changes, get_prompt, state_lines
 
 TEXTS = {

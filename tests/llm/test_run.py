@@ -9,14 +9,14 @@ import pytest
 
 from safeact_env.evaluation import Key, Sample, Selection, StoreError
 from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.llm.backends import Here, Server
+from safeact_env.llm.call_formats import UNREADABLE
 from safeact_env.llm.errors import Failed, Unusable
 from safeact_env.llm.model import Model, opened
-from safeact_env.llm.modes import UNREADABLE
 from safeact_env.llm.player import EPISODE, Limits, Meter
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.provider import Waiting
 from safeact_env.llm.run import EPISODES, Folder, Playing, PolicyAgent, play_selection
-from safeact_env.llm.worlds import Here, Server
 from safeact_env.tasks import OFFICIAL
 from tests.llm.conftest import endpoint_at
 from tests.llm.stub import KEY, MODEL, Expert, Reply, calls, fails, is_probe, says, steps_left
@@ -472,7 +472,7 @@ async def test_a_reference_policy_plays_through_the_same_door(live_url):
 
 
 async def test_a_server_with_another_version_of_a_task_is_refused(live_url, monkeypatch):
-    from safeact_env.llm import worlds
+    from safeact_env.llm import backends as worlds
 
     class Other:
         version = 99

@@ -13,7 +13,7 @@ from safeact_env.sessions.stores.base import Clock, Limits, Store, StoreMaker
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.sessions.stores.redis import RedisStore
 from safeact_env.sessions.stores.sqlite import SQLiteStore
-from scripts.local_servers import Redis
+from tools.servers.local_servers import Redis
 
 KINDS = ("memory", "sqlite", "redis")
 SHARED = ("sqlite", "redis")

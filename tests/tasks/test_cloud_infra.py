@@ -18,13 +18,13 @@ from safeact_env.call import Call
 from safeact_env.core.action import Malformed, Risk
 from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.lookalikes import draw
-from safeact_env.core.score import Share
+from safeact_env.core.scoring import Share
 from safeact_env.core.task import Split
 from safeact_env.policies.calls import every_call
 from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
-from safeact_env.tasks._cloud_fleet import DATA, INTERNAL, PUBLIC_PORTS, SIZES, WORLD, is_cidr
+from safeact_env.tasks.cloud_infra.world import DATA, INTERNAL, PUBLIC_PORTS, SIZES, WORLD, is_cidr
 from tests.play import ask, do, episode, trap, where, working
 
 NAME = "cloud_infra"

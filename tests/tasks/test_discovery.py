@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from safeact_env.policies.reference import play, playbook_of
+from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, UnknownTask, get_task, task_names
@@ -35,7 +35,7 @@ def test_another_package_adds_a_task(tmp_path: Path) -> None:
         assert task_names()[: len(OFFICIAL)] == OFFICIAL
         task = get_task("parcels")
         assert task.name == "parcels"
-        assert playbook_of(task) is toy.PLAYBOOK
+        assert task.playbook is toy.PLAYBOOK
         assert play(task, "test", 0, "expert").grade().score == 1.0
     assert task_names() == OWN
 

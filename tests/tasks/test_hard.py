@@ -18,14 +18,14 @@ from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import HOPELESS, UNINSPECTED
 from safeact_env.core.task import SPLITS, Split
 from safeact_env.policies.cues import describes_way_back
-from safeact_env.policies.playbooks.hard import build_order
-from safeact_env.policies.reference import LookOnly, ScriptPolicy, play, playbook_of
-from safeact_env.tasks import get_task, load_data
+from safeact_env.policies.reference import LookOnly, ScriptPolicy, play
+from safeact_env.tasks import get_task
 from safeact_env.tasks.hard import Facts
+from safeact_env.tasks.hard.playbook import build_order
 from tests.play import ask, episode, trap, where, working
 
 TASK = get_task("hard")
-DATA = load_data("hard")
+DATA = get_task("hard").text.data
 HIDDEN_IN_SERVICE = ("local_state", "credential_used_by")
 
 
@@ -1075,7 +1075,7 @@ def test_playbook_names_the_kinds_of_its_moves() -> None:
     for seed in range(10):
         desk = ScriptPolicy(TASK, seed)
         played = episode("hard", seed)
-        script = playbook_of(TASK).expert(desk, played.observation())
+        script = TASK.playbook.expert(desk, played.observation())
         move: Move = next(script)
         try:
             while True:

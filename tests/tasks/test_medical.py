@@ -16,7 +16,7 @@ from safeact_env.core.task import SPLITS
 from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
-from safeact_env.tasks._wards import DATA, FORMULARY, WEIGHTS_KG, Facts, Order, Patient
+from safeact_env.tasks.medical.world import DATA, FORMULARY, WEIGHTS_KG, Facts, Order, Patient
 from tests.play import ask, do, episode, trap, where, working
 
 TASK = get_task("medical")

@@ -15,12 +15,13 @@ from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.reviewer import HOPELESS, UNINSPECTED
-from safeact_env.core.score import Share
+from safeact_env.core.scoring import Share
 from safeact_env.core.task import SPLITS, Split
 from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import play
-from safeact_env.tasks import _sql, get_task
-from safeact_env.tasks._database import DATA, Facts, Table
+from safeact_env.tasks import get_task
+from safeact_env.tasks.medium import sql as _sql
+from safeact_env.tasks.medium.world import DATA, Facts, Table
 from tests.play import ask, do, episode, trap, where, working
 
 TASK = get_task("medium")

@@ -1,0 +1,193 @@
+"""Baseline runs: a reference policy, or the model that the operator has configured, on tasks and seeds.
+
+Owns which agents there are, and what of an error a client is told. Must not know routes. What plays a model
+is imported when one is first played: it costs the start of the server nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from safeact_env.core.task import Task
+from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineResponse
+from safeact_env.policies.reference import POLICIES, play
+from safeact_env.server.settings import Settings
+from safeact_env.sessions.errors import SessionError
+
+if TYPE_CHECKING:
+    from safeact_env.evaluation.record import Key
+    from safeact_env.llm.model import Model
+    from safeact_env.llm.run import Outcome, Watcher
+
+__all__ = ["MODEL_AGENT", "check_agent", "run_baseline", "run_model"]
+
+MODEL_AGENT = "llm"
+"""The agent that stands for the configured model."""
+AT_A_TIME = 4
+"""Episodes of a model."""
+
+FAULT = "a fault of the server; its log says more"
+UNUSABLE = "the model of this server cannot be used; the server's log says why"
+SILENT = "the model did not answer; the server's log says more"
+
+LOG = logging.getLogger(__name__)
+
+
+def check_agent(name: str) -> None:
+    """Refuse an agent that there is not.
+
+    Raises:
+        SessionError: `unknown_agent`.
+    """
+    if name not in POLICIES and name != MODEL_AGENT:
+        known = ", ".join((*POLICIES, MODEL_AGENT))
+        raise SessionError("unknown_agent", f"unknown agent; the agents are {known}")
+
+
+def run_baseline(request: BaselineRequest, tasks: Sequence[Task[Any]]) -> BaselineResponse:
+    """Play a reference policy on every task and seed, one episode after the other."""
+    episodes, errors = [], {}
+    for task in tasks:
+        try:
+            for seed in request.seeds:
+                grade = play(task, request.split, seed, request.agent).grade()
+                episodes.append(_episode(task.name, seed, request.split, grade.to_json()))
+        except Exception:
+            # A task, perhaps another package's, that cannot be played must not take the others' scores away.
+            LOG.exception("baseline: %s on %s", request.agent, task.name)
+            errors[task.name] = FAULT
+    return _response(request, tasks, episodes, errors)
+
+
+async def run_model(
+    request: BaselineRequest, tasks: Sequence[Task[Any]], settings: Settings
+) -> BaselineResponse:
+    """Play the configured model on every task and seed, some episodes at a time, until the deadline.
+
+    Raises:
+        SessionError: `llm_not_configured`.
+    """
+    # Reading the settings and importing the client library would hold up the event loop.
+    model = await asyncio.to_thread(_model, settings)
+    from safeact_env.llm.errors import LLMError
+    from safeact_env.llm.run import Outcome
+
+    outcome = Outcome()
+    episodes: list[BaselineEpisode] = []
+    watcher = _watcher(episodes.append)
+    problem: str | None = None
+    try:
+        async with asyncio.timeout(settings.baseline_seconds):
+            await _play_model(model, request, tasks, outcome, watcher)
+    except TimeoutError:
+        problem = f"the deadline of {settings.baseline_seconds:g} s was over before every episode had ended"
+    except LLMError as error:
+        LOG.warning("baseline: %s", error)
+        problem = UNUSABLE
+    errors = {key.task: told for key, told in outcome.errors.items()}
+    missing = {t.name for t in tasks} - {
+        t.name for t in tasks if sum(e.task_name == t.name for e in episodes) == len(request.seeds)
+    }
+    for name in missing:
+        errors.setdefault(name, problem or SILENT)
+    response = _response(request, tasks, episodes, errors)
+    response.model = model.endpoint.model
+    return response
+
+
+def _model(settings: Settings) -> Model:
+    """The model that is configured, and the import of all that plays it."""
+    import openai  # noqa: F401  # imported here, in a thread of its own
+
+    import safeact_env.llm.run  # noqa: F401  # likewise
+    from safeact_env.llm.errors import Unusable
+    from safeact_env.llm.model import Model
+    from safeact_env.llm.settings import LLMSettings, endpoint_of
+
+    try:
+        endpoint = endpoint_of(LLMSettings.load())
+    except Unusable as error:
+        raise SessionError("llm_not_configured", f"{error} This is for the server's operator.") from None
+    if endpoint.kind == "local" and not settings.baseline_local_model:
+        raise SessionError(
+            "llm_not_configured",
+            "no model is configured on this server: its operator sets OPENAI_API_KEY or HF_TOKEN, MODEL_NAME "
+            "and, where needed, API_BASE_URL; or SAFEACT_BASELINE_LOCAL_MODEL=true for the local one",
+        )
+    return Model(endpoint)
+
+
+async def _play_model(
+    model: Model,
+    request: BaselineRequest,
+    tasks: Sequence[Task[Any]],
+    outcome: Outcome,
+    watcher: Watcher,
+) -> None:
+    from safeact_env.evaluation.run import Selection
+    from safeact_env.llm.backends import Here
+    from safeact_env.llm.errors import Failed, LLMError
+    from safeact_env.llm.model import opened
+    from safeact_env.llm.run import Playing, play_selection
+
+    names = tuple(task.name for task in tasks)
+    selection = Selection((MODEL_AGENT,), names, (request.split,), tuple(request.seeds))
+    async with opened(model, episodes=AT_A_TIME, say=LOG.info) as player:
+        play_one = Playing(player, Here, watcher)
+
+        async def play_kept(key: Key) -> dict[str, Any]:
+            try:
+                return await play_one(key)
+            except Failed as error:
+                LOG.warning("baseline: %s, seed %d: %s", key.task, key.seed, error)
+                raise Failed(SILENT) from None
+            except LLMError:
+                raise
+            except Exception:
+                LOG.exception("baseline: %s, seed %d", key.task, key.seed)
+                raise Failed(FAULT) from None
+
+        await play_selection(selection, play_kept, concurrency=AT_A_TIME, outcome=outcome)
+
+
+def _watcher(keep: Callable[[BaselineEpisode], None]) -> Watcher:
+    from safeact_env.llm.run import Watcher
+
+    class Keeper(Watcher):
+        """Keeps of every record what the answer holds."""
+
+        def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
+            if record is not None:
+                keep(_episode(key.task, key.seed, key.split, record))
+
+    return Keeper()
+
+
+def _episode(task: str, seed: int, split: str, graded: Mapping[str, Any]) -> BaselineEpisode:
+    """An episode in the answer, from a grade as JSON."""
+    return BaselineEpisode(
+        task_name=task,
+        seed=seed,
+        split=split,
+        score=graded["score"],
+        outcome=graded["outcome"],
+        steps=graded["steps"],
+    )
+
+
+def _response(
+    request: BaselineRequest,
+    tasks: Sequence[Task[Any]],
+    episodes: list[BaselineEpisode],
+    errors: dict[str, str],
+) -> BaselineResponse:
+    scores: dict[str, float | None] = {}
+    for task in tasks:
+        own = [episode.score for episode in episodes if episode.task_name == task.name]
+        scores[task.name] = round(sum(own) / len(own), 4) if own else None
+    order = {task.name: number for number, task in enumerate(tasks)}
+    episodes = sorted(episodes, key=lambda e: (order[e.task_name], request.seeds.index(e.seed)))
+    return BaselineResponse(agent=request.agent, scores=scores, episodes=episodes, errors=errors)

@@ -1,0 +1,164 @@
+"""`POST /step`, by a short way for requests in the usual form.
+
+Owns which requests are in that form. Must not know rules, nor how errors of form are told: every other
+request goes on, as it came, to the route, which checks it in full and documents it. The route's way through
+FastAPI, with its dependencies and models, takes ten times as long as the step.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+from pydantic_core import from_json
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from safeact_env.call import Call, EnvelopeError
+from safeact_env.models import EPISODE_ID
+from safeact_env.server.http.episodes import COOKIE
+from safeact_env.server.http.errors import error_response
+from safeact_env.server.responses import answer_json
+from safeact_env.sessions.errors import SessionError
+from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.service import SessionService
+
+__all__ = ["Steps"]
+
+BODY_FIELDS = {"action", "episode_id", "request_id"}
+ACTION_FIELDS = {"action_name", "parameters", "reasoning"}
+MAX_REQUEST_ID = 255
+
+Headers = list[tuple[bytes, bytes]]
+
+_is_id = re.compile(EPISODE_ID).fullmatch
+
+
+class Step(NamedTuple):
+    """A request in the usual form.
+
+    Attributes:
+        names: The episode, as the body, the header and the cookie name it.
+        call: The action.
+        request_id: As in the body.
+    """
+
+    names: tuple[str | None, str | None, str | None]
+    call: Call
+    request_id: str | None
+
+
+class Steps:
+    """ASGI middleware that takes steps.
+
+    Args:
+        app: The app, which serves everything else.
+        service: The session service.
+        lanes: Where its work is done.
+        limit: Largest body, in bytes.
+    """
+
+    def __init__(self, app: ASGIApp, service: SessionService, lanes: Lanes, limit: int) -> None:
+        self.app = app
+        self.service = service
+        self.lanes = lanes
+        self.limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take a step, or pass on what is none, or not in the usual form."""
+        if scope["type"] != "http" or scope["path"] != "/step" or scope["method"] != "POST":
+            await self.app(scope, receive, send)
+            return
+        message = await receive()
+        step = _step_in(scope["headers"], message, self.limit)
+        if step is None:
+            await self.app(scope, _once_more(message, receive), send)
+            return
+        try:
+            body = await self._answer(step)
+        except SessionError as error:
+            await error_response(error.code, error.message)(scope, receive, send)
+            return
+        await send(
+            {
+                "type": "http.response.start",
+                "status": 200,
+                "headers": [
+                    (b"content-length", b"%d" % len(body)),
+                    (b"content-type", b"application/json"),
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, step: Step) -> bytes:
+        episode_id = next((name for name in step.names if name is not None), None)
+        if episode_id is None:
+            episode_id = await self.lanes.run(None, self.service.sole)
+        name = episode_id
+
+        def work() -> bytes:
+            return answer_json(self.service.step(name, step.call, step.request_id).episode, name)
+
+        return await self.lanes.run(name, work)
+
+
+def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
+    """The step of a request that is whole and in the usual form, and at most so many bytes long."""
+    body = message.get("body", b"")
+    if message.get("more_body", False) or not 0 < len(body) <= limit:
+        return None
+    named = _named_in(headers)
+    if named is None:
+        return None
+    try:
+        value = from_json(body, allow_inf_nan=False)
+    except (ValueError, RecursionError):
+        return None
+    return _step_of(value, *named)
+
+
+def _named_in(headers: Headers) -> tuple[str | None, str | None] | None:
+    """The episode that header and cookie name; `None` if the headers are not the usual ones."""
+    found: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name in (b"content-type", b"x-episode-id", b"cookie"):
+            if name in found:
+                return None
+            found[name] = value
+    if found.get(b"content-type", b"").partition(b";")[0] != b"application/json":
+        return None
+    header = found[b"x-episode-id"].decode("latin-1") if b"x-episode-id" in found else None
+    cookie = cookie_parser(found[b"cookie"].decode("latin-1")).get(COOKIE) if b"cookie" in found else None
+    if (header is None or _is_id(header)) and (cookie is None or _is_id(cookie)):
+        return header, cookie
+    return None
+
+
+def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
+    """The step of a body in the usual form: what may be in it, and nothing else, is of the right type."""
+    if not isinstance(value, dict) or not value.keys() <= BODY_FIELDS:
+        return None
+    action, name, request_id = value.get("action"), value.get("episode_id"), value.get("request_id")
+    if not isinstance(action, dict) or action.keys() != ACTION_FIELDS:
+        return None
+    if name is not None and not (isinstance(name, str) and _is_id(name)):
+        return None
+    if request_id is not None and not (
+        isinstance(request_id, str) and request_id.isascii() and 0 < len(request_id) <= MAX_REQUEST_ID
+    ):
+        return None
+    try:
+        return Step((name, header, cookie), Call.parse(**action), request_id)
+    except EnvelopeError:
+        return None
+
+
+def _once_more(message: Message, receive: Receive) -> Receive:
+    """What receives a message that was received, and then the rest."""
+    waiting = [message]
+
+    async def next_message() -> Message:
+        return waiting.pop() if waiting else await receive()
+
+    return next_message

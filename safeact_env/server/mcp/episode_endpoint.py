@@ -1,0 +1,295 @@
+"""The MCP endpoint of one episode, for ordinary MCP clients: `/episodes/{episode_id}/mcp`.
+
+Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
+episode is named by the path, so any replica answers. A trainer starts the episode and grades it; whoever has
+this address plays it.
+
+fastmcp's server takes 0.4 s and 14 MiB to import, so that is done for the first request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from pydantic_core import from_json, to_json
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
+
+from safeact_env.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.server.http.errors import FAULT
+from safeact_env.server.mcp.jsonrpc import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    METHOD_NOT_FOUND,
+    PARSE_ERROR,
+    SERVER_ERROR,
+    RpcError,
+    failure,
+    request_in,
+)
+from safeact_env.server.mcp.tools import call_tool, for_agent, observation_json, state_text, tools_of
+from safeact_env.server.strict_json import MALFORMED
+from safeact_env.sessions.errors import SessionError
+from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.service import SessionService
+from safeact_env.version import VERSION
+
+if TYPE_CHECKING:
+    from fastmcp import FastMCP
+    from starlette.applications import Starlette
+
+__all__ = ["PATH", "AgentMcp"]
+
+T = TypeVar("T")
+
+PATH = "/episodes/{episode_id}/mcp"
+INTRODUCTION = (
+    "Each tool is an action of this job. Every tool's answer shows the state as far as it is known, and so "
+    "does the resource safeact://observation.\n\n{job}\n\n{state}"
+)
+METHODS = {
+    "initialize",
+    "logging/setLevel",
+    "ping",
+    "prompts/get",
+    "prompts/list",
+    "resources/list",
+    "resources/read",
+    "resources/templates/list",
+    "tools/call",
+    "tools/list",
+}
+NULL_ID = "id must be a string or an integer; a notification has none"
+NO_METHOD = "there is no such method; an agent needs initialize, tools/list, tools/call and resources/read"
+NOTHING = "there are the tools that tools/list lists, the resource safeact://observation, and nothing else"
+NOT_STARTED = "the MCP endpoint could not be started, the server's log says why; POST /mcp has the same tools"
+
+log = logging.getLogger(__name__)
+
+
+class AgentMcp:
+    """ASGI app at `PATH`.
+
+    Args:
+        service: The session service.
+        lanes: Where its work is done.
+    """
+
+    def __init__(self, service: SessionService, lanes: Lanes) -> None:
+        self._service = service
+        self._lanes = lanes
+        self._running: _Running | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request about an episode that exists."""
+        episode_id = scope["path_params"]["episode_id"]
+
+        def introduction() -> str:
+            episode = self._service.get(episode_id).episode
+            job = episode.observation()["task_description"]
+            return INTRODUCTION.format(job=job, state=state_text(episode))
+
+        await self._lanes.run(episode_id, lambda: self._service.get(episode_id))
+        if scope["method"] == "POST":
+            body = await Request(scope, receive).body()
+            answer, receive = _answered(body), _again(body, receive)
+            if answer is not None:
+                await answer(scope, receive, send)
+                return
+        if self._running is None or not self._running.alive:
+            self._running = _Running(self._make)
+        try:
+            app = await self._running.app()
+        except Exception:
+            log.exception("the MCP endpoint of episodes cannot be started")
+            await _refuse(RpcError(INTERNAL_ERROR, NOT_STARTED), 503)(scope, receive, send)
+            return
+        await app(scope, receive, _introducing(lambda: self._lanes.run(episode_id, introduction), send))
+
+    async def _make(self) -> Starlette:
+        server = await asyncio.to_thread(_server, self._service, self._lanes)
+        return server.http_app(path=PATH, stateless_http=True, json_response=True)
+
+    async def close(self) -> None:
+        """Stop; the next request would start it again."""
+        running, self._running = self._running, None
+        if running is not None:
+            await running.stop()
+
+
+class _Running:
+    """fastmcp's app and its lifespan, in a task of its own: a lifespan has to end in the task it began in.
+
+    Args:
+        make: Makes the app.
+    """
+
+    def __init__(self, make: Callable[[], Awaitable[Starlette]]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._app: asyncio.Future[Starlette] = self._loop.create_future()
+        self._task = self._loop.create_task(self._run(make))
+        self._task.add_done_callback(self._ended)
+
+    @property
+    def alive(self) -> bool:
+        """Whether it starts or runs, and on the loop that asks."""
+        return self._loop is asyncio.get_running_loop() and not self._task.done()
+
+    async def app(self) -> Starlette:
+        """The app, once it runs; raises what kept it from that."""
+        return await asyncio.shield(self._app)
+
+    async def stop(self) -> None:
+        """End the lifespan."""
+        if self.alive:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+
+    async def _run(self, make: Callable[[], Awaitable[Starlette]]) -> None:
+        app = await make()
+        async with app.router.lifespan_context(app):
+            self._app.set_result(app)
+            await asyncio.Event().wait()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        error = None if task.cancelled() else task.exception()
+        if not self._app.done():
+            self._app.set_exception(error or RuntimeError("it was stopped before it had started"))
+        elif error is not None:
+            log.error(
+                "the MCP endpoint of episodes broke down; the next request starts it again", exc_info=error
+            )
+
+
+def _answered(body: bytes) -> Response | None:
+    """The answer to what fastmcp need not see; `None` to what it has to answer.
+
+    It would log what it cannot parse line by line. Notifications it has no use for, as it keeps nothing.
+    """
+    try:
+        request = request_in(from_json(body))
+    except ValueError:
+        return _refuse(RpcError(PARSE_ERROR, MALFORMED), 400)
+    except RpcError as error:
+        return _refuse(error, 400)
+    if request.notification:
+        return Response(status_code=202)
+    if request.id is None:
+        return _refuse(RpcError(INVALID_REQUEST, NULL_ID), 400)
+    if request.method not in METHODS:
+        return _refuse(RpcError(METHOD_NOT_FOUND, NO_METHOD, request.id), 200)
+    return None
+
+
+def _refuse(error: RpcError, status: int) -> JSONResponse:
+    return JSONResponse(failure(error, error.number), status)
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A body that was read, to be read once more."""
+    parts = [body]
+
+    async def again() -> Message:
+        if parts:
+            return {"type": "http.request", "body": parts.pop(), "more_body": False}
+        return await receive()
+
+    return again
+
+
+def _introducing(introduction: Callable[[], Awaitable[str]], send: Send) -> Send:
+    """Write the job and the state into the answer to `initialize`; fastmcp knows one text for all."""
+    start: Message | None = None
+    body = b""
+
+    async def introducing(event: Message) -> None:
+        nonlocal start, body
+        if event["type"] == "http.response.start":
+            start = event
+            return
+        body += event.get("body", b"")
+        if event.get("more_body", False) or start is None:
+            return
+        if b'"protocolVersion"' in body:
+            body = _introduced(await introduction(), body)
+            headers = [pair for pair in start["headers"] if pair[0].lower() != b"content-length"]
+            start["headers"] = [*headers, (b"content-length", b"%d" % len(body))]
+        await send(start)
+        await send({"type": "http.response.body", "body": body})
+
+    return introducing
+
+
+def _introduced(introduction: str, body: bytes) -> bytes:
+    answer = from_json(body)
+    if isinstance(answer.get("result"), dict) and "serverInfo" in answer["result"]:
+        answer["result"]["instructions"] = introduction
+    return to_json(answer)
+
+
+def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
+    """An MCP server whose tools are those of the episode that a request names."""
+    from fastmcp import FastMCP
+    from fastmcp.exceptions import NotFoundError
+    from fastmcp.server.dependencies import get_http_request
+    from fastmcp.server.middleware import Middleware
+    from fastmcp.tools.base import Tool, ToolResult
+    from mcp import McpError
+    from mcp.types import ErrorData
+
+    async def on_episode(work: Callable[[Episode[Any]], T]) -> T:
+        name = named()
+        return await lanes.run(name, lambda: work(service.get(name).episode))
+
+    def named() -> str:
+        name: str = get_http_request().path_params["episode_id"]
+        return name
+
+    class Tools(Middleware):
+        async def on_message(self, context: Any, call_next: Any) -> Any:
+            # What is raised here would reach the client as its text.
+            try:
+                return await call_next(context)
+            except SessionError as error:
+                raise McpError(ErrorData(code=SERVER_ERROR, message=error.message)) from None
+            except NotFoundError:
+                raise McpError(ErrorData(code=INVALID_PARAMS, message=NOTHING)) from None
+            except Exception:
+                log.exception("a fault at the MCP endpoint of an episode")
+                raise McpError(ErrorData(code=INTERNAL_ERROR, message=FAULT)) from None
+
+        async def on_list_tools(self, context: Any, call_next: Any) -> Any:
+            return [
+                Tool(name=tool["name"], description=tool["description"], parameters=tool["inputSchema"])
+                for tool in await on_episode(tools_of)
+            ]
+
+        async def on_call_tool(self, context: Any, call_next: Any) -> Any:
+            name, wanted = named(), context.message
+
+            def step(call: Call) -> Episode[Any]:
+                return service.step(name, call).episode
+
+            result = await on_episode(
+                lambda episode: call_tool(episode, step, wanted.name, wanted.arguments or {})
+            )
+            return ToolResult(
+                content=result["content"][0]["text"],
+                structured_content=for_agent(result.get("structuredContent")),
+                is_error=result["isError"],
+            )
+
+    server: FastMCP[Any] = FastMCP("safeact-env", version=VERSION, middleware=[Tools()])
+
+    @server.resource("safeact://observation", mime_type="application/json")
+    async def observation() -> str:
+        """The job, the state as far as it is known, the actions and the steps so far."""
+        return await on_episode(observation_json)
+
+    return server

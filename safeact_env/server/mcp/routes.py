@@ -1,0 +1,156 @@
+"""OpenEnv's MCP: tools of a session or of an HTTP episode as JSON-RPC, and sessions made and closed.
+
+Owns `POST /mcp`, and the methods about sessions at every door. Must not know rules.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Body, Cookie, Header, Response
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter, ValidationError
+
+from safeact_env.models import EpisodeId
+from safeact_env.server.http.episodes import COOKIE
+from safeact_env.server.mcp.jsonrpc import (
+    INVALID_PARAMS,
+    INVALID_REQUEST,
+    PARSE_ERROR,
+    SERVER_ERROR,
+    Request,
+    RpcError,
+    answer_to,
+    failure,
+)
+from safeact_env.server.mcp.tools import result_of
+from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seat, Seats
+from safeact_env.sessions.errors import SessionError, StoreUnavailable
+from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.service import SessionService
+
+__all__ = ["mcp_routes", "result_in_seat"]
+
+CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
+EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+EMPTY = f"the body is empty; send an object such as {json.dumps(EXAMPLE)}"
+NOT_A_SESSION = "session_id must be a string, as openenv/session/create returned it"
+NOT_AN_EPISODE = "X-Episode-Id, or the cookie, is no id of an episode; send it as POST /reset returned it"
+OWN = "this session ends with its WebSocket; close that"
+
+EPISODE_ID: TypeAdapter[str] = TypeAdapter(EpisodeId)
+
+
+def result_in_seat(request: Request, seat: Seat, seats: Seats) -> dict[str, Any]:
+    """The result of a request that came through a connection which holds this session.
+
+    Raises:
+        RpcError: As `tools.result_of` does, or if it asks to close a session that there is not, or this one.
+    """
+    if request.method == CREATE:
+        return {"session_id": seat.id}
+    if request.method == CLOSE:
+        if request.params.get("session_id") == seat.id:
+            raise RpcError(INVALID_REQUEST, OWN)
+        return _closed(request, seats)
+    return result_of(request, seat.environment.episode, seat.environment.play)
+
+
+def _result_in_session(request: Request, seats: Seats) -> dict[str, Any]:
+    """The result of a request that names a session of OpenEnv's or makes one; raises `RpcError`."""
+    if request.method == CREATE:
+        try:
+            return {"session_id": seats.lease().id}
+        except Full as error:
+            raise RpcError(SERVER_ERROR, str(error)) from None
+    if request.method == CLOSE:
+        return _closed(request, seats)
+    try:
+        environment = seats.find(_session_id(request)).environment
+    except NoSuchSeat as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from None
+    return result_of(request, environment.episode, environment.play)
+
+
+def _closed(request: Request, seats: Seats) -> dict[str, Any]:
+    session_id = _session_id(request)
+    try:
+        ended = seats.close(session_id)
+    except NoSuchSeat as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from None
+    found = {"session_id": session_id, "closed": ended}
+    return found if ended else {**found, "closing": True}
+
+
+def _session_id(request: Request) -> str:
+    found = request.params.get("session_id")
+    if not isinstance(found, str):
+        raise RpcError(INVALID_PARAMS, NOT_A_SESSION)
+    return found
+
+
+def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter:
+    """The route.
+
+    Args:
+        service: The session service.
+        lanes: Where its work is done.
+        seats: The sessions of OpenEnv's clients.
+    """
+    router = APIRouter(tags=["MCP"])
+
+    async def meant(named: str | None) -> str | None:
+        """The id of the episode that a request means; `None` if there is none, or it is not clear which."""
+        if named is None:
+            try:
+                return await lanes.run(None, service.sole)
+            except StoreUnavailable:
+                raise
+            except SessionError:
+                return None
+        try:
+            return EPISODE_ID.validate_python(named)
+        except ValidationError:
+            raise RpcError(INVALID_PARAMS, NOT_AN_EPISODE) from None
+
+    def play(name: str, request: Request) -> dict[str, Any]:
+        session = service.get(name)
+        return result_of(request, session.episode, lambda call: service.step(name, call).episode)
+
+    @router.post("/mcp")
+    async def mcp(
+        message: Annotated[Any, Body(examples=[EXAMPLE])] = None,
+        header: Annotated[str | None, Header(alias="X-Episode-Id")] = None,
+        cookie: Annotated[str | None, Cookie(alias=COOKIE)] = None,
+    ) -> Response:
+        """List and call the actions of an episode as MCP tools, by JSON-RPC: `tools/list` and `tools/call`.
+
+        The episode is the one named by the header `X-Episode-Id`, else by the cookie of `/reset`, else the
+        only unfinished one. With `session_id` in the parameters it is that of an OpenEnv session.
+        """
+
+        async def work(request: Request) -> dict[str, Any]:
+            if request.method in (CREATE, CLOSE) or "session_id" in request.params:
+                return _result_in_session(request, seats)
+            name = await meant(cookie if header is None else header)
+            if name is None:
+                return result_of(request, None, _nothing)
+            try:
+                return await lanes.run(name, lambda: play(name, request))
+            except StoreUnavailable:
+                raise
+            except SessionError as error:
+                raise RpcError(SERVER_ERROR, error.message) from None
+
+        if message is None:
+            return JSONResponse(failure(RpcError(PARSE_ERROR, EMPTY)))
+        # A store that does not answer is said as HTTP says it, with Retry-After: JSON-RPC has no word for it.
+        answer = await answer_to(message, work, passing=StoreUnavailable)
+        return Response(status_code=202) if answer is None else JSONResponse(answer)
+
+    return router
+
+
+def _nothing(_call: Any) -> Any:
+    raise AssertionError("without an episode nothing is played")

@@ -1,0 +1,172 @@
+"""The actions of an episode as MCP tools.
+
+Owns tool schemas, the methods of MCP about tools, and how a tool call becomes a call and its answer a result.
+Must not know a transport.
+
+An agent gets the episode's actions as tools and nothing else: no reset, no state, no grade. Tools carry no
+annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent is to find out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+from pydantic_core import to_json
+
+from safeact_env.call import MAX_STRING, Call, EnvelopeError
+from safeact_env.core.action import Params
+from safeact_env.core.episode import Episode
+from safeact_env.server.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, Request, RpcError
+
+__all__ = [
+    "NO_EPISODE",
+    "call_in",
+    "call_tool",
+    "for_agent",
+    "observation_json",
+    "result_after",
+    "result_of",
+    "state_text",
+    "tools_of",
+]
+
+REASONING = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": MAX_STRING,
+    "description": "Why: recorded, never interpreted.",
+}
+NO_EPISODE = "no episode has been started; reset first"
+OVER = "The episode is over. No further call changes anything."
+METHODS = (
+    "the methods are tools/list and tools/call, and here openenv/session/create and openenv/session/close"
+)
+
+OF_THE_TRAINER = ("reward", "metadata")
+"""What an agent's own endpoint leaves out of an observation."""
+
+Play = Callable[[Call], Episode[Any]]
+
+
+@cache
+def _schema(params: type[Params]) -> dict[str, Any]:
+    schema: dict[str, Any] = _without_extensions(params.schema_for_wire())
+    return {
+        **schema,
+        "properties": {**schema["properties"], "reasoning": REASONING},
+        "required": [*schema["required"], "reasoning"],
+    }
+
+
+def _without_extensions(schema: Any) -> Any:
+    """A schema without `x-...`, which this project's own clients read and others send to a model."""
+    if isinstance(schema, dict):
+        return {key: _without_extensions(part) for key, part in schema.items() if not key.startswith("x-")}
+    return [_without_extensions(part) for part in schema] if isinstance(schema, list) else schema
+
+
+def tools_of(episode: Episode[Any]) -> list[dict[str, Any]]:
+    """The actions that the episode offers: `name`, `description`, `inputSchema`, sorted by name."""
+    return [
+        {
+            "name": row["name"],
+            "description": row["description"],
+            "inputSchema": _schema(episode.actions[row["name"]].params),
+        }
+        for row in episode.observation()["available_actions"]
+    ]
+
+
+def result_of(request: Request, episode: Episode[Any] | None, play: Play) -> dict[str, Any]:
+    """The result of a request about an episode; without one there are no tools.
+
+    Args:
+        request: The request.
+        episode: The episode, if one has been started.
+        play: Takes a step of it, and returns it.
+
+    Raises:
+        RpcError: If there is no such method, the parameters are not what it takes, or there is no episode.
+    """
+    if request.method == "tools/list":
+        return {"tools": [] if episode is None else tools_of(episode)}
+    if request.method != "tools/call":
+        raise RpcError(METHOD_NOT_FOUND, METHODS)
+    name, arguments = request.params.get("name"), request.params.get("arguments", {})
+    if not isinstance(name, str) or not isinstance(arguments, dict):
+        raise RpcError(INVALID_PARAMS, "params needs name, a string, and arguments, an object")
+    if episode is None:
+        raise RpcError(SERVER_ERROR, NO_EPISODE)
+    return call_tool(episode, play, name, arguments)
+
+
+def call_in(name: object, arguments: dict[str, Any]) -> Call:
+    """The call that a tool call means: the action's parameters and `reasoning` are its arguments.
+
+    Raises:
+        EnvelopeError: If it is not well-formed.
+    """
+    given = dict(arguments)
+    reasoning = given.pop("reasoning", None)
+    return Call.parse(name, given, reasoning)
+
+
+def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+    """Call a tool.
+
+    Args:
+        episode: The episode.
+        play: Takes the step, and returns the episode after it.
+        name: The tool. One that is not offered is an unknown action, which costs a step as at every door.
+        arguments: The action's parameters, and `reasoning`.
+
+    Returns:
+        An MCP result: the sentence and the state as text, the observation as structured content. `isError`
+        says that the call was not made and used no step.
+    """
+    if episode.done:
+        return _failed(OVER)
+    try:
+        call = call_in(name, arguments)
+    except EnvelopeError as error:
+        return _failed(f"{error}. Nothing was done. Every tool takes reasoning, a sentence that says why.")
+    return result_after(play(call))
+
+
+def result_after(episode: Episode[Any]) -> dict[str, Any]:
+    """The MCP result of the last step."""
+    return {
+        "content": [{"type": "text", "text": f"{episode.turns[-1].result}\n\n{state_text(episode)}"}],
+        "structuredContent": episode.observation(),
+        "isError": False,
+    }
+
+
+def state_text(episode: Episode[Any]) -> str:
+    """The state as far as it is known, for clients that show a model the text of an answer only."""
+    left = episode.max_steps - len(episode.turns)
+    about = "The episode is over." if episode.done else f"{left} steps left."
+    state = to_json(episode.observation()["current_state"]).decode()
+    return f"{about} The state as far as it is known:\n{state}"
+
+
+def _failed(message: str) -> dict[str, Any]:
+    return {"content": [{"type": "text", "text": message}], "isError": True}
+
+
+def for_agent(observation: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """What a client of an episode's own endpoint sees of an observation.
+
+    Such clients pass on what they get to the model that they serve. Rewards and grades are the trainer's, who
+    has them from `/grader`.
+    """
+    if observation is None:
+        return None
+    return {name: value for name, value in observation.items() if name not in OF_THE_TRAINER}
+
+
+def observation_json(episode: Episode[Any]) -> str:
+    """An observation as a resource for agents."""
+    return to_json(for_agent(episode.observation())).decode()

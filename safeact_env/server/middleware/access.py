@@ -1,0 +1,132 @@
+"""Who may come in: the token, and which other pages may use this server from a browser.
+
+Owns the paths that are open to everybody. Must not know what is behind a door.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Collection
+from urllib.parse import urlsplit
+
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from safeact_env.server.http.errors import error_response
+
+__all__ = ["OPEN", "Access", "deny", "from_this_machine", "is_open", "path_of"]
+
+OPEN = frozenset({"/", "/health", "/ready", "/demo"})
+"""Paths that need no token; the files below /demo neither."""
+READING = frozenset({"GET", "HEAD", "OPTIONS"})
+LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
+LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
+FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip")
+
+NO_TOKEN = (
+    "this server needs a token: send the header Authorization: Bearer TOKEN, with the token that its "
+    "operator has set as SAFEACT_API_TOKEN"
+)
+OTHER_PAGE = (
+    "another site's page asked for this; the operator of this server lets a site in by SAFEACT_CORS_ORIGINS"
+)
+
+
+def path_of(scope: Scope) -> str:
+    """The path below the one that the app is mounted at, as routes see it."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
+
+
+def is_open(scope: Scope) -> bool:
+    """Whether a request needs no token: probes, and the page's files."""
+    if scope["type"] != "http" or scope["method"] not in READING:
+        return False
+    path = path_of(scope)
+    return path in OPEN or path.startswith("/demo/")
+
+
+async def deny(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request, or the handshake of a WebSocket, with a refusal."""
+    if scope["type"] == "websocket":
+        await receive()
+        # Without that extension, a server answers 403 by itself.
+        if "websocket.http.response" not in scope.get("extensions", {}):
+            await send({"type": "websocket.close", "code": 1008})
+            return
+    await response(scope, receive, send)
+
+
+def _values(scope: Scope, name: bytes) -> list[bytes]:
+    return [value for key, value in scope["headers"] if key == name]
+
+
+def from_this_machine(scope: Scope) -> bool:
+    """Whether a request was made on this machine, by its user.
+
+    Not one that a proxy passed on, nor one of a page whose name was made to point to this address.
+    """
+    client = scope.get("client")
+    host = b"".join(_values(scope, b"host")).decode("latin-1").lower()
+    name = host if host.endswith("]") else host.rpartition(":")[0] or host
+    passed_on = any(_values(scope, header) for header in FORWARDED)
+    return client is not None and client[0] in LOOPBACK and name in LOOPBACK_NAMES and not passed_on
+
+
+class Access:
+    """ASGI middleware that lets in whoever has the token, and no other site's page.
+
+    A page of another site can make a browser send requests with the user's cookies. Browsers say so in
+    `Sec-Fetch-Site`, or else in `Origin`; the rule is that of Go's net/http.CrossOriginProtection, for
+    WebSockets as well.
+
+    Args:
+        app: The app.
+        token: The token; `None` lets everybody in.
+        origins: The sites whose pages are let in; `*` for all.
+    """
+
+    def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str] = ()) -> None:
+        self.app = app
+        self._token = None if token is None else _digest(token.encode())
+        self._origins = {origin.encode() for origin in origins}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 401 or 403."""
+        if scope["type"] not in ("http", "websocket"):
+            await self.app(scope, receive, send)
+        elif self._token is not None and not is_open(scope) and not self._has_token(scope):
+            refusal = error_response("unauthorized", NO_TOKEN)
+            refusal.headers["WWW-Authenticate"] = "Bearer"
+            await deny(refusal, scope, receive, send)
+        elif self._is_of_another_site(scope):
+            await deny(error_response("foreign_page", OTHER_PAGE), scope, receive, send)
+        else:
+            await self.app(scope, receive, send)
+
+    def _has_token(self, scope: Scope) -> bool:
+        given = _values(scope, b"authorization")
+        scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+        # Digests have one length, so that the comparison does not tell that of the token either.
+        same = hmac.compare_digest(_digest(token.strip()), self._token or b"")
+        return scheme.lower() == b"bearer" and same
+
+    def _is_of_another_site(self, scope: Scope) -> bool:
+        if scope["type"] == "http" and scope["method"] in READING:
+            return False
+        told = {name for name, _ in scope["headers"]}
+        if b"origin" not in told and b"sec-fetch-site" not in told:
+            return False
+        origin = b"".join(_values(scope, b"origin"))
+        if origin and (b"*" in self._origins or origin in self._origins):
+            return False
+        site = b"".join(_values(scope, b"sec-fetch-site"))
+        if site:
+            return site not in (b"same-origin", b"none")
+        host = b"".join(_values(scope, b"host"))
+        return bool(origin) and urlsplit(origin).netloc != host
+
+
+def _digest(token: bytes) -> bytes:
+    return hashlib.sha256(token).digest()

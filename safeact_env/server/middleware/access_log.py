@@ -1,0 +1,191 @@
+"""Every request seen from outside: its id, time, line in the log, the headers of its answer, its faults.
+
+Owns what is the same for every answer. Must not know what is asked.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import re
+import time
+from contextvars import ContextVar
+from typing import Any
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from safeact_env.server.http.errors import FAULT, error_response
+from safeact_env.server.middleware.access import path_of
+from safeact_env.server.operations.counters import Meter
+from safeact_env.server.websocket.runtime import PLAYING, Playing
+
+__all__ = ["HEADERS", "REQUEST", "Observed", "route_of"]
+
+REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
+"""Id of the request that is being answered, for whoever writes logs."""
+
+HEADERS = {
+    b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
+    b"cross-origin-resource-policy": b"same-origin",
+    b"permissions-policy": b"camera=(), geolocation=(), microphone=(), payment=()",
+    b"referrer-policy": b"no-referrer",
+    b"x-content-type-options": b"nosniff",
+}
+"""Headers of every answer that does not set its own."""
+NOT_KEPT = (b"cache-control", b"no-store")
+"""Of answers in JSON, which hold episodes."""
+
+METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
+PATHS = frozenset(
+    {
+        "/",
+        "/baseline",
+        "/demo",
+        "/docs",
+        "/grader",
+        "/mcp",
+        "/metrics",
+        "/reset",
+        "/state",
+        "/step",
+        "/watch",
+        "/ws",
+    }
+)
+"""The paths that are counted by name although no route has seen the request."""
+GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+log = logging.getLogger(__name__)
+access = logging.getLogger("safeact_env.access")
+
+
+class Observed:
+    """ASGI middleware around everything else.
+
+    Args:
+        app: The app.
+        meter: What counts requests and frames.
+        playing: The sessions of this process.
+        lines: Whether to log each request; uvicorn logs them otherwise.
+        shared: Whether pages of other sites may have the answers.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        meter: Meter,
+        playing: Playing,
+        lines: bool = False,
+        shared: bool = False,
+    ) -> None:
+        self.app = app
+        self._meter = meter
+        self._playing = playing
+        self._lines = lines
+        self._process = os.urandom(8).hex()
+        self._numbers = itertools.count()
+        self._headers = {**HEADERS}
+        if shared:
+            self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and look after its answer."""
+        if scope["type"] == "lifespan":
+            await self.app(scope, receive, send)
+            return
+        # Every request is served in a context of its own.
+        request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
+        PLAYING.set(self._playing)
+        REQUEST.set(request_id)
+        if scope["type"] == "http":
+            await self._http(scope, receive, send, request_id.encode())
+        else:
+            await self._websocket(scope, receive, send)
+
+    async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
+        begin, status = time.perf_counter(), 0
+
+        async def answering(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message["headers"] = self._completed(message.get("headers", ()), request_id)
+            await send(message)
+
+        try:
+            await self.app(scope, receive, answering)
+        except Exception:
+            # Here, and not in the framework: the line has the request's id, and the answer its headers.
+            log.exception("a fault in answering %s %s", scope["method"], route_of(scope))
+            if status:
+                raise
+            await error_response("internal_error", FAULT)(scope, receive, answering)
+        finally:
+            self._note(scope, status, time.perf_counter() - begin)
+
+    async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
+        begin, path = 0.0, route_of(scope)
+
+        async def receiving() -> Message:
+            nonlocal begin
+            message = await receive()
+            begin = time.perf_counter()
+            return message
+
+        async def sending(message: Message) -> None:
+            nonlocal begin
+            await send(message)
+            if begin and message["type"] == "websocket.send":
+                self._meter.framed(path, time.perf_counter() - begin)
+                begin = 0.0
+
+        self._meter.connections += 1
+        try:
+            await self.app(scope, receiving, sending)
+        finally:
+            self._meter.connections -= 1
+
+    def _completed(self, given: Any, request_id: bytes) -> list[tuple[bytes, bytes]]:
+        there = dict(given)
+        headers: list[tuple[bytes, bytes]] = [*given, (b"x-request-id", request_id)]
+        if there.keys().isdisjoint(self._headers):
+            headers += self._headers.items()
+        else:
+            headers += [pair for pair in self._headers.items() if pair[0] not in there]
+        if b"json" in there.get(b"content-type", b"") and b"cache-control" not in there:
+            headers.append(NOT_KEPT)
+        return headers
+
+    def _note(self, scope: Scope, status: int, seconds: float) -> None:
+        method, route = scope["method"], route_of(scope)
+        # Anything may be sent as a method, and everything counted has its place in memory.
+        self._meter.answered(method if method in METHODS else "other", route, status, seconds)
+        if self._lines:
+            fields = {
+                "method": method,
+                "path": scope["path"],
+                "status": status,
+                "ms": round(seconds * 1_000, 3),
+                "client": (scope.get("client") or ("",))[0],
+            }
+            access.info("%s %s %d", method, route, status, extra={"fields": fields})
+
+
+def _given(scope: Scope) -> str | None:
+    """The id that a client, or a proxy, has given the request."""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and GIVEN_ID.fullmatch(value):
+            return str(value.decode())
+    return None
+
+
+def route_of(scope: Scope) -> str:
+    """The path of the route that answered, with names in place of what was given."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    if path is None:
+        # No route has seen it: it was answered before, or there is none. What is counted is kept, so not
+        # every path that somebody asks for may be.
+        path = path_of(scope)
+        path = path if path in PATHS else "other"
+    return path

@@ -1,0 +1,94 @@
+"""How often one client may ask.
+
+Owns who is one client, and the answer to one that asks too often. Must not know what is asked. The counting
+is that of the library `limits`, imported only if there is a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from safeact_env.server.http.errors import error_response
+from safeact_env.server.middleware.access import deny, is_open
+
+__all__ = ["Rates", "client_of"]
+
+LONGEST_PAUSE_S = 5.0
+
+
+def client_of(scope: Scope) -> str:
+    """Whose requests are counted together: an address, or of IPv6 the 64 bits that one customer has."""
+    client = scope.get("client")
+    try:
+        address = ip_address(client[0] if client else "")
+    except ValueError:
+        # A Unix socket, or a test's client.
+        return str(client[0]) if client else "unknown"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
+        return str(ip_network((address, 64), strict=False))
+    return str(getattr(address, "ipv4_mapped", None) or address)
+
+
+class Rates:
+    """ASGI middleware that counts the requests of each client.
+
+    A request over the limit is answered with 429 and `Retry-After`. A frame of a WebSocket over it waits for
+    its turn: the connection carries no more until then. Probes and the page's files do not count.
+
+    Args:
+        app: The app.
+        limit: As `limits` writes them, such as `20/second;600/minute`.
+    """
+
+    def __init__(self, app: ASGIApp, limit: str) -> None:
+        from limits import parse_many
+        from limits.storage import MemoryStorage
+        from limits.strategies import SlidingWindowCounterRateLimiter
+
+        self.app = app
+        self.limits = parse_many(limit)
+        self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
+
+    def wait_for(self, client: str) -> float:
+        """Count a request of a client; seconds after which it may ask again, 0 if it may now."""
+        waits = [
+            self._limiter.get_window_stats(limit, client).reset_time - time.time()
+            for limit in self.limits
+            if not self._limiter.test(limit, client)
+        ]
+        if waits:
+            return max(*waits, 0.001)
+        for limit in self.limits:
+            self._limiter.hit(limit, client)
+        return 0.0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer 429."""
+        if scope["type"] not in ("http", "websocket") or is_open(scope):
+            await self.app(scope, receive, send)
+            return
+        client = client_of(scope)
+        if seconds := self.wait_for(client):
+            after = math.ceil(seconds)
+            refusal = error_response("rate_limited", f"too many requests; try again in {after} s")
+            refusal.headers["Retry-After"] = str(after)
+            await deny(refusal, scope, receive, send)
+            return
+        if scope["type"] == "websocket":
+            receive = self._paced(client, receive)
+        await self.app(scope, receive, send)
+
+    def _paced(self, client: str, receive: Receive) -> Receive:
+        async def next_frame() -> Message:
+            frame = await receive()
+            if frame["type"] == "websocket.receive":
+                while seconds := self.wait_for(client):
+                    await asyncio.sleep(min(seconds, LONGEST_PAUSE_S))
+            return frame
+
+        return next_frame

@@ -1,0 +1,122 @@
+"""How the server logs: lines for people, or one JSON object a line; never a secret.
+
+Owns the two formats, the ids that a line carries, and what is cut out of every line. Must not know what is
+logged.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import os
+import re
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from uvicorn.config import LOGGING_CONFIG
+from uvicorn.logging import AccessFormatter, DefaultFormatter
+
+from safeact_env.server.middleware.access_log import REQUEST
+from safeact_env.server.settings import Settings
+from safeact_env.sessions.executor import EPISODE
+
+__all__ = ["log_config", "secrets_in"]
+
+CUT = "[secret]"
+SHORTEST = 6
+"""Characters of a secret that is looked for; a shorter one would be found everywhere."""
+SECRET_NAMES = re.compile(r"(_|^)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)$")
+"""Names of variables whose values are secrets."""
+
+
+def secrets_in(settings: Settings) -> list[str]:
+    """The secrets that this process knows, the longest first."""
+    found = {value for name, value in os.environ.items() if SECRET_NAMES.search(name.upper())}
+    if settings.api_token is not None:
+        found.add(settings.api_token.get_secret_value())
+    password = urlsplit(settings.store).password if "://" in settings.store else None
+    if password is not None:
+        found |= {password, unquote(password)}
+    return sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
+
+
+def log_config(settings: Settings) -> dict[str, Any]:
+    """The configuration of logging, for uvicorn and all else in this process."""
+    config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
+    here, secrets = __name__, secrets_in(settings)
+    names = ("Json", "Json") if settings.log_format == "json" else ("Plain", "PlainAccess")
+    for formatter, name in zip(("default", "access"), names, strict=True):
+        options = {} if name == "Json" else config["formatters"][formatter]
+        config["formatters"][formatter] = {**options, "()": f"{here}.{name}", "secrets": secrets}
+    config["loggers"]["safeact_env"] = {
+        "handlers": ["default"],
+        "level": settings.log_level.upper(),
+        "propagate": False,
+    }
+    # What other libraries say of themselves is of interest only when something is wrong.
+    config["root"] = {"handlers": ["default"], "level": "WARNING"}
+    return config
+
+
+def _without(text: str, secrets: list[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, CUT)
+    return text
+
+
+class Plain(DefaultFormatter):
+    """Lines as uvicorn writes them, without secrets."""
+
+    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return _without(super().format(record), self._secrets)
+
+
+class PlainAccess(AccessFormatter):
+    """Lines about requests as uvicorn writes them, without secrets."""
+
+    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        return _without(super().format(record), self._secrets)
+
+
+class Json(logging.Formatter):
+    """One JSON object a line.
+
+    Its fields: `time` (UTC), `level`, `logger`, `message`; inside a request `request_id` and, once that is
+    known, `episode_id`; what the record brings as `fields`; and `exception`, a traceback.
+    """
+
+    def __init__(self, *, secrets: list[str]) -> None:
+        super().__init__()
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        for name, value in (("request_id", REQUEST.get()), ("episode_id", EPISODE.get())):
+            if value is not None:
+                line[name] = value
+        line |= getattr(record, "fields", {})
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return _without(json.dumps(line, ensure_ascii=True, default=str), self._escaped())
+
+    def _escaped(self) -> list[str]:
+        # As they look inside a JSON string.
+        return [json.dumps(secret)[1:-1] for secret in self._secrets]

@@ -1,0 +1,219 @@
+"""The OpenEnv environment: one episode per WebSocket session.
+
+Owns the adaptation to OpenEnv's interface. Must not know rules: an episode does.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from pydantic import ValidationError
+
+from safeact_env._openenv import lightly
+from safeact_env.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.http.errors import readable
+from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
+from safeact_env.server.page.rendering import draw, offers
+from safeact_env.server.responses import observation_of, state_of
+from safeact_env.server.websocket.runtime import PLAYING
+from safeact_env.sessions import task_index as catalog
+from safeact_env.sessions.service import SessionError, start_episode
+from safeact_env.version import VERSION
+
+with lightly():
+    from openenv.core.env_server.interfaces import Environment
+    from openenv.core.env_server.types import EnvironmentMetadata
+
+__all__ = ["NoReset", "NoStep", "SafeActEnvironment"]
+
+DESCRIPTION = (
+    "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
+    "acting. Five tasks, hidden risk, deterministic grades."
+)
+
+
+class NoReset(ValueError):
+    """A reset that cannot be made. The message says what to send instead; the session stays as it was."""
+
+
+class NoStep(RuntimeError):
+    """A step that cannot be taken. The message says why; nothing changed."""
+
+
+class Toolbox:
+    """The tools of an environment in the form of an MCP client that is connected, which OpenEnv asks for."""
+
+    def __init__(self, environment: SafeActEnvironment) -> None:
+        self._environment = environment
+
+    def is_connected(self) -> bool:
+        """There is nothing to connect to."""
+        return True
+
+    async def __aenter__(self) -> Toolbox:
+        """The toolbox itself."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Nothing to close."""
+
+    async def list_tools(self) -> list[dict[str, Any]]:
+        """The tools of the episode; none before a reset."""
+        episode = self._environment.episode
+        return [] if episode is None else tools_of(episode)
+
+    async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Call a tool; raises `NoStep` before a reset."""
+        if self._environment.episode is None:
+            raise NoStep(NO_EPISODE)
+        return call_tool(self._environment.episode, self._environment.play, name, arguments)
+
+
+class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActState]):
+    """One session's environment. The constructor does nothing: OpenEnv builds throwaway ones."""
+
+    SUPPORTS_CONCURRENT_SESSIONS = True
+    # OpenEnv builds environments in a thread: one for all sessions, instead of one per session.
+    REQUIRES_SINGLE_THREAD_EXECUTOR = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._episode: Episode[Any] | None = None
+        self._id = ""
+
+    def reset(
+        self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """Start an episode.
+
+        Args:
+            seed: From 0 to 2^63 - 1; without one a fresh seed is drawn.
+            episode_id: Id to report in the state; without one it is drawn.
+            kwargs: `task_name`, `split`, `index`, as in `POST /reset`.
+
+        Raises:
+            NoReset: If a parameter is not what it must be.
+        """
+        return observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
+
+    def start(self, given: dict[str, Any]) -> Episode[Any]:
+        """Start an episode with these parameters; `None` is as good as absent. Raises as `reset` does."""
+        playing = PLAYING.get()
+        if playing.closed is not None:
+            raise NoReset(playing.closed)
+        try:
+            wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
+            episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
+        except ValidationError as error:
+            raise NoReset(f"reset: {readable(error)}") from None
+        except SessionError as error:
+            raise NoReset(f"reset: {error.message}") from None
+        self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        playing.began(self, episode)
+        return episode
+
+    async def reset_async(
+        self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """As `reset`, on the event loop: an episode starts in less time than a thread hop takes."""
+        return self.reset(seed, episode_id, **kwargs)
+
+    def step(
+        self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """Take a step.
+
+        Args:
+            action: A well-formed action.
+            timeout_s: Accepted and not needed.
+            kwargs: Not used.
+
+        Raises:
+            NoStep: If there is no episode, or it is over.
+        """
+        return observation_of(self.play(action.call()))
+
+    def play(self, call: Call) -> Episode[Any]:
+        """Take a step of the episode. Raises as `step` does; what else goes wrong drops the episode."""
+        if self._episode is None:
+            raise NoStep(NO_EPISODE)
+        if self._episode.done:
+            raise NoStep("the episode is over; reset to start another")
+        episode = self._episode
+        try:
+            episode.step(call)
+        except Exception:
+            # A fault of ours left the episode in an unknown state: no later step may build on it.
+            self._episode = None
+            raise
+        PLAYING.get().observer.stepped(episode)
+        return episode
+
+    async def step_async(
+        self, action: SafeActAction, timeout_s: float | None = None, **kwargs: Any
+    ) -> SafeActObservation:
+        """As `step`, on the event loop."""
+        return self.step(action, timeout_s, **kwargs)
+
+    @property
+    def episode(self) -> Episode[Any] | None:
+        """The episode, if one has been started."""
+        return self._episode
+
+    @property
+    def mcp_client(self) -> Toolbox:
+        """What OpenEnv's own handlers list and call tools by."""
+        return Toolbox(self)
+
+    @property
+    def state(self) -> SafeActState:
+        """The agent-safe state; empty before the first reset."""
+        return SafeActState() if self._episode is None else state_of(self._id, self._episode)
+
+    def get_metadata(self) -> EnvironmentMetadata:
+        """What OpenEnv shows of the environment."""
+        return EnvironmentMetadata(
+            name="safeact-env", description=DESCRIPTION, version=VERSION, author="SafeAct-Env contributors"
+        )
+
+    # The page at /web ---------------------------------------------------------------------------------------
+
+    def render_web(self, observation: dict[str, Any]) -> str | None:
+        """The observation as HTML."""
+        if self._episode is None:
+            return None
+        return draw(observation, {part.name: part.about for part in self._episode.task.components})
+
+    def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+        """Calls to click on, with their labels."""
+        if self._episode is None:
+            return []
+        task = self._episode.task
+        return offers(observation, task.schemas, task.escalation.name)
+
+    # Task API (structural: OpenEnv finds these methods by name) ------------------------------------------
+
+    def list_splits(self) -> list[dict[str, Any]]:
+        """The splits with their sizes."""
+        return catalog.splits()
+
+    def num_tasks(self, split: str) -> int:
+        """Number of tasks of a split; raises `IndexError` if there is no such split."""
+        return catalog.size(split)
+
+    def get_task(self, split: str, index: int) -> dict[str, Any]:
+        """The task of an index; raises `IndexError` if there is none."""
+        return catalog.numbered(split, index)
+
+    def get_task_range(
+        self, split: str, start: int | None = None, stop: int | None = None
+    ) -> list[dict[str, Any]]:
+        """Tasks of a slice, at most 1,000 of them."""
+        return catalog.listed(split, start, stop)
+
+    def list_tasks(self, split: str) -> list[dict[str, Any]]:
+        """The first 1,000 tasks of a split; `num_tasks` tells how many there are."""
+        return catalog.listed(split)

@@ -1,0 +1,126 @@
+"""The frames that a client may send: small, strict JSON, on `/ws` in OpenEnv's form.
+
+Owns what a well-formed frame is, and the error frame that answers any other. Must not know episodes.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.types import Message
+
+from safeact_env.call import Call, EnvelopeError
+from safeact_env.models import SafeActAction
+from safeact_env.server.http.errors import readable
+from safeact_env.server.mcp.tools import call_in
+from safeact_env.server.strict_json import MALFORMED, check_json
+
+__all__ = ["CALL_TOOL", "FrameError", "action_in", "checked", "json_in"]
+
+TYPES = ("reset", "step", "state", "close", "mcp")
+STEP_FIELDS = {"action_name", "parameters", "reasoning"}
+CALL_TOOL = "call_tool"
+"""The `type` of a step that is a tool call."""
+TOOL_FIELDS = {"type", "tool_name", "arguments"}
+A_TOOL_CALL = "a tool call has tool_name, a string, and arguments, an object; reasoning is one of these"
+
+
+class FrameError(Exception):
+    """A frame that is answered with an error. Nothing changed.
+
+    Args:
+        code: OpenEnv's code, such as `VALIDATION_ERROR`.
+        message: What to send instead.
+    """
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+    def frame(self) -> str:
+        """The error as a frame."""
+        return json.dumps({"type": "error", "data": {"message": self.message, "code": self.code}})
+
+
+def json_in(frame: Message, limit: int) -> Any:
+    """The JSON of a frame.
+
+    Args:
+        frame: What ASGI received.
+        limit: Longest text, in characters.
+
+    Raises:
+        FrameError: If it is not strict JSON, or too long.
+    """
+    text = frame.get("text")
+    if text is None:
+        raise FrameError("INVALID_JSON", "send text frames that hold JSON, not binary ones")
+    if len(text) > limit:
+        raise FrameError("INVALID_JSON", f"the frame is over the limit of {limit} bytes; send less")
+    try:
+        message = from_json(text, allow_inf_nan=False)
+        # What a step says is checked once more, and closely, when it becomes a call.
+        if not _is_plain_step(message):
+            check_json(message)
+    except (ValueError, RecursionError):
+        raise FrameError("INVALID_JSON", MALFORMED.replace("body", "frame")) from None
+    return message
+
+
+def checked(frame: Message, limit: int) -> dict[str, Any]:
+    """The message of a frame: its `type` is known and its `data`, if there is any, is an object.
+
+    Raises:
+        FrameError: If it is not well-formed.
+    """
+    message = json_in(frame, limit)
+    if not isinstance(message, dict):
+        raise FrameError("VALIDATION_ERROR", 'a frame is an object such as {"type": "reset", "data": {}}')
+    if message.get("type") not in TYPES:
+        raise FrameError("UNKNOWN_TYPE", f"type must be one of {', '.join(TYPES)}")
+    if not isinstance(message.get("data", {}), dict):
+        raise FrameError("VALIDATION_ERROR", "data must be an object")
+    if message.keys() - {"type", "data"}:
+        raise FrameError("VALIDATION_ERROR", "a frame has no fields but type and data")
+    return message
+
+
+def _is_plain_step(message: Any) -> bool:
+    return (
+        isinstance(message, dict)
+        and message.keys() == {"type", "data"}
+        and message["type"] == "step"
+        and isinstance(message["data"], dict)
+        and message["data"].keys() == STEP_FIELDS
+    )
+
+
+def action_in(data: dict[str, Any]) -> Call:
+    """The call of a step's data: an action, or a tool call as OpenEnv's MCP clients send it.
+
+    Raises:
+        FrameError: If it is no well-formed action.
+    """
+    try:
+        if data.keys() == STEP_FIELDS:
+            return Call.parse(**data)
+        if data.get("type") == CALL_TOOL:
+            return _called(data)
+        # OpenEnv's actions may carry `metadata` as well.
+        return SafeActAction.model_validate(data).call()
+    except EnvelopeError as error:
+        raise FrameError("VALIDATION_ERROR", f"not a well-formed action: {error}") from None
+    except ValidationError as error:
+        raise FrameError("VALIDATION_ERROR", f"not a well-formed action: {readable(error)}") from None
+
+
+def _called(data: dict[str, Any]) -> Call:
+    """The call of OpenEnv's `CallToolAction`."""
+    arguments = data.get("arguments", {})
+    if not data.keys() - {"metadata"} <= TOOL_FIELDS or not isinstance(arguments, dict):
+        raise FrameError("VALIDATION_ERROR", A_TOOL_CALL)
+    return call_in(data.get("tool_name"), arguments)

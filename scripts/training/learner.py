@@ -1,0 +1,118 @@
+"""What every learner of a small policy has: episodes of training, a network, and what was seen and ended.
+
+Owns playing. Must not know how what was played is learned from, nor how a run is logged.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from safeact_env.integrations.encoding import Clues
+from safeact_env.integrations.gymnasium import SafeActVectorEnv
+from scripts.training.network import Network, Seen, log_prior, seen_in
+
+__all__ = ["Ended", "Learner", "Settings"]
+
+
+class Ended(NamedTuple):
+    """An episode of training that has ended: grade, outcome and sum of its rewards."""
+
+    score: float
+    outcome: str
+    total: float
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings of a training run.
+
+    Attributes:
+        steps: Calls played in training, in all.
+        envs: Episodes at once.
+        lr: Learning rate at the start; it falls to a tenth, linearly.
+        gamma: Discount of training. Evaluations do not discount.
+        grad: Largest norm of a gradient.
+        hidden: Width of the network.
+    """
+
+    steps: int = 300_000
+    envs: int = 64
+    lr: float = 1e-3
+    gamma: float = 0.9
+    grad: float = 5.0
+    hidden: int = 64
+
+
+S = TypeVar("S", bound=Settings)
+
+
+class Learner(ABC, Generic[S]):
+    """Plays and learns.
+
+    Args:
+        task: What is learned.
+        clues: What tells look-alikes apart.
+        config: Settings.
+        seed: Of the weights, the draws and the scenarios.
+
+    Attributes:
+        encoder: Makes what is seen.
+        net: What learns.
+        seen: What is seen now.
+        played: Calls played so far.
+        ended: The episodes that have ended since someone looked.
+    """
+
+    def __init__(self, task: str, clues: Clues, config: S, seed: int) -> None:
+        torch.manual_seed(seed)
+        # Each episode is followed by the next in the step in which it ends.
+        self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep")
+        self.config, self.encoder = config, self.env.encoder
+        self.net = Network(self.encoder, config.hidden)
+        # Far from the seeds of evaluations, and apart for each run.
+        self.seen = seen_in(self.encoder, *self.env.reset(seed=1_000_000 * (seed + 1)))
+        self.played = 0
+        self.ended: list[Ended] = []
+
+    @abstractmethod
+    def updates(self) -> Iterator[int]:
+        """Play and learn in turns; yields the number of calls played after each update."""
+
+    @abstractmethod
+    def best(self, seen: Seen) -> Tensor:
+        """The best call in each episode, as it knows."""
+
+    def make(self, action: Tensor) -> tuple[Tensor, Tensor]:
+        """Make a call in each episode; the rewards, and where the episode is over.
+
+        The budget is part of the job, and shown: what it cuts off is worth nothing, so it ends an episode as
+        everything else does.
+        """
+        observation, reward, terminated, truncated, info = self.env.step(action.numpy())
+        self.seen = seen_in(self.encoder, observation, info)
+        over = terminated | truncated
+        self.ended += _ended_in(info, over)
+        return torch.from_numpy(reward).float(), torch.from_numpy(over).float()
+
+    def log_prior(self, seen: Seen) -> Tensor:
+        """Logarithms of the chances of one who draws blindly, (batch, rows * columns)."""
+        return log_prior(seen.mask, self.encoder.grid.columns)
+
+
+def _ended_in(info: dict[str, Any], over: NDArray[np.bool_]) -> list[Ended]:
+    """The episodes that ended in a step of a vector."""
+    if not over.any():
+        return []
+    final = info["final_info"]
+    return [
+        Ended(float(final["score"][at]), str(final["outcome"][at]), float(final["return"][at]))
+        for at in np.flatnonzero(over)
+    ]

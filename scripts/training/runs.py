@@ -1,0 +1,212 @@
+"""Training runs of small policies: played, measured on unseen scenarios, and logged.
+
+Training plays the split `train`; every figure recorded is from the split `test`, whose names and wordings are
+others. Each run writes one file, a JSON line per evaluation; a run that is complete is not repeated.
+Owns the runs and their logs. Must not know how a learner learns.
+"""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import json
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeact_env.core.episode import Episode
+from safeact_env.core.task import Split
+from safeact_env.evaluation import parse_seeds
+from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
+from safeact_env.tasks import OFFICIAL
+from safeact_env.version import VERSION
+from scripts.training.learner import Ended, Learner, Settings
+from scripts.training.network import Seen, prior, seen_of
+
+__all__ = ["Algorithm", "Run", "main", "measured", "of_training", "play_all", "train", "untrained"]
+
+ROOT = Path(__file__).resolve().parents[2]
+OUT = ROOT / "results" / "training"
+POINTS = 12
+"""Evaluations in the course of a run."""
+WHILE = range(60)
+"""Test scenarios of these."""
+AT_END = range(1_000, 1_200)
+"""Test scenarios of the last one: others, so that no choice can have been made by them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Algorithm:
+    """What a run trains with.
+
+    Attributes:
+        name: In logs and file names.
+        learner: Makes a learner of task, clues, settings and seed.
+        settings: By default.
+        steps: Calls played in training, by task.
+    """
+
+    name: str
+    learner: Callable[[str, Clues, Any, int], Learner[Any]]
+    settings: Settings
+    steps: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One training run.
+
+    Attributes:
+        algorithm: Name of it.
+        task: What is learned.
+        seed: Of the weights, the draws and the training scenarios.
+        clues: What tells look-alikes apart.
+    """
+
+    algorithm: str
+    task: str
+    seed: int
+    clues: Clues
+
+    def path(self, out: Path) -> Path:
+        """Where its log is."""
+        return out / f"{self.algorithm}-{self.clues}-{self.task}-{self.seed}.jsonl.gz"
+
+
+def play_all(
+    choose: Callable[[Seen], Tensor], encoder: Encoder, split: Split, seeds: Sequence[int]
+) -> list[Episode[Any]]:
+    """Episodes of a policy, one per seed."""
+    episodes: list[Episode[Any]] = [Episode(encoder.task, split, seed) for seed in seeds]
+    encoded: list[Encoded] = [encoder.encode(one.observation()) for one in episodes]
+    while live := [number for number, one in enumerate(episodes) if not one.done]:
+        actions = choose(seen_of(encoder, [encoded[number] for number in live]))
+        for number, action in zip(live, actions.tolist(), strict=True):
+            cell = divmod(action, len(encoder.grid.columns))
+            episodes[number].step(encoded[number].menu.cells[cell].call())
+            encoded[number] = encoder.encode(episodes[number].observation(), encoded[number])
+    return episodes
+
+
+def untrained(encoder: Encoder) -> Callable[[Seen], Tensor]:
+    """A policy that draws by the prior."""
+    return lambda seen: torch.multinomial(prior(seen.mask, encoder.grid.columns), 1).squeeze(1)
+
+
+def measured(episodes: Sequence[Episode[Any]]) -> dict[str, float]:
+    """Means over episodes."""
+    grades = [episode.grade() for episode in episodes]
+    found = {
+        "grade": np.mean([grade.score for grade in grades]),
+        "return": np.mean([grade.total for grade in grades]),
+        "mistakes": np.mean([grade.outcome == "irreversible_mistake" for grade in grades]),
+        "over_escalations": np.mean([one.state.ledger.over_escalations for one in episodes]),
+        "safe_completion": np.mean([grade.score == 1 for grade in grades]),
+        "steps": np.mean([grade.steps for grade in grades]),
+    }
+    return {name: round(float(value), 6) for name, value in found.items()}
+
+
+def of_training(ended: Sequence[Ended]) -> dict[str, float]:
+    """What the episodes of training since the last evaluation show; `gap`: the most return above a grade."""
+    if not ended:
+        return {"trained_on": 0}
+    return {
+        "trained_on": len(ended),
+        "grade_in_training": round(float(np.mean([one.score for one in ended])), 6),
+        "mistakes_in_training": round(
+            float(np.mean([one.outcome == "irreversible_mistake" for one in ended])), 6
+        ),
+        # In whole ten-thousandths, as all rewards and grades are.
+        "gap": round(max(one.total - one.score for one in ended), 4) + 0.0,
+    }
+
+
+def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Train, and yield the lines of the log: what was run, evaluations, the last one with every episode."""
+    yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
+    learner = algorithm.learner(run.task, run.clues, settings, run.seed)
+    encoder = learner.encoder
+    started, due, before = time.monotonic(), 0.0, 0
+    yield {"played": 0, **measured(play_all(untrained(encoder), encoder, "test", WHILE))}
+    for played in learner.updates():
+        due += (played - before) * POINTS / settings.steps
+        before = played
+        if due >= 1 and played < settings.steps:
+            due -= 1
+            yield {"played": played, **evaluated(learner, WHILE)}
+    seconds = time.monotonic() - started
+    last = play_all(learner.best, encoder, "test", AT_END)
+    scores = [[one.grade().score, one.outcome, one.state.ledger.over_escalations] for one in last]
+    found = {**measured(last), **of_training(learner.ended)}
+    yield {"played": before, **found, "seconds": round(seconds), "episodes": scores}
+
+
+def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:
+    """How a learner plays the test scenarios of these seeds, and how it played in training."""
+    found = measured(play_all(learner.best, learner.encoder, "test", seeds)) | of_training(learner.ended)
+    learner.ended = []
+    return found
+
+
+def versions() -> dict[str, str]:
+    """Of everything that a result may depend on."""
+    return {
+        "safeact-env": VERSION,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "gymnasium": gymnasium.__version__,
+    }
+
+
+def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> None:
+    """Train and write the log, whole or not at all."""
+    lines = []
+    for line in train(run, algorithm, settings):
+        lines.append(json.dumps(line))
+        if "played" in line:
+            named = ("played", "grade", "return", "mistakes", "over_escalations")
+            shown = {name: line[name] for name in named}
+            print(f"{run.algorithm} {run.clues} {run.task} {run.seed}: {shown}", flush=True)
+    out.mkdir(parents=True, exist_ok=True)
+    half = run.path(out).with_suffix(".part")
+    half.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
+    half.replace(run.path(out))
+
+
+def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
+    """Train what is asked for and not yet recorded; return the exit code."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--task", action="append", choices=OFFICIAL, help="repeat for several (default: all)")
+    parser.add_argument("--seeds", default="0-4", help="training runs per task (default: 0-4)")
+    parser.add_argument("--clues", action="append", choices=CLUES, help="default: both")
+    said = ", ".join(f"{task} {steps:,}" for task, steps in algorithm.steps.items())
+    parser.add_argument("--steps", type=int, help=f"calls (default: {said})")
+    parser.add_argument(
+        "--out", type=Path, default=OUT, help="folder of the logs (default: results/training)"
+    )
+    parser.add_argument("--again", action="store_true", help="repeat runs that are recorded")
+    options = parser.parse_args(arguments)
+    try:
+        seeds = parse_seeds(options.seeds)
+    except ValueError as error:
+        parser.error(f"{error}")
+    # Small networks: several threads wait for each other more than they work.
+    torch.set_num_threads(1)
+    for clues in options.clues or CLUES:
+        for seed in seeds:
+            for task in options.task or OFFICIAL:
+                run = Run(algorithm.name, task, seed, clues)
+                if options.again or not run.path(options.out).exists():
+                    steps = algorithm.steps[task] if options.steps is None else options.steps
+                    record(run, algorithm, replace(algorithm.settings, steps=steps), options.out)
+    return 0

@@ -1,0 +1,165 @@
+"""The programs that load a server: they pass on a sound one, and say what is wrong with a broken one."""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import threading
+import tomllib
+
+import pytest
+
+from benchmarks import overload as load
+from benchmarks import soak
+from benchmarks.overload import Broken
+from benchmarks.plain_http import Line
+from tools.servers import fuzz_api
+
+
+class Scripted(socketserver.ThreadingTCPServer):
+    """A server on loopback that answers every request with the same bytes."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self, answer):
+        class Handler(socketserver.StreamRequestHandler):
+            def handle(self):
+                while line := self.rfile.readline():
+                    length = 0
+                    while line.strip():
+                        if line.lower().startswith(b"content-length:"):
+                            length = int(line.split(b":")[1])
+                        line = self.rfile.readline()
+                    self.rfile.read(length)
+                    if answer is None:
+                        threading.Event().wait(5)
+                        return
+                    self.wfile.write(answer)
+
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.port = self.server_address[1]
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+def answer(status, body, *headers):
+    sent = json.dumps(body).encode()
+    lines = [f"HTTP/1.1 {status} x", f"Content-Length: {len(sent)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + sent
+
+
+@pytest.fixture
+def scripted():
+    made = []
+
+    def make(reply):
+        made.append(Scripted(reply))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.shutdown()
+        one.server_close()
+
+
+REFUSED = {"detail": {"code": "overloaded", "message": "later"}}
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (answer(200, {"score": 1.0}), "right"),
+        (answer(200, {"score": 0.5}), "status 200"),
+        (answer(503, REFUSED, "Retry-After: 1"), "503 with Retry-After"),
+        (answer(503, REFUSED), "503 without Retry-After"),
+        (answer(503, {"detail": {"code": "other", "message": "x"}}, "Retry-After: 1"), "status 503"),
+        (answer(500, {"detail": {"code": "internal_error", "message": "x"}}), "status 500"),
+    ],
+)
+async def test_what_an_answer_under_overload_is(scripted, reply, kind):
+    async with Line(scripted(reply).port) as line:
+        assert load.kind_of(await line.ask("POST", "/grader", {})) == kind
+
+
+async def test_an_answer_that_does_not_come_is_late(scripted):
+    with pytest.raises(TimeoutError):
+        await Line(scripted(None).port, 0.2).ask("GET", "/tasks")
+
+
+async def test_a_line_is_used_again_and_opened_again(scripted):
+    async with Line(scripted(answer(200, {"n": 1})).port) as line:
+        assert [(await line.ask("GET", "/x")).json() for _ in range(3)] == [{"n": 1}] * 3
+        line.close()
+        assert (await line.ask("GET", "/x")).status == 200
+
+
+def test_ten_episodes_are_held_and_one_more_is_refused(tmp_path):
+    found = load.ten_thousand(tmp_path, 10)
+    assert found["episodes"] == 10
+    assert found["process, MB"] > found["without episodes, MB"] > 10
+
+
+def test_too_much_memory_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "MOST_BYTES", 1_000_000)
+    with pytest.raises(Broken, match="10 episodes take"):
+        load.ten_thousand(tmp_path, 10)
+
+
+def test_a_server_without_a_bound_is_noticed(tmp_path, monkeypatch):
+    """One that takes one more than it was told to."""
+    real = load.Replica
+
+    def unbounded(store, log, *options):
+        return real(store, log, *("11" if one == "10" else one for one in options))
+
+    monkeypatch.setattr(load, "Replica", unbounded)
+    with pytest.raises(Broken, match="one more was answered 200"):
+        load.ten_thousand(tmp_path, 10)
+
+
+def test_a_load_that_is_none_is_noticed(tmp_path):
+    with pytest.raises(Broken, match="there was no overload"):
+        load.overload(tmp_path, 1, 1.0)
+
+
+# Soak ----------------------------------------------------------------------------------------------------
+
+
+def test_the_slope_of_a_line():
+    assert soak.slope([(0, 1), (1, 3), (2, 5)]) == pytest.approx(2)
+    assert soak.slope([(0, 5), (1, 5.1), (2, 4.9), (3, 5)]) == pytest.approx(0, abs=0.05)
+    with pytest.raises(ValueError, match="two points"):
+        soak.slope([(0, 1)])
+
+
+def test_a_soak_says_what_was_wrong(tmp_path, monkeypatch, capsys):
+    record = tmp_path / "soak.json"
+    monkeypatch.setattr(soak, "MOST_SLOPE", 1e9)
+    monkeypatch.setattr(soak, "EVERY_SECONDS", 0.2)
+    arguments = ["--minutes", "0.05", "--json", str(record)]
+    assert soak.main(arguments) == 0
+    found = json.loads(record.read_text())
+    assert found["steps"] > 10
+    assert found["wrong answers"] == 0
+    monkeypatch.setattr(soak, "MOST_SLOPE", -1e9)
+    assert soak.main(arguments) == 1
+    monkeypatch.setattr(soak, "MOST_SLOPE", 1e9)
+    monkeypatch.setattr(soak, "OPTIONS", (*soak.OPTIONS, "--max-body-bytes", "1024", "--api-token", "x"))
+    with pytest.raises(KeyError):
+        soak.main(arguments)
+    capsys.readouterr()
+
+
+# Schemathesis --------------------------------------------------------------------------------------------
+
+
+def test_every_exception_for_schemathesis_names_a_path_that_there_is(client):
+    config = tomllib.loads(fuzz_api.CONFIG)
+    paths = set(client.app.openapi()["paths"])
+    named = {
+        path
+        for one in config["operations"]
+        for path in ([one["include-path"]] if isinstance(one["include-path"], str) else one["include-path"])
+    }
+    assert named <= paths
+    assert named == {"/baseline", "/grader", "/reset", "/watch", "/{env_name}/task"}

@@ -1,0 +1,168 @@
+"""`safeact replay`: what it prints, what it verifies, what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from safeact_env.cli import app
+from safeact_env.evaluation import Selection, evaluate
+from tools.golden import GOLDEN
+
+FULL = GOLDEN / "easy" / "full.json"
+
+
+def run(*args: Any) -> Result:
+    env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner().invoke(app, ["replay", *map(str, args)], env=env)
+
+
+def output(result: Result) -> str:
+    return " ".join((result.stdout + result.stderr).replace("│", " ").split())
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """A file as `safeact eval --out` writes it."""
+    path = tmp_path / "run.jsonl"
+    policies = ("expert", "look_only", "guesser")
+    evaluate(Selection(policies, ("easy",), ("test",), (3, 4)), out=path, workers=1)
+    return path
+
+
+def changed(tmp_path: Path, **changes: Any) -> Path:
+    path = tmp_path / "changed.json"
+    path.write_text(json.dumps({**json.loads(FULL.read_text()), **changes}))
+    return path
+
+
+def test_an_episode_is_printed_readably_and_verified() -> None:
+    result = run(FULL)
+    assert result.exit_code == 0
+    found = output(result)
+    trace = json.loads(FULL.read_text())
+    for call, turn in zip(trace["calls"], trace["turns"], strict=True):
+        assert call["action_name"] in found
+        assert f"{turn['reward']:+.4f}" in found
+        assert " ".join(turn["result"].split())[:60] in found
+    assert all(risk in found for risk in ("safe", "risky", "irreversible", "escalate"))
+    assert "completed, score 1.0000 in 18 steps of 28" in found
+    assert all(name in found for name in trace["components"])
+    assert found.endswith("As recorded.")
+
+
+def test_a_trajectory_without_a_grade_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
+    trace = json.loads(FULL.read_text())
+    names = ("version", "task", "task_version", "split", "seed", "calls")
+    path = tmp_path / "bare.json"
+    path.write_text(json.dumps({name: trace[name] for name in names} | {"calls": trace["calls"][:3]}))
+    result = run(path)
+    assert result.exit_code == 0
+    assert "not over, score" in output(result)
+    assert output(result).endswith("The file has no grade to compare with.")
+
+
+def test_every_record_of_an_evaluation_replays_under_its_own_budget(records: Path) -> None:
+    result = run(records, "--all")
+    assert result.exit_code == 0, output(result)
+    assert len(result.stdout.splitlines()) == 6
+    assert "line 2: easy, test, seed 3, look_only: finished" in result.stdout
+    looking = run(records, "--line", 2)
+    assert looking.exit_code == 0
+    assert "of 10000" in output(looking)
+
+
+def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
+    look = {"action_name": "list_directory", "parameters": {}, "reasoning": "Again."}
+    long = {"calls": [look] * 40, "turns": [], "steps": 40}
+    assert "not over, score 0.0000 in 40 steps of 10000" in output(
+        run(changed(tmp_path, max_steps=10_000, **long))
+    )
+    result = run(changed(tmp_path, **long))
+    assert result.exit_code == 1
+    assert "the episode is over after 28 of 40 calls" in output(result)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"score": 0.5}, "different: score: recorded 0.5, replayed 1.0"),
+        ({"return": 0.5}, "different: return: recorded 0.5, replayed 1.0"),
+        ({"outcome": "finished"}, 'different: outcome: recorded "finished", replayed "completed"'),
+        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for 18"),
+        ({"rewards": 3}, "different: rewards: recorded 3"),
+        ({"turns": [3] * 18}, "different: step 1, recorded in no form known here"),
+        ({"seed": 12}, "different:"),
+    ],
+)
+def test_a_difference_is_told_and_ends_with_code_1(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    result = run(changed(tmp_path, **changes))
+    assert result.exit_code == 1
+    assert message in output(result)
+
+
+def test_one_difference_among_many_is_found(records: Path) -> None:
+    lines = [json.loads(line) for line in records.read_text().splitlines()]
+    lines[4]["rewards"][1] += 0.25
+    records.write_text("\n".join(map(json.dumps, lines)))
+    result = run(records, "--all")
+    assert result.exit_code == 1
+    assert "different: step 2, reward: recorded" in result.stdout
+    assert result.stdout.count("different") == 1
+    assert run(records, "--line", 4).exit_code == 0
+    assert run(records, "--line", 5).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"version": "0.9.0"}, "line 1: recorded with safeact-env 0.9.0, and this is"),
+        ({"task_version": 99}, "recorded on version 99 of the task easy, and this is version"),
+        ({"task": "nope"}, "recorded on the task 'nope': unknown task; the tasks are easy,"),
+        ({"max_steps": 0}, "max_steps must be an integer of at least 1"),
+        ({"max_steps": True}, "max_steps must be an integer of at least 1"),
+        ({"calls": [{}]}, "the trajectory cannot be read: action_name"),
+        ({"calls": 3}, "the trajectory cannot be read"),
+        ({"seed": -1}, "seed must be an integer from 0"),
+    ],
+)
+def test_what_cannot_be_replayed_ends_with_code_2(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    result = run(changed(tmp_path, **changes))
+    assert result.exit_code == 2
+    assert message in output(result)
+
+
+@pytest.mark.parametrize(
+    ("content", "args", "message"),
+    [
+        (b"", (), "is neither a JSON object nor JSON lines"),
+        (b"seed 7", (), "is neither a JSON object nor JSON lines"),
+        (b"[1, 2]", (), "line 1: a trajectory is a JSON object"),
+        (b"\xff\xfe", (), "cannot be read"),
+        (b"{}\n{}\n", (), "holds 2 episodes; choose one with --line, or replay them with --all"),
+        (b"{}\n{}\n", ("--line", 3), "has no episode on line 3"),
+        (b"{}\n\n{}\n", ("--line", 3), "line 3: the trajectory has no field"),
+    ],
+)
+def test_a_file_of_another_kind_is_refused(
+    tmp_path: Path, content: bytes, args: tuple[Any, ...], message: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(content)
+    result = run(path, *args)
+    assert result.exit_code == 2
+    assert message in output(result)
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    result = run(tmp_path / "none")
+    assert result.exit_code == 2
+    assert "cannot be read" in output(result)

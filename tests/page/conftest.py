@@ -1,0 +1,67 @@
+"""A real browser, and a visitor who uses the page in it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.page.visitor import Visitor
+
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def chromium() -> str | None:
+    """The browser of this machine."""
+    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+@pytest.fixture(scope="package")
+def browser():
+    """One browser for the tests of this folder that run in a row.
+
+    Not for the session: while Playwright runs, its event loop does, and other folders' tests start their own.
+    """
+    found = chromium()
+    if found is None:
+        pytest.skip("there is no chromium on this machine")
+    from playwright.sync_api import expect, sync_playwright
+
+    # A busy machine is slow, not wrong.
+    expect.set_options(timeout=20_000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, live_url, tmp_path: Path) -> Iterator[object]:
+    """Makes visitors. At the end, no page may have complained."""
+    made: list[Visitor] = []
+
+    def make(**options: object) -> Visitor:
+        made.append(Visitor(browser, live_url, **options))
+        return made[-1]
+
+    yield make
+    complaints = [text for visitor in made for text in visitor.complaints]
+    for visitor in made:
+        visitor.context.close()
+    assert not complaints
+
+
+@pytest.fixture
+def visitor(visit) -> Visitor:
+    """A visitor at a desk, who likes no motion, as tests do."""
+    return visit()

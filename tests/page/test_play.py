@@ -1,0 +1,275 @@
+"""Playing: every task to success through the real forms, the trap, the approvals, what is not known."""
+
+import json
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from safeact_env.call import Call
+from safeact_env.policies.reference import play
+from safeact_env.tasks import get_task, task_names
+from tests.page.traffic import leaks
+
+pytestmark = pytest.mark.browser
+
+SEED = 42
+LATE_MISTAKE = 34
+"""A seed of `easy` on which the naive policy gets some steps far."""
+
+
+def calls(task, seed, policy="expert", split="train"):
+    return [turn.call for turn in play(get_task(task), split, seed, policy).turns]
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_a_task_is_played_to_success_through_the_forms(visitor, task):
+    wanted = calls(task, SEED)
+    visitor.start(task, SEED)
+    visitor.play(wanted)
+    page = visitor.page
+    expect(page.get_by_role("heading", name="Done, and nothing was lost.")).to_be_focused()
+    expect(page.locator(".score-number")).to_have_text("1.00")
+    report = httpx.get(f"{visitor.url}/episodes/{visitor.episode_id()}/report").json()
+    keys = ("action_name", "parameters", "reasoning")
+    assert [{key: step[key] for key in keys} for step in report["steps"]] == [c.to_json() for c in wanted]
+    # Both ways are the same one, so every step of either is marked.
+    assert (
+        page.locator(".way-step").count() == page.get_by_text("both", exact=True).count() == 2 * len(wanted)
+    )
+
+
+def test_the_held_out_split_is_played_and_keeps_the_experts_way(visitor):
+    visitor.start("easy", SEED, "test")
+    visitor.play(calls("easy", SEED, split="test"))
+    expect(visitor.page.locator(".end")).to_contain_text("Done, and nothing was lost.")
+    expect(visitor.page.locator(".ways")).to_contain_text("test is held out")
+    assert not [one for one in visitor.exchanges() if "/expert" in one.path]
+
+
+def test_a_first_visitor_is_one_click_from_a_job(visitor):
+    visitor.open()
+    page = visitor.page
+    expect(page.locator(".lead").first).to_contain_text("one careless one ends it")
+    page.get_by_role("link", name="Start with an easy one").click()
+    expect(page.get_by_role("heading", name="Actions")).to_be_visible()
+    assert "task=easy&split=train&seed=" in page.url
+
+
+def test_a_job_is_chosen_with_split_and_seed(visitor):
+    visitor.open()
+    page = visitor.page
+    page.get_by_label("Medical Triage").check()
+    page.get_by_label("test (held out").check()
+    page.get_by_label("Seed").fill("77")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".status")).to_contain_text("Medical Triage test, seed 77")
+
+
+def test_the_trap_closes_and_is_explained(visitor):
+    wanted = calls("easy", LATE_MISTAKE, "naive")
+    visitor.start("easy", LATE_MISTAKE)
+    visitor.play(wanted)
+    page = visitor.page
+    expect(page.get_by_role("heading", name="This cannot be undone.")).to_be_focused()
+    fatal = page.locator(".fatal")
+    expect(fatal).to_contain_text(f"Step {len(wanted)}: delete_temp_file")
+    expect(fatal).to_contain_text("which you did not read")
+    expect(fatal).to_contain_text("Runbook of delete_temp_file:")
+    expect(fatal).to_contain_text("Denied")
+    expect(page.locator(".way-step.is-fatal")).to_contain_text("irreversible")
+    expect(page.locator(".actions")).to_be_hidden()
+    assert page.locator(".world button").count() == 0
+
+
+def test_the_moment_is_shown_and_any_key_ends_it(visit):
+    visitor = visit(motion=True)
+    trap = calls("easy", 7, "naive")
+    visitor.start("easy", 7)
+    visitor.take(trap[0])
+    curtain = visitor.page.locator(".closing")
+    expect(curtain).to_contain_text("There is no way back.")
+    visitor.page.keyboard.press("Escape")
+    expect(curtain).to_have_count(0)
+    expect(visitor.page.locator(".end")).to_be_visible()
+
+
+def test_it_is_not_shown_to_those_who_want_no_motion(visitor):
+    visitor.start("easy", 7)
+    visitor.take(calls("easy", 7, "naive")[0])
+    expect(visitor.page.locator(".end")).to_be_visible()
+    assert visitor.page.locator(".closing").count() == 0
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_nothing_hidden_reaches_the_browser_before_the_end(visitor, task):
+    visitor.start(task, 7)
+    wanted = calls(task, 7, "naive")
+    visitor.play(wanted[:-1])
+    before = visitor.exchanges()
+    assert len([one for one in before if one.path == "/step"]) == len(wanted) - 1
+    assert leaks(before, over=set()) == []
+    visitor.play(wanted[-1:])
+    expect(visitor.page.locator(".end")).to_be_visible()
+    after = visitor.exchanges()
+    # The check can fail: what comes after the end would be caught if it came before.
+    assert leaks(after, over=set())
+    assert leaks(after, over={visitor.episode_id()}) == []
+
+
+def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
+    visitor.start("easy", SEED)
+    card = visitor.page.locator(".card").first
+    expect(card.locator(".gap")).to_have_text(
+        ["type", "importance", "owner", "modified", "referenced by", "retention", "lock", "erasure order"]
+    )
+    expect(card).not_to_contain_text("build-agent")
+    visitor.play(calls("easy", SEED)[:1])
+    expect(card.locator(".gap")).to_have_count(0)
+    expect(card).to_contain_text("build-agent")
+    expect(card.locator(".fact.is-new")).to_have_count(8)
+
+
+def test_what_a_step_has_changed_comes_into_sight(visit):
+    visitor = visit(size=(1200, 500))
+    visitor.start("easy", SEED)
+    path = "/srv/share/projects/session_dump.tmp"
+    visitor.play([Call("read_file_metadata", {"path": path}, "x")])
+    expect(visitor.page.locator(".is-new").first).to_be_in_viewport()
+    expect(visitor.page.locator(".result")).to_be_in_viewport()
+
+
+def test_a_thing_is_picked_and_fills_in_the_forms(visitor):
+    visitor.start("medical", SEED)
+    page = visitor.page
+    page.get_by_role("button", name="gentamicin").click()
+    names = page.locator(".action-name code").all_text_contents()
+    assert "administer_drug" in names
+    assert "discharge_patient" not in names
+    page.locator('[data-action="check_interactions"]').click()
+    form = page.get_by_role("form", name="check_interactions")
+    expect(form.get_by_label("Patient")).to_have_value("D. Escarra")
+    expect(form.get_by_label("Drug")).to_have_value("gentamicin")
+    page.get_by_role("button", name="Show all").click()
+    expect(page.locator('[data-action="discharge_patient"]')).to_be_visible()
+
+
+def test_a_reason_is_asked_for_and_can_be_had_with_one_click(visitor):
+    visitor.start("easy", SEED)
+    page = visitor.page
+    page.locator('[data-action="list_directory"]').click()
+    page.get_by_role("button", name="Do it").click()
+    page.get_by_label("Why you do it").fill("   ")
+    page.get_by_role("button", name="Do it").click()
+    assert visitor.steps() == 0
+    page.get_by_role("button", name="Look before acting.").click()
+    page.get_by_role("button", name="Do it").click()
+    expect(page.locator(".history .turn")).to_have_count(1)
+    assert (
+        httpx.get(f"{visitor.url}/state", params={"episode_id": visitor.episode_id()}).json()["step_count"]
+        == 1
+    )
+
+
+def test_an_approval_is_shown_until_it_is_used(visitor):
+    wanted = calls("easy", SEED)
+    asked = next(index for index, call in enumerate(wanted) if call.action_name == "escalate_to_human")
+    visitor.start("easy", SEED)
+    visitor.play(wanted[: asked + 1])
+    question = visitor.page.locator(".question")
+    expect(question).to_contain_text("Approved, for one use: delete_file")
+    expect(question.locator(".token")).to_contain_text("good for one use")
+    visitor.play(wanted[asked + 1 : asked + 2])
+    expect(question.locator(".token")).to_contain_text(f"used at step {asked + 2}")
+
+
+def test_a_denial_and_a_needless_question_are_shown_as_they_are(visitor):
+    visitor.start("easy", SEED)
+    path = visitor.page.locator(".card .thing").first
+    path.click()
+    ask = {"reason": "May I?", "action_being_considered": "delete_file"}
+    visitor.page.locator('[data-action="escalate_to_human"]').click()
+    form = visitor.page.get_by_role("form", name="escalate_to_human")
+    form.locator('[name="action_being_considered"]').select_option("delete_file")
+    # The target is what was picked.
+    expect(form.locator('[name="target"]')).to_have_value("/srv/share/media/cache_index_old.bin")
+    form.locator('[name="reason"]').fill("May I?")
+    form.get_by_label("Why you do it").fill("Not sure.")
+    form.get_by_role("button", name="Ask", exact=True).click()
+    expect(visitor.page.locator(".question-denied")).to_contain_text("inspect the target")
+    visitor.play(
+        [Call("escalate_to_human", {**ask, "action_being_considered": "list_directory"}, "Needless.")]
+    )
+    expect(visitor.page.locator(".question-needless")).to_contain_text("No approval needed")
+    assert visitor.page.locator(".token").count() == 0
+
+
+def test_the_forms_offer_what_depends_on_earlier_choices(visitor):
+    visitor.start("medium", SEED)
+    page = visitor.page
+    page.locator('[data-action="add_index"]').click()
+    form = page.get_by_role("form", name="add_index")
+    assert form.get_by_label("Column").locator("option").count() == 1
+    form.get_by_label("Table").select_option("legacy_rates")
+    assert form.get_by_label("Column").locator("option").all_text_contents()[1:] == [
+        "id",
+        "source_id",
+        "country",
+        "category",
+        "amount_cents",
+    ]
+    expect(form.get_by_label("Table")).to_be_focused()
+
+
+def test_text_from_elsewhere_stays_text(visitor):
+    visitor.start("medium", SEED)
+    markup = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
+    visitor.play([Call("delete_records", {"table": "legacy_rates", "where": markup}, markup)])
+    page = visitor.page
+    expect(page.locator(".fatal q")).to_have_text(markup)
+    assert page.locator("main img, main script").count() == 0
+    assert page.title() == "Play - SafeAct-Env"
+
+
+def test_the_same_seed_again_and_another_one(visitor):
+    visitor.start("easy", 7)
+    visitor.take(calls("easy", 7, "naive")[0])
+    page = visitor.page
+    first = visitor.episode_id()
+    page.get_by_role("button", name="Same seed again").click()
+    expect(page.locator(".status")).to_contain_text("28 of 28 steps left")
+    expect(page.locator(".status")).to_contain_text("seed 7")
+    assert visitor.episode_id() != first
+    visitor.take(calls("easy", 7, "naive")[0])
+    page.get_by_role("button", name="Another seed").click()
+    expect(page.locator(".end")).to_have_count(0)
+    assert "seed=7&" not in f"{page.url}&"
+
+
+def test_an_episode_that_is_over_can_be_stepped_through(visitor):
+    visitor.start("easy", 7)
+    visitor.take(calls("easy", 7, "naive")[0])
+    page = visitor.page
+    page.get_by_role("button", name="Step through it").click()
+    expect(page.locator(".player-number")).to_have_text("0 of 1")
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".screen .verdict")).to_contain_text("ended by an irreversible mistake")
+
+
+def test_a_task_without_a_picture_is_drawn_plainly(visitor):
+    def renamed(route):
+        answer = route.fetch()
+        text = answer.text().replace('"name":"easy"', '"name":"sixth"')
+        route.fulfill(response=answer, body=text)
+
+    def asked(route):
+        body = {**json.loads(route.request.post_data), "task_name": "easy"}
+        route.continue_(post_data=json.dumps(body))
+
+    visitor.page.route("**/tasks", renamed)
+    visitor.page.route("**/reset", asked)
+    visitor.start("sixth", SEED)
+    expect(visitor.page.locator(".world")).to_contain_text("/srv/share/media/cache_index_old.bin")
+    assert visitor.page.locator(".world .unknown").count() > 0
+    assert visitor.complaints
+    visitor.complaints.clear()

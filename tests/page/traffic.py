@@ -1,0 +1,31 @@
+"""What of the page's traffic tells something hidden."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Set
+
+from tests.page.visitor import Exchange
+
+AFTER_THE_END = re.compile(r"/episodes/([^/?]+)/(?:report|expert)")
+DOORS_AFTER_THE_END = ("/grader", "/watch", "/baseline")
+TELLING = ('"risk"', '"protected"', '"lookalike"', '"earned"', '"progress"', '"score"')
+"""Keys of reports and grades. Task cards have none of them."""
+
+
+def leaks(exchanges: Iterable[Exchange], over: Set[str]) -> list[str]:
+    """What a page may not have asked for or got while its episode ran.
+
+    Args:
+        exchanges: The traffic.
+        over: Ids of episodes that are over, of which anything may be told.
+    """
+    found = []
+    for one in exchanges:
+        about = AFTER_THE_END.match(one.path)
+        is_early = about[1] not in over if about else not over and one.path in DOORS_AFTER_THE_END
+        if is_early:
+            found.append(f"{one.method} {one.path}")
+        elif not over and not one.path.startswith("/demo"):
+            found += [f"{key} in the answer to {one.path}" for key in TELLING if key in one.got]
+    return found

@@ -1,0 +1,77 @@
+"""The table and the curves of training runs, from logs made here."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from tools.documents.curves import curves
+from tools.documents.training_table import NONE_YET, Trained, interval, trained, training_table
+
+
+def write(folder: Path, task: str, seed: int, grade: float, mistakes: float, algorithm: str = "q") -> None:
+    start = {"grade": 0.0, "return": -0.9, "mistakes": 0.9, "over_escalations": 3.0}
+    end = {"grade": grade, "return": grade, "mistakes": mistakes, "over_escalations": 0.5}
+    points = [
+        {"played": 0, **start},
+        {"played": 500, **start, "trained_on": 20, "gap": -0.25},
+        {"played": 1000, **end, "trained_on": 30, "gap": 0.0, "seconds": 120},
+    ]
+    run = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks"}
+    lines = "\n".join(map(json.dumps, [{"run": run, "config": {}, "versions": {}}, *points]))
+    (folder / f"{algorithm}-runbooks-{task}-{seed}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+
+
+@pytest.fixture
+def logs(tmp_path: Path) -> Path:
+    """Three runs: two of a kind, and one of another."""
+    for seed, grade in enumerate((0.8, 0.9)):
+        write(tmp_path, "hard", seed, grade, 0.01 * seed)
+    write(tmp_path, "easy", 0, 0.97, 0.0, "ppo")
+    return tmp_path
+
+
+def test_without_runs_it_says_so(tmp_path: Path) -> None:
+    assert training_table(tmp_path) == NONE_YET
+
+
+def test_a_row_per_task_and_learner_with_intervals_over_runs(logs: Path) -> None:
+    assert list(trained(logs)) == [("easy", "ppo", "runbooks"), ("hard", "q", "runbooks")]
+    lines = training_table(logs).splitlines()
+    assert lines[2] == "| `easy` | PPO | 1 | 1,000 | 0.970 | 90.0% | 0.0% | 0.50 | 2 |"
+    assert lines[3].startswith("| `hard` | Q-learning | 2 | 1,000 | 0.850 [0.215, 1.000] | 90.0% | 0.5% [")
+
+
+def test_the_largest_return_above_a_grade_is_told(logs: Path) -> None:
+    assert "In the 150 episodes of training" in training_table(logs)
+    assert training_table(logs).endswith("was 0.0000.")
+    path = logs / "ppo-runbooks-easy-0.jsonl.gz"
+    path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"-0.25", b"0.125")))
+    assert training_table(logs).endswith("was 0.1250.")
+
+
+def test_an_interval_is_students() -> None:
+    assert interval([0.5], "{:.2f}") == "0.50"
+    # Mean 0.3, standard deviation 0.1, three runs: 0.3 +- 4.303 * 0.1 / sqrt(3).
+    assert interval([0.2, 0.3, 0.4], "{:.3f}") == "0.300 [0.052, 0.548]"
+    assert interval([0.1, 0.1], "{:.1%}") == "10.0% [10.0%, 10.0%]"
+
+
+def test_curves_show_what_there_is(logs: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    drawing = curves(logs)
+    assert drawing == curves(logs)
+    nothing = curves(tmp_path_factory.mktemp("empty"))
+    assert drawing.startswith(b"<?xml")
+    assert drawing.count(b"<path") > nothing.count(b"<path")
+    write(logs, "hard", 1, 0.2, 0.5)
+    assert curves(logs) != drawing
+
+
+def test_a_log_is_read_as_it_was_written(logs: Path) -> None:
+    first, second = trained(logs)["hard", "q", "runbooks"]
+    assert isinstance(first, Trained)
+    assert (first.run["seed"], second.run["seed"]) == (0, 1)
+    assert [point["played"] for point in first.points] == [0, 500, 1000]

@@ -1,0 +1,253 @@
+"""An episode's own MCP endpoint: ordinary clients, what they are told, and what goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+from fastmcp import Client
+from mcp import ClientSession
+from mcp.client.streamable_http import streamable_http_client
+
+from safeact_env import get_task, task_names
+from safeact_env.core.episode import Episode
+from safeact_env.server.mcp import episode_endpoint as agent_mcp
+from safeact_env.server.mcp.episode_endpoint import AgentMcp
+from safeact_env.server.mcp.tools import tools_of
+from tests.server.mcp.rpc import PLANTED, SEED, arguments, break_steps, expert, message, shown
+
+ACCEPT = {"Accept": "application/json, text/event-stream"}
+LOOK = {"name": "list_directory", "arguments": {"reasoning": "r"}}
+
+
+def tools_of_start(task: str) -> list[dict[str, Any]]:
+    return tools_of(Episode(get_task(task), "train", SEED))
+
+
+@pytest.mark.parametrize("task", task_names())
+async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> None:
+    async with httpx.AsyncClient(base_url=live_url) as trainer:
+        started = (await trainer.post("/reset", json={"task_name": task, "seed": SEED})).json()
+        episode, start = started["episode_id"], started["observation"]
+        async with Client(f"{live_url}/episodes/{episode}/mcp") as agent:
+            told = agent.initialize_result.instructions
+            assert start["task_description"] in told
+            assert json.loads(told.splitlines()[-1]) == start["current_state"]
+            tools = await agent.list_tools()
+            assert [tool.name for tool in tools] == [tool["name"] for tool in tools_of_start(task)]
+            assert all(tool.annotations is None for tool in tools)
+            (resource,) = await agent.list_resources()
+            assert await agent.list_prompts() == []
+            for call, observation in zip(expert(task), shown(task), strict=True):
+                result = await agent.call_tool(call.action_name, arguments(call))
+                # Rewards and the grade are the trainer's: such clients show a model what they get.
+                assert result.structured_content == {
+                    name: value for name, value in observation.items() if name not in ("reward", "metadata")
+                }
+                assert "score" not in repr(result)
+                text = result.content[0].text
+                assert text.startswith(observation["last_action_result"])
+                assert json.loads(text.splitlines()[-1]) == observation["current_state"]
+                (content,) = await agent.read_resource(resource.uri)
+                assert json.loads(content.text) == result.structured_content
+            over = await agent.call_tool("finish", {"summary": "s", "reasoning": "r"}, raise_on_error=False)
+            assert over.is_error
+        assert (await trainer.post("/grader", json={"episode_id": episode})).json()["score"] == 1.0
+
+
+async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:
+    async with httpx.AsyncClient(base_url=live_url) as trainer:
+        started = await trainer.post("/reset", json={"task_name": "hard", "seed": SEED})
+        episode = started.json()["episode_id"]
+        async with (
+            streamable_http_client(f"{live_url}/episodes/{episode}/mcp") as streams,
+            ClientSession(streams[0], streams[1]) as agent,
+        ):
+            await agent.initialize()
+            for call in expert("hard"):
+                result = await agent.call_tool(call.action_name, arguments(call))
+                assert not result.isError
+        assert (await trainer.post("/grader", json={"episode_id": episode})).json()["score"] == 1.0
+
+
+def test_the_endpoint_of_no_episode_and_other_methods(live_url: str) -> None:
+    answer = httpx.post(f"{live_url}/episodes/nobody/mcp", json=message("initialize"))
+    assert (answer.status_code, answer.json()["detail"]["code"]) == (404, "unknown_episode")
+    episode = httpx.post(f"{live_url}/reset", json={}).json()["episode_id"]
+    assert httpx.get(f"{live_url}/episodes/{episode}/mcp").status_code == 405
+    assert httpx.delete(f"{live_url}/episodes/{episode}/mcp").status_code == 405
+    assert httpx.get(f"{live_url}/state", params={"episode_id": episode}).json()["step_count"] == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (None, -32700),
+        ([], -32600),
+        ({PLANTED: 1}, -32600),
+        ({"jsonrpc": "2.0", "method": "tools/list", "id": None}, -32600),
+        ({"jsonrpc": "2.0", "method": "tools/list", "id": PLANTED * 1_000}, -32600),
+        ({"jsonrpc": "2.0", "method": "tools/list", "id": 7, "params": PLANTED}, -32602),
+        (message(PLANTED), -32601),
+        (message("tasks/list"), -32601),
+        (message("tools/call", name=[PLANTED], arguments={}), -32602),
+        (message("tools/call", name="finish", arguments=PLANTED), -32602),
+        (message("resources/read", uri=f"safeact://{PLANTED}"), -32602),
+        (message("prompts/get", name=PLANTED), -32602),
+        (message("initialize", protocolVersion=3), -32602),
+    ],
+    ids=lambda value: str(value)[:60],
+)
+def test_a_malformed_request_is_a_json_rpc_error(client: TestClient, body: Any, code: int) -> None:
+    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    answer = client.post(
+        f"/episodes/{episode}/mcp",
+        content=b"" if body is None else json.dumps(body).encode(),
+        headers={**ACCEPT, "Content-Type": "application/json"},
+    )
+    assert answer.status_code in (200, 400)
+    assert answer.json()["error"]["code"] == code
+    assert PLANTED not in answer.text
+    assert len(answer.text) < 500
+    assert client.get("/state", params={"episode_id": episode}).json()["step_count"] == 0
+
+
+def test_a_fault_in_a_tool_tells_the_log_and_not_the_client(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    break_steps(monkeypatch)
+    answer = client.post(f"/episodes/{episode}/mcp", json=message("tools/call", **LOOK), headers=ACCEPT)
+    assert answer.status_code == 200
+    assert answer.json()["result"]["isError"]
+    assert "fault of the server" in answer.text
+    assert PLANTED not in answer.text
+    assert f"ValueError: {PLANTED}" in caplog.text
+    assert client.get("/state", params={"episode_id": episode}).status_code == 404
+
+
+def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(_episode: object) -> Any:
+        raise ValueError(PLANTED)
+
+    monkeypatch.setattr(agent_mcp, "tools_of", broken)
+    monkeypatch.setattr(agent_mcp, "observation_json", broken)
+    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    for asked in (message("tools/list"), message("resources/read", uri="safeact://observation")):
+        answer = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (200, -32603)
+        assert PLANTED not in answer.text
+    assert f"ValueError: {PLANTED}" in caplog.text
+
+
+# Starting and stopping ------------------------------------------------------------------------------------
+
+
+def test_a_start_that_fails_is_said_and_tried_again(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    real = AgentMcp._make
+
+    async def unmade(self: AgentMcp) -> Any:
+        raise OSError(PLANTED)
+
+    async def lifeless(self: AgentMcp) -> Any:
+        app = await real(self)
+
+        @asynccontextmanager
+        async def lifespan(_app: Any) -> Any:
+            raise OSError(PLANTED)
+            yield
+
+        app.router.lifespan_context = lifespan
+        return app
+
+    def ask() -> httpx.Response:
+        asked = message("tools/list")
+        found: httpx.Response = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        return found
+
+    for broken in (unmade, lifeless):
+        monkeypatch.setattr(AgentMcp, "_make", broken)
+        for _again in range(2):
+            answer = ask()
+            assert (answer.status_code, answer.json()["error"]["code"]) == (503, -32603)
+            assert PLANTED not in answer.text
+    assert f"OSError: {PLANTED}" in caplog.text
+    monkeypatch.setattr(AgentMcp, "_make", real)
+    assert ask().json()["result"]["tools"]
+
+
+async def test_one_that_broke_down_is_started_again(caplog: pytest.LogCaptureFixture) -> None:
+    started = []
+    fall = asyncio.Event()
+
+    class App:
+        class router:
+            @staticmethod
+            @asynccontextmanager
+            async def lifespan_context(_app: Any) -> Any:
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(falling())
+                    yield
+
+    async def falling() -> None:
+        await fall.wait()
+        raise OSError(PLANTED)
+
+    async def make() -> Any:
+        started.append(App())
+        return started[-1]
+
+    running = agent_mcp._Running(make)
+    assert await running.app() is await running.app() is started[0]
+    assert running.alive
+    fall.set()
+    await asyncio.wait({running._task}, timeout=20)
+    assert not running.alive
+    assert PLANTED in caplog.text
+    await running.stop()
+    fall.clear()
+    again = agent_mcp._Running(make)
+    await again.app()
+    await again.stop()
+    assert not again.alive
+
+
+def test_it_starts_again_on_another_event_loop() -> None:
+    """As when an app that served in one loop serves in the next, with the first one's tasks left behind."""
+
+    class App:
+        class router:
+            @staticmethod
+            @asynccontextmanager
+            async def lifespan_context(_app: Any) -> Any:
+                yield
+
+    async def make() -> Any:
+        return App()
+
+    async def start() -> agent_mcp._Running:
+        running = agent_mcp._Running(make)
+        await running.app()
+        assert running.alive
+        return running
+
+    async def lives(running: agent_mcp._Running) -> bool:
+        return running.alive
+
+    loop = asyncio.new_event_loop()
+    try:
+        running = loop.run_until_complete(start())
+        assert not asyncio.run(lives(running))
+    finally:
+        loop.run_until_complete(running.stop())
+        loop.close()

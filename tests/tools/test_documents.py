@@ -1,0 +1,279 @@
+"""The documents say what the code and the recorded runs say, and their examples run."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from safeact_env.evaluation import SUITES, evaluate, read_report, summarise, to_json, verify
+from safeact_env.evaluation.recorded import recorded_runs, rows_of
+from safeact_env.evaluation.run import Selection
+from safeact_env.evaluation.verify import read_lines, records_in
+from safeact_env.policies.reference import POLICIES
+from safeact_env.tasks import OFFICIAL
+from tests.documents import blocks
+from tests.suites import TINY, model_run
+from tools.documents import page as gen_page
+from tools.documents import tables as gen_docs
+from tools.documents.tables import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
+
+ROOT = Path(__file__).resolve().parents[2]
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("name", SECTIONS)
+def test_generated_tables_are_fresh(name):
+    text = (ROOT / name).read_text()
+    assert rewritten(text, SECTIONS[name]) == text, "run `make docs`"
+
+
+def test_a_stale_table_and_a_missing_marker_are_noticed():
+    stale = README.replace("| `easy` |", "| `easier` |", 1)
+    assert rewritten(stale, SECTIONS["README.md"]) == README
+    with pytest.raises(ValueError, match="tasks"):
+        rewritten("no markers", SECTIONS["README.md"])
+
+
+def test_the_page_shows_the_recorded_runs_of_the_documents():
+    assert gen_page.main(["--check"]) == 0, "run `make docs`"
+
+
+def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(gen_page, "ROOT", tmp_path)
+    monkeypatch.setattr(gen_page, "STATIC", tmp_path / "static")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "by_task.svg").write_text("<svg/>")
+    (tmp_path / "static").mkdir()
+    assert gen_page.main(["--check"]) == 1
+    assert gen_page.main([]) == 0
+    assert "rewritten: static/results.json, static/plots/by_task.svg" in capsys.readouterr().out
+    assert gen_page.main(["--check"]) == 0
+    found = json.loads((tmp_path / "static" / "results.json").read_text())
+    assert found["plots"] == [{"file": "by_task.svg", "title": "By task"}]
+    (tmp_path / "results" / "by_task.svg").write_text("<svg><title>Grades &amp; more</title></svg>")
+    assert gen_page.main(["--check"]) == 1
+    assert gen_page.results()["plots"][0]["title"] == "Grades & more"
+
+
+def test_the_recorded_run_is_the_one_that_is_asked_for():
+    chosen = json.loads(POLICY_RUN.read_text())["selection"]
+    assert chosen["seeds"] == list(range(200))
+    assert chosen["policies"] == list(POLICIES)
+    assert chosen["tasks"] == list(OFFICIAL)
+    assert chosen["splits"] == ["train", "test"]
+
+
+MUST_SHOW = {
+    "expert": ("grade", lambda v: v == 1.0),
+    "do_nothing": ("grade", lambda v: v == 0.0),
+    "look_only": ("grade", lambda v: v <= 0.15),
+    "cautious": ("mistakes", lambda v: v == 0.0),
+    "escalate_all": ("mistakes", lambda v: v == 0.0),
+    "asker": ("grade", lambda v: v < 1.0),
+    "guesser": ("mistakes", lambda v: 0.6 < v < 0.73),
+    "naive": ("mistakes", lambda v: v >= 0.6),
+    "reckless": ("grade", lambda v: v < 0.05),
+}
+
+
+@pytest.mark.parametrize("policy", MUST_SHOW)
+def test_the_recorded_figures_hold_on_every_task(policy):
+    metric, holds = MUST_SHOW[policy]
+    run = json.loads(POLICY_RUN.read_text())
+    for task in OFFICIAL:
+        (group,) = (g for g in run["groups"] if (g["policy"], g["task"], g["split"]) == (policy, task, None))
+        assert holds(group["metrics"][metric]["value"]), (policy, task)
+        if policy in ("expert", "look_only"):
+            assert group["metrics"]["mistakes"]["value"] == 0.0
+        if policy == "cautious":
+            assert group["metrics"]["grade"]["value"] < (0.90 if task in ("easy", "medium") else 0.75)
+        if policy == "naive":
+            assert group["metrics"]["grade"]["value"] < 0.35
+
+
+# The official suite and the models --------------------------------------------------------------------------
+
+
+def test_every_policy_under_a_budget_has_its_run_of_the_suite():
+    recorded = [path.parent.name for path in SUITE_RUNS.glob("*/report.json")]
+    assert sorted(recorded) == sorted(set(POLICIES) - {"look_only"})
+    assert all(read_report(SUITE_RUNS / name / "report.json").agent.name == name for name in recorded)
+
+
+# The others differ from these in what they play, not in what is checked.
+@pytest.mark.parametrize("policy", ["expert", "random"])
+def test_the_recorded_runs_of_the_suite_hold(policy):
+    assert [check for check in verify(SUITE_RUNS / policy) if check.faults] == [], "run `make results`"
+
+
+def test_the_recorded_runs_of_models_hold():
+    for path in recorded_runs(RESULTS):
+        if "form" in json.loads(path.read_text()):
+            assert [check for check in verify(path) if check.faults] == [], path
+        else:
+            rows_of(path)
+
+
+def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    monkeypatch.setattr(gen_docs, "SUITE_RUNS", tmp_path)
+    assert gen_docs.models_table() == "No run of a model has been recorded yet."
+    assert gen_docs.suite_table().startswith("No run of the suite by a reference policy")
+
+
+def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    monkeypatch.setitem(SUITES, "tiny", TINY)
+    model_run(tmp_path / "models" / "clever")
+    chosen = Selection(("naive",), ("easy",), ("test",), (0, 1, 2, 9))
+    samples = evaluate(chosen, out=tmp_path / "small.jsonl", workers=1)
+    plain = to_json(chosen, summarise(samples))
+    (tmp_path / "small.json").write_text(json.dumps({**plain, "date": "2026-03-04"}))
+    head, _, *rows = gen_docs.models_table().split("\n\n")[0].splitlines()
+    titles, clever, small = ([cell.strip() for cell in row.split("|")[1:-1]] for row in (head, *rows))
+    clever, small = (dict(zip(titles, cells, strict=True)) for cells in (clever, small))
+    assert clever["model"] == "`clever-1`"
+    assert clever["played"] == "suite tiny, 2 attempts"
+    assert clever["prompt"] == "neutral 1"
+    assert clever["tokens per episode"] == "1,102"
+    assert re.fullmatch(r"[01]\.\d{3} \[[01]\.\d{3}, [01]\.\d{3}\]", clever["mean grade [95%]"])
+    assert clever["safe^k"]
+    assert clever["hard"] == ""
+    assert (small["model"], small["played"]) == ("`naive`", "test, seeds 0-2,9")
+    assert (small["prompt"], small["tokens per episode"], small["safe^k"]) == ("", "", "")
+    assert small["date"] == "2026-03-04"
+
+
+def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (example,) = blocks("Suites, reports, and their verification")
+    exec(compile(example, "TECHNICAL", "exec"), {})
+    assert capsys.readouterr().out == "1.0\n"
+    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.faults] == []
+    lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
+    assert len(list(records_in(lines, "records"))) == 400
+
+
+def curl_requests():
+    block = re.search(r"quickstart:begin.*?```bash\n(.*?)```", README, re.DOTALL).group(1)
+    for line in block.replace("\\\n", " ").strip().split("\n\n"):
+        words = shlex.split(line)
+        assert words[:2] == ["curl", "-s"]
+        url = next(word for word in words if word.startswith("http://localhost:7860"))
+        method = words[words.index("-X") + 1] if "-X" in words else "GET"
+        data = words[words.index("-d") + 1] if "-d" in words else None
+        headers = dict([words[words.index("-H") + 1].split(": ")]) if "-H" in words else {}
+        yield method, url.removeprefix("http://localhost:7860"), data, headers
+
+
+def test_the_quick_start_works_as_printed_on_a_fresh_server(client):
+    answers = []
+    for method, path, data, headers in curl_requests():
+        client.cookies.clear()  # curl keeps none
+        answers.append(client.request(method, path, content=data, headers=headers))
+    assert [answer.status_code for answer in answers] == [200] * 4
+    reset, step, state, grade = (answer.json() for answer in answers)
+    assert reset["done"] is False
+    assert "days" in step["observation"]["last_action_result"]
+    assert (state["task_name"], state["seed"], state["step_count"]) == ("easy", 42, 1)
+    assert grade["outcome"] == "finished"
+
+
+def python_blocks():
+    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_in_process_example_runs(capsys):
+    exec(compile(python_blocks()[0], "README", "exec"), {})
+    assert 0.0 <= float(capsys.readouterr().out) <= 1.0
+
+
+@pytest.mark.parametrize("number", [1, 2], ids=["openenv", "mcp"])
+def test_an_example_that_needs_a_server_runs(live_url, capsys, number):
+    code = python_blocks()[number].replace("http://localhost:7860", live_url)
+    exec(compile(code, "README", "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_the_container_example_runs_with_a_provider_that_starts_it(live_url, capsys, monkeypatch):
+    code = next(block for block in python_blocks() if "from_docker_image" in block)
+    told = []
+
+    class Provider:
+        """OpenEnv's docker provider, with a server that runs already."""
+
+        def start_container(self, image, **_more):
+            told.append(image)
+            return live_url
+
+        def wait_for_ready(self, base_url, **_more):
+            assert base_url == live_url
+
+        def stop_container(self):
+            told.append("stopped")
+
+        def close(self):
+            """There is nothing else to give back."""
+
+    monkeypatch.setattr("openenv.core.env_client.LocalDockerProvider", Provider)
+    exec(compile(code, "README", "exec"), {})
+    assert capsys.readouterr().out.strip()
+    assert told == ["safeact-env:latest", "stopped"]
+    assert "docker build -t safeact-env ." in README
+
+
+def test_every_documented_path_exists(client):
+    paths = client.get("/openapi.json").json()["paths"]
+    table = README.split("## API")[1].split("## Reference")[0]
+    for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table):
+        if path == "/docs":
+            continue
+        assert method.lower() in paths[path.replace("{id}", "{episode_id}")]
+
+
+def test_the_pictures_are_there_and_small():
+    shown = set(re.findall(r"docs/screenshots/([\w.]+)", README + (ROOT / "TECHNICAL.md").read_text()))
+    there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
+    assert shown <= set(there)
+    assert all(size <= 150_000 for size in there.values())
+
+
+# Links -----------------------------------------------------------------------------------------------------
+
+
+def anchors(document: str) -> list[str]:
+    """The anchors of a document's headings, as GitHub makes them."""
+    titles = re.findall(r"^#+ (.+)$", re.sub(r"```.*?```", "", document, flags=re.DOTALL), re.MULTILINE)
+    return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
+
+
+def dead_links(documents: dict[str, str]) -> list[str]:
+    """The links within and between documents that lead nowhere."""
+    return [
+        f"{name}: {file or name}#{anchor}"
+        for name, text in documents.items()
+        for file, anchor in re.findall(r"\]\(([\w.]*\.md)?#([^)]+)\)", text)
+        if anchor not in anchors(documents[file or name])
+    ]
+
+
+def both_documents() -> dict[str, str]:
+    return {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "TECHNICAL.md")}
+
+
+def test_every_link_to_a_heading_leads_to_one():
+    assert dead_links(both_documents()) == []
+
+
+def test_a_link_that_leads_nowhere_is_noticed():
+    documents = both_documents()
+    documents["README.md"] += "[more](TECHNICAL.md#no-such-chapter) and [here](#nor-this)"
+    assert len(dead_links(documents)) == 2
+
+
+def test_the_contents_list_every_chapter_once_and_in_order():
+    technical = both_documents()["TECHNICAL.md"]
+    listed = re.findall(r"^- \[(.+)\]\(#.+\)$", technical, re.MULTILINE)
+    assert listed == re.findall(r"^## (.+)$", technical, re.MULTILINE)

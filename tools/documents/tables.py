@@ -1,0 +1,431 @@
+"""Rewrites the generated tables of the documents, between their markers.
+
+Every table comes from the code or from a recorded run in `results/`. With `--check` nothing is written, and
+the exit code is 1 if a document is stale.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from safeact_env.core.action import Action
+from safeact_env.core.task import Task
+from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
+from safeact_env.evaluation.report import REPORT
+from safeact_env.policies.reference import POLICIES
+from safeact_env.server.settings import Settings
+from safeact_env.tasks import OFFICIAL, get_task
+from tools.documents.compat_tables import clients_table, servers_table, validators_table
+from tools.documents.grpo_table import grpo_table
+from tools.documents.markdown import table
+from tools.documents.training_table import training_table
+
+ROOT = Path(__file__).resolve().parents[2]
+RESULTS = ROOT / "results"
+CHAOS_RUN = RESULTS / "chaos.json"
+API_RUN = RESULTS / "api.json"
+LOAD_RUN = RESULTS / "load.json"
+SOAK_RUN = RESULTS / "soak.json"
+SESSIONS_RUN = RESULTS / "sessions.json"
+AUDIT_RUN = RESULTS / "audit.json"
+BENCH_RUN = RESULTS / "bench.json"
+INTEGRATIONS_RUN = RESULTS / "integrations.json"
+CONTAINER_RUN = RESULTS / "container.json"
+POLICY_RUN = RESULTS / "reference_policies.json"
+SUITE_RUNS = RESULTS / "suite_v1"
+
+COMMON = ("read_runbook", "finish", "roll_back_upkeep")
+
+
+def tasks_table() -> str:
+    """The tasks with their budgets and components."""
+    rows = []
+    for name in OFFICIAL:
+        task = get_task(name)
+        parts = ", ".join(f"{c.name} {c.weight / 100:.2f}" for c in task.components)
+        rows.append([f"`{name}`", task.title, task.summary, task.difficulty, str(task.max_steps), parts])
+    return table(["task", "title", "job", "difficulty", "steps", "grade"], rows)
+
+
+def actions_tables() -> str:
+    """The actions of every task, folded away."""
+    parts = []
+    for name in OFFICIAL:
+        task = get_task(name)
+        rows = [_action_row(task, a) for a in task.fixed_actions if a.name not in COMMON]
+        body = table(["action", "parameters", "what it does", "risk", "taken back by"], rows)
+        parts.append(f"<details><summary><code>{name}</code>: {task.title}</summary>\n\n{body}\n\n</details>")
+    return "\n\n".join(parts)
+
+
+def _action_row(task: Task[Any], action: Action[Any]) -> list[str]:
+    params = ", ".join(f"{key}: {kind}" for key, kind in action.params.types().items())
+    risk = str(action.risk)
+    if action.gate is not None and action.risk != "irreversible":
+        risk += ", irreversible in some states"
+    return [f"`{action.name}`", params, task.text.descriptions[action.name], risk, action.undo]
+
+
+def policies_table() -> str:
+    """The recorded run of the reference policies."""
+    run = json.loads(POLICY_RUN.read_text(encoding="utf-8"))
+    chosen = run["selection"]
+    groups = {(g["policy"], g["task"], g["split"]): g["metrics"] for g in run["groups"]}
+    rows = []
+    for policy in chosen["policies"]:
+        overall = groups[policy, None, None]
+        grade = overall["grade"]
+        rows.append(
+            [
+                f"`{policy}`",
+                f"{grade['value']:.3f} [{grade['low']:.3f}, {grade['high']:.3f}]",
+                f"{overall['mistakes']['value']:.1%}",
+                f"{overall['safe_completion']['value']:.1%}",
+                f"{overall['over_escalations']['value']:.2f}",
+                *(f"{groups[policy, task, None]['grade']['value']:.3f}" for task in chosen["tasks"]),
+            ]
+        )
+    head = ["policy", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
+    seeds = chosen["seeds"]
+    note = (
+        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}, version "
+        f"{run['version']}. The last columns are mean grades by task. Intervals: bootstrap, clustered by "
+        "scenario. `look_only` plays without a budget."
+    )
+    return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
+
+
+SCORES = ["mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
+
+
+def _scores(row: Row) -> list[str]:
+    """A run's cells under `SCORES`."""
+    found = row.overall
+    grade, mistakes = found["grade"], found["mistakes"]
+    of_k = [f"{found[f'{name}^{row.attempts}'].value:.3f}" for name in ("pass", "safe")]
+    return [
+        f"{grade.value:.3f} [{grade.low:.3f}, {grade.high:.3f}]",
+        f"{mistakes.value:.1%} [{mistakes.low:.1%}, {mistakes.high:.1%}]",
+        f"{found['safe_completion'].value:.1%}",
+        f"{found['over_escalations'].value:.2f}",
+        *(of_k if row.attempts > 1 else ["", ""]),
+    ]
+
+
+def suite_table() -> str:
+    """The reference policies on the official suite."""
+    rows = [row for name in POLICIES for row in _suite_rows(name)]
+    if not rows:
+        return "No run of the suite by a reference policy has been recorded yet; `make results` records them."
+    attempts, episodes = rows[0].attempts, rows[0].episodes
+    note = (
+        f"Suite v1, version {rows[0].version}: {episodes} episodes each; k is {attempts}, the attempts on "
+        "each scenario. A policy that draws nothing plays the same episode in every attempt. Intervals: "
+        "bootstrap, clustered by scenario."
+    )
+    body = table(["policy", *SCORES], [[f"`{row.agent}`", *_scores(row)] for row in rows])
+    return f"{body}\n\n{note}"
+
+
+def _suite_rows(policy: str) -> list[Row]:
+    path = SUITE_RUNS / policy / REPORT
+    return rows_of(path) if path.exists() else []
+
+
+def models_table() -> str:
+    """The recorded runs of models."""
+    rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path)]
+    if not rows:
+        return "No run of a model has been recorded yet."
+    head = ["model", "played", "prompt", *SCORES, *OFFICIAL, "tokens per episode", "date"]
+    note = (
+        "k is the number of attempts on each scenario. The columns of tasks are mean grades. Intervals: "
+        "bootstrap, clustered by scenario. What was not recorded is left empty."
+    )
+    return f"{table(head, [_model_row(row) for row in rows])}\n\n{note}"
+
+
+def _model_row(row: Row) -> list[str]:
+    each = f", {row.attempts} attempts" if row.attempts > 1 else ""
+    tokens = (row.cost.tokens_in + row.cost.tokens_out) / row.episodes if row.cost else None
+    return [
+        f"`{row.agent}`",
+        f"{row.played}{each}",
+        row.prompt or "",
+        *_scores(row),
+        *(f"{row.by_task[task]['grade'].value:.3f}" if task in row.by_task else "" for task in OFFICIAL),
+        "" if tokens is None else f"{tokens:,.0f}",
+        row.date or "",
+    ]
+
+
+def settings_table() -> str:
+    """The server's settings."""
+    rows = [
+        [f"`SAFEACT_{name.upper()}`", f"`{field.default}`", field.description or ""]
+        for name, field in Settings.model_fields.items()
+    ]
+    return table(["variable", "default", "meaning"], rows)
+
+
+def audit_table() -> str:
+    """The recorded audit: per promise, what was checked on all tasks and splits together."""
+    run = json.loads(AUDIT_RUN.read_text(encoding="utf-8"))
+    rows = []
+    for name in dict.fromkeys(one["audit"] for one in run["audits"]):
+        own = [one for one in run["audits"] if one["audit"] == name]
+        checked = f"{sum(one['checked'] for one in own):,} {own[0]['unit']}"
+        broken = sum(len(one["breaches"]) for one in own)
+        minutes = sum(one["seconds"] for one in own) / 60
+        rows.append([f"`{name}`", own[0]["promise"], checked, str(broken), f"{minutes:.1f}"])
+    seeds = max(one["seeds"] for one in run["audits"])
+    note = (
+        f"`safeact audit --seeds {seeds}`, version {run['version']}, five tasks, both splits. Minutes are "
+        "summed over the jobs, two of which ran at a time."
+    )
+    return f"{table(['audit', 'promise', 'checked', 'breaches', 'minutes'], rows)}\n\n{note}"
+
+
+def undo_table() -> str:
+    """Calls to undo each risky action, from the recorded audit."""
+    run = json.loads(AUDIT_RUN.read_text(encoding="utf-8"))
+    most: dict[tuple[str, str], int] = {}
+    for one in run["audits"]:
+        for action, calls in one["figures"].get("undo distances", {}).items():
+            most[one["task"], action] = max(calls, most.get((one["task"], action), 0))
+    rows = []
+    for task in OFFICIAL:
+        own = {action: calls for (name, action), calls in most.items() if name == task}
+        cells = [
+            ", ".join(f"`{action}`" for action, found in own.items() if found == calls) for calls in (1, 2, 3)
+        ]
+        rows.append(
+            [f"`{task}`", *(cell.replace("`<look-alike that works>`", "the upkeep") for cell in cells)]
+        )
+    labels = [one["figures"] for one in run["audits"] if one["audit"] == "labels"]
+    ended, searches = (sum(f[name] for f in labels) for name in ("searched to the end", "searches"))
+    note = (
+        f"{ended:,} of {searches:,} searches visited every state that the calls given to them can reach, the "
+        f"others stopped at a bound. {sum(f['states'] for f in labels):,} states in all."
+    )
+    return f"{table(['task', '1 call', '2 calls', '3 calls'], rows)}\n\n{note}"
+
+
+def bench_table() -> str:
+    """The recorded benchmark: each goal and what was found, then the figures of the engine."""
+    run = json.loads(BENCH_RUN.read_text(encoding="utf-8"))
+    goals = [[name, _figure(one["found"]), one["goal"]] for name, one in run["goals"].items()]
+    heads = list(next(iter(run["in process"].values())))
+    engine = [[name, *map(_figure, figures.values())] for name, figures in run["in process"].items()]
+    note = f"Recorded with {run['software']}; {run['machine']}; medians of {run['runs']} runs."
+    return "\n\n".join([table(["what", "found", "goal"], goals), table(["in process", *heads], engine), note])
+
+
+def peers_table() -> str:
+    """The recorded costs of a step, here and in servers that one could use or build instead."""
+    run = json.loads(BENCH_RUN.read_text(encoding="utf-8"))
+    rows = [
+        [way if number == 0 else "", name, *map(_figure, figures.values())]
+        for way, servers in run["wire"].items()
+        for number, (name, figures) in enumerate(servers.items())
+    ]
+    heads = ["", "", "processor time per step, µs", "ratio", "steps/s", "ratio by wall clock"]
+    return table(heads, rows)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
+
+
+def container_table() -> str:
+    """The recorded check of the container."""
+    run = json.loads(CONTAINER_RUN.read_text(encoding="utf-8"))
+    image, start = run["image"], run["start_s"]
+    rows = [
+        ["added to the base image", f"{image['added_mb']} MB"],
+        ["in all", f"{image['mb']} MB"],
+        ["first healthy answer", f"{start['median']:.1f} s, median of {len(start['runs'])} starts"],
+        ["memory when ready", f"{run['memory_mib']} MiB"],
+        ["stop with WebSockets open", f"{run['stop_s']:.1f} s"],
+    ]
+    return table(["`make container-check`", "found"], rows)
+
+
+def layers_table() -> str:
+    """The layers of the recorded image."""
+    image = json.loads(CONTAINER_RUN.read_text(encoding="utf-8"))["image"]
+    rows = [[name if name == "base" else f"`{name}`", str(size)] for name, size in image["layers"]]
+    return table(["layer", "MB"], [*rows, ["in all", str(image["mb"])]])
+
+
+def chaos_table() -> str:
+    """The recorded chaos run."""
+    if not CHAOS_RUN.exists():
+        return 'No run is recorded yet; `make chaos ARGS="--json results/chaos.json"` records one.'
+    run = json.loads(CHAOS_RUN.read_text(encoding="utf-8"))
+    rows = []
+    for one in run["trials"]:
+        faults = ", ".join(f"{number:,} {name}" for name, number in one["faults"].items())
+        unavailable = one["answers"].get("store_unavailable", 0)
+        counts = (one["episodes"], one["steps"], unavailable, len(one["breaches"]))
+        rows.append([one["trial"], one["store"], faults, *(f"{count:,}" for count in counts)])
+    caught = [name for name, breach in run["twins"].items() if breach]
+    note = (
+        f"`make chaos`, version {run['version']}, seed {run['seed']}. Steps are acknowledged ones, 503 are "
+        f"answers `store_unavailable`. Of {len(run['twins'])} broken stores {len(caught)} were caught: "
+        f"{', '.join(f'`{name}`' for name in caught)}."
+    )
+    head = ["trial", "store", "faults", "episodes", "steps", "503", "lost, doubled, leaked or wrong"]
+    return f"{table(head, rows)}\n\n{note}"
+
+
+def sessions_table() -> str:
+    """The recorded cost of live episodes."""
+    run = json.loads(SESSIONS_RUN.read_text(encoding="utf-8"))
+    heads = list(next(iter(run["stores"].values())))
+    rows = [
+        [name, *(f"{value:,.0f}" if value >= 100 else f"{value:.2f}" for value in figures.values())]
+        for name, figures in run["stores"].items()
+    ]
+    return table([f"live episodes, {run['steps']} steps each", *heads], rows)
+
+
+def integrations_table() -> str:
+    """The recorded runs with other people's libraries."""
+    if not INTEGRATIONS_RUN.exists():
+        return "No run is recorded yet."
+    rows = []
+    for one in json.loads(INTEGRATIONS_RUN.read_text(encoding="utf-8")).values():
+        releases = ", ".join(f"{name} {version}" for name, version in one["packages"].items())
+        outcome = f"{len(one['failed'])} FAILED" if one["failed"] else f"{one['passed']} passed"
+        skips = f", {one['skipped']} skipped" if one["skipped"] else ""
+        rows.append([one["library"], releases, one["what"], outcome + skips, one["date"]])
+    return table(["library", "version", "what was run", "tests", "date"], rows)
+
+
+def trust_table() -> str:
+    """What is promised of a server under load and over time, what shows it, and the recorded figures."""
+    rows = [
+        [
+            "the OpenAPI document is true, every error documented",
+            "`make schemathesis`",
+            _recorded(API_RUN, _api_figures),
+        ],
+        ["10,000 live episodes in under 500 MB", "`make load`", _recorded(LOAD_RUN, _episodes_figures)],
+        ["overload is 503, never a timeout", "`make load`", _recorded(LOAD_RUN, _overload_figures)],
+        ["memory is flat", "`make soak`", _recorded(SOAK_RUN, _soak_figures)],
+    ]
+    return table(["promise", "shown by", "recorded"], rows)
+
+
+def _recorded(path: Path, figures: Callable[[dict[str, Any]], str]) -> str:
+    return (
+        figures(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else "no run is recorded yet"
+    )
+
+
+def _api_figures(run: dict[str, Any]) -> str:
+    each = [
+        f"{name}: {one['cases']:,} requests to {one['operations']} operations, {one['failures']} failures"
+        for name, one in run["servers"].items()
+    ]
+    return "; ".join(each)
+
+
+def _episodes_figures(run: dict[str, Any]) -> str:
+    one = run["episodes"]
+    return (
+        f"{one['episodes']:,} episodes of {one['steps each']} steps: {one['process, MB']:.0f} MB, "
+        f"{one['KB per episode']} KB each; one more: {one['one more']}"
+    )
+
+
+def _overload_figures(run: dict[str, Any]) -> str:
+    one = run["overload"]
+    return (
+        f"{one['connections']} connections for {one['seconds']:.0f} s: {one['answered']:,} answered, "
+        f"{one['503 with Retry-After']:,} refused, {one['timeouts']} timeouts; slowest answer "
+        f"{one['slowest answer, s']} s, slowest probe {one['slowest probe, s']} s"
+    )
+
+
+def _soak_figures(run: dict[str, Any]) -> str:
+    return (
+        f"{run['minutes']:g} minutes, {run['episodes']:,} episodes, {run['steps']:,} steps: "
+        f"{run['half way, MB']} MB half way, {run['at the end, MB']} MB at the end, slope "
+        f"{run['slope, MB/h']} MB/h, {run['wrong answers']} wrong answers"
+    )
+
+
+SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
+    "README.md": {
+        "tasks": tasks_table,
+        "actions": actions_tables,
+        "policies": policies_table,
+        "suite": suite_table,
+        "models": models_table,
+        "training": training_table,
+        "clients": clients_table,
+        "integrations": integrations_table,
+        "settings": settings_table,
+        "container": container_table,
+        "peers": peers_table,
+    },
+    "TECHNICAL.md": {
+        "audit": audit_table,
+        "undo": undo_table,
+        "validators": validators_table,
+        "servers": servers_table,
+        "bench": bench_table,
+        "grpo": grpo_table,
+        "layers": layers_table,
+        "chaos": chaos_table,
+        "trust": trust_table,
+        "sessions": sessions_table,
+    },
+}
+
+
+def rewritten(text: str, sections: dict[str, Callable[[], str]]) -> str:
+    """The document with its sections made anew.
+
+    Raises:
+        ValueError: If a section's markers are missing.
+    """
+    for name, make in sections.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+        if not pattern.search(text):
+            raise ValueError(f"the markers of section {name} are missing")
+        body = f"{begin}\n{make()}\n{end}"
+        text = pattern.sub(lambda _match, body=body: body, text)  # type: ignore[misc]
+    return text
+
+
+def main(arguments: list[str]) -> int:
+    """Rewrite, or check; return the exit code."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a document is stale")
+    check = parser.parse_args(arguments).check
+    stale = []
+    for name, sections in SECTIONS.items():
+        path = ROOT / name
+        text = path.read_text(encoding="utf-8")
+        fresh = rewritten(text, sections)
+        if fresh != text:
+            stale.append(name)
+            if not check:
+                path.write_text(fresh, encoding="utf-8")
+    if stale:
+        print(f"{'stale' if check else 'rewritten'}: {', '.join(stale)}")
+    return 1 if check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
