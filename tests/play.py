@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from safeact_env.call import Call
-from safeact_env.core.episode import Episode, Turn
+from safeact_env.core.episode import Episode
+from safeact_env.core.record import Turn
 from safeact_env.core.task import Split
 from safeact_env.tasks import get_task
 

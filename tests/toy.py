@@ -14,9 +14,10 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, upkeep_item
 from safeact_env.core.playbook import Desk, Move, Observation, Playbook, Script
 from safeact_env.core.reviewer import Escalation
+from safeact_env.core.scenario import Scenario
 from safeact_env.core.scoring import Component, Items, Share, factor, mean
 from safeact_env.core.state import State
-from safeact_env.core.task import COMMON_TEXT, Scenario, Split, Task, TaskText
+from safeact_env.core.task import COMMON_TEXT, Split, Task, TaskText
 
 BOXES = {"train": ("amber", "birch", "cedar", "dune"), "test": ("quill", "raven", "slate", "tulip")}
 SIDES = ["lid", "base"]

@@ -26,7 +26,8 @@ from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.task import Split, Start, Task
+from safeact_env.core.scenario import Start
+from safeact_env.core.task import Split, Task
 from safeact_env.core.twins import Entity, Twin
 from safeact_env.policies.calls import every_call
 

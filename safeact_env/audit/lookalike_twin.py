@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.core.lookalikes import Pool
-from safeact_env.core.task import Start
+from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin
 
 __all__ = ["lookalike_twin"]

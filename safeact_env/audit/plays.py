@@ -52,6 +52,7 @@ def fork(episode: Episode[Any]) -> Episode[Any]:
     other = copy.copy(episode)
     other.turns = [*episode.turns]
     other.state = clone(episode.state)
+    other.writer = copy.copy(episode.writer)
     return other
 
 

@@ -17,7 +17,8 @@ from rich.text import Text
 
 from safeact_env.call import MAX_INT, Call, EnvelopeError
 from safeact_env.cli import screen
-from safeact_env.core.episode import Episode, Turn
+from safeact_env.core.episode import Episode
+from safeact_env.core.record import Turn
 from safeact_env.core.report import report
 from safeact_env.core.task import Split
 from safeact_env.policies.calls import choices

@@ -1,34 +1,120 @@
-"""What an observation shows of a call: bounded, so that no observation ever grows past 64 KiB.
+"""Observations as bytes of JSON: what the agent sees, never more than 64 KiB of it.
 
-Owns the bounds in bytes. Must not know rules.
+Owns the form of an observation and its bounds in bytes. Must not know facts or rules.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
+
+from pydantic_core import to_json
 
 from safeact_env.core.action import clip
+from safeact_env.core.record import Grade, Turn
+from safeact_env.core.scenario import Start
+from safeact_env.core.state import Knowledge
 
-__all__ = ["MAX_RESULT", "fitting", "shown_parameters"]
+__all__ = ["MAX_RESULT", "OPENING", "ObservationWriter", "Shown", "end_metadata", "fitting"]
 
 MAX_RESULT = 800
 """Longest result sentence in an observation, in bytes of JSON."""
 MAX_SHOWN = 480
 """Most bytes of one call's parameters in an observation's history; the record keeps them whole."""
+OPENING = "The job is open. Nothing has been done yet."
+"""The last result before the first step."""
 
 
-def shown_parameters(parameters: Any) -> Any:
+class Shown(NamedTuple):
+    """An observation as bytes of JSON.
+
+    Attributes:
+        observation: The whole observation, without `reward` and `done`.
+        metadata: Its `metadata` alone: `{}` before the end.
+    """
+
+    observation: bytes
+    metadata: bytes
+
+
+class ObservationWriter:
+    """Writes the observations of one episode.
+
+    It keeps what it has written: the parts that never change, and the history, which only grows.
+
+    Args:
+        start: The start of the episode.
+        max_steps: The budget.
+    """
+
+    __slots__ = ("_head", "_history", "_last_result", "_max_steps", "_middle", "_written")
+
+    def __init__(self, start: Start[Any], max_steps: int) -> None:
+        self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
+        self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
+        self._history = b""
+        self._last_result = to_json(OPENING)
+        self._written = 0
+        self._max_steps = max_steps
+
+    def write(self, knowledge: Knowledge, turns: Sequence[Turn], metadata: Mapping[str, Any]) -> Shown:
+        """The observation after these turns, which go on from those of the last call."""
+        self._extend_history(turns)
+        metadata_json = to_json(metadata)
+        observation = b"".join(
+            (
+                self._head,
+                to_json(knowledge.tables),
+                self._middle,
+                self._history,
+                b'],"steps_remaining":%d,"last_action_result":' % (self._max_steps - len(turns)),
+                self._last_result,
+                b',"metadata":',
+                metadata_json,
+                b"}",
+            )
+        )
+        return Shown(observation, metadata_json)
+
+    def _extend_history(self, turns: Sequence[Turn]) -> None:
+        """Write the turns that are not in the history yet."""
+        for number in range(self._written, len(turns)):
+            call, result, _points, _risk = turns[number]
+            self._last_result = to_json(result)
+            self._history += b'%b{"step":%d,"action":%b,"params":%b,"result":%b}' % (
+                b"," if number else b"",
+                number + 1,
+                to_json(fitting(call.action_name, 80)),
+                to_json(_shown_parameters(call.parameters)),
+                self._last_result,
+            )
+        self._written = len(turns)
+
+
+def end_metadata(grade: Grade, seed: int, split: str) -> dict[str, Any]:
+    """What the last observation of an episode adds."""
+    return {
+        "score": grade.score,
+        "components": grade.components,
+        "outcome": grade.outcome,
+        "steps": grade.steps,
+        "seed": seed,
+        "split": split,
+    }
+
+
+def _shown_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """A call's parameters as the history shows them: bounded, so that an observation stays small."""
     if _is_short(parameters):
         return dict(parameters)
-    shown = _clipped(dict(parameters))
+    shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
     return shown if size <= MAX_SHOWN else {"omitted": f"{size} bytes of parameters"}
 
 
-def _is_short(parameters: Any) -> bool:
+def _is_short(parameters: Mapping[str, Any]) -> bool:
     """Whether parameters certainly fit as they are: a quick answer for the usual call."""
     room = MAX_SHOWN
     for key, value in parameters.items():

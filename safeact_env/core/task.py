@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from random import Random
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.action import Action, Params, Risk, always
@@ -18,13 +18,12 @@ from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, draw, lookalike_actions, roll_back_upkeep
 from safeact_env.core.playbook import Playbook
 from safeact_env.core.reviewer import Escalation
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.scoring import Component
 from safeact_env.core.state import Knowledge, State
+from safeact_env.core.twins import Twin
 
-if TYPE_CHECKING:
-    from safeact_env.core.twins import Twin
-
-__all__ = ["SPLITS", "Difficulty", "Scenario", "Split", "Start", "Task", "TaskText", "check_seed"]
+__all__ = ["SPLITS", "Difficulty", "Split", "Task", "TaskText", "check_seed"]
 
 F = TypeVar("F")
 
@@ -59,22 +58,6 @@ def check_seed(seed: object) -> int:
     if not isinstance(seed, int) or isinstance(seed, bool) or not 0 <= seed <= MAX_INT:
         raise ValueError(f"seed must be an integer from 0 to {MAX_INT}")
     return seed
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario(Generic[F]):
-    """One concrete start.
-
-    Attributes:
-        facts: What is true.
-        tables: `current_state` at the start: visible values, and `None` for each hidden one.
-        brief: The job in plain words, with every count and threshold that scoring divides by. It must be
-            made from what is visible and published only.
-    """
-
-    facts: F
-    tables: dict[str, Any]
-    brief: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,16 +101,6 @@ class TaskText:
             pools={split: pool(split) for split in SPLITS},
             data=data,
         )
-
-
-@dataclass(slots=True)
-class Start(Generic[F]):
-    """A scenario made ready to play: the state, the episode's actions by name, the task description."""
-
-    state: State[F]
-    actions: dict[str, Action[F]]
-    available: list[dict[str, Any]]
-    description: str
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -1,6 +1,6 @@
 """Twins: two starts that differ in one hidden fact, and in nothing that is visible or published.
 
-Owns their form, so that any task can offer some in `TWINS`. Must not know who compares them, or how.
+Owns their form. Must not know who compares them, or how.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, Generic, TypeVar
 
-from safeact_env.core.task import Start
+from safeact_env.core.scenario import Start
 
 __all__ = ["Entity", "Twin", "exchange"]
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from safeact_env.call import Call
-from safeact_env.core.episode import Episode, Grade
+from safeact_env.core.episode import Episode
+from safeact_env.core.record import Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay

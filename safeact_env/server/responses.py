@@ -35,16 +35,14 @@ def answer_json(
         before: What the answer is to follow, such as the beginning of a frame.
         after: What is to follow it.
     """
-    parts = episode.shown_parts()
-    metadata = parts[-2]
-    # Joined once: an answer has many kilobytes.
-    parts[0:0] = (before, b'{"observation":')
-    parts += (b',"reward":', to_json(episode.turns[-1].reward if episode.turns else 0.0))
+    shown = episode.shown()
+    reward = to_json(episode.turns[-1].reward if episode.turns else 0.0)
+    parts = [before, b'{"observation":', shown.observation, b',"reward":', reward]
     parts.append(b',"done":true' if episode.done else b',"done":false')
     if episode_id is not None:
         parts += (b',"episode_id":', to_json(episode_id))
     if episode.done:
-        parts += (b',"metadata":', metadata)
+        parts += (b',"metadata":', shown.metadata)
     parts += (b"}", after)
     return b"".join(parts)
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 from safeact_env.audit.base import Scope, Subject
+from safeact_env.core.scenario import Scenario
 from safeact_env.core.scoring import Component, Share
-from safeact_env.core.task import Scenario, Split, Task
+from safeact_env.core.task import Split, Task
 from tests.toy import PLAYBOOK, TOY, Facts, scenario, with_action
 
 __all__ = ["PLAYBOOK"]

@@ -13,9 +13,10 @@ from safeact_env.audit.base import Result, Scope, Subject
 from safeact_env.audit.interference import INTERFERENCE, twins_of
 from safeact_env.core.action import Action, Gate, Need
 from safeact_env.core.episode import Episode
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.scoring import Share
 from safeact_env.core.state import State
-from safeact_env.core.task import SPLITS, Scenario, Split, Start, Task
+from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.twins import Twin, exchange
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.tasks.easy import world as volume
@@ -338,11 +339,19 @@ def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     ]
 
 
+def with_metadata(monkeypatch: pytest.MonkeyPatch, metadata: Callable[[Episode[Any]], object]) -> None:
+    """Let every observation show this metadata."""
+    observation = Episode.observation
+    monkeypatch.setattr(
+        Episode, "observation", lambda self: {**observation(self), "metadata": metadata(self)}
+    )
+
+
 def test_metadata_before_the_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Episode, "metadata", lambda self: {"steps": len(self.turns)})
+    with_metadata(monkeypatch, lambda episode: {"steps": len(episode.turns)})
     assert any("metadata is shown before the end" in message for message in messages(get_task("hard"), 1))
 
 
 def test_metadata_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Episode, "metadata", lambda self: {"upkeep": self.state.upkeep.working})
+    with_metadata(monkeypatch, lambda episode: {"upkeep": episode.state.upkeep.working})
     assert "look-alike roles: the start tells it in metadata" in messages(get_task("hard"), 1)

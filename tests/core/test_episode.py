@@ -14,7 +14,8 @@ import pytest
 
 from safeact_env.audit.plays import walking
 from safeact_env.call import Call
-from safeact_env.core.episode import OPENING, Episode
+from safeact_env.core.episode import Episode
+from safeact_env.core.observation import OPENING
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Task
 from safeact_env.policies.calls import every_call

@@ -104,9 +104,10 @@ def check_any_calls(task: Task[Any], split: Any, seed: int, plans: list[tuple[An
 def record(episode: Episode[Any]) -> tuple[str, float, int]:
     """What must be the same in a replay; the progress is counted anew from the facts."""
     shares = episode.shares()
-    assert all(0 <= share.n <= share.d for share in shares.values()), shares
+    assert all(0 <= share.numerator <= share.denominator for share in shares.values()), shares
     total = sum(
-        Fraction(c.weight * shares[c.name].n, 100 * shares[c.name].d) for c in episode.task.components
+        Fraction(c.weight * shares[c.name].numerator, 100 * shares[c.name].denominator)
+        for c in episode.task.components
     )
     assert round(episode.progress * POINTS) == int(total * POINTS)
     return wire(episode.observation()), episode.progress, episode.points

@@ -18,7 +18,7 @@ weights = st.lists(st.integers(1, 60), min_size=1, max_size=7).map(lambda ws: [*
 
 
 def exact(share: Share) -> Fraction:
-    return Fraction(share.n, share.d)
+    return Fraction(share.numerator, share.denominator)
 
 
 @given(shares, shares)

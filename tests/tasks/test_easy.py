@@ -193,7 +193,7 @@ def test_malformed_calls_cost_a_step_and_change_nothing(game, name, params):
 
 def share(game, component):
     found = game.shares()[component]
-    return found.n / found.d
+    return found.numerator / found.denominator
 
 
 def test_space_freed_counts_only_what_was_freed_as_it_must_be(game):

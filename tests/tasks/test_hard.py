@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from safeact_env.call import Call
-from safeact_env.core.episode import CRITICAL, Episode, Grade, Turn
+from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.playbook import Move
+from safeact_env.core.record import Grade, Turn
 from safeact_env.core.reviewer import HOPELESS, UNINSPECTED
 from safeact_env.core.task import SPLITS, Split
 from safeact_env.policies.cues import describes_way_back

@@ -13,7 +13,8 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Body
 
 from safeact_env.call import Call
-from safeact_env.core.episode import Episode, Grade
+from safeact_env.core.episode import Episode
+from safeact_env.core.record import Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import Task
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse

@@ -11,7 +11,8 @@ from ipaddress import IPv4Network
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Scenario, Split
+from safeact_env.core.scenario import Scenario
+from safeact_env.core.task import Split
 from safeact_env.core.texts import read_texts
 
 __all__ = ["DATA", "INTERNAL", "SIZES", "WORLD", "Facts", "Instance", "WorkOrder", "is_cidr", "scenario"]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Start
+from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.easy import world
 from safeact_env.tasks.easy.world import Facts, File

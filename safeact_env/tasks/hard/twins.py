@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Start
+from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.hard import world
 from safeact_env.tasks.hard.world import Facts

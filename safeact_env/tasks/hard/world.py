@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Scenario, Split
+from safeact_env.core.scenario import Scenario
+from safeact_env.core.task import Split
 from safeact_env.core.texts import read_texts
 
 __all__ = ["DATA", "RECHECKS", "Component", "Database", "Facts", "Service", "scenario"]

@@ -11,7 +11,7 @@ from itertools import permutations
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Start
+from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medical import world
 from safeact_env.tasks.medical.world import Facts, Order, Patient

@@ -11,7 +11,8 @@ from functools import lru_cache
 from random import Random
 from typing import Any
 
-from safeact_env.core.task import Scenario, Split
+from safeact_env.core.scenario import Scenario
+from safeact_env.core.task import Split
 from safeact_env.core.texts import read_texts
 from safeact_env.tasks.medium.sql import Value, View
 

@@ -1,0 +1,69 @@
+"""What an episode leaves behind: its turns, its outcome and its grade.
+
+Owns their form. Must not know how they come about.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from safeact_env.call import Call
+from safeact_env.core.scoring import POINTS
+
+__all__ = ["Grade", "Outcome", "Turn"]
+
+Outcome = Literal["irreversible_mistake", "completed", "finished", "budget_exhausted"]
+
+
+class Turn(NamedTuple):
+    """One step as it went.
+
+    Attributes:
+        call: What was asked.
+        result: The sentence that answered.
+        points: The reward in ten-thousandths, in [-10000, 10000].
+        risk: Class of the call in the state it was made in: a `Risk` value, or `unknown`.
+    """
+
+    call: Call
+    result: str
+    points: int
+    risk: str
+
+    @property
+    def reward(self) -> float:
+        """The reward, in [-1, 1]."""
+        return self.points / POINTS
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """The grade of an episode as it stands.
+
+    Attributes:
+        score: In [0, 1].
+        components: Per component its share earned and its weight, both in [0, 1].
+        outcome: How the episode ended, or `None` while it runs.
+        steps: Steps used.
+        total: Undiscounted sum of the rewards.
+        penalties: Sum of the penalties, at least 0; the mistake's -1 is not one.
+    """
+
+    score: float
+    components: dict[str, dict[str, float]]
+    outcome: Outcome | None
+    steps: int
+    total: float
+    penalties: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; `total` is called `return`."""
+        return {
+            "score": self.score,
+            "components": self.components,
+            "outcome": self.outcome,
+            "steps": self.steps,
+            "return": self.total,
+            "penalties": self.penalties,
+        }
