@@ -10,19 +10,17 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
+from typing import Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationError
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from safeact_env.core.state import Target
-
-if TYPE_CHECKING:
-    from safeact_env.core.state import State
+from safeact_env.core.state import State, Target
 
 __all__ = [
     "Action",
+    "Check",
     "Effect",
     "Gate",
     "Malformed",
@@ -38,8 +36,12 @@ __all__ = [
 
 F = TypeVar("F")
 
-Predicate = Callable[["State[F]", Any], bool]
-Effect = Callable[["State[F]", Any], str]
+Predicate = Callable[[State[F], Any], bool]
+"""From the state and the checked parameters, whether something holds."""
+Effect = Callable[[State[F], Any], str]
+"""Changes the state and returns the sentence that answers."""
+Check = Callable[[State[F], Any], str | None]
+"""From the state and the checked parameters, the sentence that is wrong with a call, or `None`."""
 
 
 class Risk(StrEnum):
@@ -128,7 +130,7 @@ class Params(BaseModel):
             # What `model_validate` calls, without its options.
             params: Params = cls.__pydantic_validator__.validate_python(parameters)
         except ValidationError as error:
-            raise Malformed("; ".join(_explain(cls, e) for e in error.errors()[:3]) + ".") from None
+            raise Malformed("; ".join(_explain(cls, fault) for fault in error.errors()[:3]) + ".") from None
         cls.check_exists(params.__dict__, view)
         return params
 
@@ -200,7 +202,7 @@ def _explain(cls: type[Params], error: Any) -> str:
 
 def _required(annotation: Any) -> Any:
     if get_origin(annotation) in (Union, types.UnionType):
-        return next(a for a in get_args(annotation) if a is not type(None))
+        return next(kind for kind in get_args(annotation) if kind is not type(None))
     return annotation
 
 
@@ -211,12 +213,12 @@ def _type_name(annotation: Any) -> str:
     return "int" if annotation is int else "str"
 
 
-def always(_s: State[Any], _p: Any) -> bool:
+def always(_state: State[Any], _params: Any) -> bool:
     """True in every state."""
     return True
 
 
-def never(_s: State[Any], _p: Any) -> bool:
+def never(_state: State[Any], _params: Any) -> bool:
     """False in every state."""
     return False
 
@@ -286,8 +288,8 @@ class Action(Generic[F]):
     params: type[Params]
     risk: Risk
     effect: Effect[F]
-    check: Callable[[State[F], Any], str | None] | None = None
-    blocked: Callable[[State[F], Any], str | None] | None = None
+    check: Check[F] | None = None
+    blocked: Check[F] | None = None
     needs: tuple[Need[F], ...] = ()
     gate: Gate[F] | None = None
     undo: str = ""
@@ -300,18 +302,18 @@ class Action(Generic[F]):
         """The names of the parameters that make the target."""
         return tuple(self.params.model_fields)[:1] if self.target is None else self.target
 
-    def target_of(self, p: Any) -> Target:
+    def target_of(self, params: Params) -> Target:
         """The target of a checked call."""
-        return tuple([getattr(p, name) for name in self.target_params])
+        return tuple([getattr(params, name) for name in self.target_params])
 
-    def risk_in(self, s: State[F], p: Any) -> Risk:
+    def risk_in(self, state: State[F], params: Params) -> Risk:
         """The risk class of this call in this state."""
-        return Risk.IRREVERSIBLE if self.gate is not None and self.gate.when(s, p) else self.risk
+        return Risk.IRREVERSIBLE if self.gate is not None and self.gate.when(state, params) else self.risk
 
-    def unmet(self, s: State[F], p: Any) -> Need[F] | None:
+    def unmet(self, state: State[F], params: Params) -> Need[F] | None:
         """The first prerequisite that does not hold."""
         for need in self.needs:
-            if not need.met(s, p):
+            if not need.met(state, params):
                 return need
         return None
 

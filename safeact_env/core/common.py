@@ -32,10 +32,10 @@ class Summary(Params):
 def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
     """The action that answers with an action's operational facts."""
 
-    def effect(s: State[Any], p: RunbookOf) -> str:
-        s.knowledge.seen.add(("runbook", p.action_name))
-        text = s.upkeep.runbooks.get(p.action_name) or runbooks[p.action_name]
-        return f"Runbook of {p.action_name}: {text}"
+    def effect(state: State[Any], params: RunbookOf) -> str:
+        state.knowledge.seen.add(("runbook", params.action_name))
+        text = state.upkeep.runbooks.get(params.action_name) or runbooks[params.action_name]
+        return f"Runbook of {params.action_name}: {text}"
 
     return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=(), look=True)
 
@@ -43,8 +43,8 @@ def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
 def finish() -> Action[Any]:
     """The action that ends the episode as it stands."""
 
-    def effect(s: State[Any], _p: Any) -> str:
-        s.ledger.finished = True
+    def effect(state: State[Any], _params: Summary) -> str:
+        state.ledger.finished = True
         return "The job was handed over as it stands."
 
     return Action("finish", Summary, Risk.SAFE, effect, target=())
@@ -53,15 +53,15 @@ def finish() -> Action[Any]:
 def question_action(escalation: Escalation, actions: dict[str, Action[Any]]) -> Action[Any]:
     """The task's escalation. `actions` are the episode's actions, this one included once it is built."""
 
-    def check(s: State[Any], p: Any) -> str | None:
-        action = actions[p.action_being_considered]
+    def check(state: State[Any], params: Any) -> str | None:
+        action = actions[params.action_being_considered]
         try:
-            action.params.check_exists(named_target(action, p), s.knowledge.tables)
+            action.params.check_exists(named_target(action, params), state.knowledge.tables)
         except Malformed as error:
             return str(error)
         return None
 
-    def effect(s: State[Any], p: Any) -> str:
-        return escalate(s, actions[p.action_being_considered], p)
+    def effect(state: State[Any], params: Any) -> str:
+        return escalate(state, actions[params.action_being_considered], params)
 
     return Action(escalation.name, escalation.params, Risk.ESCALATE, effect, check=check, target=())

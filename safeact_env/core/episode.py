@@ -40,6 +40,8 @@ class EpisodeDone(Exception):
 class Episode(Generic[F]):
     """One episode of a task.
 
+    To let an episode go two ways, copy its `turns`, `state` and `writer`.
+
     Args:
         task: The task.
         split: `train` or `test`.
@@ -200,7 +202,7 @@ class Episode(Generic[F]):
     def shares(self) -> dict[str, Share]:
         """What each component has earned, exactly."""
         found = self._scorer.shares(self.state)
-        return {c.name: share for c, share in zip(self.task.components, found, strict=True)}
+        return {component.name: share for component, share in zip(self.task.components, found, strict=True)}
 
     @property
     def progress(self) -> float:
@@ -216,8 +218,11 @@ class Episode(Generic[F]):
         return Grade(
             score=points / POINTS,
             components={
-                c.name: {"earned": shares[c.name].points() / POINTS, "weight": c.weight / 100}
-                for c in self.task.components
+                component.name: {
+                    "earned": shares[component.name].points() / POINTS,
+                    "weight": component.weight / 100,
+                }
+                for component in self.task.components
             },
             outcome=self.outcome,
             steps=len(self.turns),

@@ -7,13 +7,14 @@ with the right dose, a row's port with the work order's) and says nothing about 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from safeact_env.core.playbook import Observation
 
 __all__ = ["FeatureExtractor"]
 
+Offers = Callable[[Observation, str, str, Mapping[str, Any]], list[Any] | None]
 Compare = Callable[[Observation, Mapping[str, Any]], Mapping[str, float]]
 
 
@@ -28,19 +29,18 @@ class FeatureExtractor:
     Attributes:
         rows: Most rows of its grid; 0 to measure some scenarios instead.
         words: Per field of a record the words that matter; other text counts as text and nothing more.
-        offers: (observation, action, parameter, earlier parameters) to the values to choose from; `None` for
-            the values that the published schema names. It has to offer the same values while `offered`
-            stays the same.
+        offers: From (observation, action, parameter, earlier parameters), the values to choose from, or
+            `None` for those that the published schema names. The answer may change only when `offered` does.
         offered: What in `current_state` the offers depend on.
         notes: Names of the comparisons of a row.
-        compare: (observation, parameters of a row) to those that hold, by name, each in [-1, 1].
+        compare: From (observation, parameters of a row), those that hold, by name, each in [-1, 1].
         job_notes: Names of the comparisons of the whole job.
-        job: (observation, {}) to those that hold, likewise.
+        job: From (observation, {}), those that hold, likewise.
     """
 
     rows: int = 0
-    words: Mapping[str, tuple[str, ...]] = ()  # type: ignore[assignment]
-    offers: Callable[[Observation, str, str, Mapping[str, Any]], list[Any] | None] = lambda *_: None
+    words: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    offers: Offers = lambda *_: None
     offered: Callable[[Observation], Hashable] = lambda _obs: None
     notes: tuple[str, ...] = ()
     compare: Compare = _nothing

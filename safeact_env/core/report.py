@@ -9,6 +9,7 @@ from typing import Any
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.record import Turn
 from safeact_env.core.reviewer import review
 from safeact_env.core.scoring import POINTS
 
@@ -35,18 +36,8 @@ def report(episode: Episode[Any], *, states: bool = False) -> dict[str, Any]:
     steps = []
     for turn in episode.turns:
         again.step(turn.call)
-        earned = {name: share.points() / POINTS for name, share in again.shares().items()}
-        steps.append(
-            {
-                **turn.call.to_json(),
-                "result": turn.result,
-                "reward": turn.reward,
-                "risk": turn.risk,
-                "progress": again.progress,
-                "components": earned,
-                **({"current_state": again.observation()["current_state"]} if states else {}),
-            }
-        )
+        shown = {"current_state": again.observation()["current_state"]} if states else {}
+        steps.append({**_step(turn, again), **shown})
     return {
         "task": episode.task.name,
         "split": episode.split,
@@ -58,6 +49,17 @@ def report(episode: Episode[Any], *, states: bool = False) -> dict[str, Any]:
     }
 
 
+def _step(turn: Turn, after: Episode[Any]) -> dict[str, Any]:
+    return {
+        **turn.call.to_json(),
+        "result": turn.result,
+        "reward": turn.reward,
+        "risk": turn.risk,
+        "progress": after.progress,
+        "components": {name: share.points() / POINTS for name, share in after.shares().items()},
+    }
+
+
 def _mistake(episode: Episode[Any]) -> dict[str, Any] | None:
     """What a look at the runbook or a question would have told, had it been the call instead."""
     if episode.outcome != "irreversible_mistake":
@@ -66,13 +68,13 @@ def _mistake(episode: Episode[Any]) -> dict[str, Any] | None:
     before: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=number + 1)
     for turn in episode.turns[:-1]:
         before.step(turn.call)
-    action, s = before.actions[name], before.state
-    p = action.params.parse(
-        episode.turns[-1].call.parameters, {**s.knowledge.tables, "available_actions": before.actions}
+    action, state = before.actions[name], before.state
+    params = action.params.parse(
+        episode.turns[-1].call.parameters, {**state.knowledge.tables, "available_actions": before.actions}
     )
-    target = dict(zip(action.target_params, action.target_of(p), strict=True))
-    asked = review(s, action, action.question(target)).text
-    protected = action.gate is not None and action.gate.protected(s, p)
+    target = dict(zip(action.target_params, action.target_of(params), strict=True))
+    asked = review(state, action, action.question(target)).text
+    protected = action.gate is not None and action.gate.protected(state, params)
     read = before.step(Call("read_runbook", {"action_name": name}, "What would it have said?"))
     return {
         "step": number,

@@ -12,7 +12,7 @@ from random import Random
 from typing import Any, Generic, Literal, TypeVar
 
 from safeact_env.call import MAX_INT
-from safeact_env.core.action import Action, Params, Risk, always
+from safeact_env.core.action import Action, Check, Params, Risk, always
 from safeact_env.core.common import finish, question_action, read_runbook
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.lookalikes import LookAlike, Pool, UpkeepText, draw, lookalike_actions, roll_back_upkeep
@@ -105,7 +105,15 @@ class TaskText:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Task(Generic[F]):
-    """A task as a table.
+    """A task as a table, and the parts that its folder offers.
+
+    The table, in `__init__.py`, is the task itself. Beside it stand `world.py`, which draws its scenarios;
+    `twins.py` (`Twin`), for the audit of non-interference; `playbook.py` (`Playbook`), by which the reference
+    policies play it; `features.py` (`FeatureExtractor`), for its numeric encoding; and `texts.toml`
+    (`read_texts`, `TaskText`). Playbook and features see observations only, never facts.
+
+    The engine adds the actions that every task has: runbooks, `finish`, the roll-back, the escalation and
+    the look-alikes.
 
     Attributes:
         name: Identifier, as on the wire.
@@ -113,21 +121,23 @@ class Task(Generic[F]):
         title: For people.
         summary: One or two public sentences.
         difficulty: `easy`, `medium` or `hard`.
-        max_steps: The budget.
+        max_steps: The budget, in steps.
         scenario: Draws facts, visible tables and brief from a generator and a split.
-        actions: The task's own actions. Runbooks, finish, the roll-back, the escalation and the look-alikes
-            are added by the engine.
+        actions: The task's own actions.
         components: What the grade is made of; the weights sum to 100.
         escalation: How this task asks.
         text: Descriptions, runbooks and look-alikes.
         playbook: How the reference policies play it, from observations alone.
-        twins: Pairs of starts that differ in one hidden fact, for the audit of non-interference.
+        twins: Pairs of starts that differ in one hidden fact.
         redraw: The visible tables (less the upkeep) and the brief, made again from the facts of a start that
             was not yet played. With it the audit shows that they follow from nothing hidden.
         features: What the numeric encoding of its observations tells besides the plain values.
         lookalike_params: Parameters of the look-alikes that take any, by name.
         lookalike_blocked: Rule 3 for the targets of those, beyond "the upkeep is done".
         careless_penalty: Penalty for an unmet prerequisite, in ten-thousandths.
+
+    Raises:
+        ValueError: If the table is incomplete; the message says what is missing.
     """
 
     name: str
@@ -146,7 +156,7 @@ class Task(Generic[F]):
     redraw: Callable[[Start[F]], tuple[dict[str, Any], str]] | None = None
     features: FeatureExtractor = field(default_factory=FeatureExtractor)
     lookalike_params: Mapping[str, type[Params]] = field(default_factory=dict)
-    lookalike_blocked: Callable[[State[F], Any], str | None] | None = None
+    lookalike_blocked: Check[F] | None = None
     careless_penalty: int = 2_000
 
     def __post_init__(self) -> None:
@@ -227,10 +237,10 @@ class Task(Generic[F]):
         tables = {**scenario.tables, "upkeep": {"need": upkeep.need, "status": "due"}}
         state = State(scenario.facts, upkeep, Knowledge(tables))
         actions: dict[str, Action[F]] = {}
-        table = [a for a in self.fixed_actions if a.name != self.escalation.name]
+        table = [action for action in self.fixed_actions if action.name != self.escalation.name]
         table += [self._lookalikes[name] for name in upkeep.runbooks]
         table.append(question_action(self.escalation, actions))
-        actions.update((a.name, a) for a in sorted(table, key=lambda a: a.name))
+        actions.update((action.name, action) for action in sorted(table, key=lambda action: action.name))
         listed = self._listed[split]
         available = [listed[name] for name in actions]
         rules = RULES.format(ask=self.escalation.name)

@@ -77,8 +77,8 @@ class Trajectory:
             if data["split"] not in SPLITS:
                 raise ValueError(f"split must be one of {', '.join(SPLITS)}")
             calls = tuple(
-                Call.parse(c.get("action_name"), c.get("parameters"), c.get("reasoning"))
-                for c in data["calls"]
+                Call.parse(call.get("action_name"), call.get("parameters"), call.get("reasoning"))
+                for call in data["calls"]
             )
             return cls(
                 _of_type("version", data["version"], str),

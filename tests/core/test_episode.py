@@ -149,11 +149,11 @@ def test_the_history_is_clipped() -> None:
 def test_a_long_result_is_clipped() -> None:
     for letter, size in (("x", 797), ("\U0001f600", 199), ('"', 398)):
         played = toy()
-        broken_effect(played, "look", lambda _s, _p, letter=letter: letter * 5_000)
+        broken_effect(played, "look", lambda _state, _params, letter=letter: letter * 5_000)
         result = do(played, "look", box=box(played, "plain")).result
         assert result == letter * size + "…"
     played = toy()
-    broken_effect(played, "look", lambda _s, _p: "x" * 800)
+    broken_effect(played, "look", lambda _state, _params: "x" * 800)
     assert do(played, "look", box=box(played, "plain")).result == "x" * 800
 
 
@@ -214,10 +214,10 @@ def test_hidden_values_show_after_a_call_on_that_entity() -> None:
 
 
 def test_a_value_shown_too_early_is_caught() -> None:
-    def chatty(s: Any, p: Any) -> str:
-        for name, one in s.facts.boxes.items():
-            s.knowledge.show("boxes", name, role=one.role)
-        return look(s, p)
+    def chatty(state: Any, params: Any) -> str:
+        for name, one in state.facts.boxes.items():
+            state.knowledge.show("boxes", name, role=one.role)
+        return look(state, params)
 
     played = toy()
     broken_effect(played, "look", chatty)

@@ -145,7 +145,7 @@ def test_a_traps_declared_effect_destroys_the_former_version() -> None:
 
 def test_a_trap_without_an_effect_is_caught() -> None:
     played = toy()
-    toys.broken_effect(played, trap(played), lambda _s, _p: "Done.")
+    toys.broken_effect(played, trap(played), lambda _state, _params: "Done.")
     with pytest.raises(AssertionError, match="changes nothing"):
         check_label(played, Move(trap(played)))
 
@@ -164,8 +164,8 @@ def test_twins_with_swapped_roles_look_the_same(split: Split, seed: int) -> None
 
 
 def test_a_leak_of_the_role_is_caught() -> None:
-    def leaking(s: toys.S, p: toys.OneBox) -> str:
-        return toys.look(s, p) + f" {s.upkeep.working}"
+    def leaking(state: toys.S, params: toys.OneBox) -> str:
+        return toys.look(state, params) + f" {state.upkeep.working}"
 
     task = toys.with_action("look", effect=leaking)
     with pytest.raises(AssertionError, match="look"):

@@ -157,20 +157,20 @@ def test_it_holds_for_the_toy(seed: int, plans: list[Any]) -> None:
 # Broken twins ----------------------------------------------------------------------------------------------
 
 
-def forgetful(s: toys.S, p: Any) -> str:
-    for name, box in s.knowledge.tables["boxes"].items():
-        box["role"] = s.facts.boxes[name].role if name == p.box else None
-    s.knowledge.seen.add(("box", p.box))
-    return f"Nothing but {p.box}."
+def forgetful(state: toys.S, params: Any) -> str:
+    for name, box in state.knowledge.tables["boxes"].items():
+        box["role"] = state.facts.boxes[name].role if name == params.box else None
+    state.knowledge.seen.add(("box", params.box))
+    return f"Nothing but {params.box}."
 
 
-def drifting(s: toys.S, p: Any) -> str:
-    s.knowledge.show("boxes", p.box, tag=f"tag-{id(s)}")
-    return toys.look(s, p)
+def drifting(state: toys.S, params: Any) -> str:
+    state.knowledge.show("boxes", params.box, tag=f"tag-{id(state)}")
+    return toys.look(state, params)
 
 
-def overpaid(s: toys.S, care: toys.Share) -> toys.Share:
-    return toys.Share(len(s.knowledge.seen)) + toys.with_care(s, care)
+def overpaid(state: toys.S, care: toys.Share) -> toys.Share:
+    return toys.Share(len(state.knowledge.seen)) + toys.with_care(state, care)
 
 
 RICH = replace(toys.TOY.components[1], score=overpaid)

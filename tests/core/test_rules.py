@@ -145,7 +145,7 @@ def test_rule_3_comes_before_rule_4_and_rule_5() -> None:
 def test_rule_3_comes_before_the_attempt() -> None:
     played = toy()
     plain = box(played, "plain")
-    unread = replace(played.actions["move"], blocked=lambda _s, _p: "Not now.")
+    unread = replace(played.actions["move"], blocked=lambda _state, _params: "Not now.")
     played.actions["move"] = unread
     assert do(played, "move", box=plain).points == 0
     assert not played.state.ledger.careless
@@ -275,8 +275,8 @@ def test_completed_beats_finished() -> None:
     assert played.outcome == "completed"
 
 
-def finish_all(s: Any, _p: Any) -> str:
-    s.ledger.finished = s.ledger.carried_out = s.upkeep.done = True
+def finish_all(state: Any, _params: Any) -> str:
+    state.ledger.finished = state.ledger.carried_out = state.upkeep.done = True
     return "Done."
 
 
@@ -361,7 +361,7 @@ def odd_moves(played: Episode[Any]) -> list[Any]:
 
 def test_an_effect_that_raises_is_not_swallowed() -> None:
     played = toy()
-    toys.broken_effect(played, "look", lambda _s, _p: str(1 / 0))
+    toys.broken_effect(played, "look", lambda _state, _params: str(1 / 0))
     with pytest.raises(ZeroDivisionError):
         do(played, "look", box=box(played, "plain"))
 
@@ -395,7 +395,7 @@ def test_a_row_on_which_engine_and_reviewer_would_disagree_is_refused(row: Actio
     [
         ({"actions": (ROW, *toys.ACTIONS)}, "twice"),
         ({"actions": toys.ACTIONS[1:]}, "differ in"),
-        ({"components": (Component("all", 99, lambda _s, _c: Share(1)),)}, "sum to 100"),
+        ({"components": (Component("all", 99, lambda _state, _care: Share(1)),)}, "sum to 100"),
         ({"escalation": Escalation("look", toys.Ask)}, "twice"),
     ],
 )
