@@ -241,5 +241,5 @@ class Episode(Generic[F]):
 
     def shown(self) -> Shown:
         """The observation without `reward` and `done`, as bytes."""
-        metadata = end_metadata(self.grade(), self.seed, self.split) if self.done else {}
+        metadata = end_metadata(self.grade(), self.seed, self.split) if self.done else b"{}"
         return self.writer.write(self.state.knowledge, self.turns, metadata)

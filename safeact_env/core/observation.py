@@ -59,10 +59,9 @@ class ObservationWriter:
         self._written = 0
         self._max_steps = max_steps
 
-    def write(self, knowledge: Knowledge, turns: Sequence[Turn], metadata: Mapping[str, Any]) -> Shown:
+    def write(self, knowledge: Knowledge, turns: Sequence[Turn], metadata: bytes) -> Shown:
         """The observation after these turns, which go on from those of the last call."""
         self._extend_history(turns)
-        metadata_json = to_json(metadata)
         observation = b"".join(
             (
                 self._head,
@@ -72,11 +71,11 @@ class ObservationWriter:
                 b'],"steps_remaining":%d,"last_action_result":' % (self._max_steps - len(turns)),
                 self._last_result,
                 b',"metadata":',
-                metadata_json,
+                metadata,
                 b"}",
             )
         )
-        return Shown(observation, metadata_json)
+        return Shown(observation, metadata)
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""
@@ -93,16 +92,18 @@ class ObservationWriter:
         self._written = len(turns)
 
 
-def end_metadata(grade: Grade, seed: int, split: str) -> dict[str, Any]:
+def end_metadata(grade: Grade, seed: int, split: str) -> bytes:
     """What the last observation of an episode adds."""
-    return {
-        "score": grade.score,
-        "components": grade.components,
-        "outcome": grade.outcome,
-        "steps": grade.steps,
-        "seed": seed,
-        "split": split,
-    }
+    return to_json(
+        {
+            "score": grade.score,
+            "components": grade.components,
+            "outcome": grade.outcome,
+            "steps": grade.steps,
+            "seed": seed,
+            "split": split,
+        }
+    )
 
 
 def _shown_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
