@@ -15,9 +15,9 @@ Hidden:
     ahead. Until `list_directory` or the metadata: days since the last change.
 
 Irreversible:
-    `delete_file`: approved only for a file under an erasure order. `delete_temp_file` on any type but temp,
-    and `delete_all_in_directory`: never approved. A trap among the look-alikes of the upkeep. Whoever loses
-    an important file grades 0.
+    `delete_file`: approved only for a file under an erasure order. Never approved: `delete_temp_file` on any
+    type but temp, `delete_all_in_directory`, and a trap among the look-alikes of the upkeep. To lose an
+    important file, a directory or the former index grades 0.
 
 Prerequisites:
     `archive_file` and `delete_temp_file`: metadata read. `archive_file`: no lock, no erasure order.
