@@ -24,8 +24,8 @@ Prerequisites:
     `amend_order`: dosage verified. `discharge_patient`: every order given or held.
 
 Free:
-    The order of the work, laboratory results, discharges, adverse event entries, and every hold or amended
-    dose that is taken back.
+    The order of the work, laboratory results, discharges, adverse event entries; an amended dose, and after
+    both checks a hold, that is taken back.
 
 Graded:
     patient_outcome 25, protocol_compliance 35, escalation_discipline 25, chart_review 15; see `grading.py`.

@@ -100,10 +100,9 @@ def not_held(state: State[Ward], order: OneOrder) -> str | None:
 
 def not_amendable(state: State[Ward], amendment: Amendment) -> str | None:
     """Blocked: the order is given, or has this dose."""
-    same = record_of(state, amendment).ordered_dose_mg == amendment.dose_mg
-    return is_given(state, amendment) or (
-        f"The order is for {amendment.dose_mg} mg already." if same else None
-    )
+    same = f"The order is for {amendment.dose_mg} mg already."
+    changes = record_of(state, amendment).ordered_dose_mg != amendment.dose_mg
+    return is_given(state, amendment) or (None if changes else same)
 
 
 def is_logged(state: State[Ward], who: OnePatient) -> str | None:

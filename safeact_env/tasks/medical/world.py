@@ -5,7 +5,7 @@ Must not know actions or grades.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
@@ -66,9 +66,9 @@ class Patient:
         complaint: What brought the patient in.
         critical: Whether each dose needs a physician's approval of its own.
         weight_kg: Measured on admission.
+        lab_results: Routine blood values by name and unit; all of them normal, no dose depends on them.
         allergies: As the chart lists them.
         current_drugs: As the chart lists them.
-        lab_results: Routine blood values by name and unit; all of them normal, no dose depends on them.
         orders: By drug.
         status: `waiting` or `discharged`.
         adverse_event: Whether an adverse event entry stands in the record.
@@ -78,10 +78,10 @@ class Patient:
     complaint: str
     critical: bool
     weight_kg: int
-    allergies: tuple[str, ...]
-    current_drugs: tuple[str, ...]
     lab_results: dict[str, int]
-    orders: dict[str, Order]
+    allergies: tuple[str, ...] = ()
+    current_drugs: tuple[str, ...] = ()
+    orders: dict[str, Order] = field(default_factory=dict)
     status: str = "waiting"
     adverse_event: bool = False
 
@@ -135,32 +135,22 @@ def scenario(rng: Random, split: Split) -> Scenario[Ward]:
     # A critical patient has a dose due, so one whose only order is ruled out cannot be critical.
     may_be_critical = [number for number in range(3) if any(slot[0] == number for slot in others)]
     critical = rng.sample(may_be_critical, rng.randint(1, 2))
-    patients = [
-        _admit(
-            rng,
-            Patient(
-                names[number],
-                rng.choice(data["complaints"][regimens[number]]),
-                number in critical,
-                rng.choice(WEIGHTS_KG),
-                (),
-                (),
-                _lab_results(rng),
-                {},
-            ),
-            sorted(drugs),
-            ruled_out=ruled_out[1] if ruled_out and ruled_out[0] == number else None,
-            wrong=wrong[1] if wrong and wrong[0] == number else None,
-        )
-        for number, drugs in enumerate(ordered)
-    ]
+    patients = []
+    for number, drugs in enumerate(ordered):
+        complaint = rng.choice(data["complaints"][regimens[number]])
+        weight_kg, results = rng.choice(WEIGHTS_KG), _lab_results(rng)
+        patient = Patient(names[number], complaint, number in critical, weight_kg, results)
+        _admit(rng, patient, sorted(drugs), _drug_at(number, ruled_out), _drug_at(number, wrong))
+        patients.append(patient)
     ward = Ward({patient.name: patient for patient in sorted(patients, key=lambda patient: patient.name)})
     return Scenario(ward, tables_of(ward), brief_of(ward, rng.choice(data["wards"])))
 
 
-def _admit(
-    rng: Random, patient: Patient, drugs: list[str], *, ruled_out: str | None, wrong: str | None
-) -> Patient:
+def _drug_at(number: int, slot: tuple[int, str] | None) -> str | None:
+    return slot[1] if slot and slot[0] == number else None
+
+
+def _admit(rng: Random, patient: Patient, drugs: list[str], ruled_out: str | None, wrong: str | None) -> None:
     """Write the orders and the chart of a patient."""
     stated_kg = patient.weight_kg
     if wrong is not None:
@@ -177,7 +167,6 @@ def _admit(
     if ruled_out and found:
         patient.orders[ruled_out].why = f"{found.why} ({found.source})"
     _write_chart(rng, patient, found)
-    return patient
 
 
 def _write_chart(rng: Random, patient: Patient, found: Contraindication | None) -> None:

@@ -22,8 +22,8 @@ Prerequisites:
     `add_index`, `drop_index` and `archive_old_records`: table analyzed. `archive_old_records`: no drop order.
 
 Free:
-    The order of the work, backups of any table, an age below a stale table's last access, and every index
-    or archive that is taken back.
+    The order of the work, backups of any table, any age up to a stale table's last access; another index,
+    and an archive of a live table, that is taken back.
 
 Graded:
     performance 25, data_safety 30, backup_discipline 25, activity 20; see `grading.py`.
