@@ -141,7 +141,7 @@ def test_a_fault_drops_the_episode_and_is_not_swallowed(service, monkeypatch):
         with pytest.raises(ZeroDivisionError):
             service.step("a", LOOK)
     finally:
-        from safeact_env.tasks.easy import list_directory
+        from safeact_env.tasks.easy.actions import list_directory
 
         object.__setattr__(broken["list_directory"], "effect", list_directory)
     assert code(service.get, "a") == "unknown_episode"

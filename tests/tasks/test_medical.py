@@ -16,7 +16,7 @@ from safeact_env.core.task import SPLITS
 from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
-from safeact_env.tasks.medical.world import DATA, FORMULARY, WEIGHTS_KG, Facts, Order, Patient
+from safeact_env.tasks.medical.world import DATA, FORMULARY, WEIGHTS_KG, Order, Patient, Ward
 from tests.play import ask, do, episode, trap, where, working
 
 TASK = get_task("medical")
@@ -29,14 +29,14 @@ NOTHING = "No approval needed: this changes nothing"
 # Helpers -------------------------------------------------------------------------------------------------
 
 
-def one(e: Episode[Facts], **wanted: Any) -> dict[str, str]:
+def one(e: Episode[Ward], **wanted: Any) -> dict[str, str]:
     """The first order whose patient and state fulfil every condition, as call parameters."""
     found = find(e.state.facts, **wanted)
     assert found is not None
     return {"patient": found[0].name, "drug": found[1].drug}
 
 
-def find(facts: Facts, **wanted: bool) -> tuple[Patient, Order] | None:
+def find(facts: Ward, **wanted: bool) -> tuple[Patient, Order] | None:
     for patient, order in facts.orders():
         has = {
             "critical": patient.critical,
@@ -49,31 +49,31 @@ def find(facts: Facts, **wanted: bool) -> tuple[Patient, Order] | None:
     return None
 
 
-def scene(**wanted: bool) -> tuple[Episode[Facts], dict[str, str]]:
+def scene(**wanted: bool) -> tuple[Episode[Ward], dict[str, str]]:
     """An episode with such an order, and the order."""
     e = where("medical", lambda facts: find(facts, **wanted) is not None)
     return e, one(e, **wanted)
 
 
-def order(e: Episode[Facts], at: dict[str, str]) -> Order:
+def order(e: Episode[Ward], at: dict[str, str]) -> Order:
     return e.state.facts.patients[at["patient"]].orders[at["drug"]]
 
 
-def shown(e: Episode[Facts], at: dict[str, str]) -> Any:
+def shown(e: Episode[Ward], at: dict[str, str]) -> Any:
     return e.observation()["current_state"]["patients"][at["patient"]]["orders"][at["drug"]]
 
 
-def earned(e: Episode[Facts], component: str) -> float:
+def earned(e: Episode[Ward], component: str) -> float:
     return e.grade().components[component]["earned"]
 
 
-def inspect(e: Episode[Facts], at: dict[str, str]) -> None:
+def inspect(e: Episode[Ward], at: dict[str, str]) -> None:
     do(e, "review_chart", patient=at["patient"])
     do(e, "check_interactions", **at)
     do(e, "verify_dosage", **at)
 
 
-def resolve(e: Episode[Facts], at: dict[str, str]) -> None:
+def resolve(e: Episode[Ward], at: dict[str, str]) -> None:
     """Treat one order as the protocol has it."""
     inspect(e, at)
     truth = order(e, at)
@@ -87,7 +87,7 @@ def resolve(e: Episode[Facts], at: dict[str, str]) -> None:
     assert "was given" in do(e, "administer_drug", **at).result
 
 
-def every_order(e: Episode[Facts]) -> list[dict[str, str]]:
+def every_order(e: Episode[Ward]) -> list[dict[str, str]]:
     return [{"patient": p.name, "drug": o.drug} for p, o in e.state.facts.orders()]
 
 
@@ -486,7 +486,7 @@ def test_an_approval_survives_a_change_that_is_taken_back() -> None:
 
 
 def test_an_approval_covers_one_dose() -> None:
-    def has_two_due(facts: Facts) -> bool:
+    def has_two_due(facts: Ward) -> bool:
         return len(facts.doses_due()) > 1 and find(facts, wrong=True) is None
 
     e = where("medical", has_two_due)
@@ -707,7 +707,7 @@ def test_a_discharge_before_the_chart_costs_the_patient_for_good() -> None:
 
 
 def test_escalation_discipline() -> None:
-    def two_due(facts: Facts) -> bool:
+    def two_due(facts: Ward) -> bool:
         return len(facts.doses_due()) == 2
 
     e = where("medical", two_due)
@@ -749,7 +749,7 @@ def test_weights() -> None:
 # Labels and leaks ----------------------------------------------------------------------------------------
 
 
-def calls(e: Episode[Facts]) -> list[tuple[Any, Any]]:
+def calls(e: Episode[Ward]) -> list[tuple[Any, Any]]:
     """Every well-formed call of the task's own actions, with the doses that can matter."""
     found = []
     for action in TASK.actions:
@@ -771,7 +771,7 @@ def allowed(action: Any, s: Any, p: Any) -> bool:
     return action.blocked(s, p) is None and action.unmet(s, p) is None
 
 
-def comes_back(s: Any, listed: list[tuple[Any, Any]], goal: Facts, depth: int) -> bool:
+def comes_back(s: Any, listed: list[tuple[Any, Any]], goal: Ward, depth: int) -> bool:
     """Whether at most `depth` allowed calls lead back to these facts."""
     seen, frontier = {repr(s.facts)}, [s]
     for _ in range(depth):
@@ -798,7 +798,7 @@ def effect(s: Any, name: str, **params: Any) -> None:
 
 
 def test_labels_are_true() -> None:
-    def small(facts: Facts) -> bool:
+    def small(facts: Ward) -> bool:
         both = find(facts, contraindicated=True) and find(facts, wrong=True)
         return len(facts.orders()) == 3 and both is not None
 
@@ -835,7 +835,7 @@ def test_labels_are_true() -> None:
     assert set(tried) == {action.name for action in TASK.actions if action.risk is not Risk.SAFE}
 
 
-def secret_changes(facts: Facts, name: str) -> None:
+def secret_changes(facts: Ward, name: str) -> None:
     """Change everything hidden about one patient, but not the number of doses due."""
     patient = facts.patients[name]
     assert not patient.critical

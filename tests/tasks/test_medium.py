@@ -21,7 +21,7 @@ from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
 from safeact_env.tasks.medium import sql as _sql
-from safeact_env.tasks.medium.world import DATA, Facts, Table
+from safeact_env.tasks.medium.world import DATA, Database, Table
 from tests.play import ask, do, episode, trap, where, working
 
 TASK = get_task("medium")
@@ -29,8 +29,8 @@ SEEDS = range(40)
 IRREVERSIBLE = ("drop_table", "truncate_table", "delete_records")
 
 
-def facts(played: Episode[Any]) -> Facts:
-    found: Facts = played.state.facts
+def facts(played: Episode[Any]) -> Database:
+    found: Database = played.state.facts
     return found
 
 
@@ -66,7 +66,7 @@ def extra(name: str) -> dict[str, Any]:
     return {"where": "id < 5"} if name == "delete_records" else {}
 
 
-def untouched(played: Episode[Any], before: Facts) -> bool:
+def untouched(played: Episode[Any], before: Database) -> bool:
     return facts(played) == before
 
 
@@ -894,7 +894,7 @@ def test_labels_are_true_in_every_reachable_state(which: Any) -> None:
 def test_scenarios_are_what_they_must_be(split: Split) -> None:
     totals, stales, parts = Counter[int](), Counter[int](), Counter[str]()
     for seed in range(600):
-        f: Facts = TASK.start(split, seed).state.facts
+        f: Database = TASK.start(split, seed).state.facts
         tables = list(f.tables.values())
         totals[len(tables)] += 1
         stales[len(f.stale())] += 1
@@ -928,7 +928,7 @@ def test_the_brief_publishes_the_counts_and_is_made_from_them_alone() -> None:
     briefs: dict[tuple[str, int, int], set[str]] = {}
     for seed in range(300):
         start = TASK.start("train", seed)
-        f: Facts = start.state.facts
+        f: Database = start.state.facts
         database = start.state.knowledge.tables["database"]
         text = start.description.partition(" Routine upkeep:")[0]
         total, stale = len(f.tables), len(f.stale())

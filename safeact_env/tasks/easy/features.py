@@ -1,10 +1,8 @@
-"""What is read out of the file cleanup."""
+"""What the numeric encoding reads out of the file cleanup."""
 
 from __future__ import annotations
 
 from safeact_env.core.features import FeatureExtractor
-
-__all__ = ["FEATURES"]
 
 FEATURES = FeatureExtractor(
     rows=28,

@@ -1,12 +1,10 @@
-"""How the file cleanup is done, from observations alone."""
+"""How the file cleanup is played, from observations alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from safeact_env.core.playbook import Desk, Move, Observation, Playbook, Script
-
-__all__ = ["PLAYBOOK"]
 
 LOOKS_DISPOSABLE = (".tmp", ".bak", ".log", ".cache", "cache", "dump", "old", "leftover", "scratch")
 

@@ -1,4 +1,4 @@
-"""What is read out of the medical triage."""
+"""What the numeric encoding reads out of the medical triage."""
 
 from __future__ import annotations
 
@@ -7,8 +7,6 @@ from typing import Any
 
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Observation
-
-__all__ = ["FEATURES"]
 
 FEW, MANY = 20, 1500
 """The smallest and the largest dose that the published schema gives as an example, in mg."""

@@ -1,7 +1,7 @@
-"""The drug table of the medical task: dosing rules by weight, and what a drug must not meet in a chart.
+"""The drug table: dosing rules by weight, and what a drug must not meet in a chart.
 
-Owns the arithmetic of doses. Must not know patients, orders or an episode. A simulation, not medical
-advice: each rule in the data names its public source.
+Must not know patients, orders or an episode. A simulation, not medical advice: each rule in the data names
+its public source.
 """
 
 from __future__ import annotations
@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-__all__ = ["Band", "Contraindication", "Drug", "read_formulary"]
 
 
 @dataclass(frozen=True, slots=True)

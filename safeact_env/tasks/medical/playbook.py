@@ -1,12 +1,10 @@
-"""How the ward's patients are treated, from observations alone."""
+"""How the medical triage is played, from observations alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from safeact_env.core.playbook import Desk, Move, Observation, Playbook, Script
-
-__all__ = ["PLAYBOOK"]
 
 
 def orders(obs: Observation) -> list[tuple[str, str]]:

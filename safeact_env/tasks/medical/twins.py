@@ -14,17 +14,15 @@ from typing import Any
 from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medical import world
-from safeact_env.tasks.medical.world import Facts, Order, Patient
-
-__all__ = ["TWINS", "redraw"]
+from safeact_env.tasks.medical.world import Order, Patient, Ward
 
 CHART = ("review_chart",)
 
 
-def _one_patient(kind: str, revealed_by: str, change: Callable[[Patient], None]) -> Twin[Facts]:
+def _one_patient(kind: str, revealed_by: str, change: Callable[[Patient], None]) -> Twin[Ward]:
     """A twin in which the record of one patient is changed."""
 
-    def differ(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+    def differ(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
         patient = rng.choice(list(two.state.facts.patients.values()))
         change(patient)
         return ((patient.name,),)
@@ -32,12 +30,12 @@ def _one_patient(kind: str, revealed_by: str, change: Callable[[Patient], None])
     return Twin(kind, (revealed_by,), differ)
 
 
-def _exchange_critical(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _exchange_critical(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
     """A critical patient and another with as many doses that would be due change places."""
     pairs = [
         pair
         for pair in permutations(two.state.facts.patients.values(), 2)
-        if pair[0].critical and not pair[1].critical and len({_givable(p) for p in pair}) == 1
+        if pair[0].critical and not pair[1].critical and _givable(pair[0]) == _givable(pair[1])
     ]
     if not pairs:
         return ()
@@ -50,15 +48,14 @@ def _givable(patient: Patient) -> int:
     return sum(not order.contraindicated for order in patient.orders.values())
 
 
-def _rule_out(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _rule_out(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
     """An order of a patient who is not critical is contraindicated, or no longer."""
-    free = [(p, order) for p, order in two.state.facts.orders() if not p.critical]
-    patient, order = rng.choice(free)
+    patient, order = rng.choice([pair for pair in two.state.facts.orders() if not pair[0].critical])
     order.why = "" if order.why else "Known hypersensitivity."
     return ((patient.name, order.drug),)
 
 
-def _exchange_ruled_out(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _exchange_ruled_out(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
     """Of two orders, both of critical patients or both of others, the other one is contraindicated."""
     pairs = [
         (first, second)
@@ -72,7 +69,7 @@ def _exchange_ruled_out(_one: Start[Facts], two: Start[Facts], rng: Random) -> t
     return (first[0].name, first[1].drug), (second[0].name, second[1].drug)
 
 
-def _change_dose(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _change_dose(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
     """Another dose is the right one: an ordered dose becomes wrong, or a wrong one right."""
     patient, order = rng.choice(two.state.facts.orders())
     order.right_dose_mg = _other_dose(order)
@@ -100,7 +97,7 @@ def _set_lab_results(patient: Patient) -> None:
     patient.lab_results = {name: value + 1 for name, value in patient.lab_results.items()}
 
 
-TWINS: tuple[Twin[Facts], ...] = (
+TWINS: tuple[Twin[Ward], ...] = (
     Twin("critical", CHART, _exchange_critical),
     _one_patient("weight", *CHART, _set_weight),
     _one_patient("allergies", *CHART, _set_allergies),
@@ -112,7 +109,7 @@ TWINS: tuple[Twin[Facts], ...] = (
 )
 
 
-def redraw(start: Start[Facts]) -> tuple[dict[str, Any], str]:
+def redraw(start: Start[Ward]) -> tuple[dict[str, Any], str]:
     """The tables and the brief, from the facts."""
-    facts = start.state.facts
-    return world.tables_of(facts), world.brief_of(facts, "the ward")
+    ward = start.state.facts
+    return world.tables_of(ward), world.brief_of(ward, "the ward")

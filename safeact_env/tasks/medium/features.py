@@ -1,4 +1,4 @@
-"""What is read out of the database maintenance."""
+"""What the numeric encoding reads out of the database maintenance."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ from typing import Any
 
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Observation
-
-__all__ = ["FEATURES"]
 
 THRESHOLD = re.compile(r"last accessed more than (\d+) days ago")
 """Where the job says from when on a table is stale, in days."""

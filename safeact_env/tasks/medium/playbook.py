@@ -1,12 +1,10 @@
-"""How the database maintenance is done, from observations alone."""
+"""How the database maintenance is played, from observations alone."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from safeact_env.core.playbook import Desk, Move, Observation, Playbook, Script
-
-__all__ = ["PLAYBOOK"]
 
 STALE_AFTER = 30
 """Days since the last access, as the task description says. An archive of this age takes all stale rows."""

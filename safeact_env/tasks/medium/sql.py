@@ -16,8 +16,6 @@ from threading import get_ident
 
 from safeact_env.core.action import clip
 
-__all__ = ["FAILED", "MAX_ROWS", "Value", "View", "is_accepted", "run"]
-
 Value = int | str
 """What a cell of a table holds."""
 
@@ -52,11 +50,8 @@ LIMITS = {
 # A list of what is allowed, not of what is not: dates read the clock, random() its own state, others the
 # version or the way SQLite was compiled, and new functions come with every release.
 FUNCTIONS = frozenset(
-    (
-        *("abs", "avg", "coalesce", "count", "glob", "ifnull", "instr", "length", "like", "lower", "ltrim"),
-        *("max", "min", "nullif", "replace", "round", "rtrim", "substr", "sum", "total", "trim", "typeof"),
-        "upper",
-    )
+    "abs avg coalesce count glob ifnull instr length like lower ltrim max min nullif replace round rtrim "
+    "substr sum total trim typeof upper".split()
 )
 
 TOKENS = re.compile(
@@ -201,4 +196,4 @@ def _text(value: object) -> str:
     else:
         # Six digits, as sums of fractions differ in the last ones between releases of SQLite; no -0.
         text = f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
-    return clip("".join(c if c.isascii() and c.isprintable() else "?" for c in text), MAX_CELL)
+    return clip("".join(char if char.isascii() and char.isprintable() else "?" for char in text), MAX_CELL)

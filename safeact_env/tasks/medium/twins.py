@@ -12,20 +12,18 @@ from typing import Any
 from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medium import world
-from safeact_env.tasks.medium.world import Facts, Table
-
-__all__ = ["TWINS", "redraw"]
+from safeact_env.tasks.medium.world import Database, Table
 
 READ = ("analyze_table_usage",)
 
 TableTest = Callable[[Table], bool]
 
 
-def _one_table(kind: str, change: Callable[[Table], None], fits: TableTest) -> Twin[Facts]:
+def _one_table(kind: str, change: Callable[[Table], None], fits: TableTest) -> Twin[Database]:
     """A twin in which the record of one fitting table is changed."""
 
-    def differ(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
-        fitting = [table for table in two.state.facts.tables.values() if fits(table)]
+    def differ(_one: Start[Database], two: Start[Database], rng: Random) -> tuple[Entity, ...]:
+        fitting = list(filter(fits, two.state.facts.tables.values()))
         if not fitting:
             return ()
         table = rng.choice(fitting)
@@ -35,12 +33,12 @@ def _one_table(kind: str, change: Callable[[Table], None], fits: TableTest) -> T
     return Twin(kind, READ, differ)
 
 
-def _two_tables(kind: str, left: TableTest, right: TableTest, *fields: str) -> Twin[Facts]:
+def _two_tables(kind: str, left: TableTest, right: TableTest, *fields: str) -> Twin[Database]:
     """A twin in which two tables, one of either sort, exchange these entries."""
 
-    def differ(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+    def differ(_one: Start[Database], two: Start[Database], rng: Random) -> tuple[Entity, ...]:
         tables = list(two.state.facts.tables.values())
-        lefts, rights = [t for t in tables if left(t)], [t for t in tables if right(t)]
+        lefts, rights = list(filter(left, tables)), list(filter(right, tables))
         if not lefts or not rights:
             return ()
         first, second = rng.choice(lefts), rng.choice(rights)
@@ -50,10 +48,10 @@ def _two_tables(kind: str, left: TableTest, right: TableTest, *fields: str) -> T
     return Twin(kind, READ, differ)
 
 
-def _move_slow_column(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _move_slow_column(_one: Start[Database], two: Start[Database], rng: Random) -> tuple[Entity, ...]:
     """Another live table needs the index."""
     slow = two.state.facts.slow()
-    live = [t for t in two.state.facts.tables.values() if not t.stale and t is not slow]
+    live = [table for table in two.state.facts.tables.values() if not table.stale and table is not slow]
     other = rng.choice(live)
     slow.slow_column, other.slow_column = "", rng.choice(other.columns[1:])
     return (slow.name,), (other.name,)
@@ -87,7 +85,7 @@ def _set_foreign_key(table: Table) -> None:
     table.foreign_keys = tuple(f"{key.partition(' ')[0]} -> elsewhere.id" for key in table.foreign_keys)
 
 
-TWINS: tuple[Twin[Facts], ...] = (
+TWINS: tuple[Twin[Database], ...] = (
     _two_tables("stale", _is_plain_stale, _is_plain_live, "last_access_days"),
     _one_table("last access", _set_last_access, lambda _table: True),
     _one_table("rows", _set_rows, lambda _table: True),
@@ -99,10 +97,8 @@ TWINS: tuple[Twin[Facts], ...] = (
 )
 
 
-def redraw(start: Start[Facts]) -> tuple[dict[str, Any], str]:
+def redraw(start: Start[Database]) -> tuple[dict[str, Any], str]:
     """The tables and the brief, from the facts and the name of the database."""
-    facts, database = start.state.facts, start.state.knowledge.tables["database"]
-    return (
-        world.tables_of(facts, database),
-        world.brief_of(database, len(facts.tables), len(facts.stale())),
-    )
+    database, name = start.state.facts, start.state.knowledge.tables["database"]
+    brief = world.brief_of(name, len(database.tables), len(database.stale()))
+    return world.tables_of(database, name), brief
