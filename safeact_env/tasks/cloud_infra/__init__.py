@@ -19,13 +19,12 @@ Irreversible
     down; a look-alike that is a trap. Protected are instances in use, data without a snapshot, data on an
     ephemeral disk, and every rule that would admit 0.0.0.0/0.
 
-Prerequisites
-    Describe an instance before scaling it, and a group before changing one of its rules.
-
-Approvals
     The work order itself covers the termination of an old instance that was described, has a snapshot and is
     not critical; a critical one needs an approval besides. A port is opened with an approval, which covers
     the instance, the port and the source of the work order and nothing wider.
+
+Prerequisites
+    Describe an instance before scaling it, and a group before changing one of its rules.
 
 Free
     Rules of other ports stay as they are; those of the admin port may be as narrow as one likes within the

@@ -19,13 +19,13 @@ Irreversible
     once the old database is deleted; a look-alike that is a trap. Protected are a service that carries
     traffic or unsaved local state, a database without a verified copy, and a credential that is still used.
 
+    An approval to terminate needs: configuration read, environment tested, traffic on new, local state in a
+    snapshot. To delete: snapshot, migrated, verified, all traffic on new. To revoke: configuration read,
+    every service that uses the credential terminated.
+
 Prerequisites
     Provision a component after its dependencies were checked and provisioned; test when every component
     stands; switch to new when every component stands and the data is migrated; verify after migrating.
-
-Approvals
-    Terminate: configuration read, environment tested, traffic on new, local state in a snapshot. Delete:
-    snapshot, migrated, verified, all traffic on new. Revoke: configuration read, all its users terminated.
 
 Free
     The DNS records may stay. Traffic may move back until its service is terminated. Nothing enforces the
