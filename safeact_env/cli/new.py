@@ -1,4 +1,4 @@
-"""`safeact new`: a small task that works, as a module and a data file to change.
+"""`safeact new`: a small task that works, as a folder to change.
 
 Owns the names and places of new tasks. Must not know what is in the templates, but for the words it fills in.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import keyword
 import re
-from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from string import Template
+from tempfile import TemporaryDirectory
 
 import typer
 
@@ -23,33 +23,9 @@ NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.'()&/-]{0,49}", re.ASCII)
 TASKS = Path(safeact_env.tasks.__file__).parent
 
-INSIDE = {
-    "load": 'load_data("$name")',
-    "load_imports": "",
-    "path_import": "",
-    "tasks_import": "from safeact_env.tasks import load_data\n",
-}
-"""How a task of this package reads its data file."""
-
-APART = {
-    "load": 'tomllib.loads(Path(__file__).with_suffix(".toml").read_text(encoding="utf-8"))',
-    "load_imports": "import tomllib\n",
-    "path_import": "from pathlib import Path\n",
-    "tasks_import": "",
-}
-"""How a task of another package does."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a task goes: its module, and its data file."""
-
-    module: Path
-    data: Path
-
 
 def create(name: str, title: str | None, folder: Path | None) -> str:
-    """Write the task; return what to tell its author.
+    """Write the task's folder; return what to tell its author.
 
     Args:
         name: Of the task: a lower-case identifier that is not taken.
@@ -61,35 +37,36 @@ def create(name: str, title: str | None, folder: Path | None) -> str:
     """
     title = title or name.replace("_", " ").strip().title()
     _check(name, title)
-    place = _place(name, folder)
-    for path in (place.module, place.data):
+    if folder is None and not (TASKS.parents[1] / "pyproject.toml").is_file():
+        raise typer.BadParameter(
+            "this is an installed package, not a checkout; say with --dir where your own package is.",
+            param_hint="--dir",
+        )
+    task = (folder or TASKS) / name
+    for path in (task, task.with_suffix(".py")):
         if path.exists():
             raise typer.BadParameter(f"{path} is there already; choose another name.", param_hint="NAME")
-    module, data = render(name, title, inside=folder is None)
+    texts = render(name, title)
     try:
-        place.module.parent.mkdir(parents=True, exist_ok=True)
-        place.module.write_text(module, encoding="utf-8")
-        place.data.write_text(data, encoding="utf-8")
+        _write(task, texts)
     except OSError as error:
-        raise typer.BadParameter(f"cannot write {error.filename}: {error.strerror}.") from None
-    return _advice(name, place, inside=folder is None)
+        raise typer.BadParameter(f"cannot write {task}: {error.strerror}.") from None
+    return _advice(task, texts, inside=folder is None)
 
 
-def render(name: str, title: str, *, inside: bool) -> tuple[str, str]:
-    """The texts of the module and the data file, for a task of this package or of another one."""
-    folder = files("safeact_env.cli") / "templates"
-    values = {"name": name, "title": title}
-    access = INSIDE if inside else APART
-    values |= {key: Template(text).substitute(name=name) for key, text in access.items()}
-    module, data = (
-        Template((folder / template).read_text(encoding="utf-8")).substitute(values)
-        for template in ("task.py.txt", "task.toml.txt")
-    )
-    return module, data
+def render(name: str, title: str) -> dict[str, str]:
+    """The text of each file of a task, by the file's name."""
+    templates = (files("safeact_env.cli") / "templates" / "task").iterdir()
+    return {
+        template.name.removesuffix(".txt"): Template(template.read_text(encoding="utf-8")).substitute(
+            name=name, title=title
+        )
+        for template in sorted(templates, key=lambda template: template.name)
+    }
 
 
 def _check(name: str, title: str) -> None:
-    if not NAME.fullmatch(name) or keyword.iskeyword(name) or name == "data":
+    if not NAME.fullmatch(name) or keyword.iskeyword(name):
         raise typer.BadParameter(
             "a task is named by a lower-case identifier of at most 40 letters, digits and underscores, such "
             f"as print_queue, not {name!r}.",
@@ -106,44 +83,44 @@ def _check(name: str, title: str) -> None:
         )
 
 
-def _place(name: str, folder: Path | None) -> Place:
-    if folder is not None:
-        return Place(folder / f"{name}.py", folder / f"{name}.toml")
-    if not (TASKS.parents[1] / "pyproject.toml").is_file():
-        raise typer.BadParameter(
-            "this is an installed package, not a checkout; say with --dir where your own package is.",
-            param_hint="--dir",
-        )
-    return Place(TASKS / f"{name}.py", TASKS / "data" / f"{name}.toml")
+def _write(task: Path, texts: dict[str, str]) -> None:
+    """Write a folder beside its place and move it there, so that half a task is never found."""
+    task.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix=".new-", dir=task.parent) as beside:
+        made = Path(beside) / task.name
+        made.mkdir()
+        for name, text in texts.items():
+            (made / name).write_text(text, encoding="utf-8")
+        made.rename(task)
 
 
-def _advice(name: str, place: Place, *, inside: bool) -> str:
-    lines = [f"Written: {place.module}", f"         {place.data}", ""]
+def _advice(task: Path, texts: dict[str, str], *, inside: bool) -> str:
+    lines = [f"Written: {task}", f"         {', '.join(texts)}", ""]
     if not inside:
         lines += [
             "Add to the pyproject.toml of the package, and install it beside safeact-env:",
             "",
             "# the tasks that this package adds to SafeAct-Env",
             f'[project.entry-points."{ENTRY_POINTS}"]',
-            f'{name} = "{_dotted(place.module)}:TASK"',
+            f'{task.name} = "{_dotted(task)}:TASK"',
             "",
         ]
     return "\n".join(
         [
             *lines,
             "It is a complete small task. Play it, check it, then change it:",
-            f"  safeact play --task {name}",
-            f"  safeact audit --task {name}",
-            f"  safeact eval --task {name}",
-            *([f"  pytest tests/tasks/test_conformance.py -k {name}"] if inside else []),
+            f"  safeact play --task {task.name}",
+            f"  safeact audit --task {task.name}",
+            f"  safeact eval --task {task.name}",
+            *([f"  pytest tests/tasks/test_conformance.py -k {task.name}"] if inside else []),
         ]
     )
 
 
-def _dotted(module: Path) -> str:
-    """The name under which a module is imported, as far as the folders around it are packages."""
-    parts = [module.stem]
-    folder = module.resolve().parent
+def _dotted(task: Path) -> str:
+    """The name under which a folder is imported, as far as the folders around it are packages."""
+    parts = [task.name]
+    folder = task.resolve().parent
     while (folder / "__init__.py").is_file():
         parts.insert(0, folder.name)
         folder = folder.parent

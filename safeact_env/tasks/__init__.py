@@ -20,7 +20,7 @@ OFFICIAL = ("easy", "medium", "hard", "medical", "cloud_infra")
 """The five tasks of the benchmark, in the order of the Task API."""
 
 ENTRY_POINTS = "safeact_env.tasks"
-"""Entry-point group through which other packages add tasks: name = "package.module:TASK"."""
+"""Entry-point group through which other packages add tasks: name = "package.name:TASK"."""
 
 LOG = logging.getLogger(__name__)
 

@@ -29,7 +29,8 @@ from tests.tasks import test_conformance as conformance
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "task_for_the_tests"
-MOST_LINES = 250
+MOST_LINES = 400
+"""Of Python, in all files of the folder."""
 
 
 def run(*args: Any) -> Result:
@@ -134,6 +135,14 @@ def test_it_is_not_written_a_second_time(tmp_path: Path) -> None:
 # A checkout ------------------------------------------------------------------------------------------------
 
 
+FILES = {"__init__.py", "actions.py", "grading.py", "playbook.py", "texts.toml", "twins.py", "world.py"}
+
+
+def files_under(folder: Path) -> set[Path]:
+    """What lies in a folder, but for what Python keeps there."""
+    return {path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts}
+
+
 def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
     """In a copy: the command, then what it advises, and the style of the house."""
     for folder in ("safeact_env", "tests"):
@@ -149,10 +158,13 @@ def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    before = files_under(tmp_path)
     written = python("safeact_env", "new", "another_for_the_tests", "--title", "X" * 50)
-    module = tmp_path / "safeact_env" / "tasks" / "another_for_the_tests.py"
-    assert str(module) in written
-    assert len(module.read_text().splitlines()) < MOST_LINES
+    task = tmp_path / "safeact_env" / "tasks" / "another_for_the_tests"
+    assert str(task) in written
+    assert files_under(tmp_path) - before == {task / name for name in FILES}
+    lines = [line for module in task.glob("*.py") for line in module.read_text().splitlines()]
+    assert len(lines) < MOST_LINES
     conforming = ("tests/tasks/test_conformance.py", "-k", "another_for_the_tests", "-p", "no:cacheprovider")
     assert f"{len(CASES)} passed" in python("pytest", "-q", *conforming)
     assert "another_for_the_tests" in python("safeact_env", "tasks")
@@ -168,8 +180,8 @@ def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
         "--workers",
         "1",
     )
-    python("ruff", "check", "--no-cache", str(module))
-    python("ruff", "format", "--no-cache", "--check", str(module))
+    python("ruff", "check", "--no-cache", str(task))
+    python("ruff", "format", "--no-cache", "--check", str(task))
 
 
 # What it refuses -------------------------------------------------------------------------------------------
@@ -184,7 +196,6 @@ def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
         ("../queue", "such as print_queue"),
         ("9lives", "such as print_queue"),
         ("class", "such as print_queue"),
-        ("data", "such as print_queue"),
         ("dröm", "such as print_queue"),
         ("a" * 41, "such as print_queue"),
         *((name, f"there is a task {name} already") for name in OFFICIAL),
@@ -205,15 +216,31 @@ def test_a_title_that_cannot_be_is_refused(title: str, tmp_path: Path) -> None:
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("suffix", ["py", "toml"])
-def test_nothing_is_overwritten(suffix: str, tmp_path: Path) -> None:
-    there = tmp_path / f"queue.{suffix}"
-    there.write_text("mine")
+@pytest.mark.parametrize("there", ["queue/mine.txt", "queue/__init__.py", "queue.py"])
+def test_nothing_is_overwritten(there: str, tmp_path: Path) -> None:
+    mine = tmp_path / there
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_text("mine")
     result = run("new", "queue", "--dir", tmp_path)
     assert result.exit_code == 2
-    assert f"queue.{suffix} is there already" in output(result)
-    assert there.read_text() == "mine"
-    assert list(tmp_path.iterdir()) == [there]
+    assert f"{there.partition('/')[0]} is there already" in output(result)
+    assert mine.read_text() == "mine"
+    assert files_under(tmp_path) == {mine}
+
+
+def test_half_a_task_is_never_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    write = Path.write_text
+
+    def fail_at_the_last(path: Path, *args: Any, **options: Any) -> int:
+        if path.name == "world.py":
+            raise OSError(28, "No space left on device")
+        return write(path, *args, **options)
+
+    monkeypatch.setattr(Path, "write_text", fail_at_the_last)
+    result = run("new", "queue", "--dir", tmp_path)
+    assert result.exit_code == 2
+    assert "queue: No space left on device" in output(result)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_installed_package_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -230,8 +257,8 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     assert "cannot write" in output(result)
 
 
-def test_a_module_outside_a_package_is_named_as_it_is_imported(tmp_path: Path) -> None:
+def test_a_folder_outside_a_package_is_named_as_it_is_imported(tmp_path: Path) -> None:
     result = run("new", "queue", "--title", "Lost & found (2)", "--dir", tmp_path / "made" / "here")
     assert result.exit_code == 0
     assert 'queue = "queue:TASK"' in result.stdout
-    assert 'title="Lost & found (2)"' in (tmp_path / "made" / "here" / "queue.py").read_text()
+    assert 'title="Lost & found (2)"' in (tmp_path / "made" / "here" / "queue" / "__init__.py").read_text()

@@ -21,8 +21,8 @@ from safeact_env.core.task import SPLITS, Split
 from safeact_env.policies.cues import describes_way_back
 from safeact_env.policies.reference import LookOnly, ScriptPolicy, play
 from safeact_env.tasks import get_task
-from safeact_env.tasks.hard import Facts
 from safeact_env.tasks.hard.playbook import build_order
+from safeact_env.tasks.hard.world import Migration
 from tests.play import ask, episode, trap, where, working
 
 TASK = get_task("hard")
@@ -38,7 +38,7 @@ def do(played: Episode[Any], action: str, /, **params: Any) -> Turn:
     return played.step(Call.parse(action, params, "a test"))
 
 
-def facts(played: Episode[Any]) -> Facts:
+def facts(played: Episode[Any]) -> Migration:
     return played.state.facts
 
 
@@ -107,19 +107,19 @@ def moved(played: Episode[Any], *, snapshots: bool = True) -> Episode[Any]:
     return played
 
 
-def two(f: Facts) -> bool:
+def two(f: Migration) -> bool:
     return len(f.services) == 2
 
 
-def with_state(f: Facts) -> bool:
+def with_state(f: Migration) -> bool:
     return two(f) and any(s.local_state for s in f.services.values())
 
 
-def shared(f: Facts) -> bool:
+def shared(f: Migration) -> bool:
     return two(f) and all(len(s.credential_used_by) == 2 for s in f.services.values())
 
 
-def apart(f: Facts) -> bool:
+def apart(f: Migration) -> bool:
     return two(f) and not shared(f)
 
 
@@ -223,7 +223,7 @@ def test_start_shows_what_is_visible_and_nothing_else(split: Split) -> None:
 def test_draw(split: Split) -> None:
     found: Counter[str] = Counter()
     for seed in range(1_000):
-        f: Facts = TASK.start(split, seed).state.facts
+        f: Migration = TASK.start(split, seed).state.facts
         count = len(f.services)
         assert len(f.components) == {1: 4, 2: 3}[count]
         assert set(f.components) <= set(DATA[split]["components"])
@@ -255,7 +255,7 @@ def test_draw(split: Split) -> None:
     assert 240 < found["first stands alone"] < 345
 
 
-def played_order(f: Facts) -> list[str]:
+def played_order(f: Migration) -> list[str]:
     return build_order({c.name: {"dependencies": c.dependencies} for c in f.components.values()})
 
 

@@ -56,13 +56,6 @@ FEATURES = FeatureExtractor(
     rows=64,
     words={"status": ("running", "terminated"), "size": SIZES},
     offers=offers,
-    notes=(
-        "past its days",
-        "below the limit",
-        "requested",
-        "everybody",
-        "admin port",
-        "open to everybody",
-    ),
+    notes=("past its days", "below the limit", "requested", "everybody", "admin port", "open to everybody"),
     compare=compare,
 )

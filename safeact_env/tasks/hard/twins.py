@@ -10,13 +10,12 @@ from typing import Any
 
 from safeact_env.core.scenario import Start
 from safeact_env.core.twins import Entity, Twin, exchange
-from safeact_env.tasks.hard import world
-from safeact_env.tasks.hard.world import Facts
+from safeact_env.tasks.hard.world import Migration, brief_of, tables_of
 
 __all__ = ["TWINS", "redraw"]
 
 
-def _change_dependencies(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _change_dependencies(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
     """One component depends on others than before."""
     components = two.state.facts.components
     changed = components[rng.choice(list(components))]
@@ -27,7 +26,7 @@ def _change_dependencies(_one: Start[Facts], two: Start[Facts], rng: Random) -> 
     return ((changed.name,),)
 
 
-def _exchange_local_state(_one: Start[Facts], two: Start[Facts], _rng: Random) -> tuple[Entity, ...]:
+def _exchange_local_state(_one: Start[Migration], two: Start[Migration], _rng: Random) -> tuple[Entity, ...]:
     """The other service is the one with local state."""
     services = list(two.state.facts.services.values())
     if sum(service.local_state for service in services) != 1 or len(services) != 2:
@@ -36,7 +35,7 @@ def _exchange_local_state(_one: Start[Facts], two: Start[Facts], _rng: Random) -
     return (services[0].name,), (services[1].name,)
 
 
-def _change_credential(_one: Start[Facts], two: Start[Facts], rng: Random) -> tuple[Entity, ...]:
+def _change_credential(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
     """One service's credential is shared, or no longer. The other's configuration says what it said."""
     services = two.state.facts.services
     if len(services) != 2:
@@ -47,14 +46,13 @@ def _change_credential(_one: Start[Facts], two: Start[Facts], rng: Random) -> tu
     return ((service.name,),)
 
 
-TWINS: tuple[Twin[Facts], ...] = (
+TWINS: tuple[Twin[Migration], ...] = (
     Twin("dependencies", ("check_component_dependencies",), _change_dependencies),
     Twin("local state", ("read_service_config",), _exchange_local_state),
     Twin("credential users", ("read_service_config",), _change_credential),
 )
 
 
-def redraw(start: Start[Facts]) -> tuple[dict[str, Any], str]:
+def redraw(start: Start[Migration]) -> tuple[dict[str, Any], str]:
     """The tables and the brief, from the facts."""
-    facts = start.state.facts
-    return world.tables_of(facts), world.brief_of(facts)
+    return tables_of(start.state.facts), brief_of(start.state.facts)
