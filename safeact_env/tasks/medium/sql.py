@@ -51,7 +51,8 @@ LIMITS = {
 # version or the way SQLite was compiled, and new functions come with every release.
 FUNCTIONS = {
     *("abs", "avg", "coalesce", "count", "glob", "ifnull", "instr", "length", "like", "lower", "ltrim"),
-    *("max", "min", "nullif", "replace", "round", "rtrim", "substr", "sum", "total", "trim", "typeof", "upper"),
+    *("max", "min", "nullif", "replace", "round", "rtrim", "substr", "sum", "total", "trim", "typeof"),
+    "upper",
 }
 
 TOKENS = re.compile(
