@@ -1,6 +1,6 @@
 """Clients of the HTTP door, sync and async: one episode at a time, by its id, safe to retry.
 
-Owns requests and retries. What is sent, and when it is sent again, stands once, in `_Door`; the two clients
+Owns requests and retries. What is sent, and when it is sent again, stands once, in `_BaseClient`; the two clients
 only wait differently.
 """
 
@@ -62,7 +62,7 @@ def _refusal(response: httpx.Response) -> SafeActError:
         return SafeActError("http_error", f"HTTP status {response.status_code}", response.status_code)
 
 
-class _Door:
+class _BaseClient:
     """What both clients have in common.
 
     Args:
@@ -159,7 +159,7 @@ class _Door:
         return self.episode_id
 
 
-class SafeActHTTPClient(_Door):
+class SafeActHTTPClient(_BaseClient):
     """Client of the HTTP door.
 
     Use it as a context manager, or `close` it.
@@ -248,7 +248,7 @@ class SafeActHTTPClient(_Door):
         self.close()
 
 
-class AsyncSafeActHTTPClient(_Door):
+class AsyncSafeActHTTPClient(_BaseClient):
     """As `SafeActHTTPClient`, for asyncio."""
 
     def __init__(

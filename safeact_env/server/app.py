@@ -15,27 +15,27 @@ from starlette.routing import Route
 from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.catalog import catalog_routes
-from safeact_env.server.http.demonstrations import visit_routes
+from safeact_env.server.http.demonstrations import demonstration_routes
 from safeact_env.server.http.docs import docs_route
 from safeact_env.server.http.episodes import episode_routes
 from safeact_env.server.http.errors import install_error_handlers
-from safeact_env.server.http.steps import Steps
+from safeact_env.server.http.steps import FastStepMiddleware
 from safeact_env.server.http.task_api import ENV_NAME, PATHS, task_routes
-from safeact_env.server.mcp.episode_endpoint import PATH, AgentMcp
+from safeact_env.server.mcp.episode_endpoint import PATH, EpisodeMcpEndpoint
 from safeact_env.server.mcp.routes import mcp_routes
-from safeact_env.server.middleware.body import Guard
-from safeact_env.server.middleware.stack import put_around
-from safeact_env.server.operations.counters import Meter
+from safeact_env.server.middleware.body import BodyLimitMiddleware
+from safeact_env.server.middleware.stack import add_middleware_stack
+from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.operations.metrics import metrics_routes
 from safeact_env.server.operations.probes import probe_routes
 from safeact_env.server.page.static_files import page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
-from safeact_env.server.websocket.routes import Sockets
-from safeact_env.server.websocket.runtime import Playing
-from safeact_env.server.websocket.session_slots import Seats
-from safeact_env.sessions.executor import Lanes
+from safeact_env.server.websocket.routes import WebSocketMiddleware
+from safeact_env.server.websocket.runtime import Runtime
+from safeact_env.server.websocket.session_slots import SessionSlots
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.version import VERSION
@@ -75,9 +75,9 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         cached=settings.cached_episodes,
         make_store=store_maker(settings.store),
     )
-    lanes = Lanes(service)
-    meter = service.observer = Meter.of_process()
-    drain = Drain(settings.drain_seconds, Playing(meter))
+    executor = Executor(service)
+    counters = service.observer = Counters.for_this_process()
+    drain = Drain(settings.drain_seconds, Runtime(counters))
     app = FastAPI(
         title="SafeAct-Env",
         version=VERSION,
@@ -88,11 +88,11 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         generate_unique_id_function=_operation_id,
     )
     install_error_handlers(app)
-    app.include_router(episode_routes(service, lanes))
-    app.include_router(catalog_routes(service, lanes, settings))
-    app.include_router(probe_routes(service, lanes, drain))
-    app.include_router(metrics_routes(meter, service, lanes, drain))
-    app.include_router(visit_routes(service, lanes))
+    app.include_router(episode_routes(service, executor))
+    app.include_router(catalog_routes(service, executor, settings))
+    app.include_router(probe_routes(service, executor, drain))
+    app.include_router(metrics_routes(counters, service, executor, drain))
+    app.include_router(demonstration_routes(service, executor))
     # As they are: the FastAPI that is declared as the oldest includes no mounts.
     app.router.routes.extend([docs_route(app.title), *page_routes().routes])
     app.include_router(task_routes())
@@ -101,18 +101,18 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     # What is answered here would stand beside it in the OpenAPI document.
     theirs = [r for r in app.router.routes[ours:] if getattr(r, "path", "") not in OURS]
     app.router.routes[ours:] = theirs
-    seats = Seats(settings.max_sessions)
-    app.include_router(mcp_routes(service, lanes, seats))
-    agents = AgentMcp(service, lanes)
+    slots = SessionSlots(settings.max_sessions)
+    app.include_router(mcp_routes(service, executor, slots))
+    agents = EpisodeMcpEndpoint(service, executor)
     app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
-    app.router.on_startup.append(lanes.start)
-    app.router.on_shutdown += [agents.close, lanes.stop]
+    app.router.on_startup.append(executor.start)
+    app.router.on_shutdown += [agents.close, executor.stop]
     if web_interface_wanted():
         _add_web_interface(app, settings)
-    app.add_middleware(Guard, limit=settings.max_body_bytes)
-    app.add_middleware(Steps, service=service, lanes=lanes, limit=settings.max_body_bytes)
-    app.add_middleware(Sockets, seats=seats, limit=settings.max_body_bytes)
-    put_around(app, settings, service, meter, drain)
+    app.add_middleware(BodyLimitMiddleware, limit=settings.max_body_bytes)
+    app.add_middleware(FastStepMiddleware, service=service, executor=executor, limit=settings.max_body_bytes)
+    app.add_middleware(WebSocketMiddleware, slots=slots, limit=settings.max_body_bytes)
+    add_middleware_stack(app, settings, service, counters, drain)
     return app
 
 

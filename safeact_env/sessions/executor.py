@@ -20,7 +20,7 @@ from typing import Any, TypeVar
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["EPISODE", "Lanes"]
+__all__ = ["EPISODE", "Executor"]
 
 EPISODE: ContextVar[str | None] = ContextVar("episode", default=None)
 """Id of the episode that the present request is about, once that is known; for whoever writes logs."""
@@ -35,7 +35,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Lanes:
+class Executor:
     """Runs work of a service. Work on one episode is done in order of arrival, one at a time.
 
     Args:
@@ -65,7 +65,7 @@ class Lanes:
             return work()
         return await asyncio.shield(asyncio.ensure_future(self._in_turn(episode_id, work)))
 
-    async def glimpse(self, work: Callable[[], T], seconds: float) -> T | None:
+    async def peek(self, work: Callable[[], T], seconds: float) -> T | None:
         """The result of work that only looks, or `None` if it fails or takes longer than so many seconds."""
         if not self._blocking:
             return work()

@@ -2,7 +2,7 @@
 
 Owns ids, retries, and which episodes are at hand without a replay. Must not know HTTP, nor how logs are kept.
 A store decides: a step has been taken when it is in the log, and not before. Methods run to their end without
-waiting for anything but the store; `Lanes` keeps them off an event loop if the store may wait.
+waiting for anything but the store; `Executor` keeps them off an event loop if the store may wait.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ __all__ = ["Session", "SessionError", "SessionService", "fresh_seed", "known_tas
 
 HANDED_IN = Call("finish", {"summary": "Ended by the grader's request."}, "The trainer ended the episode.")
 AGAIN = "POST /reset starts another"
-MOST_LOST_RACES = 1_000
+MAX_LOST_RACES = 1_000
 """A lost race is another's step, and no budget is so large: beyond it the store is at fault."""
 
 
@@ -119,7 +119,7 @@ class Session:
         return None
 
 
-class _AtHand:
+class _SessionCache:
     """The sessions used last, so that a step needs no replay. Threads may share it; a session they may not.
 
     Args:
@@ -169,13 +169,13 @@ class SessionService:
     make_store: InitVar[StoreMaker] = MemoryStore
     observer: Observer = field(default_factory=Observer)
     store: Store = field(init=False)
-    _at_hand: _AtHand = field(init=False)
+    _cache: _SessionCache = field(init=False)
 
     def __post_init__(self, make_store: StoreMaker) -> None:
         """Make the store with these limits."""
         limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
         self.store = make_store(limits, self.clock)
-        self._at_hand = _AtHand(self.cached)
+        self._cache = _SessionCache(self.cached)
 
     # Episodes ------------------------------------------------------------------------------------------
 
@@ -207,7 +207,7 @@ class SessionService:
                 f"all {self.max_live} episodes of this server are in use; finish or delete one, or try later",
             ) from None
         if there is None:
-            self._at_hand.put(session)
+            self._cache.put(session)
             self.observer.started(session.episode)
             return session
         if there.start.wanted == wanted and not there.entries:
@@ -223,7 +223,7 @@ class SessionService:
         Raises:
             SessionError: `unknown_episode`, `episode_done`, `request_id_reused` or `version_changed`.
         """
-        session = self._at_hand.take(episode_id)
+        session = self._cache.take(episode_id)
         if session is None or session.episode.done or session.step_of(request_id) is not None:
             # What appends nothing is not checked by the store, so it must not rest on an old copy.
             session = self._current(episode_id, session)
@@ -235,8 +235,8 @@ class SessionService:
         Raises:
             SessionError: `unknown_episode`, or `version_changed`.
         """
-        session = self._current(episode_id, self._at_hand.take(episode_id))
-        self._at_hand.put(session)
+        session = self._current(episode_id, self._cache.take(episode_id))
+        self._cache.put(session)
         return session
 
     def sole(self) -> str:
@@ -259,7 +259,7 @@ class SessionService:
         Raises:
             SessionError: `unknown_episode`.
         """
-        self._at_hand.take(episode_id)
+        self._cache.take(episode_id)
         if not self.store.delete(episode_id):
             raise _unknown()
 
@@ -278,7 +278,7 @@ class SessionService:
                     "episode_running",
                     "the episode is not over; finish it first, or send finish: true to the grader",
                 )
-            self._at_hand.take(episode_id)
+            self._cache.take(episode_id)
             try:
                 session = self._append(session, HANDED_IN, None)
             except SessionError as error:
@@ -332,7 +332,7 @@ class SessionService:
         another process was first: the session is brought up to date and the call judged anew, as if it had
         come second.
         """
-        for _race in range(MOST_LOST_RACES):
+        for _race in range(MAX_LOST_RACES):
             if self._taken(session, call, request_id):
                 break
             there = self._try(session, call, request_id)
@@ -340,8 +340,8 @@ class SessionService:
                 break
             session = self._up_to_date(there, None)
         else:
-            raise StoreUnavailable(f"{MOST_LOST_RACES} appends in a row were refused")
-        self._at_hand.put(session)
+            raise StoreUnavailable(f"{MAX_LOST_RACES} appends in a row were refused")
+        self._cache.put(session)
         return session
 
     @staticmethod

@@ -9,12 +9,12 @@ from typing import Any
 
 from safeact_env.tasks import OFFICIAL
 
-__all__ = ["MOST_LISTED", "SIZES", "listed", "locate", "numbered", "size", "splits"]
+__all__ = ["MAX_LISTED", "SIZES", "listed", "locate", "numbered", "size", "splits"]
 
 SIZES: dict[str, int] = {"train": 50_000, "test": 1_000}
 """Official number of tasks per split. Any other seed is valid too, by task name."""
 
-MOST_LISTED = 1_000
+MAX_LISTED = 1_000
 """Most entries that one listing returns."""
 
 
@@ -53,5 +53,5 @@ def numbered(split: str, index: int) -> dict[str, Any]:
 
 
 def listed(split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-    """The entries of a slice, at most `MOST_LISTED`; raises `IndexError` if there is no such split."""
-    return [numbered(split, index) for index in range(size(split))[start:stop][:MOST_LISTED]]
+    """The entries of a slice, at most `MAX_LISTED`; raises `IndexError` if there is no such split."""
+    return [numbered(split, index) for index in range(size(split))[start:stop][:MAX_LISTED]]

@@ -295,7 +295,7 @@ def test_episodes_that_are_not_at_hand_are_replayed(place: Place) -> None:
     for _ in range(3):
         for name in names:
             assert shown(service.step(name, READ)) == shown(roomy.step(name, READ))
-        assert len(service._at_hand._sessions) == 2
+        assert len(service._cache._sessions) == 2
 
 
 class Refusing(MemoryStore):
@@ -306,7 +306,7 @@ class Refusing(MemoryStore):
 
 
 def test_a_store_that_only_ever_refuses_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_LOST_RACES", 10)
+    monkeypatch.setattr(module, "MAX_LOST_RACES", 10)
     service = SessionService(make_store=Refusing)
     service.open("easy", "train", 5, episode_id="a")
     with pytest.raises(StoreUnavailable) as caught:

@@ -17,7 +17,7 @@ from safeact_env.server.http.errors import error_docs
 from safeact_env.server.middleware.access import from_this_machine
 from safeact_env.server.responses import task_cards
 from safeact_env.server.settings import Settings
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
@@ -33,7 +33,7 @@ NOT_FOR_EVERYBODY = (
 )
 
 
-def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) -> APIRouter:
+def catalog_routes(service: SessionService, executor: Executor, settings: Settings) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["Server"])
     cards = task_cards()
@@ -41,7 +41,7 @@ def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) ->
     @router.get("/health")
     async def health() -> dict[str, Any]:
         """Whether the server is up. `live_episodes` is null while their store does not answer."""
-        live = await lanes.glimpse(lambda: service.live, HEALTH_SECONDS)
+        live = await executor.peek(lambda: service.live, HEALTH_SECONDS)
         return {"status": "healthy", "version": VERSION, "live_episodes": live}
 
     @router.get("/tasks")
@@ -71,7 +71,7 @@ def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) ->
         # Where there is a token, the request has shown it.
         if wanted.agent == MODEL_AGENT and settings.api_token is None and not from_this_machine(http.scope):
             raise SessionError("token_required", NOT_FOR_EVERYBODY)
-        async with lanes.lease("baseline") as taken:
+        async with executor.lease("baseline") as taken:
             if not taken:
                 raise SessionError("busy", "a baseline run is under way; try again when it is over")
             if wanted.agent == MODEL_AGENT:

@@ -20,10 +20,10 @@ from safeact_env.server.http.episodes import COOKIE
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
 from safeact_env.sessions.errors import SessionError
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["Steps"]
+__all__ = ["FastStepMiddleware"]
 
 BODY_FIELDS = {"action", "episode_id", "request_id"}
 ACTION_FIELDS = {"action_name", "parameters", "reasoning"}
@@ -48,20 +48,20 @@ class Step(NamedTuple):
     request_id: str | None
 
 
-class Steps:
+class FastStepMiddleware:
     """ASGI middleware that takes steps.
 
     Args:
         app: The app, which serves everything else.
         service: The session service.
-        lanes: Where its work is done.
+        executor: Where its work is done.
         limit: Largest body, in bytes.
     """
 
-    def __init__(self, app: ASGIApp, service: SessionService, lanes: Lanes, limit: int) -> None:
+    def __init__(self, app: ASGIApp, service: SessionService, executor: Executor, limit: int) -> None:
         self.app = app
         self.service = service
-        self.lanes = lanes
+        self.executor = executor
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -94,13 +94,13 @@ class Steps:
     async def _answer(self, step: Step) -> bytes:
         episode_id = next((name for name in step.names if name is not None), None)
         if episode_id is None:
-            episode_id = await self.lanes.run(None, self.service.sole)
+            episode_id = await self.executor.run(None, self.service.sole)
         name = episode_id
 
         def work() -> bytes:
             return answer_json(self.service.step(name, step.call, step.request_id).episode, name)
 
-        return await self.lanes.run(name, work)
+        return await self.executor.run(name, work)
 
 
 def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:

@@ -36,7 +36,7 @@ from safeact_env.server.mcp.jsonrpc import (
 from safeact_env.server.mcp.tools import call_tool, for_agent, observation_json, state_text, tools_of
 from safeact_env.server.strict_json import MALFORMED
 from safeact_env.sessions.errors import SessionError
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
     from starlette.applications import Starlette
 
-__all__ = ["PATH", "AgentMcp"]
+__all__ = ["PATH", "EpisodeMcpEndpoint"]
 
 T = TypeVar("T")
 
@@ -73,17 +73,17 @@ NOT_STARTED = "the MCP endpoint could not be started, the server's log says why;
 log = logging.getLogger(__name__)
 
 
-class AgentMcp:
+class EpisodeMcpEndpoint:
     """ASGI app at `PATH`.
 
     Args:
         service: The session service.
-        lanes: Where its work is done.
+        executor: Where its work is done.
     """
 
-    def __init__(self, service: SessionService, lanes: Lanes) -> None:
+    def __init__(self, service: SessionService, executor: Executor) -> None:
         self._service = service
-        self._lanes = lanes
+        self._executor = executor
         self._running: _Running | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -95,7 +95,7 @@ class AgentMcp:
             job = episode.observation()["task_description"]
             return INTRODUCTION.format(job=job, state=state_text(episode))
 
-        await self._lanes.run(episode_id, lambda: self._service.get(episode_id))
+        await self._executor.run(episode_id, lambda: self._service.get(episode_id))
         if scope["method"] == "POST":
             body = await Request(scope, receive).body()
             answer, receive = _answered(body), _again(body, receive)
@@ -110,10 +110,10 @@ class AgentMcp:
             log.exception("the MCP endpoint of episodes cannot be started")
             await _refuse(RpcError(INTERNAL_ERROR, NOT_STARTED), 503)(scope, receive, send)
             return
-        await app(scope, receive, _introducing(lambda: self._lanes.run(episode_id, introduction), send))
+        await app(scope, receive, _introducing(lambda: self._executor.run(episode_id, introduction), send))
 
     async def _make(self) -> Starlette:
-        server = await asyncio.to_thread(_server, self._service, self._lanes)
+        server = await asyncio.to_thread(_server, self._service, self._executor)
         return server.http_app(path=PATH, stateless_http=True, json_response=True)
 
     async def close(self) -> None:
@@ -233,7 +233,7 @@ def _introduced(introduction: str, body: bytes) -> bytes:
     return to_json(answer)
 
 
-def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
+def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
     """An MCP server whose tools are those of the episode that a request names."""
     from fastmcp import FastMCP
     from fastmcp.exceptions import NotFoundError
@@ -245,7 +245,7 @@ def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
 
     async def on_episode(work: Callable[[Episode[Any]], T]) -> T:
         name = named()
-        return await lanes.run(name, lambda: work(service.get(name).episode))
+        return await executor.run(name, lambda: work(service.get(name).episode))
 
     def named() -> str:
         name: str = get_http_request().path_params["episode_id"]

@@ -25,12 +25,12 @@ from safeact_env.server.mcp.jsonrpc import (
     failure,
 )
 from safeact_env.server.mcp.tools import result_of
-from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seat, Seats
+from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["mcp_routes", "result_in_seat"]
+__all__ = ["mcp_routes", "result_in_slot"]
 
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
 EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
@@ -42,42 +42,42 @@ OWN = "this session ends with its WebSocket; close that"
 EPISODE_ID: TypeAdapter[str] = TypeAdapter(EpisodeId)
 
 
-def result_in_seat(request: Request, seat: Seat, seats: Seats) -> dict[str, Any]:
+def result_in_slot(request: Request, slot: SessionSlot, slots: SessionSlots) -> dict[str, Any]:
     """The result of a request that came through a connection which holds this session.
 
     Raises:
         RpcError: As `tools.result_of` does, or if it asks to close a session that there is not, or this one.
     """
     if request.method == CREATE:
-        return {"session_id": seat.id}
+        return {"session_id": slot.id}
     if request.method == CLOSE:
-        if request.params.get("session_id") == seat.id:
+        if request.params.get("session_id") == slot.id:
             raise RpcError(INVALID_REQUEST, OWN)
-        return _closed(request, seats)
-    return result_of(request, seat.environment.episode, seat.environment.play)
+        return _closed(request, slots)
+    return result_of(request, slot.environment.episode, slot.environment.play)
 
 
-def _result_in_session(request: Request, seats: Seats) -> dict[str, Any]:
+def _result_in_session(request: Request, slots: SessionSlots) -> dict[str, Any]:
     """The result of a request that names a session of OpenEnv's or makes one; raises `RpcError`."""
     if request.method == CREATE:
         try:
-            return {"session_id": seats.lease().id}
+            return {"session_id": slots.lease().id}
         except Full as error:
             raise RpcError(SERVER_ERROR, str(error)) from None
     if request.method == CLOSE:
-        return _closed(request, seats)
+        return _closed(request, slots)
     try:
-        environment = seats.find(_session_id(request)).environment
-    except NoSuchSeat as error:
+        environment = slots.find(_session_id(request)).environment
+    except NoSuchSession as error:
         raise RpcError(INVALID_PARAMS, str(error)) from None
     return result_of(request, environment.episode, environment.play)
 
 
-def _closed(request: Request, seats: Seats) -> dict[str, Any]:
+def _closed(request: Request, slots: SessionSlots) -> dict[str, Any]:
     session_id = _session_id(request)
     try:
-        ended = seats.close(session_id)
-    except NoSuchSeat as error:
+        ended = slots.close(session_id)
+    except NoSuchSession as error:
         raise RpcError(INVALID_PARAMS, str(error)) from None
     found = {"session_id": session_id, "closed": ended}
     return found if ended else {**found, "closing": True}
@@ -90,13 +90,13 @@ def _session_id(request: Request) -> str:
     return found
 
 
-def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter:
+def mcp_routes(service: SessionService, executor: Executor, slots: SessionSlots) -> APIRouter:
     """The route.
 
     Args:
         service: The session service.
-        lanes: Where its work is done.
-        seats: The sessions of OpenEnv's clients.
+        executor: Where its work is done.
+        slots: The sessions of OpenEnv's clients.
     """
     router = APIRouter(tags=["MCP"])
 
@@ -104,7 +104,7 @@ def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter
         """The id of the episode that a request means; `None` if there is none, or it is not clear which."""
         if named is None:
             try:
-                return await lanes.run(None, service.sole)
+                return await executor.run(None, service.sole)
             except StoreUnavailable:
                 raise
             except SessionError:
@@ -132,12 +132,12 @@ def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter
 
         async def work(request: Request) -> dict[str, Any]:
             if request.method in (CREATE, CLOSE) or "session_id" in request.params:
-                return _result_in_session(request, seats)
+                return _result_in_session(request, slots)
             name = await meant(cookie if header is None else header)
             if name is None:
                 return result_of(request, None, _nothing)
             try:
-                return await lanes.run(name, lambda: play(name, request))
+                return await executor.run(name, lambda: play(name, request))
             except StoreUnavailable:
                 raise
             except SessionError as error:

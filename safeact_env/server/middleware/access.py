@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 
-__all__ = ["OPEN", "Access", "deny", "from_this_machine", "is_open", "path_of"]
+__all__ = ["OPEN", "AccessMiddleware", "deny", "from_this_machine", "is_open", "path_of"]
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token; the files below /demo neither."""
@@ -74,7 +74,7 @@ def from_this_machine(scope: Scope) -> bool:
     return client is not None and client[0] in LOOPBACK and name in LOOPBACK_NAMES and not passed_on
 
 
-class Access:
+class AccessMiddleware:
     """ASGI middleware that lets in whoever has the token, and no other site's page.
 
     A page of another site can make a browser send requests with the user's cookies. Browsers say so in

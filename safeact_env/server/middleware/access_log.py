@@ -17,10 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.middleware.access import path_of
-from safeact_env.server.operations.counters import Meter
-from safeact_env.server.websocket.runtime import PLAYING, Playing
+from safeact_env.server.operations.counters import Counters
+from safeact_env.server.websocket.runtime import RUNTIME, Runtime
 
-__all__ = ["HEADERS", "REQUEST", "Observed", "route_of"]
+__all__ = ["HEADERS", "REQUEST", "AccessLogMiddleware", "route_of"]
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """Id of the request that is being answered, for whoever writes logs."""
@@ -60,13 +60,13 @@ log = logging.getLogger(__name__)
 access = logging.getLogger("safeact_env.access")
 
 
-class Observed:
+class AccessLogMiddleware:
     """ASGI middleware around everything else.
 
     Args:
         app: The app.
-        meter: What counts requests and frames.
-        playing: The sessions of this process.
+        counters: What counts requests and frames.
+        runtime: The sessions of this process.
         lines: Whether to log each request; uvicorn logs them otherwise.
         shared: Whether pages of other sites may have the answers.
     """
@@ -74,14 +74,14 @@ class Observed:
     def __init__(
         self,
         app: ASGIApp,
-        meter: Meter,
-        playing: Playing,
+        counters: Counters,
+        runtime: Runtime,
         lines: bool = False,
         shared: bool = False,
     ) -> None:
         self.app = app
-        self._meter = meter
-        self._playing = playing
+        self._counters = counters
+        self._runtime = runtime
         self._lines = lines
         self._process = os.urandom(8).hex()
         self._numbers = itertools.count()
@@ -96,7 +96,7 @@ class Observed:
             return
         # Every request is served in a context of its own.
         request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
-        PLAYING.set(self._playing)
+        RUNTIME.set(self._runtime)
         REQUEST.set(request_id)
         if scope["type"] == "http":
             await self._http(scope, receive, send, request_id.encode())
@@ -137,14 +137,14 @@ class Observed:
             nonlocal begin
             await send(message)
             if begin and message["type"] == "websocket.send":
-                self._meter.framed(path, time.perf_counter() - begin)
+                self._counters.frame_answered(path, time.perf_counter() - begin)
                 begin = 0.0
 
-        self._meter.connections += 1
+        self._counters.connections += 1
         try:
             await self.app(scope, receiving, sending)
         finally:
-            self._meter.connections -= 1
+            self._counters.connections -= 1
 
     def _completed(self, given: Any, request_id: bytes) -> list[tuple[bytes, bytes]]:
         there = dict(given)
@@ -160,7 +160,7 @@ class Observed:
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], route_of(scope)
         # Anything may be sent as a method, and everything counted has its place in memory.
-        self._meter.answered(method if method in METHODS else "other", route, status, seconds)
+        self._counters.answered(method if method in METHODS else "other", route, status, seconds)
         if self._lines:
             fields = {
                 "method": method,

@@ -12,7 +12,7 @@ from safeact_env.server.http.errors import STATUS, error_response
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, RpcError, failure
 from safeact_env.server.strict_json import MALFORMED, strict_json
 
-__all__ = ["Guard"]
+__all__ = ["BodyLimitMiddleware"]
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"
@@ -25,7 +25,7 @@ def _refusal(scope: Scope, code: str, message: str) -> JSONResponse:
     return error_response(code, message)
 
 
-class Guard:
+class BodyLimitMiddleware:
     """ASGI middleware in front of every route.
 
     Args:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import is_open
 
-__all__ = ["Lateness", "Overload"]
+__all__ = ["Lateness", "OverloadMiddleware"]
 
 LOOK_SECONDS = 0.1
 TOO_MUCH = "the server has more to do than it can; send the same request again in a moment"
@@ -44,7 +44,7 @@ class Lateness:
             self.seconds, before = min(before, now), now
 
 
-class Overload:
+class OverloadMiddleware:
     """ASGI middleware that refuses requests while the server is behind.
 
     It is, while so many requests are under way that one more would wait for long, or while the event loop

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
 
-__all__ = ["Rates", "client_of"]
+__all__ = ["RateLimitMiddleware", "client_of"]
 
 LONGEST_PAUSE_S = 5.0
 
@@ -34,7 +34,7 @@ def client_of(scope: Scope) -> str:
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-class Rates:
+class RateLimitMiddleware:
     """ASGI middleware that counts the requests of each client.
 
     A request over the limit is answered with 429 and `Retry-After`. A frame of a WebSocket over it waits for

@@ -19,7 +19,7 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["BOUNDS", "SHARED", "Meter", "Numbers"]
+__all__ = ["BOUNDS", "SHARED", "Counters", "Numbers"]
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the classes of durations, in seconds; above the last there is one more class."""
@@ -45,7 +45,7 @@ class Numbers:
         self.counts: defaultdict[Key, int] = defaultdict(int)
         self.times: defaultdict[Key, list[float]] = defaultdict(lambda: [0] * (len(BOUNDS) + 2))
 
-    def took(self, key: Key, seconds: float) -> None:
+    def observe(self, key: Key, seconds: float) -> None:
         """Count a duration."""
         found = self.times[key]
         found[bisect_left(BOUNDS, seconds)] += 1
@@ -77,7 +77,7 @@ class Numbers:
         return found
 
 
-class Meter(Observer):
+class Counters(Observer):
     """The numbers of this process, and where the other processes of the server leave theirs.
 
     Args:
@@ -96,8 +96,8 @@ class Meter(Observer):
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     @classmethod
-    def of_process(cls) -> Meter:
-        """The meter of a process that `serve` has started, or of a single one."""
+    def for_this_process(cls) -> Counters:
+        """The counters of a process that `serve` has started, or of a single one."""
         folder = os.environ.get(SHARED)
         return cls(Path(folder) if folder else None)
 
@@ -128,11 +128,11 @@ class Meter(Observer):
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request was answered."""
         self.numbers.counts["requests", method, route, str(status)] += 1
-        self.numbers.took(("request_seconds", route), seconds)
+        self.numbers.observe(("request_seconds", route), seconds)
 
-    def framed(self, route: str, seconds: float) -> None:
+    def frame_answered(self, route: str, seconds: float) -> None:
         """A frame of a WebSocket was answered."""
-        self.numbers.took(("frame_seconds", route), seconds)
+        self.numbers.observe(("frame_seconds", route), seconds)
 
     # Processes ---------------------------------------------------------------------------------------------
 

@@ -18,9 +18,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, path_of
-from safeact_env.server.websocket.runtime import Playing
+from safeact_env.server.websocket.runtime import Runtime
 
-__all__ = ["STOPPING", "Drain", "Draining"]
+__all__ = ["STOPPING", "Drain", "DrainMiddleware"]
 
 STOPPING = "this server is about to stop and takes no new episodes; try again, another one will answer"
 LOOK_SECONDS = 0.05
@@ -37,12 +37,12 @@ class Drain:
 
     Args:
         seconds: Longest wait for running episodes.
-        playing: The sessions of this process.
+        runtime: The sessions of this process.
     """
 
-    def __init__(self, seconds: float, playing: Playing) -> None:
+    def __init__(self, seconds: float, runtime: Runtime) -> None:
         self.seconds = seconds
-        self.playing = playing
+        self.runtime = runtime
         self.on = False
         self.others: Callable[[], int] = int
         """Number of running episodes, beside those of sessions, that would be lost."""
@@ -52,7 +52,7 @@ class Drain:
     @property
     def running(self) -> int:
         """Number of running episodes that would be lost."""
-        return self.playing.running + self.others()
+        return self.runtime.running + self.others()
 
     async def install(self) -> None:
         """Take SIGTERM from now on. The handler that there was gets it when all episodes have ended.
@@ -82,7 +82,7 @@ class Drain:
             self._stop(number, frame)
             return
         self.on = True
-        self.playing.close(STOPPING)
+        self.runtime.close(STOPPING)
         if count := self.running:
             log.info("Stopping: %d running episodes have up to %g s to end.", count, self.seconds)
         self._waiting = asyncio.ensure_future(self._wait(number, frame))
@@ -102,7 +102,7 @@ class Drain:
                 self._then(number, frame)
 
 
-class Draining:
+class DrainMiddleware:
     """ASGI middleware that refuses new episodes and new WebSockets while the server drains.
 
     Args:

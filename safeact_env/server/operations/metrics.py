@@ -13,9 +13,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from safeact_env.server.operations.counters import BOUNDS, Meter, Numbers
+from safeact_env.server.operations.counters import BOUNDS, Counters, Numbers
 from safeact_env.server.operations.drain import Drain
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -55,13 +55,15 @@ METRICS = {
 """The names of all series that are this server's own."""
 
 
-def metrics_routes(meter: Meter, service: SessionService, lanes: Lanes, drain: Drain) -> APIRouter:
+def metrics_routes(
+    counters: Counters, service: SessionService, executor: Executor, drain: Drain
+) -> APIRouter:
     """The route.
 
     Args:
-        meter: The numbers.
+        counters: The numbers.
         service: The session service.
-        lanes: Where its work is done.
+        executor: Where its work is done.
         drain: Whether this process is about to stop, and its running episodes.
     """
     router = APIRouter(tags=["Server"])
@@ -73,28 +75,28 @@ def metrics_routes(meter: Meter, service: SessionService, lanes: Lanes, drain: D
     )
     async def metrics() -> Response:
         """What has been counted since the start, for Prometheus."""
-        live = await lanes.glimpse(lambda: service.live, STORE_SECONDS)
+        live = await executor.peek(lambda: service.live, STORE_SECONDS)
         now: dict[str, float] = {
-            "sessions": meter.connections,
-            "session_episodes": drain.playing.running,
+            "sessions": counters.connections,
+            "session_episodes": drain.runtime.running,
             "store_up": live is not None,
             "draining": drain.on,
         }
         if live is not None:
             now["live_episodes"] = live
-        text, kind = await asyncio.to_thread(_exposition, meter, now)
+        text, kind = await asyncio.to_thread(_exposition, counters, now)
         return Response(text, media_type=kind)
 
     return router
 
 
-def _exposition(meter: Meter, gauges: dict[str, float]) -> tuple[bytes, str]:
+def _exposition(counters: Counters, gauges: dict[str, float]) -> tuple[bytes, str]:
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
     from prometheus_client.registry import Collector
 
     class Ours(Collector):
         def collect(self) -> Iterator[Any]:
-            return _families(meter.total(), gauges)
+            return _families(counters.total(), gauges)
 
     registry = CollectorRegistry()
     registry.register(Ours())

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from safeact_env.server.http.errors import error_docs
 from safeact_env.server.operations.drain import STOPPING, Drain
 from safeact_env.sessions.errors import SessionError
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
 __all__ = ["Ready", "probe_routes"]
@@ -30,7 +30,7 @@ class Ready(BaseModel):
     live_episodes: int = Field(description="Unfinished HTTP episodes in the store.")
 
 
-def probe_routes(service: SessionService, lanes: Lanes, drain: Drain) -> APIRouter:
+def probe_routes(service: SessionService, executor: Executor, drain: Drain) -> APIRouter:
     """The route."""
     router = APIRouter(tags=["Server"])
 
@@ -39,7 +39,7 @@ def probe_routes(service: SessionService, lanes: Lanes, drain: Drain) -> APIRout
         """Whether to send new work here: not while the server is about to stop, nor without its store."""
         if drain.on:
             raise SessionError("draining", STOPPING)
-        live = await lanes.glimpse(lambda: service.live, STORE_SECONDS)
+        live = await executor.peek(lambda: service.live, STORE_SECONDS)
         if live is None:
             raise SessionError("not_ready", NO_STORE)
         return Ready(live_episodes=live)

@@ -35,9 +35,9 @@ __all__ = ["SharedEpisode", "add_web_interface"]
 
 DISTRIBUTION = "openenv-safeact-env"
 PATH = "/web"
-MOST_WAITING = 100
+MAX_WAITING = 100
 """Most clicks that wait for their turn; gradio sets no bound of its own."""
-MOST_VISITORS = 200
+MAX_VISITORS = 200
 """Most visitors whose log of clicks is kept; beyond it the oldest one is forgotten."""
 
 SHARED = "There is one, for everybody who has this page open: another visitor's step or reset is yours too."
@@ -187,7 +187,7 @@ def web_routes(shared: SharedEpisode) -> APIRouter:
     return router
 
 
-class PageOnly:
+class PageOnlyMiddleware:
     """ASGI middleware: of gradio only what the page needs, and in the page nothing from other hosts."""
 
     def __init__(self, app: ASGIApp) -> None:
@@ -234,7 +234,7 @@ def add_web_interface(app: FastAPI, port: int) -> SharedEpisode:
         app,
         _page(shared, QUICK_START.format(url=url)),
         PATH,
-        app_kwargs={"exception_handlers": handlers, "middleware": [Middleware(PageOnly)]},
+        app_kwargs={"exception_handlers": handlers, "middleware": [Middleware(PageOnlyMiddleware)]},
         **({"run_history": False} if "run_history" in signature(gr.mount_gradio_app).parameters else {}),
         ssr_mode=False,
         enable_monitoring=False,
@@ -276,6 +276,6 @@ def _page(shared: SharedEpisode, quick_start: str) -> gr.Blocks:
             concurrency_id=reset.concurrency_id,
         ).then(show_state.fn, outputs=show_state.outputs)
     page.children.insert(2, page.children.pop(page.children.index(choice)))
-    page.queue(max_size=MOST_WAITING)
-    page.state_session_capacity = MOST_VISITORS
+    page.queue(max_size=MAX_WAITING)
+    page.state_session_capacity = MAX_VISITORS
     return page

@@ -12,7 +12,7 @@ from typing import Any
 
 from safeact_env.policies.calls import Schemas, every_call, question
 
-__all__ = ["draw", "offers"]
+__all__ = ["action_choices", "render"]
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 """Entities with their names."""
@@ -51,7 +51,7 @@ STYLE = """<style>
 # The drawing ---------------------------------------------------------------------------------------------
 
 
-def draw(observation: Mapping[str, Any], about: Mapping[str, str]) -> str:
+def render(observation: Mapping[str, Any], about: Mapping[str, str]) -> str:
     """An observation as HTML: result and reward, grade at the end, job, state, history.
 
     Args:
@@ -195,7 +195,7 @@ def _text(value: Any) -> str:
 # The calls to click on -----------------------------------------------------------------------------------
 
 
-def offers(
+def action_choices(
     observation: Mapping[str, Any], schemas: Schemas, ask_action: str
 ) -> list[tuple[str, dict[str, Any]]]:
     """Well-formed calls with their labels: of every action on every target, then a question about each.

@@ -16,9 +16,9 @@ from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
-from safeact_env.server.page.rendering import draw, offers
+from safeact_env.server.page.rendering import action_choices, render
 from safeact_env.server.responses import observation_of, state_of
-from safeact_env.server.websocket.runtime import PLAYING
+from safeact_env.server.websocket.runtime import RUNTIME
 from safeact_env.sessions import task_index as catalog
 from safeact_env.sessions.service import SessionError, start_episode
 from safeact_env.version import VERSION
@@ -101,9 +101,9 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
 
     def start(self, given: dict[str, Any]) -> Episode[Any]:
         """Start an episode with these parameters; `None` is as good as absent. Raises as `reset` does."""
-        playing = PLAYING.get()
-        if playing.closed is not None:
-            raise NoReset(playing.closed)
+        runtime = RUNTIME.get()
+        if runtime.closed is not None:
+            raise NoReset(runtime.closed)
         try:
             wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
             episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
@@ -112,7 +112,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
-        playing.began(self, episode)
+        runtime.began(self, episode)
         return episode
 
     async def reset_async(
@@ -149,7 +149,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             # A fault of ours left the episode in an unknown state: no later step may build on it.
             self._episode = None
             raise
-        PLAYING.get().observer.stepped(episode)
+        RUNTIME.get().observer.stepped(episode)
         return episode
 
     async def step_async(
@@ -185,14 +185,14 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         """The observation as HTML."""
         if self._episode is None:
             return None
-        return draw(observation, {part.name: part.about for part in self._episode.task.components})
+        return render(observation, {part.name: part.about for part in self._episode.task.components})
 
     def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Calls to click on, with their labels."""
         if self._episode is None:
             return []
         task = self._episode.task
-        return offers(observation, task.schemas, task.escalation.name)
+        return action_choices(observation, task.schemas, task.escalation.name)
 
     # Task API (structural: OpenEnv finds these methods by name) ------------------------------------------
 

@@ -18,14 +18,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.core.episode import Episode
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
-from safeact_env.server.mcp.routes import result_in_seat
+from safeact_env.server.mcp.routes import result_in_slot
 from safeact_env.server.mcp.tools import result_after, tools_of
 from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
 from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
-from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seat, Seats
+from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 
-__all__ = ["Sockets"]
+__all__ = ["WebSocketMiddleware"]
 
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""
@@ -38,7 +38,7 @@ LIST_TOOLS = {"type": "list_tools"}
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Seat, Message], Awaitable[str | None]]
+Answer = Callable[[SessionSlot, Message], Awaitable[str | None]]
 """The answer to a frame in a session; `None` if it gets none."""
 
 
@@ -46,18 +46,18 @@ class _Close(Exception):
     """The client asks to close."""
 
 
-class Sockets:
+class WebSocketMiddleware:
     """ASGI middleware that serves `/ws` and the WebSocket `/mcp`.
 
     Args:
         app: The app, which serves everything else.
-        seats: The sessions.
+        slots: The sessions.
         limit: Longest frame, in characters.
     """
 
-    def __init__(self, app: ASGIApp, seats: Seats, limit: int) -> None:
+    def __init__(self, app: ASGIApp, slots: SessionSlots, limit: int) -> None:
         self.app = app
-        self.seats = seats
+        self.slots = slots
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -70,31 +70,31 @@ class Sockets:
         try:
             await send({"type": "websocket.accept"})
             try:
-                seat = self._seat(scope) if plays else self.seats.take()
-            except (Full, NoSuchSeat) as error:
+                slot = self._slot_for(scope) if plays else self.slots.take()
+            except (Full, NoSuchSession) as error:
                 await _turn_away(error, send, plays=plays)
                 return
-            with self.seats.held(seat, attached=plays):
-                await _serve(seat, receive, send, self._frame if plays else self._message)
+            with self.slots.held(slot, attached=plays):
+                await _serve(slot, receive, send, self._frame if plays else self._message)
         except OSError:
             log.debug("a client went away while its answer was under way")
 
-    def _seat(self, scope: Scope) -> Seat:
+    def _slot_for(self, scope: Scope) -> SessionSlot:
         """The session of a new `/ws`: the one that it names, or a fresh one."""
         named = parse_qs(scope["query_string"].decode("latin-1")).get("session_id", [])
         if len(named) > 1:
-            raise NoSuchSeat(ONE_SESSION)
-        return self.seats.to_attach(named[0]) if named else self.seats.take()
+            raise NoSuchSession(ONE_SESSION)
+        return self.slots.to_attach(named[0]) if named else self.slots.take()
 
-    async def _frame(self, seat: Seat, frame: Message) -> str | None:
+    async def _frame(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a frame of `/ws`."""
         try:
             message = checked(frame, self.limit)
             kind, data = message["type"], message.get("data", {})
             if kind == "mcp":
-                answer = await self._rpc(seat, data)
+                answer = await self._rpc(slot, data)
                 return None if answer is None else json.dumps({"type": "mcp", "data": answer})
-            return _played(seat.environment, kind, data)
+            return _played(slot.environment, kind, data)
         except FrameError as error:
             return error.frame()
         except _Close:
@@ -102,26 +102,26 @@ class Sockets:
         except Exception:
             # No later step may build on an episode that a fault of ours left in an unknown state.
             log.exception("a fault in a session")
-            seat.environment = SafeActEnvironment()
+            slot.environment = SafeActEnvironment()
             return FrameError("EXECUTION_ERROR", FAULT).frame()
 
-    async def _message(self, seat: Seat, frame: Message) -> str | None:
+    async def _message(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a message of the WebSocket `/mcp`."""
         try:
             message = json_in(frame, self.limit)
         except FrameError as error:
             return json.dumps(failure(RpcError(PARSE_ERROR, error.message)))
-        answer = await self._rpc(seat, message)
+        answer = await self._rpc(slot, message)
         return None if answer is None else json.dumps(answer)
 
-    async def _rpc(self, seat: Seat, message: Any) -> dict[str, Any] | None:
+    async def _rpc(self, slot: SessionSlot, message: Any) -> dict[str, Any] | None:
         async def work(request: Request) -> dict[str, Any]:
-            return result_in_seat(request, seat, self.seats)
+            return result_in_slot(request, slot, self.slots)
 
         return await answer_to(message, work)
 
 
-async def _turn_away(error: Full | NoSuchSeat, send: Send, *, plays: bool) -> None:
+async def _turn_away(error: Full | NoSuchSession, send: Send, *, plays: bool) -> None:
     full = isinstance(error, Full)
     if plays:
         text = FrameError("CAPACITY_REACHED" if full else "SESSION_ERROR", str(error)).frame()
@@ -131,13 +131,13 @@ async def _turn_away(error: Full | NoSuchSeat, send: Send, *, plays: bool) -> No
     await send({"type": "websocket.close", "code": TRY_LATER if full else REFUSED})
 
 
-async def _serve(seat: Seat, receive: Receive, send: Send, answer_in: Answer) -> None:
+async def _serve(slot: SessionSlot, receive: Receive, send: Send, answer_in: Answer) -> None:
     while True:
         frame = await receive()
         if frame["type"] == "websocket.disconnect":
             return
         try:
-            answer = await answer_in(seat, frame)
+            answer = await answer_in(slot, frame)
         except _Close:
             await send({"type": "websocket.close", "code": 1000})
             return

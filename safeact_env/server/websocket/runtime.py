@@ -13,10 +13,10 @@ from weakref import WeakSet
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["PLAYING", "Playing"]
+__all__ = ["RUNTIME", "Runtime"]
 
 
-class Player(Protocol):
+class EpisodeHolder(Protocol):
     """Whoever holds an episode."""
 
     @property
@@ -24,7 +24,7 @@ class Player(Protocol):
         """The episode, if there is one."""
 
 
-class Playing:
+class Runtime:
     """The episodes of the sessions of a process.
 
     Args:
@@ -35,23 +35,23 @@ class Playing:
         self.observer = observer or Observer()
         self.closed: str | None = None
         """Why no new episode may begin; `None` if one may."""
-        self._players: WeakSet[Player] = WeakSet()
+        self._holders: WeakSet[EpisodeHolder] = WeakSet()
 
     def close(self, reason: str) -> None:
         """Let no new episode begin."""
         self.closed = reason
 
-    def began(self, player: Player, episode: Episode[Any]) -> None:
+    def began(self, player: EpisodeHolder, episode: Episode[Any]) -> None:
         """A player has started an episode."""
-        self._players.add(player)
+        self._holders.add(player)
         self.observer.started(episode)
 
     @property
     def running(self) -> int:
         """Number of episodes that are not over, of players that are still there."""
-        return sum(one.episode is not None and not one.episode.done for one in self._players)
+        return sum(one.episode is not None and not one.episode.done for one in self._holders)
 
 
-_UNWATCHED = Playing()
-PLAYING: ContextVar[Playing] = ContextVar("playing", default=_UNWATCHED)
+_UNWATCHED = Runtime()
+RUNTIME: ContextVar[Runtime] = ContextVar("runtime", default=_UNWATCHED)
 """The server that is being asked; by default one that nobody watches."""

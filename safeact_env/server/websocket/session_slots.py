@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 from safeact_env.server.websocket.environment import SafeActEnvironment
 
-__all__ = ["Full", "NoSuchSeat", "Seat", "Seats"]
+__all__ = ["Full", "NoSuchSession", "SessionSlot", "SessionSlots"]
 
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 ALL_WAITING = (
@@ -31,12 +31,12 @@ class Full(Exception):
     """There is no room for another session. The message says what to do."""
 
 
-class NoSuchSeat(Exception):
+class NoSuchSession(Exception):
     """There is no such session to be had. The message says what to do."""
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class SessionSlot:
     """A session.
 
     Attributes:
@@ -54,27 +54,27 @@ class Seat:
     attached: bool = False
 
 
-class Seats:
+class SessionSlots:
     """All sessions of a process.
 
     Args:
         most: How many there may be.
         seconds: How long a leased one may be without a connection and without a request.
-        most_waiting: How many leased ones may be without a connection.
+        max_waiting: How many leased ones may be without a connection.
     """
 
-    def __init__(self, most: int, seconds: float = 60.0, most_waiting: int = 64) -> None:
+    def __init__(self, most: int, seconds: float = 60.0, max_waiting: int = 64) -> None:
         self.most = most
         self.seconds = seconds
-        self.most_waiting = most_waiting
-        self._seats: dict[str, Seat] = {}
+        self.max_waiting = max_waiting
+        self._slots: dict[str, SessionSlot] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
         """How many there are."""
-        return len(self._seats)
+        return len(self._slots)
 
-    def take(self) -> Seat:
+    def take(self) -> SessionSlot:
         """A session for a connection, which has to hold it.
 
         Raises:
@@ -82,92 +82,92 @@ class Seats:
         """
         return self._new(leased=False)
 
-    def lease(self) -> Seat:
+    def lease(self) -> SessionSlot:
         """A session that waits for its WebSocket.
 
         Raises:
             Full: If all are in use, or too many wait.
         """
-        if len(self._waiting) >= self.most_waiting:
-            raise Full(ALL_WAITING.format(most=self.most_waiting, seconds=self.seconds))
-        seat = self._new(leased=True)
-        self._wait(seat)
-        return seat
+        if len(self._waiting) >= self.max_waiting:
+            raise Full(ALL_WAITING.format(most=self.max_waiting, seconds=self.seconds))
+        slot = self._new(leased=True)
+        self._wait(slot)
+        return slot
 
-    def find(self, session_id: str) -> Seat:
+    def find(self, session_id: str) -> SessionSlot:
         """The session of an id. To ask for it is a sign of life.
 
         Raises:
-            NoSuchSeat: If there is none.
+            NoSuchSession: If there is none.
         """
-        seat = self._seats.get(session_id)
-        if seat is None:
-            raise NoSuchSeat(UNKNOWN)
+        slot = self._slots.get(session_id)
+        if slot is None:
+            raise NoSuchSession(UNKNOWN)
         if session_id in self._waiting:
-            self._wait(seat)
-        return seat
+            self._wait(slot)
+        return slot
 
-    def to_attach(self, session_id: str) -> Seat:
+    def to_attach(self, session_id: str) -> SessionSlot:
         """The session of an id, for a WebSocket of its own.
 
         Raises:
-            NoSuchSeat: If there is none, or it has a WebSocket.
+            NoSuchSession: If there is none, or it has a WebSocket.
         """
-        seat = self.find(session_id)
-        if seat.attached:
-            raise NoSuchSeat(ATTACHED)
-        return seat
+        slot = self.find(session_id)
+        if slot.attached:
+            raise NoSuchSession(ATTACHED)
+        return slot
 
     @contextmanager
-    def held(self, seat: Seat, *, attached: bool) -> Iterator[None]:
+    def held(self, slot: SessionSlot, *, attached: bool) -> Iterator[None]:
         """While a connection holds the session.
 
         Args:
-            seat: The session.
+            slot: The session.
             attached: Whether the connection is a `/ws`.
         """
-        self._stop_waiting(seat)
-        seat.connections += 1
-        seat.attached |= attached
+        self._stop_waiting(slot)
+        slot.connections += 1
+        slot.attached |= attached
         try:
             yield
         finally:
-            seat.connections -= 1
-            seat.attached &= not attached
-            if seat.connections == 0:
-                if seat.leased:
-                    self._wait(seat)
+            slot.connections -= 1
+            slot.attached &= not attached
+            if slot.connections == 0:
+                if slot.leased:
+                    self._wait(slot)
                 else:
-                    del self._seats[seat.id]
+                    del self._slots[slot.id]
 
     def close(self, session_id: str) -> bool:
         """End a session as soon as no connection holds it; whether it has ended.
 
         Raises:
-            NoSuchSeat: If there is none.
+            NoSuchSession: If there is none.
         """
-        seat = self.find(session_id)
-        seat.leased = False
-        if seat.connections:
+        slot = self.find(session_id)
+        slot.leased = False
+        if slot.connections:
             return False
-        self._end(seat)
+        self._end(slot)
         return True
 
-    def _new(self, *, leased: bool) -> Seat:
-        if len(self._seats) >= self.most:
+    def _new(self, *, leased: bool) -> SessionSlot:
+        if len(self._slots) >= self.most:
             raise Full(ALL_TAKEN.format(most=self.most))
-        seat = Seat(leased)
-        self._seats[seat.id] = seat
-        return seat
+        slot = SessionSlot(leased)
+        self._slots[slot.id] = slot
+        return slot
 
-    def _wait(self, seat: Seat) -> None:
-        self._stop_waiting(seat)
-        self._waiting[seat.id] = asyncio.get_running_loop().call_later(self.seconds, self._end, seat)
+    def _wait(self, slot: SessionSlot) -> None:
+        self._stop_waiting(slot)
+        self._waiting[slot.id] = asyncio.get_running_loop().call_later(self.seconds, self._end, slot)
 
-    def _stop_waiting(self, seat: Seat) -> None:
-        if (timer := self._waiting.pop(seat.id, None)) is not None:
+    def _stop_waiting(self, slot: SessionSlot) -> None:
+        if (timer := self._waiting.pop(slot.id, None)) is not None:
             timer.cancel()
 
-    def _end(self, seat: Seat) -> None:
-        self._stop_waiting(seat)
-        del self._seats[seat.id]
+    def _end(self, slot: SessionSlot) -> None:
+        self._stop_waiting(slot)
+        del self._slots[slot.id]

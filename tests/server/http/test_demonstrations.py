@@ -8,7 +8,7 @@ import pytest
 
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.app import create_app
-from safeact_env.server.http import demonstrations as visits
+from safeact_env.server.http import demonstrations
 from safeact_env.tasks import get_task, task_names
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
@@ -109,15 +109,15 @@ def test_nobody_elses_episode(client):
 
 async def test_one_plays_at_a_time_and_too_many_are_asked_to_come_back(monkeypatch):
     release, started = threading.Event(), []
-    made = visits._calls
+    made = demonstrations._calls
 
     def slow(*args):
         started.append(args)
         assert release.wait(10)
         return made(*args)
 
-    monkeypatch.setattr(visits, "_calls", slow)
-    monkeypatch.setattr(visits, "MOST_WAITING", 3)
+    monkeypatch.setattr(demonstrations, "_calls", slow)
+    monkeypatch.setattr(demonstrations, "MAX_WAITING", 3)
     transport = httpx.ASGITransport(create_app())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         asked = [asyncio.create_task(client.post("/watch", json={"seed": 1})) for _ in range(3)]

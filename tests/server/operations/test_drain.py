@@ -20,10 +20,10 @@ from websockets.sync.client import connect
 from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
 from safeact_env.server.middleware import overload
-from safeact_env.server.middleware.overload import Lateness, Overload
+from safeact_env.server.middleware.overload import Lateness, OverloadMiddleware
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.settings import Settings
-from safeact_env.server.websocket.runtime import Playing
+from safeact_env.server.websocket.runtime import Runtime
 from safeact_env.sessions.service import SessionService
 from safeact_env.tasks import get_task
 from tools.servers.local_servers import Replica
@@ -70,11 +70,11 @@ def test_a_server_that_stops_is_alive_and_not_ready():
 def test_without_its_store_a_server_is_alive_and_not_ready(monkeypatch):
     service = SessionService()
     with TestClient(create_app(Settings(), service)) as client:
-        # What a glimpse gives when a store fails or takes too long.
+        # What a peek gives when a store fails or takes too long.
         async def nothing(*_args):
             return None
 
-        monkeypatch.setattr("safeact_env.sessions.executor.Lanes.glimpse", nothing)
+        monkeypatch.setattr("safeact_env.sessions.executor.Executor.peek", nothing)
         assert client.get("/health").json()["live_episodes"] is None
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()["detail"]["code"]) == (503, "not_ready")
@@ -104,7 +104,7 @@ async def test_the_wait_ends_with_the_last_episode_or_with_the_bound():
     for seconds, ends in ((60.0, True), (0.2, False)):
         told.clear()
         running[0] = 2
-        drain = Drain(seconds, Playing())
+        drain = Drain(seconds, Runtime())
         drain.others = lambda: running[0]
         drain._then = lambda number, frame: told.append(number)
         drain.begin(signal.SIGTERM, None)
@@ -119,7 +119,7 @@ async def test_the_wait_ends_with_the_last_episode_or_with_the_bound():
 
 async def test_asked_twice_it_stops_at_once():
     told = []
-    drain = Drain(60.0, Playing())
+    drain = Drain(60.0, Runtime())
     drain.others = lambda: 1
     drain._then = lambda number, frame: told.append(number)
     drain.begin(signal.SIGTERM, None)
@@ -203,7 +203,7 @@ def test_in_a_thread_signals_are_left_alone():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# Overload ------------------------------------------------------------------------------------------------
+# Overload ----------------------------------------------------------------------------------------------
 
 
 async def test_requests_over_the_bound_are_refused_at_once():
@@ -214,7 +214,7 @@ async def test_requests_over_the_bound_are_refused_at_once():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = Overload(slow, most=3, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(slow, most=3, seconds=10, lateness=Lateness())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         waiting = [asyncio.create_task(http.get("/tasks")) for _ in range(3)]
         while app.under_way < 3:
@@ -235,7 +235,7 @@ async def test_those_who_send_slowly_keep_nobody_out():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = Overload(reading, most=2, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(reading, most=2, seconds=10, lateness=Lateness())
     never = asyncio.Event()
 
     async def slow():
