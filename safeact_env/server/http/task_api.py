@@ -1,6 +1,6 @@
 """OpenEnv's Task API and its schemas, served here so that they are the same with every version of OpenEnv.
 
-Owns the routes: openenv-core 0.3 has no Task API, and its schema leaves out this environment's state. Must not
+Owns the routes; openenv-core 0.3 has no Task API and its schema leaves out this environment's state. Must not
 know episodes.
 """
 

@@ -1,6 +1,6 @@
-"""Every request seen from outside: its id, time, line in the log, the headers of its answer, its faults.
+"""The id, duration, log line, headers and internal errors of every request.
 
-Owns what is the same for every answer. Must not know what is asked.
+Owns what all answers have in common. Must not know routes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from safeact_env.server.websocket.runtime import RUNTIME, Runtime
 __all__ = ["HEADERS", "REQUEST", "AccessLogMiddleware", "route_of"]
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
-"""Id of the request that is being answered, for whoever writes logs."""
+"""Id of the request that is being answered, for log lines."""
 
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -33,8 +33,8 @@ HEADERS = {
     b"x-content-type-options": b"nosniff",
 }
 """Headers of every answer that does not set its own."""
-NOT_KEPT = (b"cache-control", b"no-store")
-"""Of answers in JSON, which hold episodes."""
+NO_STORE = (b"cache-control", b"no-store")
+"""Header of JSON answers, which hold episodes."""
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
 PATHS = frozenset(
@@ -53,22 +53,22 @@ PATHS = frozenset(
         "/ws",
     }
 )
-"""The paths that are counted by name although no route has seen the request."""
+"""Paths that are counted by name even if no route has seen the request."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger(__name__)
-access = logging.getLogger("safeact_env.access")
+access_log = logging.getLogger("safeact_env.access")
 
 
 class AccessLogMiddleware:
-    """ASGI middleware around everything else.
+    """The outermost ASGI middleware.
 
     Args:
         app: The app.
-        counters: What counts requests and frames.
+        counters: Counts requests and frames.
         runtime: The sessions of this process.
-        lines: Whether to log each request; uvicorn logs them otherwise.
-        shared: Whether pages of other sites may have the answers.
+        lines: Whether to log each request; otherwise uvicorn does.
+        shared: Whether pages of other sites may read the answers.
     """
 
     def __init__(
@@ -90,11 +90,11 @@ class AccessLogMiddleware:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and look after its answer."""
+        """Pass a request on; log, count and complete its answer."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        # Every request is served in a context of its own.
+        # Every request has its own context.
         request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
         RUNTIME.set(self._runtime)
         REQUEST.set(request_id)
@@ -116,8 +116,8 @@ class AccessLogMiddleware:
         try:
             await self.app(scope, receive, answering)
         except Exception:
-            # Here, and not in the framework: the line has the request's id, and the answer its headers.
-            log.exception("a fault in answering %s %s", scope["method"], route_of(scope))
+            # Here and not in the framework, so that the line has the request's id and the answer its headers.
+            log.exception("internal error in %s %s", scope["method"], route_of(scope))
             if status:
                 raise
             await error_response("internal_error", FAULT)(scope, receive, answering)
@@ -154,12 +154,12 @@ class AccessLogMiddleware:
         else:
             headers += [pair for pair in self._headers.items() if pair[0] not in there]
         if b"json" in there.get(b"content-type", b"") and b"cache-control" not in there:
-            headers.append(NOT_KEPT)
+            headers.append(NO_STORE)
         return headers
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], route_of(scope)
-        # Anything may be sent as a method, and everything counted has its place in memory.
+        # A client can send any method, and every label that is counted takes memory.
         self._counters.answered(method if method in METHODS else "other", route, status, seconds)
         if self._lines:
             fields = {
@@ -169,11 +169,11 @@ class AccessLogMiddleware:
                 "ms": round(seconds * 1_000, 3),
                 "client": (scope.get("client") or ("",))[0],
             }
-            access.info("%s %s %d", method, route, status, extra={"fields": fields})
+            access_log.info("%s %s %d", method, route, status, extra={"fields": fields})
 
 
 def _given(scope: Scope) -> str | None:
-    """The id that a client, or a proxy, has given the request."""
+    """The request id that a client or a proxy sent."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and GIVEN_ID.fullmatch(value):
             return str(value.decode())
@@ -181,11 +181,10 @@ def _given(scope: Scope) -> str | None:
 
 
 def route_of(scope: Scope) -> str:
-    """The path of the route that answered, with names in place of what was given."""
+    """The path of the route that answered, with the names of its parameters."""
     path: str | None = getattr(scope.get("route"), "path", None)
     if path is None:
-        # No route has seen it: it was answered before, or there is none. What is counted is kept, so not
-        # every path that somebody asks for may be.
+        # No route has seen the request. Every label that is counted takes memory, so unknown paths share one.
         path = path_of(scope)
         path = path if path in PATHS else "other"
     return path

@@ -1,6 +1,6 @@
-"""What comes in by HTTP is small, strict JSON, before anything acts on it.
+"""Limits on request bodies: small, strict JSON, checked before anything acts on them.
 
-Owns sizes, and that bodies are checked. Must not know episodes. Frames are checked where they are read.
+Owns the size limit and the check. Must not know episodes. WebSocket frames are checked where they are read.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ NOT_JSON = "send the body as JSON, with the header Content-Type: application/jso
 
 
 def _refusal(scope: Scope, code: str, message: str) -> JSONResponse:
-    """The answer to a body that is not let in, as JSON-RPC where that is spoken."""
+    """The answer to a refused body, as JSON-RPC on the paths that speak it."""
     if scope["path"].endswith("/mcp"):
         return JSONResponse(failure(RpcError(PARSE_ERROR, message)), STATUS[code])
     return error_response(code, message)
@@ -38,7 +38,7 @@ class BodyLimitMiddleware:
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request's body, and pass on what is well-formed."""
+        """Check the body of a request, and pass on what is well-formed."""
         if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
             await self._http(scope, receive, send)
         else:

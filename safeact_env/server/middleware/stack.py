@@ -1,6 +1,6 @@
-"""What stands around the app: what lets in, refuses, counts and notes, whatever is asked.
+"""The middleware stack: everything that happens to a request whatever its route.
 
-Owns the order in which that is done. Must not know routes.
+Owns the order of the middleware. Must not know routes.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ CORS: dict[str, Any] = {
     "allow_headers": ["Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"],
     "expose_headers": ["Retry-After", "X-Request-Id"],
 }
-"""What pages of other sites may do, where they may. They have no cookies: each request names its episode."""
+"""What pages of admitted sites may do. They get no cookies: each request names its episode."""
 
 
 def add_middleware_stack(
     app: FastAPI, settings: Settings, service: SessionService, counters: Counters, drain: Drain
 ) -> None:
-    """Add the middleware, which is asked in the opposite order: what is added last comes first.
+    """Add the middleware. A request meets them in the opposite order: the last one added comes first.
 
     Args:
-        app: The app, with all that serves requests in it.
-        settings: What the operator set.
+        app: The app, with everything that serves requests.
+        settings: The operator's settings.
         service: The session service.
-        counters: What counts.
-        drain: Whether this process is about to stop.
+        counters: The counters of this process.
+        drain: The shutdown of this process.
     """
     token = None if settings.api_token is None else settings.api_token.get_secret_value()
     origins, lateness = listed(settings.cors_origins), Lateness()
@@ -50,7 +50,10 @@ def add_middleware_stack(
     if settings.rate_limit is not None:
         app.add_middleware(RateLimitMiddleware, limit=settings.rate_limit)
     app.add_middleware(
-        OverloadMiddleware, most=settings.max_requests, seconds=settings.overload_seconds, lateness=lateness
+        OverloadMiddleware,
+        max_requests=settings.max_requests,
+        max_late_seconds=settings.overload_seconds,
+        lateness=lateness,
     )
     if origins:
         app.add_middleware(CORSMiddleware, **CORS, allow_origins=origins)
@@ -66,7 +69,7 @@ def add_middleware_stack(
         shared=bool(origins),
     )
     if not service.store.blocking:
-        # Episodes in this process's memory end with it; those in a store go on elsewhere.
+        # Episodes in this process's memory end with it; those in a shared store go on elsewhere.
         drain.others = lambda: service.live
     app.router.on_startup += [lateness.start, counters.start, drain.install]
     app.router.on_shutdown[:0] = [drain.uninstall, counters.stop, lateness.stop]

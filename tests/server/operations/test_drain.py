@@ -214,7 +214,7 @@ async def test_requests_over_the_bound_are_refused_at_once():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = OverloadMiddleware(slow, most=3, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(slow, max_requests=3, max_late_seconds=10, lateness=Lateness())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         waiting = [asyncio.create_task(http.get("/tasks")) for _ in range(3)]
         while app.under_way < 3:
@@ -235,7 +235,7 @@ async def test_those_who_send_slowly_keep_nobody_out():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = OverloadMiddleware(reading, most=2, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(reading, max_requests=2, max_late_seconds=10, lateness=Lateness())
     never = asyncio.Event()
 
     async def slow():
