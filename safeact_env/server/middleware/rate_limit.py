@@ -55,7 +55,7 @@ class RateLimitMiddleware:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def wait_for(self, client: str) -> float:
-        """Count a request. Returns the seconds after which the client may send another; 0 if this one may pass."""
+        """Count a request that may pass, and return 0; else return the seconds to wait."""
         waits = [
             self._limiter.get_window_stats(limit, client).reset_time - time.time()
             for limit in self.limits

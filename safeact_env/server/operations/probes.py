@@ -1,4 +1,4 @@
-"""GET /ready: whether this process should get new work. Liveness is `/health`.
+"""GET /ready: whether this process should get new work. `/health` tells whether it is alive.
 
 Owns what readiness means. Must not know who asks.
 """
@@ -20,7 +20,7 @@ __all__ = ["Ready", "probe_routes"]
 
 STORE_SECONDS = 1.0
 """Longest wait for the store."""
-NO_STORE = "the store of episodes does not answer; what is played over WebSockets goes on"
+NO_STORE = "the store of episodes does not answer; episodes over WebSockets go on"
 
 
 class Ready(BaseModel):
@@ -36,7 +36,7 @@ def probe_routes(service: SessionService, executor: Executor, drain: Drain) -> A
 
     @router.get("/ready", responses=error_docs("draining", "not_ready"))
     async def ready() -> Ready:
-        """Whether to send new work here: not while the server is about to stop, nor without its store."""
+        """Whether to send new work here: not while the server stops, or its store does not answer."""
         if drain.on:
             raise SessionError("draining", STOPPING)
         live = await executor.peek(lambda: service.live, STORE_SECONDS)

@@ -1,7 +1,7 @@
 """The WebSockets `/ws` and `/mcp`: OpenEnv's frames, and JSON-RPC; one session per connection.
 
 Owns the connections. Must not know rules. OpenEnv's own handlers parse every frame and build every
-observation more than once, and repeat in their errors what a client sent; these send the bytes that the
+observation more than once, and their errors repeat what a client sent. These handlers send the bytes that the
 episode keeps.
 """
 
@@ -30,16 +30,16 @@ __all__ = ["WebSocketMiddleware"]
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""
 REFUSED = 1008
-"""WebSocket close code: not what may be asked for."""
+"""WebSocket close code: the request is refused."""
 
 ONE_SESSION = "name one session_id, as openenv/session/create returned it"
 LIST_TOOLS = {"type": "list_tools"}
-"""What OpenEnv's MCP clients before 0.10 send as a step to learn the tools."""
+"""The step with which OpenEnv's MCP clients before 0.10 ask for the tools."""
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[SessionSlot, Message], Awaitable[str | None]]
-"""The answer to a frame in a session; `None` if it gets none."""
+"""Answers a frame in a session; `None` is no answer."""
 
 
 class _Close(Exception):
@@ -61,26 +61,26 @@ class WebSocketMiddleware:
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection, or pass on what is none of these."""
+        """Serve a connection, or pass any other on to the app."""
         if scope["type"] != "websocket" or scope["path"] not in ("/ws", "/mcp"):
             await self.app(scope, receive, send)
             return
-        plays = scope["path"] == "/ws"
+        is_ws = scope["path"] == "/ws"
         await receive()  # The handshake.
         try:
             await send({"type": "websocket.accept"})
             try:
-                slot = self._slot_for(scope) if plays else self.slots.take()
+                slot = self._slot_for(scope) if is_ws else self.slots.take()
             except (Full, NoSuchSession) as error:
-                await _turn_away(error, send, plays=plays)
+                await _refuse(error, send, is_ws=is_ws)
                 return
-            with self.slots.held(slot, attached=plays):
-                await _serve(slot, receive, send, self._frame if plays else self._message)
+            with self.slots.held(slot, attached=is_ws):
+                await _serve(slot, receive, send, self._frame if is_ws else self._message)
         except OSError:
-            log.debug("a client went away while its answer was under way")
+            log.debug("a client disconnected before its answer was sent")
 
     def _slot_for(self, scope: Scope) -> SessionSlot:
-        """The session of a new `/ws`: the one that it names, or a fresh one."""
+        """The session of a new `/ws`: the one that it names, or a new one."""
         named = parse_qs(scope["query_string"].decode("latin-1")).get("session_id", [])
         if len(named) > 1:
             raise NoSuchSession(ONE_SESSION)
@@ -94,14 +94,14 @@ class WebSocketMiddleware:
             if kind == "mcp":
                 answer = await self._rpc(slot, data)
                 return None if answer is None else json.dumps({"type": "mcp", "data": answer})
-            return _played(slot.environment, kind, data)
+            return _answer_to_frame(slot.environment, kind, data)
         except FrameError as error:
             return error.frame()
         except _Close:
             raise
         except Exception:
-            # No later step may build on an episode that a fault of ours left in an unknown state.
-            log.exception("a fault in a session")
+            # Our own bug left the episode in an unknown state: no later step may build on it.
+            log.exception("internal error in a session")
             slot.environment = SafeActEnvironment()
             return FrameError("EXECUTION_ERROR", FAULT).frame()
 
@@ -121,9 +121,9 @@ class WebSocketMiddleware:
         return await answer_to(message, work)
 
 
-async def _turn_away(error: Full | NoSuchSession, send: Send, *, plays: bool) -> None:
+async def _refuse(error: Full | NoSuchSession, send: Send, *, is_ws: bool) -> None:
     full = isinstance(error, Full)
-    if plays:
+    if is_ws:
         text = FrameError("CAPACITY_REACHED" if full else "SESSION_ERROR", str(error)).frame()
     else:
         text = json.dumps(failure(RpcError(SERVER_ERROR, str(error))))
@@ -145,12 +145,12 @@ async def _serve(slot: SessionSlot, receive: Receive, send: Send, answer_in: Ans
             await send({"type": "websocket.send", "text": answer})
 
 
-def _played(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> str:
-    """The answer to a frame that is about the episode.
+def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> str:
+    """The answer to a frame about the episode.
 
     Raises:
-        FrameError: If it cannot be served now.
-        _Close: If it asks to close.
+        FrameError: If the frame is refused.
+        _Close: If the frame asks to close.
     """
     if kind == "close":
         raise _Close
@@ -173,7 +173,7 @@ def _tool_answer(episode: Episode[Any]) -> str:
     result = result_after(episode)
     reward, done, metadata = (result["structuredContent"][name] for name in ("reward", "done", "metadata"))
     called = {"tool_name": episode.turns[-1].call.action_name, "result": result, "error": None}
-    # Releases differ in where they look for the metadata.
+    # Releases of OpenEnv look for the metadata in different places.
     found = {"observation": {**called, "metadata": metadata}, "metadata": metadata}
     return _observation({**found, "reward": reward, "done": done})
 

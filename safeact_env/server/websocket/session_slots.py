@@ -1,10 +1,10 @@
-"""The sessions of OpenEnv's clients: an environment each, under an id.
+"""The sessions of OpenEnv's clients: each has an id and an environment, and takes one slot of the server.
 
-Owns how many there may be, and when one ends. Must not know what is sent in it.
+Owns how many there may be, and when one ends. Must not know what clients send in it.
 
-A session that a connection opens ends with that. One of `openenv/session/create` has no connection of its
-own, and nothing in the protocol ends it when its client is gone; so it is leased: without a WebSocket and
-without a request it ends after a while, and only so many may be without one.
+A session that a connection opens ends with the connection. A session of `openenv/session/create` has no
+connection of its own, and nothing in the protocol ends it when its client is gone. It is therefore leased:
+without a WebSocket and without a request it ends after a while, and only a few may wait for a WebSocket.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ __all__ = ["Full", "NoSuchSession", "SessionSlot", "SessionSlots"]
 
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 ALL_WAITING = (
-    "{most} sessions wait for their WebSocket already; attach or close one, or try again in {seconds:.0f} s"
+    "{most} sessions already wait for their WebSocket; attach or close one, or try again in {seconds:.0f} s"
 )
-UNKNOWN = "there is no session of this id; it may have ended. openenv/session/create makes another"
-ATTACHED = "this session has a WebSocket already; close that, or open /ws without session_id"
+UNKNOWN = "there is no session with this id; it may have ended. Use openenv/session/create to start another"
+ATTACHED = "this session already has a WebSocket; close that, or open /ws without session_id"
 
 
 class Full(Exception):
-    """There is no room for another session. The message says what to do."""
+    """No slot is free for another session. The message says what to do."""
 
 
 class NoSuchSession(Exception):
-    """There is no such session to be had. The message says what to do."""
+    """The session does not exist or cannot be attached. The message says what to do."""
 
 
 @dataclass(eq=False, slots=True)
@@ -40,11 +40,11 @@ class SessionSlot:
     """A session.
 
     Attributes:
-        leased: Whether it outlives its connections for a while.
-        environment: What is played in it.
-        id: Whoever knows it may attach to the session, call tools in it, and close it.
-        connections: How many hold it.
-        attached: Whether one of them is a `/ws`, of which there may be one.
+        leased: Whether the session outlives its connections for a while.
+        environment: The environment of the session.
+        id: Whoever knows it may attach to the session, call its tools, and close it.
+        connections: Number of connections that hold it.
+        attached: Whether one of them is a `/ws`. There may be one at a time.
     """
 
     leased: bool
@@ -58,24 +58,24 @@ class SessionSlots:
     """All sessions of a process.
 
     Args:
-        most: How many there may be.
-        seconds: How long a leased one may be without a connection and without a request.
-        max_waiting: How many leased ones may be without a connection.
+        limit: Most sessions at a time.
+        seconds: Seconds after which a leased session without a connection and without a request ends.
+        max_waiting: Most leased sessions without a connection.
     """
 
-    def __init__(self, most: int, seconds: float = 60.0, max_waiting: int = 64) -> None:
-        self.most = most
+    def __init__(self, limit: int, seconds: float = 60.0, max_waiting: int = 64) -> None:
+        self.limit = limit
         self.seconds = seconds
         self.max_waiting = max_waiting
         self._slots: dict[str, SessionSlot] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
-        """How many there are."""
+        """Number of sessions."""
         return len(self._slots)
 
     def take(self) -> SessionSlot:
-        """A session for a connection, which has to hold it.
+        """Start a session for a connection, which has to hold it.
 
         Raises:
             Full: If all are in use.
@@ -83,7 +83,7 @@ class SessionSlots:
         return self._new(leased=False)
 
     def lease(self) -> SessionSlot:
-        """A session that waits for its WebSocket.
+        """Start a session that waits for its WebSocket.
 
         Raises:
             Full: If all are in use, or too many wait.
@@ -95,7 +95,7 @@ class SessionSlots:
         return slot
 
     def find(self, session_id: str) -> SessionSlot:
-        """The session of an id. To ask for it is a sign of life.
+        """The session with this id. The request renews its lease.
 
         Raises:
             NoSuchSession: If there is none.
@@ -108,10 +108,10 @@ class SessionSlots:
         return slot
 
     def to_attach(self, session_id: str) -> SessionSlot:
-        """The session of an id, for a WebSocket of its own.
+        """The session with this id, for its WebSocket.
 
         Raises:
-            NoSuchSession: If there is none, or it has a WebSocket.
+            NoSuchSession: If there is none, or it already has a WebSocket.
         """
         slot = self.find(session_id)
         if slot.attached:
@@ -120,7 +120,7 @@ class SessionSlots:
 
     @contextmanager
     def held(self, slot: SessionSlot, *, attached: bool) -> Iterator[None]:
-        """While a connection holds the session.
+        """Hold the session for the time of a connection.
 
         Args:
             slot: The session.
@@ -141,7 +141,7 @@ class SessionSlots:
                     del self._slots[slot.id]
 
     def close(self, session_id: str) -> bool:
-        """End a session as soon as no connection holds it; whether it has ended.
+        """End a session as soon as no connection holds it. Returns whether it has ended.
 
         Raises:
             NoSuchSession: If there is none.
@@ -154,8 +154,8 @@ class SessionSlots:
         return True
 
     def _new(self, *, leased: bool) -> SessionSlot:
-        if len(self._slots) >= self.most:
-            raise Full(ALL_TAKEN.format(most=self.most))
+        if len(self._slots) >= self.limit:
+            raise Full(ALL_TAKEN.format(most=self.limit))
         slot = SessionSlot(leased)
         self._slots[slot.id] = slot
         return slot

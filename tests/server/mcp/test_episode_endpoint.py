@@ -207,7 +207,7 @@ async def test_one_that_broke_down_is_started_again(caplog: pytest.LogCaptureFix
         started.append(App())
         return started[-1]
 
-    running = episode_endpoint._Running(make)
+    running = episode_endpoint._RunningApp(make)
     assert await running.app() is await running.app() is started[0]
     assert running.alive
     fall.set()
@@ -216,7 +216,7 @@ async def test_one_that_broke_down_is_started_again(caplog: pytest.LogCaptureFix
     assert PLANTED in caplog.text
     await running.stop()
     fall.clear()
-    again = episode_endpoint._Running(make)
+    again = episode_endpoint._RunningApp(make)
     await again.app()
     await again.stop()
     assert not again.alive
@@ -235,13 +235,13 @@ def test_it_starts_again_on_another_event_loop() -> None:
     async def make() -> Any:
         return App()
 
-    async def start() -> episode_endpoint._Running:
-        running = episode_endpoint._Running(make)
+    async def start() -> episode_endpoint._RunningApp:
+        running = episode_endpoint._RunningApp(make)
         await running.app()
         assert running.alive
         return running
 
-    async def lives(running: episode_endpoint._Running) -> bool:
+    async def lives(running: episode_endpoint._RunningApp) -> bool:
         return running.alive
 
     loop = asyncio.new_event_loop()

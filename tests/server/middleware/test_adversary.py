@@ -2,8 +2,8 @@
 
 Facts: two servers get the same requests; their scenarios differ only in which look-alike works. Until an
 episode is over, both must answer with the same bytes on every transport, headers and metrics included. Money:
-the tests try every way to have the configured model played, and it must not be asked once. Every kind of check
-is shown to catch a server that is broken on purpose.
+the tests try every way to have the configured model played, and it must not be asked once. Every kind of
+check is shown to catch a server that is broken on purpose.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from safeact_env.server.middleware import access
 from safeact_env.server.operations.counters import Counters
 from safeact_env.server.settings import Settings
 from safeact_env.sessions import service as sessions
+from safeact_env.sessions import session
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.checks import swapped
 
@@ -45,6 +46,11 @@ class TwinEpisode(Episode[Any]):
         super().__init__(task, split, seed, start=swapped(task, split, seed)[0], **options)
 
 
+def use_twin(patch: pytest.MonkeyPatch) -> None:
+    for module in (sessions, session):
+        patch.setattr(module, "Episode", TwinEpisode)
+
+
 def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TestClient:
     """A server of one of the two twins; which one is looked up when an episode starts."""
     app = create_app(Settings(**settings))
@@ -54,11 +60,11 @@ def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Test
     def request(*args, **kwargs):
         with monkeypatch.context() as patch:
             if twin:
-                patch.setattr(sessions, "Episode", TwinEpisode)
+                use_twin(patch)
             return real(*args, **kwargs)
 
     client.request = request
-    client.world = twin
+    client.twin = twin
     return client
 
 
@@ -145,8 +151,8 @@ def counted(metrics: str) -> list[str]:
 def socketed(client: TestClient, task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The same over a WebSocket, with frames that nobody should send."""
     with monkeypatch.context() as patch:
-        if client.world:
-            patch.setattr(sessions, "Episode", TwinEpisode)
+        if client.twin:
+            use_twin(patch)
         with client.websocket_connect("/ws") as socket:
             frames: list[Any] = [
                 {"type": "reset", "data": {"task_name": task, "split": split, "seed": SEED}},

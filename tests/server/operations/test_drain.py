@@ -106,7 +106,7 @@ async def test_the_wait_ends_with_the_last_episode_or_with_the_bound():
         running[0] = 2
         drain = Drain(seconds, Runtime())
         drain.others = lambda: running[0]
-        drain._then = lambda number, frame: told.append(number)
+        drain._handler = lambda number, frame: told.append(number)
         drain.begin(signal.SIGTERM, None)
         await asyncio.sleep(0.1)
         assert not told
@@ -121,7 +121,7 @@ async def test_asked_twice_it_stops_at_once():
     told = []
     drain = Drain(60.0, Runtime())
     drain.others = lambda: 1
-    drain._then = lambda number, frame: told.append(number)
+    drain._handler = lambda number, frame: told.append(number)
     drain.begin(signal.SIGTERM, None)
     drain.begin(signal.SIGTERM, None)
     assert told == [signal.SIGTERM]
@@ -217,7 +217,7 @@ async def test_requests_over_the_bound_are_refused_at_once():
     app = OverloadMiddleware(slow, max_requests=3, max_late_seconds=10, lateness=Lateness())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         waiting = [asyncio.create_task(http.get("/tasks")) for _ in range(3)]
-        while app.under_way < 3:
+        while app.in_progress < 3:
             await asyncio.sleep(0)
         answer = await http.get("/tasks")
         assert (answer.status_code, answer.json()["detail"]["code"]) == (503, "overloaded")
@@ -225,7 +225,7 @@ async def test_requests_over_the_bound_are_refused_at_once():
         probe = asyncio.create_task(http.get("/health"))
         gate.set()
         assert {(await one).status_code for one in (*waiting, probe)} == {200}
-        assert app.under_way == 0
+        assert app.in_progress == 0
         assert (await http.get("/tasks")).status_code == 200
 
 
@@ -252,7 +252,7 @@ async def test_those_who_send_slowly_keep_nobody_out():
         assert (await http.post("/step")).status_code == 200
     never.set()
     await asyncio.gather(*waiting)
-    assert app.under_way == 0
+    assert app.in_progress == 0
 
 
 def test_requests_are_refused_while_the_event_loop_is_late():
