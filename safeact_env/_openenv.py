@@ -18,15 +18,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Action",
-    "EnvClient",
-    "Observation",
-    "State",
-    "StepResult",
-    "lightly",
-    "web_interface_wanted",
-]
+__all__ = ["Action", "EnvClient", "Observation", "State", "StepResult", "lightly", "web_interface_wanted"]
 
 LATE = ("fastmcp", "fastmcp.client", "fastmcp.client.client", "mcp", "mcp.types")
 """Modules from which `openenv.core` imports classes that this package does not use."""

@@ -47,11 +47,7 @@ EPISODE_ID = r"^[A-Za-z0-9._~:-]{1,255}$"
 """Pattern of an episode id."""
 EpisodeId = Annotated[
     str,
-    Field(
-        pattern=EPISODE_ID,
-        description="1 to 255 letters, digits and `._~:-`.",
-        examples=["my-episode"],
-    ),
+    Field(pattern=EPISODE_ID, description="1 to 255 letters, digits and `._~:-`.", examples=["my-episode"]),
 ]
 Earned = dict[str, dict[str, float]]
 

@@ -65,10 +65,7 @@ def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
 
 def grade_of(episode: Episode[Any]) -> dict[str, Any]:
     """The grade of an episode, as `/grader` answers it."""
-    return {
-        **episode.grade().to_json(),
-        "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}",
-    }
+    return {**episode.grade().to_json(), "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}"}
 
 
 def _action_card(task: Task[Any], action: Action[Any]) -> dict[str, Any]:

@@ -81,8 +81,7 @@ class Settings(BaseSettings):
         description="Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted.",
     )
     cors_origins: OptionalText = Field(
-        default=None,
-        description="Comma-separated sites whose pages may use the API from a browser, or `*`.",
+        default=None, description="Comma-separated sites whose pages may use the API from a browser, or `*`."
     )
     max_requests: int = Field(
         default=1_000, ge=1, description="Most HTTP requests in progress; further ones get a 503."
@@ -99,13 +98,10 @@ class Settings(BaseSettings):
         default=False, description="Compress WebSocket frames: less traffic, about twice the time per step."
     )
     baseline_seconds: float = Field(
-        default=600,
-        gt=0,
-        description="Seconds after which a baseline run of a model returns what it has.",
+        default=600, gt=0, description="Seconds after which a baseline run of a model returns what it has."
     )
     baseline_local_model: bool = Field(
-        default=False,
-        description="Let baseline runs use the local model if no other is configured.",
+        default=False, description="Let baseline runs use the local model if no other is configured."
     )
 
     @field_validator("also_port")

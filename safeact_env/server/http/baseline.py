@@ -119,11 +119,7 @@ def _model(settings: Settings) -> Model:
 
 
 async def _play_model(
-    model: Model,
-    request: BaselineRequest,
-    tasks: Sequence[Task[Any]],
-    outcome: Outcome,
-    watcher: Watcher,
+    model: Model, request: BaselineRequest, tasks: Sequence[Task[Any]], outcome: Outcome, watcher: Watcher
 ) -> None:
     from safeact_env.evaluation.run import Selection
     from safeact_env.llm.backends import Here

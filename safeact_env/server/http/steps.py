@@ -83,10 +83,7 @@ class FastStepMiddleware:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [
-                    (b"content-length", b"%d" % len(body)),
-                    (b"content-type", b"application/json"),
-                ],
+                "headers": [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")],
             }
         )
         await send({"type": "http.response.body", "body": body})

@@ -72,12 +72,7 @@ class AccessLogMiddleware:
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        counters: Counters,
-        runtime: Runtime,
-        lines: bool = False,
-        shared: bool = False,
+        self, app: ASGIApp, counters: Counters, runtime: Runtime, lines: bool = False, shared: bool = False
     ) -> None:
         self.app = app
         self._counters = counters

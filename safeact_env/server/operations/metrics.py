@@ -34,10 +34,7 @@ COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "request_seconds": ("Time from the arrival of an HTTP request to the end of its answer.", ("route",)),
-    "frame_seconds": (
-        "Time from the arrival of a WebSocket frame to the end of its answer.",
-        ("route",),
-    ),
+    "frame_seconds": ("Time from the arrival of a WebSocket frame to the end of its answer.", ("route",)),
 }
 GAUGES: dict[str, str] = {
     "live_episodes": "Unfinished HTTP episodes in the store, over all servers that share it.",

@@ -114,10 +114,5 @@ def page_routes() -> APIRouter:
 
     # Starlette's own routes, which stay out of the OpenAPI document.
     return APIRouter(
-        routes=[
-            Route("/", to_page),
-            Route("/demo", page),
-            Route("/demo/", to_page),
-            Mount("/demo", files),
-        ]
+        routes=[Route("/", to_page), Route("/demo", page), Route("/demo/", to_page), Mount("/demo", files)]
     )
