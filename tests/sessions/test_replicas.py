@@ -101,9 +101,7 @@ def test_a_copy_that_fell_behind_is_not_believed(replicas: tuple[SessionService,
     assert one.grade("a").outcome == "finished"
 
 
-def test_an_id_that_is_used_again_is_another_episode(
-    replicas: tuple[SessionService, SessionService],
-) -> None:
+def test_an_id_that_is_used_again_is_another_episode(replicas: tuple[SessionService, SessionService]) -> None:
     one, two = replicas
     one.open("easy", "train", 5, episode_id="a")
     one.step("a", LOOK)

@@ -47,10 +47,7 @@ def closed(closed_app):
 
 def routes(app):
     """Every operation of the app, as method and path."""
-    return [
-        *((m, p) for p, operations in app.openapi()["paths"].items() for m in operations),
-        *FURTHER,
-    ]
+    return [*((m, p) for p, operations in app.openapi()["paths"].items() for m in operations), *FURTHER]
 
 
 def let_in(client, **headers):

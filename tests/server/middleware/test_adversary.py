@@ -326,9 +326,7 @@ def test_the_way_through_a_held_out_scenario_is_not_told(client):
 def test_a_server_that_tells_the_way_is_caught(monkeypatch):
     real = sessions.SessionService.grade
     monkeypatch.setattr(
-        sessions.SessionService,
-        "grade",
-        lambda self, name, finish=False: real(self, name, finish=True),
+        sessions.SessionService, "grade", lambda self, name, finish=False: real(self, name, finish=True)
     )
     with TestClient(create_app(Settings())) as client:
         assert "report of a running episode" in solutions_told(client)
