@@ -11,8 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import httpx
 
@@ -31,8 +30,7 @@ Result = StepResult[SafeActObservation]
 Sent = httpx.Response | httpx.TransportError
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     path: str
     body: dict[str, Any] | None = None
@@ -137,9 +135,6 @@ class _BaseClient:
         body = {"episode_id": self._current(), "finish": finish}
         return GradeResponse.model_validate((yield from self._exchange(_Request("POST", "/grader", body))))
 
-    def _report(self) -> Exchange[dict[str, Any]]:
-        return (yield from self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
-
     def _delete(self) -> Exchange[None]:
         path = f"/episodes/{self._current()}"
         try:
@@ -149,9 +144,6 @@ class _BaseClient:
             if error.code != "unknown_episode":
                 raise
         self.episode_id = None
-
-    def _tasks(self) -> Exchange[dict[str, Any]]:
-        return (yield from self._exchange(_Request("GET", "/tasks")))
 
     def _current(self) -> str:
         if self.episode_id is None:
@@ -225,7 +217,7 @@ class SafeActHTTPClient(_BaseClient):
 
     def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return self._run(self._report())
+        return self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
 
     def delete(self) -> None:
         """End the current episode and delete it from the server."""
@@ -233,7 +225,7 @@ class SafeActHTTPClient(_BaseClient):
 
     def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return self._run(self._tasks())
+        return self._run(self._exchange(_Request("GET", "/tasks")))
 
     def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""
@@ -305,7 +297,7 @@ class AsyncSafeActHTTPClient(_BaseClient):
 
     async def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return await self._run(self._report())
+        return await self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
 
     async def delete(self) -> None:
         """End the current episode and delete it from the server."""
@@ -313,7 +305,7 @@ class AsyncSafeActHTTPClient(_BaseClient):
 
     async def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return await self._run(self._tasks())
+        return await self._run(self._exchange(_Request("GET", "/tasks")))
 
     async def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""

@@ -114,8 +114,6 @@ class SessionService:
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
 
-    # Episodes ------------------------------------------------------------------------------------------
-
     def open(
         self,
         task: str,
@@ -200,8 +198,6 @@ class SessionService:
         if not self.store.delete(episode_id):
             raise _unknown()
 
-    # Grading -------------------------------------------------------------------------------------------
-
     def grade(self, episode_id: str, *, finish: bool = False) -> Episode[Any]:
         """The finished episode with this id; with `finish`, it is ended first.
 
@@ -245,8 +241,6 @@ class SessionService:
         except TrajectoryError as error:
             raise SessionError("not_replayable", str(error)) from None
 
-    # Bookkeeping ---------------------------------------------------------------------------------------
-
     @property
     def live(self) -> int:
         """Number of unfinished episodes."""
@@ -259,8 +253,6 @@ class SessionService:
     def close(self) -> None:
         """Close the store."""
         self.store.close()
-
-    # Logs ----------------------------------------------------------------------------------------------
 
     def _append(self, session: Session, call: Call, request_id: str | None) -> Session:
         """Take a step of a session that is not in the cache, and put it back once the log has the step.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -22,7 +21,7 @@ from safeact_env.sessions.session import Session, decode_step, encode_step
 from safeact_env.sessions.stores.base import Limits, Start, new_head
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.tasks import UnknownTask, get_task
-from tests.sessions.conftest import HandClock, Place
+from tests.sessions.conftest import HandClock, Place, code
 
 LOOK = Call("list_directory", {}, "look")
 READ = Call("read_runbook", {"action_name": "finish"}, "read")
@@ -34,13 +33,6 @@ SESSION = "safeact_env.sessions.session"
 def replicas(shared_place: Place) -> tuple[SessionService, SessionService]:
     make = shared_place.maker()
     return SessionService(make_store=make), SessionService(make_store=make)
-
-
-def code(call: Callable[..., object], *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(SessionError) as caught:
-        call(*args, **kwargs)
-    assert caught.value.message
-    return caught.value.code
 
 
 def shown(session: Session) -> str:

@@ -53,7 +53,7 @@ def demonstration_routes(service: SessionService, executor: Executor) -> APIRout
 class _Handlers:
     def __init__(self, service: SessionService, executor: Executor) -> None:
         self._service = service
-        self._executor = executor
+        self._run = executor.run
         self._lock = asyncio.Lock()
         self._waiting = 0
 
@@ -82,7 +82,7 @@ class _Handlers:
                 self._service.step(session.id, call)
             return session.id, self._service.grade(session.id).grade()
 
-        name, grade = await self._executor.run(None, record)
+        name, grade = await self._run(None, record)
         EPISODE.set(name)
         return WatchResponse(
             episode_id=name,
@@ -100,7 +100,7 @@ class _Handlers:
 
         Only for the split `train`: the server does not give away the solution of a held-out scenario.
         """
-        episode = await self._executor.run(episode_id, lambda: self._service.grade(episode_id))
+        episode = await self._run(episode_id, lambda: self._service.grade(episode_id))
         if episode.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="the expert's way is told"))
         async with self._turn():

@@ -70,7 +70,7 @@ def episode_routes(service: SessionService, executor: Executor) -> APIRouter:
 class _Handlers:
     def __init__(self, service: SessionService, executor: Executor) -> None:
         self._service = service
-        self._executor = executor
+        self._run = executor.run
 
     async def reset(self, http: Request, request: Annotated[ResetRequest | None, Body()] = None) -> Response:
         """Start an episode. An empty body starts the task `easy` with a fresh seed.
@@ -86,7 +86,7 @@ class _Handlers:
             )
             return session.id, _answer(session)
 
-        name, response = await self._executor.run(wanted.episode_id, work)
+        name, response = await self._run(wanted.episode_id, work)
         EPISODE.set(name)
         secure = http.url.scheme == "https"
         response.set_cookie(COOKIE, name, httponly=True, samesite="lax", secure=secure)
@@ -100,16 +100,14 @@ class _Handlers:
         """
         episode_id = await self._named(request.episode_id, header, cookie)
         call, request_id = request.action.call(), request.request_id
-        return await self._executor.run(
-            episode_id, lambda: _answer(self._service.step(episode_id, call, request_id))
-        )
+        return await self._run(episode_id, lambda: _answer(self._service.step(episode_id, call, request_id)))
 
     async def state(
         self, episode_id: EpisodeId | None = None, header: HeaderId = None, cookie: CookieId = None
     ) -> SafeActState:
         """The agent-safe state of an episode. Task, split and seed replay it; nothing in it is hidden."""
         name = await self._named(episode_id, header, cookie)
-        return await self._executor.run(name, lambda: state_of(name, self._service.get(name).episode))
+        return await self._run(name, lambda: state_of(name, self._service.get(name).episode))
 
     async def grader(
         self,
@@ -123,13 +121,11 @@ class _Handlers:
             calls = [action.call() for action in wanted.actions]
             return grade_of(self._service.replay(wanted.task_name, wanted.split, wanted.seed, calls))
         name = await self._named(wanted.episode_id, header, cookie)
-        return await self._executor.run(
-            name, lambda: grade_of(self._service.grade(name, finish=wanted.finish))
-        )
+        return await self._run(name, lambda: grade_of(self._service.grade(name, finish=wanted.finish)))
 
     async def observation(self, episode_id: EpisodeId) -> Response:
         """The latest answer of an episode, as `/reset` or `/step` gave it."""
-        return await self._executor.run(episode_id, lambda: _answer(self._service.get(episode_id)))
+        return await self._run(episode_id, lambda: _answer(self._service.get(episode_id)))
 
     async def report(self, episode_id: EpisodeId, states: bool = False) -> dict[str, Any]:
         """The annotated record of a finished episode, for trainers: risk class and progress of every step.
@@ -137,18 +133,18 @@ class _Handlers:
         With `states`, it also holds what was shown: the first observation, and `current_state` after every
         step.
         """
-        found = await self._executor.run(episode_id, lambda: self._service.report(episode_id, states=states))
+        found = await self._run(episode_id, lambda: self._service.report(episode_id, states=states))
         return {"episode_id": episode_id, **found}
 
     async def delete(self, episode_id: EpisodeId) -> dict[str, str]:
         """End an episode and forget it."""
-        await self._executor.run(episode_id, lambda: self._service.delete(episode_id))
+        await self._run(episode_id, lambda: self._service.delete(episode_id))
         return {"deleted": episode_id}
 
     async def _named(self, *candidates: str | None) -> str:
         """The first id that is given: body or query, header, cookie. Without one, the only live episode."""
         named = next((one for one in candidates if one is not None), None)
-        return await self._executor.run(None, self._service.sole) if named is None else named
+        return await self._run(None, self._service.sole) if named is None else named
 
 
 def _answer(session: Session) -> Response:

@@ -106,7 +106,7 @@ def mcp_routes(service: SessionService, executor: Executor, slots: SessionSlots)
 class _Handlers:
     def __init__(self, service: SessionService, executor: Executor, slots: SessionSlots) -> None:
         self._service = service
-        self._executor = executor
+        self._run = executor.run
         self._slots = slots
 
     async def mcp(
@@ -143,7 +143,7 @@ class _Handlers:
             return result_of(request, episode, lambda call: self._service.step(name, call).episode)
 
         try:
-            return await self._executor.run(name, work)
+            return await self._run(name, work)
         except StoreUnavailable:
             raise
         except SessionError as error:
@@ -153,7 +153,7 @@ class _Handlers:
         """The id of the episode that a request means; `None` if there is none or the choice is ambiguous."""
         if named is None:
             try:
-                return await self._executor.run(None, self._service.sole)
+                return await self._run(None, self._service.sole)
             except StoreUnavailable:
                 raise
             except SessionError:

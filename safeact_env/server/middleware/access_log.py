@@ -37,22 +37,7 @@ NO_STORE = (b"cache-control", b"no-store")
 """Header of JSON answers, which hold episodes."""
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-PATHS = frozenset(
-    {
-        "/",
-        "/baseline",
-        "/demo",
-        "/docs",
-        "/grader",
-        "/mcp",
-        "/metrics",
-        "/reset",
-        "/state",
-        "/step",
-        "/watch",
-        "/ws",
-    }
-)
+PATHS = re.compile("/(baseline|demo|docs|grader|mcp|metrics|reset|state|step|watch|ws)?")
 """Paths that are counted by name even if no route has seen the request."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
@@ -181,5 +166,5 @@ def route_of(scope: Scope) -> str:
     if path is None:
         # No route has seen the request. Every label that is counted takes memory, so unknown paths share one.
         path = path_of(scope)
-        path = path if path in PATHS else "other"
+        path = path if PATHS.fullmatch(path) else "other"
     return path

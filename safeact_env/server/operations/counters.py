@@ -101,8 +101,6 @@ class Counters(Observer):
         folder = os.environ.get(SHARED)
         return cls(Path(folder) if folder else None)
 
-    # Episodes ----------------------------------------------------------------------------------------------
-
     def started(self, episode: Episode[Any]) -> None:
         """Count an episode that was started."""
         with self._lock:
@@ -123,8 +121,6 @@ class Counters(Observer):
         with self._lock:
             self.numbers.counts["store_errors",] += 1
 
-    # Requests ----------------------------------------------------------------------------------------------
-
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count an answered request."""
         self.numbers.counts["requests", method, route, str(status)] += 1
@@ -133,8 +129,6 @@ class Counters(Observer):
     def frame_answered(self, route: str, seconds: float) -> None:
         """Count an answered WebSocket frame."""
         self.numbers.observe(("frame_seconds", route), seconds)
-
-    # Processes ---------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Begin to write the numbers for the other processes, if there are any."""

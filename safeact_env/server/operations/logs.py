@@ -65,28 +65,21 @@ def _without(text: str, secrets: list[str]) -> str:
     return text
 
 
-class Plain(DefaultFormatter):
+class _WithoutSecrets(logging.Formatter):
+    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._secrets = secrets
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _without(super().format(record), self._secrets)
+
+
+class Plain(_WithoutSecrets, DefaultFormatter):
     """Uvicorn's lines without secrets."""
 
-    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._secrets = secrets
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return _without(super().format(record), self._secrets)
-
-
-class PlainAccess(AccessFormatter):
+class PlainAccess(_WithoutSecrets, AccessFormatter):
     """Uvicorn's lines about requests, without secrets."""
-
-    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._secrets = secrets
-
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return _without(super().format(record), self._secrets)
 
 
 class Json(logging.Formatter):

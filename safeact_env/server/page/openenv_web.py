@@ -143,9 +143,6 @@ def readme() -> str | None:
     return re.sub(r"<!-- actions:begin -->.*?<!-- actions:end -->", LEFT_OUT, text, flags=re.DOTALL)
 
 
-# Routes --------------------------------------------------------------------------------------------------
-
-
 def web_routes(shared: SharedEpisode) -> APIRouter:
     """The routes of the page's episode."""
     router = APIRouter(prefix=PATH, tags=["Page at /web"])
@@ -206,9 +203,6 @@ class PageOnlyMiddleware:
             await send(message)
 
         await self.app(scope, receive, answer)
-
-
-# The page ------------------------------------------------------------------------------------------------
 
 
 def add_web_interface(app: FastAPI, port: int) -> SharedEpisode:

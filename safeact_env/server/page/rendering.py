@@ -48,9 +48,6 @@ STYLE = """<style>
 </style>"""
 
 
-# Rendering ---------------------------------------------------------------------------------------------
-
-
 def render(observation: Mapping[str, Any], about: Mapping[str, str]) -> str:
     """Render an observation as HTML: result and reward, grade at the end, job, state, history.
 
@@ -193,9 +190,6 @@ def _words(name: str) -> str:
 
 def _text(value: Any) -> str:
     return escape(str(value))
-
-
-# The calls to click on -----------------------------------------------------------------------------------
 
 
 def action_choices(

@@ -181,8 +181,6 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             name="safeact-env", description=DESCRIPTION, version=VERSION, author="SafeAct-Env contributors"
         )
 
-    # The page at /web ---------------------------------------------------------------------------------------
-
     def render_web(self, observation: dict[str, Any]) -> str | None:
         """The observation as HTML."""
         if self._episode is None:
@@ -195,8 +193,6 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             return []
         task = self._episode.task
         return action_choices(observation, task.schemas, task.escalation.name)
-
-    # Task API: OpenEnv finds these methods by name -----------------------------------------------------
 
     def list_splits(self) -> list[dict[str, Any]]:
         """The splits with their sizes."""

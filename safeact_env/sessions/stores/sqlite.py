@@ -105,8 +105,6 @@ class SQLiteStore:
             raise StoreUnavailable(f"{path} has layout {layout}, not {LAYOUT}; choose another file")
         db.execute("COMMIT")
 
-    # Logs ------------------------------------------------------------------------------------------------
-
     def create(self, start: Start, head: str) -> Log | None:
         """Start a log."""
         with self._writing() as (db, now):
@@ -160,8 +158,6 @@ class SQLiteStore:
             db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
         return there
 
-    # All logs --------------------------------------------------------------------------------------------
-
     def live(self) -> int:
         """Number of unfinished episodes."""
         with self._reading() as (db, now):
@@ -202,8 +198,6 @@ class SQLiteStore:
             if self._db is not None:
                 self._db.close()
                 self._db = None
-
-    # Inside a transaction --------------------------------------------------------------------------------
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:

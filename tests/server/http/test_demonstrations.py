@@ -10,16 +10,10 @@ from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.app import create_app
 from safeact_env.server.http import demonstrations
 from safeact_env.tasks import get_task, task_names
+from tests.server.http.refusals import code
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
 FINISH = {"action_name": "finish", "parameters": {"summary": "done"}, "reasoning": "end"}
-
-
-def code(answer, status):
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert detail["message"]
-    return detail["code"]
 
 
 def ended(client, **reset):

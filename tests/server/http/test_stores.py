@@ -27,6 +27,7 @@ from safeact_env.sessions import session
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores.sqlite import SQLiteStore
+from tests.server.http.refusals import code
 from tools.servers.local_servers import Replica
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
@@ -57,13 +58,6 @@ def store(tmp_path: Path) -> Iterator[Callable[..., Troubled]]:
 def troubled(store: Callable[..., Troubled]) -> Iterator[TestClient]:
     with TestClient(create_app(Settings(), SessionService(make_store=store))) as client:
         yield client
-
-
-def code(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert detail["message"]
-    return str(detail["code"])
 
 
 def step(client: TestClient, **more: Any) -> httpx.Response:
