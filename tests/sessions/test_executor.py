@@ -92,7 +92,7 @@ async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(executor: 
 async def test_work_that_cannot_begin_for_long_is_refused_undone(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.05)
     release, done = threading.Event(), []
     hung = [asyncio.ensure_future(executor.run(None, lambda: release.wait(10))) for _ in range(THREADS)]
     late = asyncio.ensure_future(executor.run(None, lambda: done.append("late")))

@@ -19,7 +19,7 @@ from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
 __all__ = ["SQLiteStore"]
 
-PATIENCE_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 """Longest wait for other writers."""
 READ_PRECISION = 20
 """A read counts as a use only after a twentieth of the idle time: a write costs more than a read."""
@@ -72,7 +72,7 @@ class SQLiteStore:
         self._db: sqlite3.Connection | None = None
         try:
             self._db = sqlite3.connect(
-                path, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
+                path, timeout=MAX_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare(self._db, path)
         except sqlite3.Error as error:
@@ -201,7 +201,7 @@ class SQLiteStore:
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        if not self._lock.acquire(timeout=MAX_WAIT_SECONDS):
             raise StoreUnavailable("the file was busy for too long")
         try:
             if self._db is None:

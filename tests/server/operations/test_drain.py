@@ -286,7 +286,7 @@ async def test_lateness_is_measured_and_one_pause_is_none(monkeypatch):
     monkeypatch.setattr(overload.asyncio, "get_running_loop", Loop)
     monkeypatch.setattr(overload.asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        await lateness._look()
+        await lateness._probe()
     monkeypatch.undo()
     # Late at two looks in a row, by the lesser of both.
     assert seen == [0, 0, 0, 0, 0, 0, 2, 0.5, 0]
