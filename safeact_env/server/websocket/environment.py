@@ -130,7 +130,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
 
         Args:
             action: A well-formed action.
-            timeout_s: Accepted and not needed.
+            timeout_s: Accepted and ignored.
             kwargs: Not used.
 
         Raises:

@@ -94,7 +94,7 @@ def test_a_session_that_is_open_gets_no_new_episode():
         socket.send_json({"type": "reset", "data": {"seed": 2}})
         answer = socket.receive_json()
         assert answer["type"] == "error"
-        assert "about to stop" in answer["data"]["message"]
+        assert "is stopping" in answer["data"]["message"]
         socket.send_json({"type": "step", "data": LOOK})
         assert socket.receive_json()["type"] == "observation"
 
@@ -259,7 +259,7 @@ def test_requests_are_refused_while_the_event_loop_is_late():
     app = create_app(Settings())
     with TestClient(app) as client:
         (overload,) = [one for one in app.user_middleware if "lateness" in one.kwargs]
-        overload.kwargs["lateness"]._looking.cancel()
+        overload.kwargs["lateness"]._probing.cancel()
         assert client.get("/tasks").status_code == 200
         overload.kwargs["lateness"].seconds = 10.5
         assert client.get("/tasks").status_code == 503
