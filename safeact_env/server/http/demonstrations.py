@@ -104,7 +104,9 @@ class _Handlers:
         if episode.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="the expert's way is told"))
         async with self._turn():
-            return await asyncio.to_thread(_expert_report, episode.task, episode.seed)
+            return await asyncio.to_thread(
+                lambda: report(play(episode.task, "train", episode.seed, "expert"))
+            )
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
@@ -125,7 +127,3 @@ def _calls(task: Task[Any], seed: int, policy: str) -> list[Call]:
     while not episode.done:
         episode.step(player.act(episode.observation()))
     return [turn.call for turn in episode.turns]
-
-
-def _expert_report(task: Task[Any], seed: int) -> dict[str, Any]:
-    return report(play(task, "train", seed, "expert"))

@@ -60,12 +60,8 @@ class Numbers:
 
     def dump(self) -> str:
         """The numbers as JSON. Copies the dictionaries first, as other threads may add to them."""
-        counts, times = dict(self.counts), dict(self.times)
-        return (
-            json.dumps([[[*key], count] for key, count in counts.items()])
-            + "\n"
-            + json.dumps([[[*key], each] for key, each in times.items()])
-        )
+        copies: list[dict[Key, Any]] = [dict(self.counts), dict(self.times)]
+        return "\n".join(json.dumps([[[*key], value] for key, value in copy.items()]) for copy in copies)
 
     @classmethod
     def load(cls, text: str) -> Numbers:
