@@ -12,7 +12,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import clone, facts_of, parsed, verdict, walking
+from safeact_env.audit.rollouts import clone, facts_of, parsed, verdict, walking
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode

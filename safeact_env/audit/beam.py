@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from safeact_env.audit.plays import every_move, facts_of, fork, verdict, wire
+from safeact_env.audit.rollouts import every_move, facts_of, fork, verdict, wire
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 

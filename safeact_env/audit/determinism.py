@@ -1,6 +1,6 @@
-"""Determinism: task, split, seed and calls fix every byte, in any process and through every door.
+"""Determinism: task, split, seed and calls fix every byte, in any process and through every transport.
 
-Owns this audit. Must not know any concrete task, nor what is behind a door: a door is handed in.
+Owns this audit. Must not know any concrete task, nor what is behind a transport: a transport is handed in.
 
 Run as a program, with a reference, a split and a number of seeds, it prints what this process would show.
 """
@@ -17,23 +17,23 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope, resolve
-from safeact_env.audit.plays import wire
 from safeact_env.audit.replays import recorded
+from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.reference import make_policy
 
-__all__ = ["DETERMINISM", "Door", "canonical", "determinism"]
+__all__ = ["DETERMINISM", "Transport", "canonical", "determinism"]
 
 POLICIES = ("expert", "random", "guesser", "escalate_all")
 HASH_SEEDS = ("1", "2")
-THROUGH_DOORS = 10
-"""Scenarios that are played through each door."""
+TRANSPORT_SEEDS = 10
+"""Scenarios that are played through each transport."""
 TIMEOUT = 1_800.0
 """Seconds after which another process is given up."""
 
-Door = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
+Transport = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
 """Plays the calls of a named task, split and seed: the canonical bytes of each observation, start first."""
 
 
@@ -42,8 +42,8 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
 
 
-def determinism(doors: Mapping[str, Door] | None = None) -> Audit:
-    """The audit, with these doors, by name, compared with what is played in process."""
+def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
+    """The audit, with these transports, by name, compared with what is played in process."""
 
     def run(scope: Scope) -> Result:
         result = Result("episodes")
@@ -53,13 +53,15 @@ def determinism(doors: Mapping[str, Door] | None = None) -> Audit:
         _compare_processes(scope, here, result)
         scope.tick(0.7)
         if scope.subject.ref == scope.task.name:
-            for name, door in (doors or {}).items():
-                _compare_door(scope, name, door, result)
-        result.figures["doors"] = ["in process", *(doors or ())]
+            for name, transport in (transports or {}).items():
+                _compare_transport(scope, name, transport, result)
+        result.figures["doors"] = ["in process", *(transports or ())]
         scope.tick(1.0)
         return result
 
-    return Audit("determinism", "Task, split, seed and calls fix every byte, in any process and door.", run)
+    return Audit(
+        "determinism", "Task, split, seed and calls fix every byte, in any process and transport.", run
+    )
 
 
 def _played(task: Task[Any], split: Split, seed: int, policy: str) -> tuple[list[Call], str]:
@@ -135,9 +137,9 @@ def _compare_generators(scope: Scope, result: Result) -> None:
         random.setstate(kept)
 
 
-def _compare_door(scope: Scope, name: str, door: Door, result: Result) -> None:
-    """The same calls through a door, answer by answer."""
-    for seed in range(min(scope.seeds, THROUGH_DOORS)):
+def _compare_transport(scope: Scope, name: str, transport: Transport, result: Result) -> None:
+    """The same calls through a transport, answer by answer."""
+    for seed in range(min(scope.seeds, TRANSPORT_SEEDS)):
         for policy in ("expert", "random"):
             calls = _played(scope.task, scope.split, seed, policy)[0]
             episode: Episode[Any] = Episode(scope.task, scope.split, seed)
@@ -146,7 +148,7 @@ def _compare_door(scope: Scope, name: str, door: Door, result: Result) -> None:
                 episode.step(call)
                 expected.append(canonical(episode.observation()))
             result.checked += 1
-            found = door(scope.subject.ref, scope.split, seed, calls)
+            found = transport(scope.subject.ref, scope.split, seed, calls)
             if found != expected:
                 step = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), 0)
                 result.breach(f"{name} answers otherwise at step {step} of {policy}", seed, calls[:step])

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import wire
+from safeact_env.audit.rollouts import wire
 from safeact_env.core.episode import Episode
 
 __all__ = ["DIVERSITY", "NAMES", "chi_squared_bound", "chi_squared_of"]

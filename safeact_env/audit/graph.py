@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safeact_env.audit.plays import facts_of, parsed, verdict
+from safeact_env.audit.rollouts import facts_of, parsed, verdict
 from safeact_env.core.action import Action, Risk
 from safeact_env.core.playbook import Move
 from safeact_env.core.state import State

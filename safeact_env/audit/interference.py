@@ -20,8 +20,8 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.lookalike_twin import lookalike_twin
-from safeact_env.audit.plays import is_question, verdict, wire
 from safeact_env.audit.prefixes import PREFIXES, Prefix
+from safeact_env.audit.rollouts import is_question, verdict, wire
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode

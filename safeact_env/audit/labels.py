@@ -10,7 +10,7 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.graph import Graph, Made
-from safeact_env.audit.plays import clone
+from safeact_env.audit.rollouts import clone
 from safeact_env.audit.subsets import subset
 from safeact_env.call import Call
 from safeact_env.core.action import Risk

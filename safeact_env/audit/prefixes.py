@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import every_move
+from safeact_env.audit.rollouts import every_move
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move

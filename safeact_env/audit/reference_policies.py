@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import clone, every_move, parsed, verdict, walking
+from safeact_env.audit.rollouts import clone, every_move, parsed, verdict, walking
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import wire
+from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report

@@ -15,7 +15,7 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.beam import best_by
-from safeact_env.audit.plays import clone, every_move, facts_of, fork, is_question, parsed, verdict, wire
+from safeact_env.audit.rollouts import clone, every_move, facts_of, fork, is_question, parsed, verdict, wire
 from safeact_env.audit.subsets import subset
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode

@@ -125,7 +125,7 @@ def eval_(
     """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
     from safeact_env.cli.arguments import (
         is_given,
-        mapped_by,
+        mapper_at,
         policies_of,
         seeds_of,
         splits_of,
@@ -151,7 +151,7 @@ def eval_(
         attempts=attempts,
     )
     options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
-    options["mapped"] = mapped_by(ray, workers)
+    options["mapper"] = mapper_at(ray, workers)
     raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
 
 
@@ -218,7 +218,7 @@ def export(
     from safeact_env.cli.arguments import (
         forms_of,
         is_given,
-        mapped_by,
+        mapper_at,
         policies_of,
         prompt_of,
         seeds_of,
@@ -230,7 +230,7 @@ def export(
     from safeact_env.exports import Export
 
     (player,), (part,) = policies_of([policy]), splits_of(split, ("train", "test"))
-    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds), mapped_by(ray))
+    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds), mapper_at(ray))
     if source and (given := [f"--{name}" for name in FOR_PLAYING if is_given(context, name)]):
         raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
     wanted = Export(forms_of(form), prompt_of(prompt), pairs, min_score, parquet, force_test)

@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import typer
 
 from safeact_env.core.task import SPLITS, Split, check_seed
-from safeact_env.evaluation.run import Mapped, parse_seeds
+from safeact_env.evaluation.run import Mapper, parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.exports import FORMS
 from safeact_env.integrations.ray import map_episodes
@@ -24,7 +24,7 @@ __all__ = [
     "checked_seed",
     "forms_of",
     "is_given",
-    "mapped_by",
+    "mapper_at",
     "policies_of",
     "prompt_of",
     "seeds_of",
@@ -81,15 +81,15 @@ def seeds_of(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"{error}.", param_hint="--seeds") from None
 
 
-def mapped_by(address: str | None, workers: int = 2) -> Mapped | None:
+def mapper_at(address: str | None, workers: int = 2) -> Mapper | None:
     """What fans episodes out over the Ray cluster at an address, if one is given."""
     if address is None:
         return None
 
-    def mapped(play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
+    def mapper(play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
         return map_episodes(play, jobs, address=address, workers=workers)
 
-    return mapped
+    return mapper
 
 
 def checked_seed(seed: int) -> int:

@@ -152,9 +152,9 @@ def _audit_named(name: str) -> Any:
     if name == "determinism":
         # An audit must not know the server; the command line knows both.
         from safeact_env.audit.determinism import determinism
-        from safeact_env.cli.transports import doors
+        from safeact_env.cli.transports import transports
 
-        return determinism(doors())
+        return determinism(transports())
     return next(one for one in AUDITS if one.name == name)
 
 

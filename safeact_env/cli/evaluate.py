@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from safeact_env.evaluation import (
     Agent,
     Group,
-    Mapped,
+    Mapper,
     ReportError,
     Sample,
     Selection,
@@ -46,7 +46,7 @@ def evaluate(
     out: Path | None,
     resume: bool,
     workers: int,
-    mapped: Mapped | None,
+    mapper: Mapper | None,
     json: Path | None,
     markdown: Path | None,
 ) -> int:
@@ -55,7 +55,7 @@ def evaluate(
         if path is not None and not path.parent.is_dir():
             raise typer.BadParameter(f"there is no folder {path.parent}; make it first.")
     try:
-        samples = _play(selection, out=out, resume=resume, workers=workers, mapped=mapped)
+        samples = _play(selection, out=out, resume=resume, workers=workers, mapper=mapper)
     except StoreError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from None
     except RayError as error:

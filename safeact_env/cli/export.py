@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn
 
 from safeact_env.core.task import Split
-from safeact_env.evaluation import Mapped
+from safeact_env.evaluation import Mapper
 from safeact_env.exports import Counts, Export, ExportError, SourceError, played, recorded
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
@@ -31,7 +31,7 @@ class Fresh(NamedTuple):
     tasks: tuple[str, ...]
     split: Split
     seeds: tuple[int, ...]
-    mapped: Mapped | None = None
+    mapper: Mapper | None = None
 
     def __str__(self) -> str:
         """For the card."""
@@ -66,7 +66,7 @@ def _export(
     if isinstance(source, Fresh):
         # Refused before anything is played.
         wanted.check(source.split)
-        episodes = played(source.tasks, source.split, source.seeds, source.policy, source.mapped)
+        episodes = played(source.tasks, source.split, source.seeds, source.policy, source.mapper)
         return write(episodes, folder, wanted, made=str(source), progress=show)
     names = ", ".join(path.name for path in source)
     return write(recorded(source), folder, wanted, made=f"recorded in {names}", progress=show)

@@ -17,12 +17,12 @@ import typer
 from safeact_env.cli.arguments import is_given, seeds_of, splits_of, suite_of, tasks_of
 from safeact_env.cli.model_run import Run, kept, play, report
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
+from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import LLMError
 from safeact_env.llm.model import Model
 from safeact_env.llm.player import EPISODE, Limits
 from safeact_env.llm.probe import Wanted
 from safeact_env.llm.prompts import PROMPTS, get_prompt
-from safeact_env.llm.provider import Waiting
 from safeact_env.llm.settings import LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
 
@@ -229,10 +229,10 @@ def _asked(
 ) -> Model:
     """The model with what the options say of how it is asked."""
     endpoint = model.endpoint
-    wait = LOCAL_WAIT_S if endpoint.kind == "local" else Waiting().call_s
+    wait = LOCAL_WAIT_S if endpoint.kind == "local" else RetryPolicy().timeout_s
     endpoint = replace(
         endpoint,
         window=window or endpoint.window,
         answer=min(answer or endpoint.answer, (window or 10**9) // 2),
     )
-    return replace(model, endpoint=endpoint, waiting=Waiting(seconds or wait, retries))
+    return replace(model, endpoint=endpoint, retry=RetryPolicy(seconds or wait, retries))

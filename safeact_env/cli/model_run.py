@@ -37,7 +37,7 @@ from safeact_env.evaluation import (
 )
 from safeact_env.evaluation.cost import Cost, usage
 from safeact_env.evaluation.store import occupied
-from safeact_env.llm.backends import Here, Server
+from safeact_env.llm.backends import LocalBackend, Server
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits, Meter
 from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
@@ -140,11 +140,11 @@ async def play(run: Run) -> Played:
     meter = Meter(run.limits)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_folder(run))
-        world: Callable[[], Any] = Here
+        backend: Callable[[], Any] = LocalBackend
         if run.url is not None:
             token = os.environ.get("SAFEACT_API_TOKEN")
             server = Server(run.url, run.selection.tasks, token)
-            world = (await stack.enter_async_context(server)).world
+            backend = (await stack.enter_async_context(server)).backend
         agent: Callable[[Any], Any] = PolicyAgent
         if run.model is not None:
             say: Callable[[str], None] = console.print
@@ -155,7 +155,7 @@ async def play(run: Run) -> Played:
         shown = bar.add_task("episodes", total=None)
         outcome = await play_selection(
             run.selection,
-            Playing(agent, world, Lines(live=run.concurrency == 1)),
+            Playing(agent, backend, Lines(live=run.concurrency == 1)),
             folder=folder,
             concurrency=run.concurrency,
             progress=lambda played, total: bar.update(shown, completed=played, total=total),

@@ -18,7 +18,7 @@ from rich.text import Text
 from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
-from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.evaluation.replay import differences, replayed
 
 __all__ = ["replay"]
 

@@ -22,7 +22,7 @@ from safeact_env.evaluation.store import RecordFile
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["MAX_SEEDS", "Mapped", "Selection", "evaluate", "parse_seeds"]
+__all__ = ["MAX_SEEDS", "Mapper", "Selection", "evaluate", "parse_seeds"]
 
 MAX_SEEDS = 100_000
 """Most seeds of one evaluation."""
@@ -31,7 +31,7 @@ J = TypeVar("J")
 R = TypeVar("R")
 
 
-class Mapped(Protocol):
+class Mapper(Protocol):
     """Maps a function over jobs somewhere else; gives the results in the order of the jobs."""
 
     def __call__(self, play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
@@ -123,7 +123,7 @@ def evaluate(
     out: Path | None = None,
     resume: bool = True,
     workers: int = 2,
-    mapped: Mapped | None = None,
+    mapper: Mapper | None = None,
     progress: Progress | None = None,
 ) -> list[Sample]:
     """Play the episodes of a selection that are not in the file yet.
@@ -135,7 +135,7 @@ def evaluate(
         out: File of records to append to; none keeps the numbers only.
         resume: Whether episodes that are in the file count as played; otherwise it starts empty.
         workers: Processes, at least 1.
-        mapped: Plays elsewhere, instead of in processes here.
+        mapper: Plays elsewhere, instead of in processes here.
         progress: Is called once at the start and after each scenario.
 
     Returns:
@@ -146,10 +146,10 @@ def evaluate(
         OSError: If the file can no longer be written.
     """
     if out is None:
-        return _evaluate(selection, None, _players(workers, mapped), progress)
+        return _evaluate(selection, None, _players(workers, mapper), progress)
     versions = (VERSION, {name: get_task(name).version for name in selection.tasks})
     with RecordFile(out, versions, resume=resume) as file:
-        return _evaluate(selection, file, _players(workers, mapped), progress)
+        return _evaluate(selection, file, _players(workers, mapper), progress)
 
 
 def _evaluate(
@@ -176,16 +176,16 @@ def _evaluate(
     return [found[key] for keys in wanted.values() for key in keys]
 
 
-def _players(workers: int, mapped: Mapped | None) -> Players:
+def _players(workers: int, mapper: Mapper | None) -> Players:
     """What opens something that plays so many jobs and returns their records in the jobs' order."""
-    if mapped is not None:
-        return lambda _jobs: _elsewhere(mapped)
+    if mapper is not None:
+        return lambda _jobs: _elsewhere(mapper)
     return lambda jobs: _processes(min(workers, jobs))
 
 
 @contextmanager
-def _elsewhere(mapped: Mapped) -> Iterator[Play]:
-    yield lambda jobs: mapped(_play, jobs)
+def _elsewhere(mapper: Mapper) -> Iterator[Play]:
+    yield lambda jobs: mapper(_play, jobs)
 
 
 @contextmanager

@@ -17,8 +17,8 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key
+from safeact_env.evaluation.replay import digest
 from safeact_env.evaluation.run import Selection
-from safeact_env.evaluation.trace import digest
 from safeact_env.tasks import OFFICIAL, get_task
 
 __all__ = ["SUITES", "V1", "Limits", "Suite", "hash_of", "task_hash"]

@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeact_env.evaluation.cost import ReportError
-from safeact_env.evaluation.faults import (
-    agent_faults,
-    cost_faults,
-    episode_faults,
-    file_faults,
-    metric_faults,
+from safeact_env.evaluation.mismatches import (
+    agent_mismatches,
+    cost_mismatches,
+    episode_mismatches,
+    file_mismatches,
+    metric_mismatches,
     replay_of,
-    suite_faults,
-    task_faults,
+    suite_mismatches,
+    task_mismatches,
 )
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.report import REPORT, Report, begun, read_report
@@ -40,12 +40,12 @@ class Check(NamedTuple):
     Attributes:
         name: What of the run.
         about: What was looked at, in a few words.
-        faults: Where it does not hold, a sentence each.
+        mismatches: Where it does not hold, a sentence each.
     """
 
     name: str
     about: str
-    faults: list[str]
+    mismatches: list[str]
 
 
 def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
@@ -73,18 +73,20 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     content = read_lines(path.with_name(files.file))
     replays = [replay_of(key, record) for key, record in records_in(content, files.file)]
     checks = {
-        ("suite", f"{suite.name} as this installation has it"): suite_faults(report, here),
-        ("tasks", "same versions, data and starts as here"): task_faults(report, here),
-        ("file", "the records are those of the report"): file_faults(files, content),
-        ("episodes", f"all {suite.episodes} of the suite, each once"): episode_faults(suite, report, replays),
-        ("replay", "every episode played again: calls, rewards, grade, counts"): (
-            fault for again in replays for fault in again.faults
+        ("suite", f"{suite.name} as this installation has it"): suite_mismatches(report, here),
+        ("tasks", "same versions, data and starts as here"): task_mismatches(report, here),
+        ("file", "the records are those of the report"): file_mismatches(files, content),
+        ("episodes", f"all {suite.episodes} of the suite, each once"): episode_mismatches(
+            suite, report, replays
         ),
-        ("agent", "played under the suite's conditions"): agent_faults(suite, report, replays),
-        ("metrics", "worked out again from the replays"): metric_faults(suite, report, replays),
-        ("cost", "added up again from the records"): cost_faults(report, replays),
+        ("replay", "every episode played again: calls, rewards, grade, counts"): (
+            mismatch for again in replays for mismatch in again.mismatches
+        ),
+        ("agent", "played under the suite's conditions"): agent_mismatches(suite, report, replays),
+        ("metrics", "worked out again from the replays"): metric_mismatches(suite, report, replays),
+        ("cost", "added up again from the records"): cost_mismatches(report, replays),
     }
-    return [Check(*what, list(faults)) for what, faults in checks.items()]
+    return [Check(*what, list(mismatches)) for what, mismatches in checks.items()]
 
 
 def _known_suite(report: Report, suites: Mapping[str, Suite]) -> Suite:

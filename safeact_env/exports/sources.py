@@ -20,8 +20,8 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.record import play_attempt
-from safeact_env.evaluation.run import Mapped
-from safeact_env.evaluation.trace import replayed
+from safeact_env.evaluation.replay import replayed
+from safeact_env.evaluation.run import Mapper
 from safeact_env.tasks import get_task
 
 __all__ = ["Played", "SourceError", "played", "recorded"]
@@ -53,14 +53,14 @@ def played(
     split: Split,
     seeds: Iterable[int],
     policy: str,
-    mapped: Mapped | None = None,
+    mapper: Mapper | None = None,
 ) -> Iterator[Played]:
-    """Episodes of a reference policy, task by task; `mapped` plays them elsewhere."""
+    """Episodes of a reference policy, task by task; `mapper` plays them elsewhere."""
     jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]
-    if mapped is None:
+    if mapper is None:
         yield from (Played(play_attempt(*job), policy) for job in jobs)
         return
-    for job, calls in zip(jobs, mapped(_calls, jobs), strict=True):
+    for job, calls in zip(jobs, mapper(_calls, jobs), strict=True):
         yield Played(_again(job, calls), policy)
 
 

@@ -18,12 +18,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from safeact_env.call import MAX_STRING, Call, EnvelopeError
 
 if TYPE_CHECKING:
-    from safeact_env.llm.provider import Answer, ToolCall
+    from safeact_env.llm.client import Answer, ToolCall
 
-__all__ = ["MODES", "THOUGHTS", "UNREADABLE", "Mode", "Read", "Unreadable", "form_of", "read"]
+__all__ = ["CALL_FORMATS", "THOUGHTS", "UNREADABLE", "CallFormat", "Read", "Unreadable", "form_of", "read"]
 
-Mode = Literal["tools", "json_schema", "json_object", "text"]
-MODES: tuple[Mode, ...] = ("tools", "json_schema", "json_object", "text")
+CallFormat = Literal["tools", "json_schema", "json_object", "text"]
+CALL_FORMATS: tuple[CallFormat, ...] = ("tools", "json_schema", "json_object", "text")
 """From the most to the least that an endpoint has to support."""
 
 UNREADABLE = "unparsable_answer"
@@ -61,18 +61,18 @@ class Read:
     offered: int = 1
 
 
-def form_of(mode: Mode, actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def form_of(call_format: CallFormat, actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """The parts of a request that ask for one call of one of these actions."""
-    if mode == "tools":
+    if call_format == "tools":
         return {
             "tools": [_tool(row) for row in actions],
             "tool_choice": "required",
             "parallel_tool_calls": False,
         }
-    if mode == "json_schema":
+    if call_format == "json_schema":
         schema = {"name": "call", "schema": _schema(actions)}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    if mode == "json_object":
+    if call_format == "json_object":
         return {"response_format": {"type": "json_object"}}
     return {}
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safeact_env.llm.call_formats import THOUGHTS, Mode, Read
+from safeact_env.llm.call_formats import THOUGHTS, CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
 
 __all__ = ["Conversation"]
@@ -33,20 +33,22 @@ class Conversation:
 
     Args:
         prompt: What the model is told.
-        mode: How it calls.
+        call_format: How it calls.
         window: Tokens for a request and its answer together.
         answer: Tokens kept free for the answer.
         form_size: Characters that each request carries beside the messages.
     """
 
-    def __init__(self, prompt: Prompt, mode: Mode, window: int, answer: int, form_size: int = 0) -> None:
+    def __init__(
+        self, prompt: Prompt, call_format: CallFormat, window: int, answer: int, form_size: int = 0
+    ) -> None:
         self.prompt = prompt
-        self.mode = mode
+        self.call_format = call_format
         self.room = max(window - answer, 1)
         self.form_size = form_size
         self.cuts: list[dict[str, int]] = []
         """Where turns were left out: `before_call` of the model, and the `turns` left out from then on."""
-        self._system: Message = {"role": "system", "content": prompt.opening(mode)}
+        self._system: Message = {"role": "system", "content": prompt.opening(call_format)}
         self._turns: list[list[Message]] = []
         self._shown: list[Observation] = []
         self._first = 0
@@ -120,7 +122,7 @@ class Conversation:
         self.cuts.append({"before_call": len(self._turns) + 1, "turns": self._first})
 
     def _from(self, first: int) -> list[Message]:
-        start = self.prompt.start(self._shown[first], self.mode, omitted=first > 0)
+        start = self.prompt.start(self._shown[first], self.call_format, omitted=first > 0)
         turns = [message for turn in self._turns[first:] for message in turn]
         return [self._system, {"role": "user", "content": start}, *turns]
 

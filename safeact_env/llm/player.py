@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeact_env.call import Call
-from safeact_env.llm.call_formats import UNREADABLE, Mode, Unreadable, form_of, read
+from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, form_of, read
+from safeact_env.llm.client import Answer, Message
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.errors import ContextFull, Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.llm.prompts import Observation, Prompt
-from safeact_env.llm.provider import Answer, Message
 from safeact_env.llm.settings import Endpoint
 
 __all__ = ["EPISODE", "Limits", "Meter", "ModelPlayer"]
@@ -42,8 +42,8 @@ EPISODE = Limits(calls=60, tokens=1_000_000, seconds=1_800)
 """The limits of an episode, if no others are asked for."""
 
 
-class Answering(Protocol):
-    """What a player asks of a `Provider`."""
+class ModelClient(Protocol):
+    """What a player asks of a `EndpointClient`."""
 
     temperature: float
 
@@ -59,7 +59,7 @@ class Answering(Protocol):
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer, as of `Provider.ask`."""
+        """The model's next answer, as of `EndpointClient.ask`."""
 
 
 class Meter:
@@ -107,8 +107,8 @@ class ModelPlayer:
     """Plays one episode.
 
     Args:
-        provider: What answers: an endpoint, opened, or a model in this process.
-        mode: How calls are asked for.
+        client: What answers: an endpoint, opened, or a model in this process.
+        call_format: How calls are asked for.
         prompt: What the model is told.
         limits: Of this episode.
         run: What the whole run has used, and may.
@@ -117,15 +117,15 @@ class ModelPlayer:
 
     def __init__(
         self,
-        provider: Answering,
-        mode: Mode,
+        client: ModelClient,
+        call_format: CallFormat,
         prompt: Prompt,
         limits: Limits = EPISODE,
         run: Meter | None = None,
         seed: int | None = None,
     ) -> None:
-        self.provider = provider
-        self.mode: Mode = mode
+        self.client = client
+        self.call_format: CallFormat = call_format
         self.prompt = prompt
         self.meter = Meter(limits)
         self.run = run or Meter(Limits())
@@ -171,13 +171,13 @@ class ModelPlayer:
         """
         talk = self._talk
         return {
-            "name": self.provider.endpoint.model,
-            "endpoint": self.provider.endpoint.shown,
+            "name": self.client.endpoint.model,
+            "endpoint": self.client.endpoint.shown,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,
-            "mode": self.mode,
-            "temperature": self.provider.temperature,
+            "mode": self.call_format,
+            "temperature": self.client.temperature,
             "tokens_in": self.meter.tokens_in,
             "tokens_out": self.meter.tokens_out,
             "latency_s": self.meter.latencies,
@@ -189,10 +189,10 @@ class ModelPlayer:
 
     def _shown(self, observation: Observation) -> Conversation:
         if self._talk is None:
-            self._form = form_of(self.mode, observation["available_actions"])
-            endpoint = self.provider.endpoint
+            self._form = form_of(self.call_format, observation["available_actions"])
+            endpoint = self.client.endpoint
             size = len(json.dumps(self._form)) if self._form else 0
-            self._talk = Conversation(self.prompt, self.mode, endpoint.window, endpoint.answer, size)
+            self._talk = Conversation(self.prompt, self.call_format, endpoint.window, endpoint.answer, size)
             self._talk.begin(observation)
         else:
             self._talk.answer(observation, self._note)
@@ -204,11 +204,11 @@ class ModelPlayer:
             own, whole = self.meter.left_s, self.run.left_s
             left = min((s for s in (own, whole) if s is not None), default=None)
             try:
-                answer = await self.provider.ask(talk.messages(), self._form, seed=self.seed, within_s=left)
+                answer = await self.client.ask(talk.messages(), self._form, seed=self.seed, within_s=left)
             except ContextFull as error:
                 if not talk.shorten():
                     raise Failed(
-                        f"The job does not fit the window of {self.provider.endpoint.model}: {error}"
+                        f"The job does not fit the window of {self.client.endpoint.model}: {error}"
                     ) from None
                 continue
             except TimeoutError:

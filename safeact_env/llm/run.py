@@ -18,7 +18,7 @@ from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.store import RecordFile, StoreError, occupied
-from safeact_env.llm.backends import World
+from safeact_env.llm.backends import Backend
 from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task
@@ -111,12 +111,12 @@ class Playing:
 
     Attributes:
         agent: Makes the agent of an episode.
-        world: Makes a place to play it.
+        backend: Makes a place to play it.
         watcher: Is told what happens.
     """
 
     agent: Callable[[Key], Agent]
-    world: Callable[[], World]
+    backend: Callable[[], Backend]
     watcher: Watcher = field(default_factory=Watcher)
 
     async def __call__(self, key: Key) -> dict[str, Any]:
@@ -124,23 +124,23 @@ class Playing:
         self.watcher.begun(key)
         record: dict[str, Any] | None = None
         try:
-            record = await play_episode(key, self.agent(key), self.world(), self.watcher)
+            record = await play_episode(key, self.agent(key), self.backend(), self.watcher)
             return record
         finally:
             self.watcher.ended(key, record)
 
 
-async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -> dict[str, Any]:
+async def play_episode(key: Key, agent: Agent, backend: Backend, watcher: Watcher) -> dict[str, Any]:
     """Play one episode to its end, or to a limit on what a model may use in it.
 
     Raises:
-        Exception: Whatever the agent or the world raises. The episode then has no record.
+        Exception: Whatever the agent or the backend raises. The episode then has no record.
     """
     split: Split = "test" if key.split == "test" else "train"
     stop: Limit | None = None
     step = 0
     try:
-        observation = await world.begin(key.task, split, key.seed)
+        observation = await backend.begin(key.task, split, key.seed)
         while not observation["done"]:
             try:
                 call = await agent.act(observation)
@@ -149,14 +149,14 @@ async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -
             except LimitReached as reached:
                 stop = reached.limit
                 break
-            observation = await world.step(call)
+            observation = await backend.step(call)
             step += 1
             watcher.stepped(key, step, call, observation)
         if stop is None:
             agent.ended(observation)
-        return record_of(world.episode, key.policy, key.attempt, agent.part(stop))
+        return record_of(backend.episode, key.policy, key.attempt, agent.part(stop))
     finally:
-        await world.close()
+        await backend.close()
 
 
 # A selection of episodes -----------------------------------------------------------------------------------

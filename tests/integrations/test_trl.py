@@ -27,8 +27,8 @@ from safeact_env.cli import app  # noqa: E402
 from safeact_env.exports import CANARY, Export, export, played  # noqa: E402
 from safeact_env.integrations.toolset import toolset_of  # noqa: E402
 from safeact_env.integrations.trl import environment, environments, rows  # noqa: E402
+from safeact_env.llm.client import ToolCall  # noqa: E402
 from safeact_env.llm.errors import ContextFull  # noqa: E402
-from safeact_env.llm.provider import ToolCall  # noqa: E402
 from safeact_env.tasks import OFFICIAL  # noqa: E402
 from scripts import train_grpo  # noqa: E402
 from scripts.training.local_player import ModelHere  # noqa: E402

@@ -15,22 +15,22 @@ from typing import Any
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import Bounds, Files, Report, Results, results_of
 from safeact_env.evaluation.suite import Suite
-from safeact_env.evaluation.trace import differences, replayed
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import get_task
 
 __all__ = [
     "Replay",
-    "agent_faults",
-    "cost_faults",
-    "episode_faults",
-    "file_faults",
-    "metric_faults",
+    "agent_mismatches",
+    "cost_mismatches",
+    "episode_mismatches",
+    "file_mismatches",
+    "metric_mismatches",
     "replay_of",
-    "suite_faults",
-    "task_faults",
+    "suite_mismatches",
+    "task_mismatches",
 ]
 
 TOLERANCE = 1.5e-6
@@ -45,13 +45,13 @@ class Replay:
         key: Which episode.
         record: As recorded.
         fresh: The record of the same calls now; `None` if they cannot be replayed.
-        faults: Where the two differ.
+        mismatches: Where the two differ.
     """
 
     key: Key
     record: Mapping[str, Any]
     fresh: dict[str, Any] | None
-    faults: list[str]
+    mismatches: list[str]
 
 
 def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
@@ -79,7 +79,7 @@ def _where(key: Key) -> str:
 # What was played -----------------------------------------------------------------------------------------
 
 
-def suite_faults(report: Report, here: Report) -> Iterator[str]:
+def suite_mismatches(report: Report, here: Report) -> Iterator[str]:
     """Whether the suite is the one of this installation, whose report would be `here`."""
     if report.suite.sha256 != here.suite.sha256:
         yield (
@@ -91,7 +91,7 @@ def suite_faults(report: Report, here: Report) -> Iterator[str]:
             yield f"The report's {part} is not the suite's."
 
 
-def task_faults(report: Report, here: Report) -> Iterator[str]:
+def task_mismatches(report: Report, here: Report) -> Iterator[str]:
     """Whether the tasks are those of this installation, the versions being equal."""
     there = report.versions.tasks
     for name, stamp in here.versions.tasks.items():
@@ -107,7 +107,7 @@ def task_faults(report: Report, here: Report) -> Iterator[str]:
             yield f"{name}: not a task of the suite."
 
 
-def file_faults(files: Files, content: bytes) -> Iterator[str]:
+def file_mismatches(files: Files, content: bytes) -> Iterator[str]:
     """Whether the records are those for which the report was written."""
     found = hashlib.sha256(content).hexdigest()
     if found != files.sha256:
@@ -120,7 +120,7 @@ def file_faults(files: Files, content: bytes) -> Iterator[str]:
         yield f"{files.file} has {lines} episodes, and the report says {files.episodes}."
 
 
-def episode_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+def episode_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Whether every episode of the suite is there once, and nothing else."""
     counted = Counter(again.key for again in replays)
     wanted = list(suite.keys(report.agent.name))
@@ -139,7 +139,7 @@ def episode_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> I
 # How it was played ---------------------------------------------------------------------------------------
 
 
-def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Whether the agent played under the suite's conditions, and a reference policy as that policy plays."""
     agent, prompt = report.agent, report.agent.prompt
     if agent.kind == "policy" and agent.name not in POLICIES:
@@ -152,19 +152,22 @@ def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Ite
         if again.fresh is None:
             continue
         if agent.kind == "policy":
-            faults = _policy_faults(again.key, again.fresh)
+            mismatches = _policy_mismatches(again.key, again.fresh)
         else:
-            faults = _model_faults(suite, report, again.record, again.fresh)
-        yield from (f"{_where(again.key)}: {fault}." for fault in (*_budget_faults(again.fresh), *faults))
+            mismatches = _model_mismatches(suite, report, again.record, again.fresh)
+        yield from (
+            f"{_where(again.key)}: {mismatch}."
+            for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
+        )
 
 
-def _budget_faults(fresh: Mapping[str, Any]) -> Iterator[str]:
+def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
     budget = get_task(fresh["task"]).max_steps
     if fresh["max_steps"] != budget:
         yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
 
 
-def _policy_faults(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
+def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
     if key.policy not in POLICIES:
         return  # said once, or the episode is not of this run
     own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
@@ -172,7 +175,7 @@ def _policy_faults(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
         yield f"{key.policy} plays other calls here"
 
 
-def _model_faults(
+def _model_mismatches(
     suite: Suite, report: Report, record: Mapping[str, Any], fresh: Mapping[str, Any]
 ) -> Iterator[str]:
     used = record.get("model")
@@ -199,7 +202,7 @@ def _model_faults(
 # What came out -------------------------------------------------------------------------------------------
 
 
-def metric_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Whether the metrics are those of the replayed episodes, whatever the records say of them."""
     fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
     # In the order of the suite, as the report was made: the draws of the intervals go by it.
@@ -212,7 +215,7 @@ def metric_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> It
         if said is None:
             yield f"{_scope(one)}: not in the report."
         else:
-            yield from _result_faults(said, one)
+            yield from _result_mismatches(said, one)
     for one in told.values():
         yield f"{_scope(one)}, {one.policy}, {one.split or 'all splits'}: results that no episode gives."
 
@@ -221,7 +224,7 @@ def _scope(one: Results) -> str:
     return one.task or "all tasks"
 
 
-def _result_faults(said: Results, now: Results) -> Iterator[str]:
+def _result_mismatches(said: Results, now: Results) -> Iterator[str]:
     for count in ("scenarios", "episodes"):
         if getattr(said, count) != getattr(now, count):
             yield f"{_scope(now)}, {count}: reported {getattr(said, count)}, found {getattr(now, count)}."
@@ -240,7 +243,7 @@ def _bounds(found: Bounds | None) -> str:
     return f"{found.value} [{found.low}, {found.high}]" if found else "nothing"
 
 
-def cost_faults(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+def cost_mismatches(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Whether the cost is the sum of what the records say."""
     if report.agent.kind == "policy":
         if report.cost is not None:

@@ -23,7 +23,7 @@ from safeact_env.llm.settings import NO_KEY, Endpoint
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-__all__ = ["Answer", "Provider", "ToolCall", "Waiting"]
+__all__ = ["Answer", "EndpointClient", "RetryPolicy", "ToolCall"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 LONGEST_SILENCE_S = 3_600.0
@@ -78,32 +78,32 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class RetryPolicy:
     """How long an endpoint is waited for.
 
     Attributes:
-        call_s: For one answer, in seconds.
+        timeout_s: For one answer, in seconds.
         retries: How often a request is repeated that got none, or 429, or an error of the server.
     """
 
-    call_s: float = 120.0
+    timeout_s: float = 120.0
     retries: int = 5
 
 
-class Provider:
+class EndpointClient:
     """An endpoint. Use it as an async context manager; several episodes may ask at a time.
 
     Args:
         endpoint: Which one.
-        waiting: How long it is waited for.
+        retry: How long it is waited for.
         temperature: Of the sampling.
     """
 
     def __init__(
-        self, endpoint: Endpoint, waiting: Waiting | None = None, *, temperature: float = 0.0
+        self, endpoint: Endpoint, retry: RetryPolicy | None = None, *, temperature: float = 0.0
     ) -> None:
         self.endpoint = endpoint
-        self.waiting = waiting or Waiting()
+        self.retry = retry or RetryPolicy()
         self.temperature = temperature
         self.retried = 0
         """Requests that had to be repeated so far."""
@@ -188,17 +188,17 @@ class Provider:
         import openai
 
         problem: Exception = Failed("no request was sent")
-        for attempt in range(self.waiting.retries + 1):
+        for attempt in range(self.retry.retries + 1):
             asked_to_wait: str | None = None
             started = time.perf_counter()
             try:
-                async with asyncio.timeout(self.waiting.call_s):
+                async with asyncio.timeout(self.retry.timeout_s):
                     got = await self._opened.chat.completions.create(**request)
                 self._reached = True
                 return self._read(got, request, time.perf_counter() - started)
             except TimeoutError:
                 self._reached = True
-                problem = Failed(f"no answer within {self.waiting.call_s:g} s")
+                problem = Failed(f"no answer within {self.retry.timeout_s:g} s")
             except openai.APIStatusError as error:
                 self._reached = True
                 problem, asked_to_wait = self._judged(error), error.response.headers.get("Retry-After")
@@ -210,7 +210,7 @@ class Provider:
             if isinstance(problem, ConnectionError) and not self._reached and attempt >= 1:
                 # More likely a wrong address than a bad moment.
                 break
-            if attempt < self.waiting.retries:
+            if attempt < self.retry.retries:
                 self.retried += 1
                 await asyncio.sleep(_pause(attempt, asked_to_wait))
         if isinstance(problem, ConnectionError) and not self._reached:
@@ -218,13 +218,13 @@ class Provider:
                 f"{self.endpoint.shown} cannot be reached ({problem}). Check the URL, and that it runs."
             )
         raise Failed(
-            f"{self.endpoint.shown} did not answer after {self.waiting.retries + 1} attempts: {problem}."
+            f"{self.endpoint.shown} did not answer after {self.retry.retries + 1} attempts: {problem}."
         )
 
     @property
     def _opened(self) -> AsyncOpenAI:
         if self._client is None:
-            raise RuntimeError("the provider has not been opened: use it with `async with`")
+            raise RuntimeError("the client has not been opened: use it with `async with`")
         return self._client
 
     def _judged(self, error: APIStatusError) -> Failed:

@@ -16,7 +16,7 @@ from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = ["differences", "digest", "replayed", "trace_of"]
+__all__ = ["detailed_trajectory", "differences", "digest", "replayed"]
 
 MOST_STEPS = 3
 MOST_DIFFERENCES = 10
@@ -27,7 +27,7 @@ def digest(observation: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(observation, sort_keys=True).encode()).hexdigest()
 
 
-def trace_of(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, Any]:
+def detailed_trajectory(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, Any]:
     """The trace of an episode, made by playing it again.
 
     Args:
@@ -109,7 +109,7 @@ def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
         found.append(f"the episode is over after {len(episode.turns)} of {len(record['calls'])} calls")
     now: dict[str, Any] = {"rewards": [turn.reward for turn in episode.turns]}
     if "turns" in record:
-        trace = trace_of(episode)
+        trace = detailed_trajectory(episode)
         now |= {name: trace[name] for name in ("start", "turns")}
     now |= episode.grade().to_json()
     for name, value in now.items():
