@@ -1,6 +1,6 @@
-"""Where the report of a suite is not what its records and the engine say: a sentence for each place.
+"""Mismatches between the report of a suite, its records and the engine, a sentence for each.
 
-Owns the comparisons. Must not know files, nor what is made of the sentences.
+Owns the comparisons. Must not know files, nor how the sentences are used.
 """
 
 from __future__ import annotations
@@ -34,16 +34,16 @@ __all__ = [
 ]
 
 TOLERANCE = 1.5e-6
-"""Metrics are rounded to six decimals; another machine may round the last one otherwise."""
+"""Metrics are rounded to six decimals; another machine may round the last one differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A recorded episode beside the engine's.
+    """A recorded episode and its replay.
 
     Attributes:
-        key: Which episode.
-        record: As recorded.
+        key: The episode.
+        record: Its record.
         fresh: The record of the same calls now; `None` if they cannot be replayed.
         mismatches: Where the two differ.
     """
@@ -55,8 +55,8 @@ class Replay:
 
 
 def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
-    """Play a recorded episode again, and compare everything that its record says of it."""
-    where = _where(key)
+    """Replay a recorded episode, and compare everything in its record."""
+    where = key.place
     try:
         episode = replayed(record)
     except TrajectoryError as error:
@@ -72,15 +72,11 @@ def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
     return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found])
 
 
-def _where(key: Key) -> str:
-    return f"{key.task}, seed {key.seed}, attempt {key.attempt}"
-
-
 # What was played -----------------------------------------------------------------------------------------
 
 
 def suite_mismatches(report: Report, here: Report) -> Iterator[str]:
-    """Whether the suite is the one of this installation, whose report would be `here`."""
+    """Compare the suite with this installation's, whose report would be `here`."""
     if report.suite.sha256 != here.suite.sha256:
         yield (
             f"The report is of another suite {report.suite.name}: its hash is {report.suite.sha256}, and "
@@ -92,7 +88,7 @@ def suite_mismatches(report: Report, here: Report) -> Iterator[str]:
 
 
 def task_mismatches(report: Report, here: Report) -> Iterator[str]:
-    """Whether the tasks are those of this installation, the versions being equal."""
+    """Compare the tasks with this installation's; their versions are equal."""
     there = report.versions.tasks
     for name, stamp in here.versions.tasks.items():
         if name not in there:
@@ -108,7 +104,7 @@ def task_mismatches(report: Report, here: Report) -> Iterator[str]:
 
 
 def file_mismatches(files: Files, content: bytes) -> Iterator[str]:
-    """Whether the records are those for which the report was written."""
+    """Compare the file of records with the hash and the count in the report."""
     found = hashlib.sha256(content).hexdigest()
     if found != files.sha256:
         yield (
@@ -121,26 +117,26 @@ def file_mismatches(files: Files, content: bytes) -> Iterator[str]:
 
 
 def episode_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether every episode of the suite is there once, and nothing else."""
+    """Check that every episode of the suite is there once, and no other."""
     counted = Counter(again.key for again in replays)
     wanted = list(suite.keys(report.agent.name))
     for key in wanted:
         if key not in counted:
-            yield f"{_where(key)}: missing."
+            yield f"{key.place}: missing."
     for key, times in counted.items():
         if times > 1:
-            yield f"{_where(key)}: there {times} times."
+            yield f"{key.place}: there {times} times."
     for key in counted.keys() - set(wanted):
         split = f", split {key.split}" if key.split != suite.split else ""
         by = f", played by {key.policy}" if key.policy != report.agent.name else ""
-        yield f"{_where(key)}{split}{by}: not an episode of this run."
+        yield f"{key.place}{split}{by}: not an episode of this run."
 
 
 # How it was played ---------------------------------------------------------------------------------------
 
 
 def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the agent played under the suite's conditions, and a reference policy as that policy plays."""
+    """Check the suite's conditions, and that a reference policy's calls are the policy's own."""
     agent, prompt = report.agent, report.agent.prompt
     if agent.kind == "policy" and agent.name not in POLICIES:
         yield f"There is no reference policy {agent.name}."
@@ -156,8 +152,7 @@ def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) ->
         else:
             mismatches = _model_mismatches(suite, report, again.record, again.fresh)
         yield from (
-            f"{_where(again.key)}: {mismatch}."
-            for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
+            f"{again.key.place}: {mismatch}." for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
         )
 
 
@@ -169,7 +164,7 @@ def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
 
 def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
     if key.policy not in POLICIES:
-        return  # said once, or the episode is not of this run
+        return  # reported once, or not an episode of this run
     own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
     if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
         yield f"{key.policy} plays other calls here"
@@ -192,7 +187,7 @@ def _model_mismatches(
     try:
         waits = usage_of(record).waits
     except ReportError:
-        return  # the check of the cost says so
+        return  # reported by the check of the cost
     if len(waits) > suite.limits.calls:
         yield f"{len(waits)} answers were asked for, and the suite allows {suite.limits.calls}"
     if sum(waits[:-1]) > suite.limits.seconds:
@@ -203,9 +198,9 @@ def _model_mismatches(
 
 
 def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the metrics are those of the replayed episodes, whatever the records say of them."""
+    """Compare the metrics with those of the replayed episodes, whatever the records say."""
     fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
-    # In the order of the suite, as the report was made: the draws of the intervals go by it.
+    # In the order of the suite, as in the report: the draws of the intervals depend on the order.
     now = results_of(Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh)
     told = {(one.policy, one.task, one.split): one for one in report.groups}
     if len(told) != len(report.groups):
@@ -236,7 +231,7 @@ def _result_mismatches(said: Results, now: Results) -> Iterator[str]:
 
 def _close(one: Bounds, other: Bounds) -> bool:
     pairs = ((one.value, other.value), (one.low, other.low), (one.high, other.high))
-    return all(abs(a - b) <= TOLERANCE for a, b in pairs)
+    return all(abs(left - right) <= TOLERANCE for left, right in pairs)
 
 
 def _bounds(found: Bounds | None) -> str:
@@ -244,7 +239,7 @@ def _bounds(found: Bounds | None) -> str:
 
 
 def cost_mismatches(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the cost is the sum of what the records say."""
+    """Compare the cost with the sums over the records."""
     if report.agent.kind == "policy":
         if report.cost is not None:
             yield "A reference policy uses no model, and the report names a cost."

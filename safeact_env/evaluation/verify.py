@@ -1,9 +1,9 @@
-"""Verifying a report: whether a run of a suite is what its report says, for somebody who was not there.
+"""Verifying the report of a suite, for somebody who did not see the run.
 
 Owns what can be checked here, and the reading of the records. Must not know how a verdict is shown.
 
-What can be shown from the files is shown: every episode is played again by the engine, and every number is
-worked out anew. That a model wrote the calls, and what it used, remain its reporter's word.
+Every episode is replayed by the engine, and every number is computed again. That a model wrote the calls, and
+what it used, cannot be verified from the files.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ __all__ = ["Check", "read_lines", "records_in", "verify"]
 
 
 class Check(NamedTuple):
-    """One thing that was checked.
+    """One check.
 
     Attributes:
-        name: What of the run.
-        about: What was looked at, in a few words.
-        mismatches: Where it does not hold, a sentence each.
+        name: What was checked.
+        about: What that means, in a few words.
+        mismatches: What does not match, a sentence each.
     """
 
     name: str
@@ -52,15 +52,15 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     """Check a finished run of a suite.
 
     Args:
-        path: The report, or its folder. The records must lie beside it, possibly compressed (`.gz`).
-        suites: The suites there are.
+        path: The report, or its folder. The records must be beside it, possibly compressed (`.gz`).
+        suites: The known suites, by name.
 
     Returns:
-        Every check, in the order in which a reader wants them.
+        Every check, in the order of the table.
 
     Raises:
-        ReportError: If the run cannot be checked here: files that are missing or something else, a run that
-            is not finished, a suite or a version that this installation does not have.
+        ReportError: If the run cannot be checked here: a file is missing or of another kind, the run is
+            unfinished, or this installation lacks the suite or the version.
     """
     path = path / REPORT if path.is_dir() else path
     report = read_report(path)
@@ -99,7 +99,7 @@ def _known_suite(report: Report, suites: Mapping[str, Suite]) -> Suite:
 
 
 def _same_versions(report: Report, here: Report) -> None:
-    """Refuse what another version recorded: the same calls may be another episode here."""
+    """Refuse a report of another version: the same calls may give another episode here."""
     if report.version != VERSION:
         raise ReportError(
             f"The report was made with safeact-env {report.version}, and this is {VERSION}. Verify it with "
@@ -115,7 +115,7 @@ def _same_versions(report: Report, here: Report) -> None:
 
 
 def read_lines(path: Path) -> bytes:
-    """The content of a file of records, or of the same file compressed as `.gz`.
+    """Read a file of records, or the same file compressed as `.gz`.
 
     Raises:
         ReportError: If neither can be read.
@@ -134,10 +134,10 @@ def read_lines(path: Path) -> bytes:
 
 
 def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """The records of a file with their keys.
+    """Yield the records of a file with their keys.
 
     Raises:
-        ReportError: If a line is something else.
+        ReportError: If a line is not a record.
     """
     for number, line in enumerate(content.splitlines(), start=1):
         try:

@@ -1,8 +1,8 @@
 """SafeAct-Env for torchforge's rollouts: text in, a message out, and the last reward counts.
 
 Owns the class that such a rollout drives. It does not import torchforge, whose rollouts ask only for a
-certain shape. Written for `do_single_rollout` of torchforge's `apps/blackjack/main_v2.py` (commit 1ef307d; the
-release on PyPI, 0.0.1, is empty), which
+certain shape. Written for `do_single_rollout` of torchforge's `apps/blackjack/main_v2.py` (commit 1ef307d;
+the release on PyPI, 0.0.1, is empty), which
 
 - calls `reset()` for the first user message, and then `step(action_text=...)` with each answer until `done`
   or its own limit on turns;

@@ -422,7 +422,7 @@ async def test_a_run_is_gone_on_with_and_nothing_is_played_twice(serve, tmp_path
 
 def test_a_folder_that_holds_episodes_is_not_begun_again(tmp_path):
     (tmp_path / EPISODES).write_text("{}\n")
-    with pytest.raises(StoreError, match=r"holds episodes already. Go on with them with --resume"):
+    with pytest.raises(StoreError, match=r"holds episodes already. Continue with --resume"):
         Folder(tmp_path, {}, ("easy",), resume=False)
     assert (tmp_path / EPISODES).read_text() == "{}\n"
 
