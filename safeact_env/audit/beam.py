@@ -63,8 +63,12 @@ Place = tuple[frozenset[Any], frozenset[Any], frozenset[Any]]
 
 
 def _place(episode: Episode[Any]) -> Place:
-    s = episode.state
-    return frozenset(facts_of(s).items()), frozenset(s.knowledge.seen), frozenset(s.ledger.granted)
+    state = episode.state
+    return (
+        frozenset(facts_of(state).items()),
+        frozenset(state.knowledge.seen),
+        frozenset(state.ledger.granted),
+    )
 
 
 def _promise(found: tuple[Place, Episode[Any]]) -> tuple[int, int, bytes]:

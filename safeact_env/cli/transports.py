@@ -1,6 +1,6 @@
-"""The transports of the server, for the audit of determinism: the same calls over HTTP and over WebSocket.
+"""The server's transports, for the audit of determinism: the same calls over HTTP and over WebSocket.
 
-Owns how an answer on the wire becomes an observation again. Must not know rules: it only plays and compares.
+Owns how an answer on the wire becomes an observation again. Must not know the rules.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ def _observation(answer: dict[str, Any]) -> bytes:
 
 
 def transports() -> dict[str, Transport]:
-    """The transports by name, over one server in this process."""
-    # Not entered as a context: an app that was shut down once takes no further sessions.
+    """Return the transports by name, over one server in this process."""
+    # Not used as a context manager: an app that was shut down accepts no further sessions.
     client = TestClient(create_app(Settings()))
 
     def http(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""`safeact verify`: what of a report holds, and in which places it does not.
+"""`safeact verify`: prints which checks of a report hold, and where the others fail.
 
 Owns what is printed. Must not know what is checked.
 """
@@ -41,12 +41,8 @@ def verify(path: Path) -> int:
 def _table(checks: list[Check]) -> Table:
     table = Table("check", "what is checked", "found", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in checks:
-        mismatches = len(one.mismatches)
-        found = (
-            f"[bold red]{mismatches} mismatch{'' if mismatches == 1 else 's'}[/]"
-            if mismatches
-            else "as reported"
-        )
+        count = len(one.mismatches)
+        found = f"[bold red]{count} mismatch{'' if count == 1 else 'es'}[/]" if count else "as reported"
         table.add_row(one.name, one.about, found)
     return table
 
@@ -60,5 +56,5 @@ def _print_mismatches(one: Check) -> None:
 
 
 def _printable(text: str) -> str:
-    """The text without what could steer a terminal: a report may come from anybody."""
+    """Return the text without control characters: a report may come from anybody."""
     return "".join(char if char.isprintable() else "?" for char in text)

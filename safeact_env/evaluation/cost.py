@@ -86,8 +86,8 @@ def usage_of(record: Mapping[str, Any]) -> Usage:
         return Usage(waits, _whole(used["tokens_in"]), _whole(used["tokens_out"]))
     except (KeyError, TypeError, ValueError):
         raise ReportError(
-            f"{Key.of(record).place}: the record does not say what the model used; its part `model` needs tokens_in, "
-            "tokens_out, and latency_s with the seconds of every answer."
+            f"{Key.of(record).place}: the record does not say what the model used; its part `model` needs "
+            "tokens_in, tokens_out, and latency_s with the seconds of every answer."
         ) from None
 
 

@@ -114,8 +114,7 @@ def none_of_k(bad: int, attempts: int, draws: int) -> float:
     """Return the unbiased estimate of the chance that none of `draws` fresh attempts is bad.
 
     With failures as the bad ones this is pass^k of tau-bench (Yao, Shinn, Razavi and Narasimhan 2024,
-    https://arxiv.org/abs/2406.12045): the share of all
-    choices of `draws` attempts in which all succeed.
+    https://arxiv.org/abs/2406.12045): the share of all choices of `draws` attempts in which all succeed.
 
     Args:
         bad: Bad attempts among those made.
@@ -192,6 +191,6 @@ def _ratio(over: Sequence[float], under: Sequence[float]) -> float:
 
 @lru_cache(maxsize=4)
 def _draws(count: int) -> tuple[Callable[[Sequence[float]], tuple[float, ...]], ...]:
-    """The bootstrap's draws of `count` scenarios, at least 2, with replacement: the same for every metric."""
+    """The bootstrap's draws of `count` scenarios (at least 2), the same for every metric."""
     rng, population = Random(f"bootstrap/{count}"), list(range(count))
     return tuple(itemgetter(*rng.choices(population, k=count)) for _ in range(RESAMPLES))

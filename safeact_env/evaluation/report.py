@@ -226,7 +226,7 @@ def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
 
 
 def results_of(samples: Iterable[Sample]) -> list[Results]:
-    """Return the metrics over all tasks and per task. A suite has one split, so groups per split are left out."""
+    """Return the metrics over all tasks and per task. A suite has one split: none are given per split."""
     return [Results(**asdict(group)) for group in summarise(samples) if group.split is None]
 
 

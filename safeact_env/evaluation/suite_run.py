@@ -243,8 +243,8 @@ def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
     budget = get_task(key.task).max_steps
     if record["max_steps"] != budget:
         raise ReportError(
-            f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is played "
-            f"under the task's own, which is {budget}."
+            f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
+            f"played under the task's own, which is {budget}."
         )
     if agent.kind == "model":
         usage_of(record)  # raises if the record lacks what the cost needs

@@ -27,15 +27,15 @@ SEED_BITS = 31
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model, and how it is played.
+    """A model and its settings.
 
     Attributes:
-        endpoint: Which one, and where.
-        wanted: How calls are asked for.
-        prompt: What it is told.
-        temperature: Of the sampling.
-        limits: Of one episode.
-        retry: How long an answer is waited for.
+        endpoint: The model's endpoint.
+        wanted: The call format, or `auto`.
+        prompt: The prompt.
+        temperature: Sampling temperature.
+        limits: Limits of one episode.
+        retry: Time limit and retries of one answer.
     """
 
     endpoint: Endpoint
@@ -47,7 +47,7 @@ class Model:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that bears on what it plays, as JSON; no secret is in it."""
+        """Everything that affects its play, as JSON, without secrets."""
         return {
             "model": self.endpoint.model,
             "endpoint": self.endpoint.shown,
@@ -64,7 +64,7 @@ class Model:
 
 
 def sampling_seed(key: Key) -> int:
-    """The seed of the sampling in an episode: the same for every model."""
+    """Return the sampling seed of an episode, the same for every model."""
     return Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
 
 
@@ -72,13 +72,13 @@ def sampling_seed(key: Key) -> int:
 async def opened(
     model: Model, *, run: Meter | None = None, episodes: int = 1, say: Callable[[str], None] = print
 ) -> AsyncIterator[Callable[[Key], ModelPlayer]]:
-    """A maker of players of this model, for as long as the block lasts.
+    """Open a model for the block; yields a function that makes a player for an episode.
 
     Args:
-        model: Which one, and how.
-        run: Counts what all of them use, and limits it.
-        episodes: How many are played at a time.
-        say: Is told what takes long.
+        model: The model.
+        run: Counts and limits what all players use together.
+        episodes: Episodes at a time.
+        say: Called with a message before anything that takes long.
 
     Raises:
         Unusable: If the model cannot be used.

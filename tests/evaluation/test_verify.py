@@ -415,7 +415,7 @@ def test_a_suite_that_was_changed_here_is_noticed(policy: Path) -> None:
     assert "easy, seed 4, attempt 1: missing." in found["episodes"]
 
 
-def test_many_faults_are_cut_short(policy: Path) -> None:
+def test_many_mismatches_are_cut_short(policy: Path) -> None:
     rewrite_records(policy, lambda found: [one["rewards"].append(0) for one in found])
     found = run(policy).stdout
     assert "replay: and " not in found  # eight
