@@ -16,7 +16,7 @@ from safeact_env.cli.arguments import INTERRUPTED
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
 from safeact_env.evaluation import Mapper
-from safeact_env.exports import Counts, Export, ExportError, SourceError, played, recorded
+from safeact_env.exports import Counts, Export, ExportError, SourceError, policy_rollouts, recorded_rollouts
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
 
@@ -65,7 +65,7 @@ def _export(
     if isinstance(source, Fresh):
         # Refuse before anything is played.
         wanted.check(source.split)
-        episodes = played(source.tasks, source.split, source.seeds, source.policy, source.mapper)
+        episodes = policy_rollouts(source.tasks, source.split, source.seeds, source.policy, source.mapper)
         return write(episodes, folder, wanted, made=str(source), progress=show)
     names = ", ".join(path.name for path in source)
-    return write(recorded(source), folder, wanted, made=f"recorded in {names}", progress=show)
+    return write(recorded_rollouts(source), folder, wanted, made=f"recorded in {names}", progress=show)

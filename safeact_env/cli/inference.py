@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, get_args
 
@@ -51,16 +52,18 @@ def main() -> None:
     app(prog_name="inference.py")
 
 
-LIMITS = "Limits of an episode"
-RUN = "Limits of the run"
-ENDPOINT = "How the model is asked"
-COST = "What it costs, in any one currency"
-
 FIXED_BY_A_SUITE = (
     *("task", "seeds", "split", "attempts", "prompt", "json"),
     *("max_calls", "max_tokens", "max_seconds"),
 )
 """Parameters that cannot be combined with `--suite`, which fixes them."""
+
+asked = partial(named, rich_help_panel="How the model is asked")
+limit = partial(named, rich_help_panel="Limits of an episode")
+run_limit = partial(named, rich_help_panel="Limits of the run")
+price = partial(named, rich_help_panel="What it costs, in any one currency", min=0)
+Amount = float | None
+Number = int | None
 
 AgentName = Annotated[
     str | None,
@@ -73,72 +76,39 @@ AgentName = Annotated[
 Tasks = Annotated[list[str] | None, named("NAME", "Task; repeat for several (default: all).")]
 Attempts = Annotated[int, named("K", "Episodes per scenario.", min=1, max=1000)]
 SuiteName = Annotated[
-    str | None,
-    named("NAME", "Play an official suite (v1) instead; its report and records go to the folder --out."),
+    str | None, named("NAME", "Play an official suite (v1); its report and records go to the folder --out.")
 ]
 PromptName = Annotated[str, named("NAME", f"Prompt of the model: {' or '.join(PROMPTS)}.")]
 Out = Annotated[
     Path | None, named("DIR", "Keep every episode in this folder, as soon as it ends.", file_okay=False)
 ]
-Resume = Annotated[
-    bool, typer.Option("--resume", help="Continue the --out folder: play the episodes that it lacks.")
-]
+Resume = Annotated[bool, typer.Option("--resume", help="Continue the --out folder: play what it lacks.")]
 Url = Annotated[str | None, named("URL", "Play on this SafeAct-Env server instead of in this process.")]
 Concurrency = Annotated[int, named("N", "Episodes at a time.", min=1, max=256)]
-Mode = Annotated[
-    str,
-    named(
-        "MODE",
-        "Call format: tools, json, text, or auto: what the endpoint supports.",
-        rich_help_panel=ENDPOINT,
-    ),
-]
-Temperature = Annotated[float, named("T", "Sampling temperature.", min=0, max=2, rich_help_panel=ENDPOINT)]
+Mode = Annotated[str, asked("MODE", "Call format: tools, json, text, or auto: what the endpoint supports.")]
+Temperature = Annotated[float, asked("T", "Sampling temperature.", min=0, max=2)]
 Window = Annotated[
-    int | None,
-    named(
+    Number,
+    asked(
         "TOKENS",
         "Tokens of a request and its answer together; older turns are left out to fit (default: 32768; "
         "local: 8192).",
         min=1024,
-        rich_help_panel=ENDPOINT,
     ),
 ]
-AnswerTokens = Annotated[
-    int | None,
-    named("TOKENS", "Tokens of one answer (default: 4096; local: 256).", min=16, rich_help_panel=ENDPOINT),
-]
-AnswerSeconds = Annotated[
-    float | None,
-    named("S", "Seconds for one answer (default: 120; local: 600).", min=0.1, rich_help_panel=ENDPOINT),
-]
+AnswerTokens = Annotated[Number, asked("TOKENS", "Tokens of one answer (default: 4096; local: 256).", min=16)]
+AnswerSeconds = Annotated[Amount, asked("S", "Seconds for one answer (default: 120; local: 600).", min=0.1)]
 Retries = Annotated[
-    int,
-    named(
-        "N",
-        "Times to repeat a request that got no answer, 429 or a server error.",
-        min=0,
-        max=100,
-        rich_help_panel=ENDPOINT,
-    ),
+    int, asked("N", "Times to repeat a request that got no answer, 429 or a server error.", min=0, max=100)
 ]
-MaxCalls = Annotated[int, named("N", "Answers of the model.", min=1, rich_help_panel=LIMITS)]
-MaxTokens = Annotated[int, named("N", "Tokens read and written.", min=1, rich_help_panel=LIMITS)]
-MaxSeconds = Annotated[float, named("S", "Seconds.", min=0.1, rich_help_panel=LIMITS)]
-RunCalls = Annotated[
-    int | None, named("N", "Answers of the model (default: any).", min=1, rich_help_panel=RUN)
-]
-RunTokens = Annotated[
-    int | None, named("N", "Tokens read and written (default: any).", min=1, rich_help_panel=RUN)
-]
-RunSeconds = Annotated[float | None, named("S", "Seconds (default: any).", min=0.1, rich_help_panel=RUN)]
-PriceIn = Annotated[
-    float | None, named("P", "Price of a million tokens that the model reads.", min=0, rich_help_panel=COST)
-]
-PriceOut = Annotated[
-    float | None,
-    named("P", "Price of a million tokens that the model writes.", min=0, rich_help_panel=COST),
-]
+MaxCalls = Annotated[int, limit("N", "Answers of the model.", min=1)]
+MaxTokens = Annotated[int, limit("N", "Tokens read and written.", min=1)]
+MaxSeconds = Annotated[float, limit("S", "Seconds.", min=0.1)]
+RunCalls = Annotated[Number, run_limit("N", "Answers of the model (default: any).", min=1)]
+RunTokens = Annotated[Number, run_limit("N", "Tokens read and written (default: any).", min=1)]
+RunSeconds = Annotated[Amount, run_limit("S", "Seconds (default: any).", min=0.1)]
+PriceIn = Annotated[Amount, price("P", "Price of a million tokens that the model reads.")]
+PriceOut = Annotated[Amount, price("P", "Price of a million tokens that the model writes.")]
 
 
 @app.command()

@@ -19,61 +19,54 @@ def named(metavar: str, about: str, *names: str, **more: Any) -> Any:
     return typer.Option(*names, metavar=metavar, help=about, **more)
 
 
-Seed = Annotated[int | None, named("SEED", "Scenario to play, from 0; by default a fresh one is drawn.")]
+File = Path | None
+Names = list[str] | None
+Number = int | None
+SEVERAL = "repeat for several (default: all)."
+FRESH = "Without --from: "
+
+Seed = Annotated[Number, named("SEED", "Scenario to play, from 0; by default a fresh one is drawn.")]
 TaskName = Annotated[str, named("TASK", "Task to play; `safeact tasks` lists them.")]
 OneSplit = Annotated[str, named("SPLIT", "train or test.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the hidden risk class of each action after it.")]
 
-Policies = Annotated[
-    list[str] | None, named("NAME", "Policy to evaluate; repeat for several (default: all).")
-]
-Tasks = Annotated[list[str] | None, named("NAME", "Task to evaluate on; repeat for several (default: all).")]
+Policies = Annotated[Names, named("NAME", f"Policy to evaluate; {SEVERAL}")]
+Tasks = Annotated[Names, named("NAME", f"Task to evaluate on; {SEVERAL}")]
 Seeds = Annotated[str, named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")]
 Splits = Annotated[str, named("SPLIT", "train, test or both.")]
 Attempts = Annotated[int, named("K", "Episodes per policy and scenario.", min=1, max=1000)]
 Workers = Annotated[int, named("N", "Processes to run in.", min=1, max=256)]
 Ray = Annotated[
-    str | None,
-    named("ADDRESS", "Play on a Ray cluster instead: auto, ray://HOST:10001, or local for --workers."),
+    str | None, named("ADDRESS", "Play on a Ray cluster: auto, ray://HOST:10001, or local for --workers.")
 ]
 SuiteName = Annotated[
-    str | None,
-    named("NAME", "Play an official suite (v1) with one --policy; its report goes to the folder --out."),
+    str | None, named("NAME", "Play an official suite (v1) with one --policy; its report goes to --out.")
 ]
 Records = Annotated[
-    Path | None,
-    named("PATH", "Record every episode in this file, one JSON line each; with --suite a folder."),
+    File, named("PATH", "Record every episode in this file, one JSON line each; with --suite a folder.")
 ]
 Resume = Annotated[
     bool, typer.Option("--resume/--no-resume", help="Continue what --out holds, or start it again.")
 ]
-Json = Annotated[Path | None, named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)]
-Markdown = Annotated[Path | None, named("FILE", "Write the tables as Markdown.", dir_okay=False)]
+Json = Annotated[File, named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)]
+Markdown = Annotated[File, named("FILE", "Write the tables as Markdown.", dir_okay=False)]
 
-Report = Annotated[
-    Path, typer.Argument(metavar="REPORT", help="The report of a suite, or the folder that holds it.")
-]
+Report = Annotated[Path, typer.Argument(metavar="REPORT", help="Report of a suite, or the folder with it.")]
 Trajectories = Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory: JSON, or JSON lines.")]
-Line = Annotated[int | None, named("N", "Line of the episode to replay.", min=1)]
+Line = Annotated[Number, named("N", "Line of the episode to replay.", min=1)]
 EveryLine = Annotated[bool, typer.Option("--all", help="Replay every line, and print one line for each.")]
 
-ExportFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="Folder to write to; created if missing.")
-]
+ExportFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; created if missing.")]
 Sources = Annotated[
     list[Path] | None,
     named("FILE", "Export recorded episodes, JSON lines or .gz; repeat for several.", "--from"),
 ]
-ExportPolicy = Annotated[str, named("NAME", "Without --from: policy that plays the episodes.")]
-ExportTasks = Annotated[
-    list[str] | None, named("NAME", "Without --from: task to play; repeat for several (default: all).")
-]
-ExportSeeds = Annotated[str, named("SEEDS", "Without --from: seeds to play, such as 0-9,12.")]
-ExportSplit = Annotated[str, named("SPLIT", "Without --from: train, or test with --force-test.")]
-ExportRay = Annotated[
-    str | None, named("ADDRESS", "Without --from: play on a Ray cluster: auto, ray://HOST:10001, local.")
-]
-Forms = Annotated[list[str] | None, named("FORM", "sft, dpo or kto; repeat for several (default: all).")]
+ExportPolicy = Annotated[str, named("NAME", f"{FRESH}policy that plays the episodes.")]
+ExportTasks = Annotated[Names, named("NAME", f"{FRESH}task to play; {SEVERAL}")]
+ExportSeeds = Annotated[str, named("SEEDS", f"{FRESH}seeds to play, such as 0-9,12.")]
+ExportSplit = Annotated[str, named("SPLIT", f"{FRESH}train, or test with --force-test.")]
+ExportRay = Annotated[str | None, named("ADDRESS", f"{FRESH}Ray cluster: auto, ray://HOST:10001, local.")]
+Forms = Annotated[Names, named("FORM", f"sft, dpo or kto; {SEVERAL}")]
 Prompt = Annotated[str, named("NAME", "Prompt of the system message: neutral or hinted.")]
 Pairs = Annotated[int, named("N", "Most preference pairs per episode.", min=1, max=1000)]
 MinScore = Annotated[float, named("GRADE", "Lowest grade of an episode for sft.", min=0.0, max=1.0)]
@@ -84,16 +77,10 @@ ForceTest = Annotated[
 
 NewName = Annotated[str, typer.Argument(metavar="NAME", help="Name of the task, such as print_queue.")]
 NewTitle = Annotated[str | None, named("TITLE", "Title for people (default: made from the name).")]
-NewFolder = Annotated[
-    Path | None,
-    typer.Option("--dir", metavar="DIR", help="Write a task of your own package here.", file_okay=False),
-]
+NewFolder = Annotated[File, named("DIR", "Write a task of your own package here.", "--dir", file_okay=False)]
 
-AuditTasks = Annotated[
-    list[str] | None,
-    named("TASK", "Task to audit, by name or package.module:ATTRIBUTE; repeat for several (default: all)."),
-]
+AuditTasks = Annotated[Names, named("TASK", f"Name of a task, or package.module:ATTRIBUTE; {SEVERAL}")]
 AuditSeeds = Annotated[int, named("N", "Scenarios per task and split.", min=1, max=100_000)]
-Audits = Annotated[list[str] | None, named("NAME", "Audit to run; repeat for several (default: all).")]
-AuditJson = Annotated[Path | None, named("FILE", "Write everything as JSON.", dir_okay=False)]
+Audits = Annotated[Names, named("NAME", f"Audit to run; {SEVERAL}")]
+AuditJson = Annotated[File, named("FILE", "Write everything as JSON.", dir_okay=False)]
 Figures = Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")]

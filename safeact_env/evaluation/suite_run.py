@@ -187,7 +187,7 @@ class SuiteFolder:
 
     def close(self) -> None:
         """Close the file of records."""
-        self._file.__exit__(None, None, None)
+        self._file.close()
 
     def __enter__(self) -> SuiteFolder:
         return self

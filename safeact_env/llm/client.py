@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from safeact_env.llm.errors import ContextFull, Failed, Rejected, Unusable
@@ -117,12 +116,7 @@ class EndpointClient:
         self._client = await asyncio.to_thread(_client, self.endpoint)
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         if self._client is not None:
             await self._client.close()
 
@@ -173,7 +167,7 @@ class EndpointClient:
         return {name: value for name, value in request.items() if name not in self._left_out}
 
     def _adapt(self, told: str, request: Mapping[str, Any]) -> bool:
-        """Change later requests if the endpoint rejects a parameter that is not needed; return whether it did."""
+        """Change later requests if the endpoint rejects a parameter that is not needed; say if it did."""
         if "max_completion_tokens" in told and self._length == "max_tokens" and "max_tokens" in request:
             self._length = "max_completion_tokens"
             return True

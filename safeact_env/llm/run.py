@@ -311,7 +311,7 @@ class Folder:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._file.__exit__(None, None, None)
+        self._file.close()
 
 
 def _compare(path: Path, before: Any, now: Mapping[str, Any]) -> None:

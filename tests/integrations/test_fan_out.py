@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from safeact_env.cli import app
 from safeact_env.evaluation import Selection, evaluate
-from safeact_env.exports import played
+from safeact_env.exports import policy_rollouts
 from safeact_env.integrations import ray as fan_out
 from safeact_env.integrations.ray import RayError, map_episodes
 
@@ -151,7 +151,7 @@ def test_played_episodes_are_the_same_on_a_cluster(cluster: Cluster) -> None:
     def mapper(play: Any, jobs: Any) -> Any:
         return map_episodes(play, jobs, address="auto")
 
-    here, there = (list(played(("easy",), "train", range(3), "naive", by)) for by in (None, mapper))
+    here, there = (list(policy_rollouts(("easy",), "train", range(3), "naive", by)) for by in (None, mapper))
     assert [x.episode.turns for x in here] == [x.episode.turns for x in there]
     assert {x.by for x in there} == {"naive"}
 
