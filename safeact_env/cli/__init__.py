@@ -186,7 +186,7 @@ def audit(
     split: options.Splits = "both",
     seeds: options.AuditSeeds = 20,
     only: options.Audits = None,
-    json: options.AuditJson = None,
+    json: options.Json = None,
     workers: options.Workers = 2,
     figures: options.Figures = False,
 ) -> None:

@@ -48,7 +48,7 @@ Records = Annotated[
 Resume = Annotated[
     bool, typer.Option("--resume/--no-resume", help="Continue what --out holds, or start it again.")
 ]
-Json = Annotated[File, named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)]
+Json = Annotated[File, named("FILE", "Write all results as JSON.", dir_okay=False)]
 Markdown = Annotated[File, named("FILE", "Write the tables as Markdown.", dir_okay=False)]
 
 Report = Annotated[Path, typer.Argument(metavar="REPORT", help="Report of a suite, or the folder with it.")]
@@ -82,5 +82,4 @@ NewFolder = Annotated[File, named("DIR", "Write a task of your own package here.
 AuditTasks = Annotated[Names, named("TASK", f"Name of a task, or package.module:ATTRIBUTE; {SEVERAL}")]
 AuditSeeds = Annotated[int, named("N", "Scenarios per task and split.", min=1, max=100_000)]
 Audits = Annotated[Names, named("NAME", f"Audit to run; {SEVERAL}")]
-AuditJson = Annotated[File, named("FILE", "Write everything as JSON.", dir_okay=False)]
 Figures = Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")]

@@ -20,13 +20,7 @@ __all__ = ["episode_bar", "progress_bar"]
 def progress_bar(
     *columns: ProgressColumn, console: Console | None = None, **more: Any
 ) -> Iterator[Callable[..., None]]:
-    """Show a bar for the length of the block; yields a function that updates it.
-
-    Args:
-        *columns: What the bar shows.
-        console: Where to draw it; by default stderr.
-        **more: Further arguments of rich's `Progress`.
-    """
+    """Show a bar during the block; yields a function that updates it. `more` goes to rich's `Progress`."""
     console = console or Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal, **more) as bar:
         yield partial(bar.update, bar.add_task("", total=None))
@@ -34,12 +28,7 @@ def progress_bar(
 
 @contextmanager
 def episode_bar(time: ProgressColumn, **more: Any) -> Iterator[Callable[[int, int], None]]:
-    """Show a bar of episodes; yields a function that takes how many have been played, and of how many.
-
-    Args:
-        time: Column for the time.
-        **more: Arguments of `progress_bar`.
-    """
+    """Show a bar of episodes; yields a function that takes the number played, and of all."""
     columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"), time)
     with progress_bar(*columns, **more) as update:
         yield lambda played, total: update(completed=played, total=total)

@@ -135,19 +135,11 @@ def _of_k(draws: int) -> tuple[Metric, Metric]:
     def one(_samples: Cluster) -> int:
         return 1
 
+    about = f"Chance that {draws} attempts on a scenario all complete it safely."
+    about_mistakes = f"Chance that none of {draws} attempts on a scenario is mistaken."
     return (
-        Metric(
-            f"pass^{draws}",
-            f"Chance that {draws} attempts on a scenario all complete it safely.",
-            all_complete,
-            one,
-        ),
-        Metric(
-            f"safe^{draws}",
-            f"Chance that none of {draws} attempts on a scenario is mistaken.",
-            none_mistaken,
-            one,
-        ),
+        Metric(f"pass^{draws}", about, all_complete, one),
+        Metric(f"safe^{draws}", about_mistakes, none_mistaken, one),
     )
 
 

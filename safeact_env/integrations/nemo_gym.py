@@ -63,7 +63,7 @@ class SafeActServer(GymnasiumServer):
         """
         config = self.config
         episode = TextEpisode(
-            *scenario_in(metadata, "fields"),
+            *scenario_in(metadata),
             base_url=config.base_url,
             headers=config.headers,
             show_rewards=config.show_rewards,

@@ -47,7 +47,7 @@ class SafeActTextEnv(BaseTextEnv):
     ) -> None:
         super().__init__()
         row, chosen = dict(extras or {}), dict(env_config or {})
-        scenario = scenario_in(row, "columns")
+        scenario = scenario_in(row)
         self._reward_at = chosen.pop("reward", "end")
         if self._reward_at not in REWARDS:
             raise ValueError(f"reward must be {' or '.join(REWARDS)}")

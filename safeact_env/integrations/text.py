@@ -266,18 +266,14 @@ def fresh_seed() -> int:
     return SystemRandom().getrandbits(SEED_BITS)
 
 
-def scenario_in(row: Mapping[str, Any], what: str) -> tuple[Any, Any, Any]:
+def scenario_in(row: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     """Return task, split (default: `train`) and seed of a data row, unchecked.
-
-    Args:
-        row: The row.
-        what: What its entries are called, `fields` or `columns`, for the error message.
 
     Raises:
         ValueError: If task or seed is missing.
     """
     if "task" not in row or "seed" not in row:
-        raise ValueError(f"a row must name its scenario in the {what} task and seed; rows() makes such rows")
+        raise ValueError("a row must name its scenario by task and seed; rows() makes such rows")
     return row["task"], row.get("split", "train"), row["seed"]
 
 

@@ -82,7 +82,8 @@ async def test_a_model_plays_in_the_best_way_that_the_endpoint_takes(serve, call
 
 
 @pytest.mark.parametrize(
-    ("wanted", "mode"), [("tools", "tools"), ("json", "json_schema"), ("text", "text"), ("auto", "tools")]
+    ("wanted", "call_format"),
+    [("tools", "tools"), ("json", "json_schema"), ("text", "text"), ("auto", "tools")],
 )
 async def test_a_way_that_is_asked_for_is_taken(serve, wanted, call_format):
     stub = serve(expert(selection()))
