@@ -16,12 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import every_move, verdict, walking
+from safeact_env.audit.rollouts import every_move, verdict, walking
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Split, Task
-from safeact_env.evaluation.trace import trace_of
+from safeact_env.evaluation.replay import detailed_trajectory
 from safeact_env.policies.calls import question
 from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
@@ -133,7 +133,7 @@ def fresh(name: str) -> Iterator[tuple[Path, str]]:
     """The files of a task as they should be."""
     task = get_task(name)
     for kind, make in KINDS.items():
-        yield GOLDEN / name / f"{kind}.json", text_of(trace_of(make(task)))
+        yield GOLDEN / name / f"{kind}.json", text_of(detailed_trajectory(make(task)))
 
 
 def difference(path: Path, new: str) -> str:

@@ -1,7 +1,7 @@
 """A model of transformers, in this process, as a player: to measure it before and after it was trained.
 
 Owns generation and reading of calls in the form of Qwen's chat template. It takes the place of
-`safeact_env.llm.provider.Provider`, so that limits, prompts, conversations and records are those of
+`safeact_env.llm.client.EndpointClient`, so that limits, prompts, conversations and records are those of
 inference.py. What a model has read of a conversation stays read: only what is new is computed.
 """
 
@@ -19,12 +19,12 @@ from typing import Any
 from safeact_env.evaluation.metrics import summarise
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.run import Selection
-from safeact_env.llm.backends import Here
+from safeact_env.llm.backends import LocalBackend
+from safeact_env.llm.client import Answer, Message, ToolCall
 from safeact_env.llm.errors import ContextFull
 from safeact_env.llm.model import sampling_seed
 from safeact_env.llm.player import ModelPlayer
 from safeact_env.llm.prompts import get_prompt
-from safeact_env.llm.provider import Answer, Message, ToolCall
 from safeact_env.llm.run import Folder, Playing, play_selection
 from safeact_env.llm.settings import Endpoint
 
@@ -62,7 +62,7 @@ class ModelHere:
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer, as of `Provider.ask`."""
+        """The model's next answer, as of `ModelClient.ask`."""
         async with asyncio.timeout(within_s):
             return await asyncio.to_thread(self._answered, messages, form, seed)
 
@@ -169,7 +169,7 @@ def measure(
 
     settings = {"model": name, "prompt": prompt, "temperature": here.temperature}
     with Folder(out, settings, tuple(tasks), resume=False) as folder:
-        outcome = asyncio.run(play_selection(selection, Playing(player, Here), folder=folder))
+        outcome = asyncio.run(play_selection(selection, Playing(player, LocalBackend), folder=folder))
     groups = summarise(outcome.samples.values())
     return {
         "episodes": len(outcome.samples),

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from safeact_env.integrations.action_menu import CALL
 from safeact_env.integrations.encoding import Encoded, Encoder
-from safeact_env.integrations.menu import CALL
 
 __all__ = ["IMPOSSIBLE", "Network", "Seen", "log_prior", "prior", "seen_in", "seen_of"]
 

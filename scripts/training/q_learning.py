@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from safeact_env.integrations.action_menu import ASK, CALL
 from safeact_env.integrations.encoding import Clues, Encoder
-from safeact_env.integrations.menu import ASK, CALL
 from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Network, Seen

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from safeact_env.audit.base import Result
-from safeact_env.audit.plays import fork
 from safeact_env.audit.returns import LIMITED, RETURNS
+from safeact_env.audit.rollouts import fork
 from safeact_env.core.episode import Episode
 from safeact_env.core.scoring import Share, factor
 from safeact_env.core.task import Task

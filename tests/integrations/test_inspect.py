@@ -18,7 +18,7 @@ from inspect_ai.tool import ToolCall
 
 from safeact_env.integrations import inspect as ours
 from tests.documents import blocks
-from tests.integrations.plays import played, told
+from tests.integrations.rollouts import played, told
 from tests.llm.stub import KEY, MODEL, Expert, Stub, calls
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]

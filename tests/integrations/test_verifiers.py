@@ -14,7 +14,7 @@ import verifiers.v1 as vf
 
 import safeact_verifiers
 from safeact_env.integrations.verifiers import SafeActConfig, SafeActVerifiersTaskset
-from tests.integrations.plays import played, told
+from tests.integrations.rollouts import played, told
 from tests.llm.stub import KEY, MODEL, Reply, Stub, says
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -164,13 +164,13 @@ def free_port() -> int:
 
 def in_turn(*replies: Reply) -> Script:
     """Answer with these, one after the other; with the last one from then on."""
-    waiting = iter(replies)
+    retry = iter(replies)
     last = replies[-1]
     lock = threading.Lock()
 
     def script(_asked: Asked) -> Reply:
         with lock:
-            return next(waiting, last)
+            return next(retry, last)
 
     return script
 

@@ -194,7 +194,7 @@ def test_a_suite_is_played_by_a_model_and_its_report_is_verified(serve, tmp_path
     assert report.cost.model_calls == report.cost.tokens_in // 100 == report.cost.tokens_out // 10 > 8
     assert report.cost.money == pytest.approx((200 + 80) * report.cost.model_calls / 1_000_000)
     assert re.search(r"gave [\d,]+ answers; .* which costs 0\.0\d+ at the given prices", done.stderr)
-    assert [check for check in verify(tmp_path) if check.faults] == []
+    assert [check for check in verify(tmp_path) if check.mismatches] == []
     assert KEY not in "".join(file.read_text() for file in tmp_path.iterdir())
 
 
@@ -214,7 +214,7 @@ def test_a_suite_that_was_stopped_goes_on_only_with_resume(serve, tmp_path, smal
     done = inference(*arguments, "--resume", env=configured(stub))
     assert done.exit_code == 0
     assert len(list(RESULT.finditer(done.stdout))) == 8 - kept
-    assert [check for check in verify(tmp_path) if check.faults] == []
+    assert [check for check in verify(tmp_path) if check.mismatches] == []
 
 
 def test_a_failed_episode_of_a_suite_is_played_when_the_run_goes_on(serve, tmp_path, small):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from safeact_env.evaluation import SUITES, evaluate, read_report, summarise, to_json, verify
-from safeact_env.evaluation.recorded import recorded_runs, rows_of
+from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
 from safeact_env.policies.reference import POLICIES
@@ -105,13 +105,13 @@ def test_every_policy_under_a_budget_has_its_run_of_the_suite():
 # The others differ from these in what they play, not in what is checked.
 @pytest.mark.parametrize("policy", ["expert", "random"])
 def test_the_recorded_runs_of_the_suite_hold(policy):
-    assert [check for check in verify(SUITE_RUNS / policy) if check.faults] == [], "run `make results`"
+    assert [check for check in verify(SUITE_RUNS / policy) if check.mismatches] == [], "run `make results`"
 
 
 def test_the_recorded_runs_of_models_hold():
     for path in recorded_runs(RESULTS):
         if "form" in json.loads(path.read_text()):
-            assert [check for check in verify(path) if check.faults] == [], path
+            assert [check for check in verify(path) if check.mismatches] == [], path
         else:
             rows_of(path)
 
@@ -151,7 +151,7 @@ def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, 
     (example,) = blocks("Suites, reports, and their verification")
     exec(compile(example, "TECHNICAL", "exec"), {})
     assert capsys.readouterr().out == "1.0\n"
-    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.faults] == []
+    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
     lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
     assert len(list(records_in(lines, "records"))) == 400
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
-from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
 from safeact_env.evaluation.report import REPORT
+from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task

@@ -122,7 +122,7 @@ async def _play_model(
     model: Model, request: BaselineRequest, tasks: Sequence[Task[Any]], outcome: Outcome, watcher: Watcher
 ) -> None:
     from safeact_env.evaluation.run import Selection
-    from safeact_env.llm.backends import Here
+    from safeact_env.llm.backends import LocalBackend
     from safeact_env.llm.errors import Failed, LLMError
     from safeact_env.llm.model import opened
     from safeact_env.llm.run import Playing, play_selection
@@ -130,7 +130,7 @@ async def _play_model(
     names = tuple(task.name for task in tasks)
     selection = Selection((MODEL_AGENT,), names, (request.split,), tuple(request.seeds))
     async with opened(model, episodes=CONCURRENCY, say=LOG.info) as player:
-        play_one = Playing(player, Here, watcher)
+        play_one = Playing(player, LocalBackend, watcher)
 
         async def play_kept(key: Key) -> dict[str, Any]:
             try:
