@@ -41,7 +41,6 @@ MOST_VISITORS = 200
 """Most visitors whose log of clicks is kept; beyond it the oldest one is forgotten."""
 
 SHARED = "There is one, for everybody who has this page open: another visitor's step or reset is yours too."
-LEFT_OUT = "(Left out on this page: that table tells the risk of each.)"
 GRADIO = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
@@ -135,12 +134,11 @@ class SharedEpisode(WebInterfaceManager):
 
 
 def readme() -> str | None:
-    """The README of the installed package, without its table of risks: who plays has to find those out."""
+    """The README of the installed package. It tells no action's risk: who plays has to find those out."""
     try:
-        text = metadata(DISTRIBUTION)["Description"]
+        return metadata(DISTRIBUTION)["Description"]
     except PackageNotFoundError:
         return None
-    return re.sub(r"<!-- actions:begin -->.*?<!-- actions:end -->", LEFT_OUT, text, flags=re.DOTALL)
 
 
 # Routes --------------------------------------------------------------------------------------------------
