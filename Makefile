@@ -133,6 +133,9 @@ docs: $(STAMP) ## Rewrite the generated tables of the documents and of the page
 	$(BIN)/python tools/documents/tables.py $(ARGS)
 	$(BIN)/python -m tools.documents.page $(ARGS)
 
+site: $(STAMP) ## Build the site of docs/ in build/site, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
 schemathesis: $(STAMP) ## Try the API against its OpenAPI document, all checks of schemathesis
 	$(BIN)/python -m tools.servers.fuzz_api $(ARGS)
 

@@ -1,7 +1,7 @@
 """Runs the baseline of `POST /baseline` without a server, and prints the scores.
 
 By default the rule-based `expert` plays every task. `--agent llm` plays the model that the environment
-variables name (README, "Play a model").
+variables name (docs/evaluate.md).
 """
 
 from __future__ import annotations

@@ -151,7 +151,7 @@ def test_a_mistake_about_the_same_thing_is_preferred():
 
 
 def test_the_example_of_the_documents_finds_pairs(capsys):
-    (example,) = [block for block in blocks("DPO pair collection") if "pairs_of" in block]
+    (example,) = [block for block in blocks("docs/collect-data.md") if "pairs_of" in block]
     exec(compile(example, "TECHNICAL", "exec"), {})
     printed = capsys.readouterr().out
     assert printed.count("irreversible_mistake, graded") == 3

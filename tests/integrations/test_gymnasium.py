@@ -236,7 +236,7 @@ def test_the_outcome_is_that_of_the_same_calls_elsewhere() -> None:
 
 
 def test_the_examples_of_the_chapter_run(capsys: pytest.CaptureFixture[str]) -> None:
-    found = blocks("Gymnasium")
+    found = blocks("docs/train/gymnasium.md")
     assert len(found) == 2
     for block in found:
         exec(compile(block, "TECHNICAL", "exec"), {})

@@ -449,11 +449,11 @@ def run_example(block, **other):
 
 
 def test_the_examples_of_grpo_run(here, live_url):
-    alone, mixed = blocks("GRPO with TRL")
+    alone, mixed = blocks("docs/train/trl.md")
     run_example(alone)
     assert "http://localhost:7860" in mixed
     run_example(mixed, **{"http://localhost:7860": live_url})
-    install, commands = blocks("GRPO with TRL", "bash")
+    install, commands = blocks("docs/train/trl.md", "bash")
     pinned = (ROOT / "tests" / "integrations" / "requirements" / "trl.txt").read_text()
     assert install.split()[2] in pinned.splitlines()
     shell(commands, here)
@@ -461,7 +461,7 @@ def test_the_examples_of_grpo_run(here, live_url):
 
 
 def test_the_examples_of_dpo_run(here):
-    (commands,) = blocks("DPO pair collection", "bash")
+    (commands,) = blocks("docs/collect-data.md", "bash")
     shell(commands, here)
-    (example,) = [block for block in blocks("DPO pair collection") if "DPOTrainer" in block]
+    (example,) = [block for block in blocks("docs/collect-data.md") if "DPOTrainer" in block]
     run_example(example)

@@ -113,12 +113,6 @@ def test_the_readme_on_the_page_does_not_tell_risks(web):
     assert not re.search(r"\| (safe|risky|irreversible)[ ,]", about["readme_content"])
 
 
-def test_the_readme_has_risks_to_be_left_out():
-    from importlib.metadata import metadata
-
-    assert re.search(r"\| irreversible \|", metadata("openenv-safeact-env")["Description"])
-
-
 def test_a_package_that_is_not_installed_has_no_readme(monkeypatch, web_app):
     from safeact_env.server.page import openenv_web
 
