@@ -75,6 +75,9 @@ compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validato
 integrations: $(STAMP) ## Run the tests with other people's libraries, each in an environment of its own
 	$(BIN)/python -m tools.compat.integrations $(ARGS)
 
+notebooks: $(STAMP) ## Run the notebooks of examples/, all but the one that trains
+	$(BIN)/pytest --nbmake examples/play_and_look.ipynb examples/evaluate.ipynb $(ARGS)
+
 # Torch comes into an environment of its own.
 TRAIN := .integrations/train
 TRL := .integrations/train-trl
@@ -105,6 +108,11 @@ train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured befor
 	mkdir -p results/grpo
 	cp runs/grpo/run/training.json results/grpo/
 	for when in before after; do gzip -9nc runs/grpo/run/$$when/episodes.jsonl > results/grpo/$$when.jsonl.gz; done
+
+notebook-grpo: | $(TRL) ## Run the notebook that trains with GRPO, two steps
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . ipykernel nbclient \
+	  -r tests/integrations/requirements/trl.txt
+	$(TRL)/bin/jupyter execute examples/grpo_with_trl.ipynb
 
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python tools/golden.py $(ARGS)
