@@ -19,8 +19,6 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from rich.console import Console
 from rich.table import Table
@@ -30,7 +28,7 @@ from benchmarks.peers import PEERS
 from benchmarks.sessions import run_in_child
 from benchmarks.wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers, settle
 from safeact_env.version import VERSION
-from tools.servers.local_servers import Replica, resident_bytes
+from tools.servers.local_servers import START_SECONDS, Replica, healthy, resident_bytes
 
 BARE, _FASTAPI, ECHO = PEERS
 RUNS = 5
@@ -106,7 +104,10 @@ def start(folder: Path) -> dict[str, float]:
         begin = time.perf_counter()
         server.start()
         try:
-            _wait_until_healthy(server.url)
+            while not healthy(server.port):
+                if time.perf_counter() - begin > START_SECONDS:
+                    raise RuntimeError("the server does not start")
+                time.sleep(0.005)
             took = time.perf_counter() - begin
             assert server.process is not None
             runs.append((took, cpu_seconds(server), resident_bytes(server.process.pid) / 1e6))
@@ -116,17 +117,6 @@ def start(folder: Path) -> dict[str, float]:
     return {
         name: statistics.median(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)
     }
-
-
-def _wait_until_healthy(url: str) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        try:
-            with urlopen(f"{url}/health", timeout=5):
-                return
-        except URLError:
-            time.sleep(0.005)
-    raise RuntimeError("the server does not start")
 
 
 # Output --------------------------------------------------------------------------------------------------

@@ -11,7 +11,6 @@ Needs a container engine. TOOL is `docker` or `podman`, or another program with 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import re
@@ -36,6 +35,7 @@ from safeact_env import get_task, play
 from safeact_env.client import SafeActAction, SafeActEnv, SafeActHTTPClient
 from safeact_env.server.operations.ports import PortError, listen
 from tools.servers.container_tool import DOCKER_LIKE, Failed, Tool, last_stage, layers
+from tools.servers.local_servers import healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (7860, 8000)
@@ -83,20 +83,6 @@ def first_answer(begin: float) -> float:
                 raise Failed(f"Port {port} gave no healthy answer within {PATIENCE_S:.0f} s.")
             time.sleep(0.02)
     return time.monotonic() - begin
-
-
-def healthy(port: int) -> bool:
-    """Whether `/health` of a port answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    except http.client.HTTPException:
-        return False
-    finally:
-        connection.close()
 
 
 # The checks, in order ------------------------------------------------------------------------------------

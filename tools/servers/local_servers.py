@@ -7,6 +7,7 @@ process that its context manager stops.
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Proxy", "Redis", "Replica", "Server", "free_port", "resident_bytes"]
+__all__ = ["START_SECONDS", "Proxy", "Redis", "Replica", "Server", "free_port", "healthy", "resident_bytes"]
 
 START_SECONDS = 240.0
 STOP_SECONDS = 15.0
@@ -32,6 +33,18 @@ def free_port() -> int:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def healthy(port: int) -> bool:
+    """Whether `/health` of a loopback port answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def resident_bytes(pid: int | str = "self") -> int:

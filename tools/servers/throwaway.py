@@ -11,13 +11,11 @@ import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tools.servers.local_servers import Server, free_port
+from tools.servers.local_servers import Server, free_port, healthy
 
 __all__ = ["ROOT", "UNCOPIED", "UV", "Broken", "InstalledServer", "Sandbox", "run", "serving"]
 
@@ -114,15 +112,6 @@ def run(command: Sequence[str], env: dict[str, str], cwd: Path | None = None, ti
     return done.stdout
 
 
-def healthy(url: str) -> bool:
-    """Whether a server answers `/health`."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
 class InstalledServer(Server):
     """A server of an installed package, started and answering.
 
@@ -141,7 +130,7 @@ class InstalledServer(Server):
         super().__init__([str(program), "serve", "--port", str(port)], port, log, env)
         self.start()
         deadline = time.monotonic() + start_s
-        while not healthy(self.url):
+        while not healthy(port):
             if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise Broken(f"the server did not start: {self.printed()}")
