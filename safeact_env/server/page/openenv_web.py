@@ -40,12 +40,7 @@ MAX_WAITING = 100
 MAX_VISITORS = 200
 """Most visitors whose log of clicks is kept; beyond that the oldest is deleted."""
 
-<<<<<<< HEAD
 SHARED = "Everybody who has this page open shares one episode: another visitor's step or reset is yours too."
-LEFT_OUT = "(Left out on this page: the table tells the risk of each action.)"
-=======
-SHARED = "There is one, for everybody who has this page open: another visitor's step or reset is yours too."
->>>>>>> h/docs
 GRADIO = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
@@ -139,11 +134,7 @@ class SharedEpisode(WebInterfaceManager):
 
 
 def readme() -> str | None:
-<<<<<<< HEAD
-    """The README of the installed package, without its table of risks, which a player has to find out."""
-=======
     """The README of the installed package. It tells no action's risk: who plays has to find those out."""
->>>>>>> h/docs
     try:
         return metadata(DISTRIBUTION)["Description"]
     except PackageNotFoundError:
