@@ -206,7 +206,10 @@ class EndpointClient:
         started = time.perf_counter()
         try:
             async with asyncio.timeout(self.retry.timeout_s):
-                got = await self._opened.chat.completions.create(**request)
+                # As an extra body, the client library does not walk all of it, which grows with each turn.
+                got = await self._opened.chat.completions.create(
+                    model=request["model"], messages=(), extra_body=request
+                )
             self._reached = True
             return self._read(got, request, time.perf_counter() - started)
         except TimeoutError:
