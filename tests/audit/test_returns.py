@@ -124,6 +124,7 @@ def test_a_fork_goes_on_by_itself():
     other = fork(played)
     assert other.observation() == before
     do(other, "photograph", box=name)
+    assert other.observation() != before
     assert played.observation() == before
     assert len(other.turns) == 2
     assert not played.state.facts.boxes[name].photo
