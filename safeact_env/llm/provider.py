@@ -193,7 +193,7 @@ class Provider:
             started = time.perf_counter()
             try:
                 async with asyncio.timeout(self.waiting.call_s):
-                    # As an extra body, the client library does not walk all of it, which grows with each turn.
+                    # As an extra body: the client library would walk all of it, and it grows with each turn.
                     got = await self._opened.chat.completions.create(
                         model=request["model"], messages=(), extra_body=request
                     )
