@@ -269,12 +269,7 @@ def evaluated(
 
     model.eval()
     here = ModelHere(
-        f"{options.model} {name}",
-        model,
-        words,
-        options.window,
-        options.answer_tokens,
-        options.temperature,
+        f"{options.model} {name}", model, words, options.window, options.answer_tokens, options.temperature
     )
     return measure(here, tasks, seeds, options.attempts, options.prompt, options.out / name)
 

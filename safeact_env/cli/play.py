@@ -157,12 +157,7 @@ class Game:
 
     def _ask_action(self) -> str:
         names = [row["name"] for row in self.obs["available_actions"]]
-        shows = {
-            "?": self._show_job,
-            "s": self._show_state,
-            "a": self._show_actions,
-            "h": self._show_history,
-        }
+        shows = {"?": self._show_job, "s": self._show_state, "a": self._show_actions, "h": self._show_history}
         self.console.print(Text(COMMANDS, style="dim"))
         while True:
             text = self._read(f"Action [1-{len(names)}]: ")

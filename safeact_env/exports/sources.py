@@ -49,11 +49,7 @@ class Rollout:
 
 
 def policy_rollouts(
-    tasks: Iterable[str],
-    split: Split,
-    seeds: Iterable[int],
-    policy: str,
-    mapper: Mapper | None = None,
+    tasks: Iterable[str], split: Split, seeds: Iterable[int], policy: str, mapper: Mapper | None = None
 ) -> Iterator[Rollout]:
     """Play episodes with a reference policy, task by task; with a `mapper`, elsewhere."""
     jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]

@@ -124,11 +124,7 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
         # In a session of its own, so that an interrupt reaches this process only. It stops when its standard
         # input closes, which happens whenever this process ends.
         process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
+            *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
         try:
             yield replace(endpoint, url=await _address(process, log.fileno(), file))

@@ -170,10 +170,7 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
         lambda found: found.pop(1),
         {"episodes": f"{SECOND}missing.", "metrics": "all tasks, episodes: reported 8, found 7."},
     ),
-    "a duplicated episode": (
-        lambda found: found.append(found[1]),
-        {"episodes": f"{SECOND}there 2 times."},
-    ),
+    "a duplicated episode": (lambda found: found.append(found[1]), {"episodes": f"{SECOND}there 2 times."}),
     "an attempt that was tried again": (
         lambda found: forge(found, attempt=1),
         {"episodes": f"{SECOND}missing."},

@@ -51,11 +51,7 @@ def test_a_local_model_of_ones_own(endpoint, tmp_path):
         ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF}, "http://gw/v1", HF),
         ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI}, "http://gw/v1", OPENAI),
         (
-            {
-                "API_BASE_URL": "https://router.huggingface.co/v1",
-                "HF_TOKEN": HF,
-                "OPENAI_API_KEY": OPENAI,
-            },
+            {"API_BASE_URL": "https://router.huggingface.co/v1", "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI},
             "https://router.huggingface.co/v1",
             HF,
         ),

@@ -256,10 +256,7 @@ def merged(before: Mapping[str, Any], tried: Mapping[str, Tried], names: Sequenc
 
 
 def main(
-    arguments: Sequence[str],
-    root: Path = ROOT,
-    make: Callable[[Path], Sandbox] = Sandbox,
-    kept: Path = KEPT,
+    arguments: Sequence[str], root: Path = ROOT, make: Callable[[Path], Sandbox] = Sandbox, kept: Path = KEPT
 ) -> int:
     """Run it; return the exit code.
 
