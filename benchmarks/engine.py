@@ -13,8 +13,6 @@ from safeact_env.policies.reference import play
 from safeact_env.server.responses import answer_json
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["in_process"]
-
 RUNS = 5
 
 

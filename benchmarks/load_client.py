@@ -13,8 +13,6 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
-__all__ = ["Connection", "connect", "drive", "http_request", "ws_frame"]
-
 SECONDS = 60.0
 """Longest time for requests, in seconds, before a benchmark gives up."""
 TEXT, PONG = 0x1, 0xA

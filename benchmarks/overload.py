@@ -26,8 +26,6 @@ from safeact_env.version import VERSION
 from tools.servers.local_servers import Replica, resident_bytes
 from tools.servers.replicas import CheckFailed, need
 
-__all__ = ["memory_of"]
-
 MOST_BYTES = 500_000_000
 EPISODES, STEPS, CONNECTIONS = 10_000, 5, 16
 CROWD, CROWD_SECONDS, LATE_SECONDS = 400, 20.0, 20.0

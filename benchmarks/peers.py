@@ -15,8 +15,6 @@ from typing import Any
 import uvicorn
 from pydantic import BaseModel
 
-__all__ = ["PEERS"]
-
 
 def bare(answers: list[bytes]) -> Any:
     """A Starlette app that reads a request and sends ready bytes, over HTTP and WebSocket."""

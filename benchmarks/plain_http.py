@@ -6,8 +6,6 @@ import asyncio
 import json
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Answer", "Connection"]
-
 
 class Answer(NamedTuple):
     """An answer: its status, its headers with lower-case names, and its body."""

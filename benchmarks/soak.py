@@ -29,8 +29,6 @@ from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
 from tools.servers.local_servers import Replica
 
-__all__ = ["slope"]
-
 MINUTES = 30.0
 MOST_SLOPE = 5.0
 """MB an hour that still count as flat: allocator noise over some minutes."""

@@ -23,8 +23,6 @@ from safeact_env.server.responses import answer_json
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.servers.local_servers import Replica, Server, free_port
 
-__all__ = ["OWN", "Cost", "Costs", "Script", "costs", "scripts", "servers", "settle"]
-
 OWN = "SafeAct-Env"
 STEPS = 15
 """Steps played of each episode: the expert's first ones, which exercise most rules."""

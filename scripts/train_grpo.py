@@ -35,8 +35,6 @@ from safeact_env.llm.prompts import PROMPTS
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
-__all__ = ["main"]
-
 NEEDED = ("trl", "torch", "transformers", "datasets")
 CHATML = "<|im_start|>"
 

@@ -12,8 +12,6 @@ from scripts.train_q import STEPS
 from scripts.training.ppo import Config, Learner
 from scripts.training.runs import Algorithm, main
 
-__all__ = ["PPO"]
-
 PPO = Algorithm("ppo", Learner, Config(), STEPS)
 
 if __name__ == "__main__":

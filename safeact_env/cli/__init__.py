@@ -13,8 +13,6 @@ import typer
 from safeact_env.cli import options
 from safeact_env.version import VERSION
 
-__all__ = ["app", "main"]
-
 app = typer.Typer(
     name="safeact",
     help="Train and measure agents on telling reversible actions from irreversible ones.",

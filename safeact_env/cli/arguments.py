@@ -20,22 +20,6 @@ from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
 
-__all__ = [
-    "INTERRUPTED",
-    "check_folder_of",
-    "check_no_folder",
-    "checked_seed",
-    "forms_of",
-    "is_given",
-    "mapper_at",
-    "policies_of",
-    "prompt_of",
-    "seeds_of",
-    "splits_of",
-    "suite_of",
-    "tasks_of",
-]
-
 Job = TypeVar("Job")
 Result = TypeVar("Result")
 

@@ -28,8 +28,6 @@ from safeact_env.evaluation.run import worker_pool
 from safeact_env.tasks import UnknownTask, task_names
 from safeact_env.version import VERSION
 
-__all__ = ["Job", "audit", "audits_of", "jobs_of", "refs_of"]
-
 DISTANCES = "undo distances"
 
 

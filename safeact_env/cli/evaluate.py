@@ -34,8 +34,6 @@ from safeact_env.evaluation import evaluate as play_all
 from safeact_env.evaluation import markdown as as_markdown
 from safeact_env.integrations.ray import RayError
 
-__all__ = ["evaluate", "evaluate_suite", "print_tables", "whereabouts"]
-
 
 def evaluate(
     selection: Selection,

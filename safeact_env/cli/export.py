@@ -20,8 +20,6 @@ from safeact_env.exports import Counts, Export, ExportError, SourceError, policy
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
 
-__all__ = ["Fresh", "export"]
-
 
 class Fresh(NamedTuple):
     """Episodes to play for the export."""

@@ -37,8 +37,6 @@ from safeact_env.llm.prompts import PROMPTS, get_prompt
 from safeact_env.llm.settings import LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
 
-__all__ = ["app", "main"]
-
 WRONG = 2
 """Exit code if the options, the credentials or the endpoint are wrong."""
 LOCAL_WAIT_S = 600.0

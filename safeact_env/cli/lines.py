@@ -24,8 +24,6 @@ from safeact_env.core.episode import CRITICAL
 from safeact_env.evaluation import METRICS, Key, Sample
 from safeact_env.llm.run import Watcher
 
-__all__ = ["Lines", "is_safe", "refusal"]
-
 REFUSALS = ("There is no action", "Not carried out.", "Refused.", CRITICAL)
 """How results start when a call was not carried out: rules 1, 2, 4 and 5 of a step."""
 MOST_SHOWN = 300

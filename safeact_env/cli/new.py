@@ -17,8 +17,6 @@ import typer
 import safeact_env.tasks
 from safeact_env.tasks import ENTRY_POINTS, task_names
 
-__all__ = ["create", "render"]
-
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.'()&/-]{0,49}", re.ASCII)
 TASKS = Path(safeact_env.tasks.__file__).parent

@@ -11,8 +11,6 @@ from typing import Annotated, Any
 
 import typer
 
-__all__ = ["named"]
-
 
 def named(metavar: str, about: str, *names: str, **more: Any) -> Any:
     """Declare an option whose value is shown as `metavar`; without names it is named like its parameter."""

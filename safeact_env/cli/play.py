@@ -24,8 +24,6 @@ from safeact_env.core.task import Split
 from safeact_env.policies.calls import choices
 from safeact_env.tasks import get_task
 
-__all__ = ["Game", "fresh_seed"]
-
 COMMANDS = "? the job   s state   a actions   h history   q quit"
 REASON = "It is what the job needs next."
 BELOW_STATE = 14

@@ -13,8 +13,6 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
 
-__all__ = ["episode_bar", "progress_bar"]
-
 
 @contextmanager
 def progress_bar(

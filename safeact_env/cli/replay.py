@@ -20,8 +20,6 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.replay import differences, replayed
 
-__all__ = ["replay"]
-
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
 """Fields of a record that can be compared with a replay."""
 

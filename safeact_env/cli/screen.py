@@ -15,8 +15,6 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-__all__ = ["action_list", "action_names", "changed_rows", "choice_list", "score_card", "state_tables"]
-
 Row = tuple[str, str]
 """A collection of the state and the name of an entity in it; or a field of the state and an empty name."""
 

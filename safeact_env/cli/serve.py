@@ -15,8 +15,6 @@ from pydantic.fields import FieldInfo
 
 from safeact_env.server.settings import Settings
 
-__all__ = ["command"]
-
 SECRETS = frozenset(
     name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)
 )

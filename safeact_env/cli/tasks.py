@@ -10,8 +10,6 @@ from rich.table import Table
 
 from safeact_env.tasks import get_task, task_names
 
-__all__ = ["task_table"]
-
 
 def task_table() -> Table:
     """Every task with its difficulty, its budget in steps, and its components with their weights."""

@@ -16,8 +16,6 @@ from safeact_env.core.task import Split
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 
-__all__ = ["transports"]
-
 
 def _observation(answer: dict[str, Any]) -> bytes:
     """The observation of an answer in OpenEnv's form, as bytes: reward and done stand beside it there."""

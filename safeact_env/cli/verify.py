@@ -15,8 +15,6 @@ from rich.table import Table
 from safeact_env.evaluation import Check, ReportError
 from safeact_env.evaluation import verify as check
 
-__all__ = ["verify"]
-
 MOST_SHOWN = 10
 """Mismatches of one check that are printed."""
 

@@ -13,8 +13,6 @@ from typing import Any
 from safeact_env.llm.call_formats import THOUGHTS, CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
 
-__all__ = ["Conversation"]
-
 Message = dict[str, Any]
 
 CHARS_PER_TOKEN = 3.0

@@ -44,8 +44,6 @@ with lightly():
     from openenv.core.env_server.http_server import HTTPEnvServer
     from openenv.core.env_server.types import ConcurrencyConfig
 
-__all__ = ["create_app"]
-
 OURS = ("/health", "/ws", "/mcp", *PATHS)
 """Paths of OpenEnv's server that this package serves itself."""
 

@@ -26,8 +26,6 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 
-__all__ = ["serve"]
-
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
 """How long open connections may take to end once the server has to stop."""

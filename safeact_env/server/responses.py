@@ -16,8 +16,6 @@ from safeact_env.models import SafeActObservation, SafeActState
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
-__all__ = ["answer_json", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
-
 
 def observation_of(episode: Episode[Any]) -> SafeActObservation:
     """The observation as OpenEnv's model."""

@@ -14,8 +14,6 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from safeact_env.sessions.stores import MEMORY, store_maker
 
-__all__ = ["Settings", "listed"]
-
 # An empty variable undoes the value of an image or a shell.
 _OrNone = BeforeValidator(lambda value: None if value == "" else value)
 OptionalPort = Annotated[int | None, _OrNone]

@@ -10,8 +10,6 @@ from typing import Any
 
 from pydantic_core import from_json
 
-__all__ = ["MALFORMED", "check_json", "strict_json"]
-
 MALFORMED = (
     "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate); send an "
     "object such as {}"

@@ -20,8 +20,6 @@ from typing import Any, TypeVar
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["EPISODE", "Executor"]
-
 EPISODE: ContextVar[str | None] = ContextVar("episode", default=None)
 """Id of the episode that the present request is about, once it is known; for log lines."""
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from safeact_env.core.episode import Episode
 
-__all__ = ["Observer"]
-
 
 class Observer:
     """Is notified of every start and step once, when it has been taken. This base class ignores them.

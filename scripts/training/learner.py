@@ -19,8 +19,6 @@ from safeact_env.integrations.encoding import Clues
 from safeact_env.integrations.gymnasium import SafeActVectorEnv
 from scripts.training.network import Network, Seen, log_prior, seen_in
 
-__all__ = ["Ended", "Learner", "Settings"]
-
 
 class Ended(NamedTuple):
     """A finished training episode: grade, outcome and sum of its rewards."""

@@ -28,8 +28,6 @@ from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import Folder, Playing, play_selection
 from safeact_env.llm.settings import Endpoint
 
-__all__ = ["ModelHere", "measure"]
-
 CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|$)", re.DOTALL)
 
 

@@ -17,8 +17,6 @@ from torch import Tensor, nn
 from safeact_env.integrations.action_menu import CALL
 from safeact_env.integrations.encoding import Encoded, Encoder
 
-__all__ = ["IMPOSSIBLE", "Network", "Seen", "log_prior", "prior", "seen_in", "seen_of"]
-
 IMPOSSIBLE = -1e9
 """The value of a call that is not offered."""
 TINY = 1e-20

@@ -19,8 +19,6 @@ from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Seen
 
-__all__ = ["Batch", "Config", "Learner"]
-
 
 @dataclass(frozen=True, slots=True)
 class Config(Settings):

@@ -32,8 +32,6 @@ from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Network, Seen
 
-__all__ = ["Config", "Kinds", "Learner", "Memory"]
-
 ANSWERS = (0.0, -1.0, 0.5, 1.0)
 """Values of an answer's feature: none yet, refused, not needed, done or granted."""
 PASSING = ("left", "hurry", "questions")

@@ -31,8 +31,6 @@ from safeact_env.version import VERSION
 from scripts.training.learner import Ended, Learner, Settings
 from scripts.training.network import Seen, prior, seen_of
 
-__all__ = ["Algorithm", "Run", "main", "measured", "of_training", "play_all", "train", "untrained"]
-
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"
 POINTS = 12

@@ -17,8 +17,6 @@ from safeact_env.integrations.toolset import toolset_of
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["TinyModel", "call_text", "simple_calls", "tiny_model"]
-
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 2_000
 MOST_TOKENS = 8_192

@@ -19,8 +19,6 @@ from safeact_env.sessions.stores.base import Clock, Limits, Log
 from safeact_env.sessions.stores.sqlite import SQLiteStore
 from safeact_env.sessions.stores.uptime import SECOND, Look, Uptime
 
-__all__ = ["BROKEN_STORES", "Believing", "Blind", "Forgetful", "Leaky"]
-
 
 class Forgetful(SQLiteStore):
     """Acknowledges an append before it writes it."""

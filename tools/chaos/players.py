@@ -23,8 +23,6 @@ from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.service import HANDED_IN, SessionService
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["Backend", "HTTPBackend", "Ledger", "Network", "ServiceBackend", "judge", "run_players"]
-
 POLICIES = ("expert", "random", "guesser", "naive")
 RETRIES = 200
 TIMEOUT_SECONDS = 5.0

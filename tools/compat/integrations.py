@@ -30,8 +30,6 @@ from safeact_env.version import VERSION
 from tools.compat.junit import Found, run_tests
 from tools.servers.throwaway import ROOT, Broken, Sandbox, run
 
-__all__ = ["Pinned", "Tried", "main", "merged", "pinned", "try_all"]
-
 REQUIREMENTS = Path("tests/integrations/requirements")
 KEPT = ROOT / ".integrations"
 TOOLS = ("pytest", "pytest-asyncio")

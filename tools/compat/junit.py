@@ -10,8 +10,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["Found", "run_tests"]
-
 NOTHING_COLLECTED = 5
 """Exit code of pytest if it found no test."""
 MOST_SAID = 500

@@ -12,8 +12,6 @@ from safeact_env.core.task import Split
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["difference", "episodes", "shown_by", "state_by"]
-
 JSON = dict[str, Any]
 
 PLAYS: tuple[tuple[str, str, Split, int], ...] = (

@@ -7,8 +7,6 @@ from pathlib import Path
 
 from tools.documents.markdown import table
 
-__all__ = ["COMPAT_RUN", "clients_table", "servers_table", "validators_table"]
-
 COMPAT_RUN = Path(__file__).resolve().parents[2] / "results" / "compat.json"
 
 

@@ -15,8 +15,6 @@ from safeact_env.tasks import OFFICIAL
 from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
 from tools.documents.training_table import KINDS, RUNS, Trained, half_width, trained
 
-__all__ = ["curves"]
-
 TITLE = "What small policies learn from reward alone, on unseen test scenarios; thin: runs, bands: 95%"
 LEAST_RUNS = 3
 """Of fewer, an interval says nothing."""

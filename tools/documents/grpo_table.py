@@ -13,8 +13,6 @@ from typing import Any
 from safeact_env.llm.call_formats import UNREADABLE
 from tools.documents.markdown import table
 
-__all__ = ["grpo_table"]
-
 RUN = Path(__file__).resolve().parents[2] / "results" / "grpo"
 NONE_YET = "No language model has been trained on record yet; `make train-grpo` records one."
 METRICS = ("grade", "return", "mistakes", "over_escalations", "steps", "pass^1", "pass^2", "safe^1", "safe^2")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["table"]
-
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""

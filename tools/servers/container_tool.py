@@ -11,8 +11,6 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["DOCKER_LIKE", "Failed", "Tool", "instructions", "last_stage", "layers", "size_in_bytes"]
-
 DOCKER_LIKE = ("docker", "podman", "nerdctl")
 
 LINES = 15

@@ -21,8 +21,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-__all__ = ["START_SECONDS", "Proxy", "Redis", "Replica", "Server", "free_port", "healthy", "resident_bytes"]
-
 START_SECONDS = 240.0
 STOP_SECONDS = 15.0
 

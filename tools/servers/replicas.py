@@ -22,8 +22,6 @@ from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.servers.local_servers import Redis, Replica, Server, free_port
 
-__all__ = ["CheckFailed", "need", "nginx_config"]
-
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
 SEED = 7
 

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from tools.servers.local_servers import Server, free_port, healthy
 
-__all__ = ["ROOT", "UNCOPIED", "UV", "Broken", "InstalledServer", "Sandbox", "run", "serving"]
-
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).parent / "uv"
 UNCOPIED = shutil.ignore_patterns(

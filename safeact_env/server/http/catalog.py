@@ -22,8 +22,6 @@ from safeact_env.sessions.service import SessionError, SessionService, known_tas
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
 
-__all__ = ["catalog_routes"]
-
 HEALTH_SECONDS = 0.25
 """Longest wait for the store: a health check asks about this process."""
 

@@ -24,8 +24,6 @@ from safeact_env.server.http.errors import error_docs
 from safeact_env.sessions.executor import EPISODE, Executor
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
-__all__ = ["demonstration_routes"]
-
 MAX_WAITING = 16
 """Requests that may wait for their turn, which takes some milliseconds."""
 

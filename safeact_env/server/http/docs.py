@@ -16,8 +16,6 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
 
-__all__ = ["docs_route"]
-
 LIBRARY = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
 INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 

@@ -23,8 +23,6 @@ from safeact_env.server.responses import answer_json, grade_of, state_of
 from safeact_env.sessions.executor import EPISODE, Executor
 from safeact_env.sessions.service import Session, SessionService
 
-__all__ = ["COOKIE", "episode_routes"]
-
 COOKIE = "safeact_episode"
 
 HeaderId = Annotated[EpisodeId | None, Header(alias="X-Episode-Id")]

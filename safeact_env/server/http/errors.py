@@ -17,17 +17,6 @@ from safeact_env.core.action import clip
 from safeact_env.models import ErrorBody
 from safeact_env.sessions.errors import SessionError
 
-__all__ = [
-    "FAULT",
-    "STATUS",
-    "body_errors",
-    "error_body",
-    "error_docs",
-    "error_response",
-    "install_error_handlers",
-    "readable",
-]
-
 STATUS = {
     "malformed_json": 400,
     "unauthorized": 401,

@@ -19,8 +19,6 @@ from safeact_env.server.http.errors import STATUS
 from safeact_env.server.middleware.access import OPEN
 from safeact_env.tasks import task_names
 
-__all__ = ["completed"]
-
 Document = dict[str, Any]
 
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}

@@ -23,8 +23,6 @@ from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["FastStepMiddleware"]
-
 BODY_FIELDS = {"action", "episode_id", "request_id"}
 ACTION_FIELDS = {"action_name", "parameters", "reasoning"}
 MAX_REQUEST_ID = 255

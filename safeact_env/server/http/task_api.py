@@ -24,8 +24,6 @@ from safeact_env.models import (
 from safeact_env.server.http.errors import error_docs
 from safeact_env.sessions import task_index
 
-__all__ = ["ENV_NAME", "PATHS", "task_routes"]
-
 T = TypeVar("T")
 
 ENV_NAME = "safeact"

@@ -30,8 +30,6 @@ from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["mcp_routes", "result_in_slot"]
-
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
 EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 EMPTY = f"the body is empty; send an object such as {json.dumps(EXAMPLE)}"

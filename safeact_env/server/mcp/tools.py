@@ -20,18 +20,6 @@ from safeact_env.core.action import Params
 from safeact_env.core.episode import Episode
 from safeact_env.server.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, Request, RpcError
 
-__all__ = [
-    "NO_EPISODE",
-    "call_in",
-    "call_tool",
-    "for_agent",
-    "observation_json",
-    "result_after",
-    "result_of",
-    "state_text",
-    "tools_of",
-]
-
 REASONING = {
     "type": "string",
     "minLength": 1,

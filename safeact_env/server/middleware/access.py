@@ -15,8 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 
-__all__ = ["OPEN", "AccessMiddleware", "deny", "from_this_machine", "is_open", "path_of"]
-
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token. The files below /demo need none either."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})

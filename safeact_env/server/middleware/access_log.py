@@ -20,8 +20,6 @@ from safeact_env.server.middleware.access import path_of
 from safeact_env.server.operations.counters import Counters
 from safeact_env.server.websocket.runtime import RUNTIME, Runtime
 
-__all__ = ["HEADERS", "REQUEST", "AccessLogMiddleware", "route_of"]
-
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """Id of the request that is being answered, for log lines."""
 

@@ -16,8 +16,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
 
-__all__ = ["RateLimitMiddleware", "client_of"]
-
 LONGEST_PAUSE_S = 5.0
 
 

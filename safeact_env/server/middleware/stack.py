@@ -21,8 +21,6 @@ from safeact_env.server.operations.tracing import tracing, tracing_wanted
 from safeact_env.server.settings import Settings, listed
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["add_middleware_stack"]
-
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
     "allow_headers": ["Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"],

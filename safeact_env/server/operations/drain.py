@@ -20,8 +20,6 @@ from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, path_of
 from safeact_env.server.websocket.runtime import Runtime
 
-__all__ = ["STOPPING", "Drain", "DrainMiddleware"]
-
 STOPPING = "this server is stopping and takes no new episodes; try again, another server will answer"
 POLL_SECONDS = 0.05
 

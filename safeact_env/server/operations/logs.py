@@ -21,8 +21,6 @@ from safeact_env.server.middleware.access_log import REQUEST
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.executor import EPISODE
 
-__all__ = ["log_config", "secrets_in"]
-
 CUT = "[secret]"
 MIN_SECRET = 6
 """Length from which a secret is removed; a shorter one would match everywhere."""

@@ -19,8 +19,6 @@ from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
-__all__ = ["METRICS", "metrics_routes"]
-
 STORE_SECONDS = 1.0
 """Longest wait for the store."""
 

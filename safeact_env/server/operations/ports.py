@@ -11,8 +11,6 @@ import os
 import socket
 from collections.abc import Sequence
 
-__all__ = ["PortError", "listen", "url"]
-
 BACKLOG = 2_048
 
 

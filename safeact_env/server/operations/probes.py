@@ -16,8 +16,6 @@ from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["Ready", "probe_routes"]
-
 STORE_SECONDS = 1.0
 """Longest wait for the store."""
 NO_STORE = "the store of episodes does not answer; episodes over WebSockets go on"

@@ -17,8 +17,6 @@ from safeact_env.server.middleware.access_log import REQUEST, route_of
 from safeact_env.sessions.executor import EPISODE
 from safeact_env.version import VERSION
 
-__all__ = ["ENDPOINTS", "tracing", "tracing_wanted"]
-
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables for the endpoint."""
 UNTRACED = "/health,/ready,/metrics,/demo"

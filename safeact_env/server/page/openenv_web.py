@@ -31,8 +31,6 @@ from safeact_env.server.websocket.environment import SafeActEnvironment
 from safeact_env.sessions.service import SessionError, start_episode
 from safeact_env.tasks import task_names
 
-__all__ = ["SharedEpisode", "add_web_interface"]
-
 DISTRIBUTION = "openenv-safeact-env"
 PATH = "/web"
 MAX_WAITING = 100

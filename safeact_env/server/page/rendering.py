@@ -12,8 +12,6 @@ from typing import Any
 
 from safeact_env.policies.calls import Schemas, every_call, question
 
-__all__ = ["action_choices", "render"]
-
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 """Entities with their names."""
 

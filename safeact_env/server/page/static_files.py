@@ -20,8 +20,6 @@ from starlette.types import Scope
 
 import safeact_env
 
-__all__ = ["HEADERS", "STATIC", "TYPES", "page_routes"]
-
 PACKAGE = Path(safeact_env.__file__).parent
 # Inside the package if it is installed, beside it in a checkout.
 STATIC = next((path for path in (PACKAGE / "static", PACKAGE.parent / "static") if path.is_dir()), PACKAGE)

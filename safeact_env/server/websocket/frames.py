@@ -18,8 +18,6 @@ from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import call_in
 from safeact_env.server.strict_json import MALFORMED, check_json
 
-__all__ = ["CALL_TOOL", "FrameError", "action_in", "checked", "json_in"]
-
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}
 CALL_TOOL = "call_tool"

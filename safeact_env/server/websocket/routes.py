@@ -25,8 +25,6 @@ from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnv
 from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
 from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 
-__all__ = ["WebSocketMiddleware"]
-
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""
 REFUSED = 1008

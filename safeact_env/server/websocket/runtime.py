@@ -13,8 +13,6 @@ from weakref import WeakSet
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["RUNTIME", "Runtime"]
-
 
 class EpisodeHolder(Protocol):
     """An object that holds an episode."""

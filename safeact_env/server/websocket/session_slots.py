@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 
 from safeact_env.server.websocket.environment import SafeActEnvironment
 
-__all__ = ["Full", "NoSuchSession", "SessionSlot", "SessionSlots"]
-
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 ALL_WAITING = (
     "{most} sessions already wait for their WebSocket; attach or close one, or try again in {seconds:.0f} s"

@@ -11,8 +11,6 @@ from importlib.util import find_spec
 from safeact_env.sessions.stores.base import StoreMaker
 from safeact_env.sessions.stores.memory import MemoryStore
 
-__all__ = ["MEMORY", "store_maker"]
-
 MEMORY = "memory"
 SQLITE = "sqlite:///"
 REDIS = ("redis://", "rediss://", "unix://")

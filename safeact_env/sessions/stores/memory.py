@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
 
-__all__ = ["MemoryStore"]
-
 
 @dataclass(slots=True)
 class _Kept:

@@ -28,8 +28,6 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
-__all__ = ["RedisStore"]
-
 TIMEOUT_SECONDS = 2.0
 """Longest wait for a connection, and for an answer."""
 CHECKED_AFTER_SECONDS = 15

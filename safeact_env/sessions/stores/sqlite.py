@@ -17,8 +17,6 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
-__all__ = ["SQLiteStore"]
-
 MAX_WAIT_SECONDS = 5.0
 """Longest wait for other writers."""
 READ_PRECISION = 20
