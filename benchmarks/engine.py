@@ -1,7 +1,5 @@
 """Measures the engine in process, without a server: steps and resets per second of processor time."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from typing import Any

@@ -4,8 +4,6 @@ Owns raw sockets and framing. It parses no JSON and makes no object per message,
 the server and not the client.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket

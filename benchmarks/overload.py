@@ -5,8 +5,6 @@ with 503. Under overload every answer is correct or a 503 with Retry-After, none
 and the server recovers.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json

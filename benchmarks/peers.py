@@ -4,8 +4,6 @@ Owns the peers, each written as its framework suggests. All read this project's 
 many bytes, and run on uvicorn with the same options.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import sys

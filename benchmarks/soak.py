@@ -6,8 +6,6 @@ limits fill up, so the slope is that of the second half, by least squares. The l
 enough to be reached.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import itertools

@@ -4,8 +4,6 @@ Owns the episodes that are played, and the pairing of runs. The servers take tur
 other load on the machine affects all of them alike.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time

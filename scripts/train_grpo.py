@@ -13,8 +13,6 @@ OUT/after.
 Exit code 0: trained. 2: the arguments or the installed packages do not allow it; a message says why.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -4,8 +4,6 @@
 Needs torch and the extra `gymnasium`; `make train-ppo` installs them.
 """
 
-from __future__ import annotations
-
 import sys
 
 from scripts.train_q import STEPS

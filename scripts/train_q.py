@@ -4,8 +4,6 @@
 Needs torch and the extra `gymnasium`; `make train` installs them.
 """
 
-from __future__ import annotations
-
 import sys
 
 from scripts.training.q_learning import Config, Learner

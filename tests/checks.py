@@ -3,8 +3,6 @@
 They are functions of a task or an episode, so that a broken twin can be shown to be caught.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping

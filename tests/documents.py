@@ -1,7 +1,5 @@
 """The code blocks of the documents, so that a test can run each."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -4,8 +4,6 @@ Owns the commands. Must not know how anything is done: each command imports what
 that `safeact --help` stays quick.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -3,8 +3,6 @@
 Owns the wording of these errors. Each ends the program with exit code 2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, cast

@@ -3,8 +3,6 @@
 Owns what is printed and written where. Must not know what an audit checks.
 """
 
-from __future__ import annotations
-
 import json as json_format
 import platform
 import time

@@ -3,8 +3,6 @@
 Owns what is printed and written where. Must not know how episodes are played or counted.
 """
 
-from __future__ import annotations
-
 import json as json_format
 from collections.abc import Sequence
 from pathlib import Path

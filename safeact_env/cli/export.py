@@ -3,8 +3,6 @@
 Owns what is printed. Must not know what rows look like.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple

@@ -5,8 +5,6 @@ not, 2 if the options, the credentials or the endpoint are wrong, 130 after an i
 model is asked.
 """
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import asdict, replace
 from functools import partial

@@ -10,8 +10,6 @@ Only `error` may hold spaces: a JSON string at the end of its line, the result o
 action is its name with its parameters as JSON. Success is a grade of 1.0, as in the metric `safe_completion`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Mapping

@@ -3,8 +3,6 @@
 Owns the names and places of new tasks. Must not know what is in the templates, but for the words it fills in.
 """
 
-from __future__ import annotations
-
 import keyword
 import re
 from importlib.resources import files

@@ -4,8 +4,6 @@ Owns the declarations only; `arguments` checks the values. Must not import anyth
 `safeact --help`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 

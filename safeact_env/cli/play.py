@@ -3,8 +3,6 @@
 Owns the dialogue. Must not know a task: the actions' published schemas say what to ask for.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 import sys

@@ -3,8 +3,6 @@
 Owns how they look and disappear. Must not know what is counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial

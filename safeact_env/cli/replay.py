@@ -3,8 +3,6 @@
 Owns reading the files and what is printed. Must not know how an episode is compared with its record.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -3,8 +3,6 @@
 Owns the layout. Must not know a task: any JSON state is shown, hidden values as a question mark.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,8 +3,6 @@
 Owns how settings become options. Must not know any setting: the settings have names, defaults and texts.
 """
 
-from __future__ import annotations
-
 import os
 from inspect import Parameter, Signature
 from typing import Any

@@ -3,8 +3,6 @@
 Owns its layout.
 """
 
-from __future__ import annotations
-
 from rich import box
 from rich.table import Table
 

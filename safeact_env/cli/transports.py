@@ -3,8 +3,6 @@
 Owns how an answer on the wire becomes an observation again. Must not know the rules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

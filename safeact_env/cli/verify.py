@@ -3,8 +3,6 @@
 Owns what is printed. Must not know what is checked.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import typer

@@ -4,8 +4,6 @@ Owns reading and playing. Must not know how the episodes are used. Of a record o
 and calls are used; everything else comes from the replay.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

@@ -4,8 +4,6 @@ Owns which turns are sent. Must not know endpoints. Job, actions and state are n
 are left out, the first message shows the state after them instead.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -7,8 +7,6 @@ depends on a library that must be compiled and is not needed here, so it is not 
 without its dependencies into the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json

@@ -3,8 +3,6 @@
 Owns how its parts are assembled. Must not know what any route does.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 

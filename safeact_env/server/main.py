@@ -3,8 +3,6 @@
 Owns processes, signals and uvicorn's configuration. Must not know routes.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging

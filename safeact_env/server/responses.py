@@ -3,8 +3,6 @@
 Owns the JSON of answers. Must not know routes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic_core import to_json

@@ -3,8 +3,6 @@
 Owns names, defaults and validation. Must not know what a setting changes.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 

@@ -3,8 +3,6 @@
 Owns which JSON the server accepts. Must not know what it is for.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

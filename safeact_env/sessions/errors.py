@@ -3,8 +3,6 @@
 Owns the two exceptions. Must not know HTTP, or any store.
 """
 
-from __future__ import annotations
-
 
 class SessionError(Exception):
     """A request that was refused. It changed nothing.

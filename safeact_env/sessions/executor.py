@@ -3,8 +3,6 @@
 Owns the lock of each episode, and how long work may wait. Must not know what the work is.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging

@@ -3,8 +3,6 @@
 Owns which events are reported. Must not know who listens.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from safeact_env.core.episode import Episode

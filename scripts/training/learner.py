@@ -3,8 +3,6 @@
 Owns playing. Must not know how a learner updates its network, nor how a run is logged.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass

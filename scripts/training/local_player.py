@@ -5,8 +5,6 @@ Owns generation, and parsing calls in the form of Qwen's chat template. `ModelHe
 inference.py. Its cache is kept from turn to turn: only new tokens are computed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re

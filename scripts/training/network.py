@@ -5,8 +5,6 @@ that neither the order nor the number of the rows matters. Owns the network and 
 it is trained.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

@@ -4,8 +4,6 @@ Source: Schulman et al., arXiv:1707.06347. Owns the algorithm. Must not know tas
 logged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple

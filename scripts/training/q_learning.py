@@ -14,8 +14,6 @@ less, Horgan et al., arXiv:1803.00933.
 Owns the algorithm. Must not know tasks, files or how a run is logged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass

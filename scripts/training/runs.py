@@ -5,8 +5,6 @@ wordings. Each run writes one file, a JSON line per evaluation; a complete run i
 and their logs. Must not know how a learner learns.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import json

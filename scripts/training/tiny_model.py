@@ -5,8 +5,6 @@ that the model makes calls when generation is limited to them. It checks that a 
 nothing about learning.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple

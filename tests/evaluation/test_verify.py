@@ -1,7 +1,5 @@
 """`safeact verify`: a true report holds, and every way to forge one is named."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The encoding: it holds what an agent sees, and nothing of what it does not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any

@@ -1,7 +1,5 @@
 """Inspect plays every task; its logs hold grades, and risk classes only from the end of an episode on."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """TRL for real: training on the environment, and on what is exported from it, on a tiny random model."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math

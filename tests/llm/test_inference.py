@@ -1,7 +1,5 @@
 """`inference.py` as a program: its lines, its exit codes, what it keeps, and that it can be killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """Which model, where, and with which key."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

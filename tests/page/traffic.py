@@ -1,7 +1,5 @@
 """What of the page's traffic tells something hidden."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Set
 

@@ -1,7 +1,5 @@
 """The import arrows of ARCHITECTURE section 1, read from the source."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """The table of a trained language model, from a record made here."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

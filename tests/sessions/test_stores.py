@@ -1,7 +1,5 @@
 """What every store promises, on all three of them; and broken stores, which these checks catch."""
 
-from __future__ import annotations
-
 import sqlite3
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """The comparison of clients and the reading of validators notice what is wrong, and then the run fails."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil

@@ -1,7 +1,5 @@
 """The image: what the Dockerfile says, what is left out, what is compiled; all without a container engine."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

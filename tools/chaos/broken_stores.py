@@ -3,8 +3,6 @@
 Each store breaks one promise of `Store` as a careless implementation would.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time

@@ -3,8 +3,6 @@
 Owns the comparison with an undisturbed run. Must not know the faults or the store.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 import uuid

@@ -8,8 +8,6 @@ Environments are kept in `.integrations` under a hash of their contents, and reb
 Exits with 1 if an environment cannot be made, a test fails, or none runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json

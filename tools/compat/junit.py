@@ -1,7 +1,5 @@
 """Runs pytest as a program and reads its report. Must not know what the tests are about."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess

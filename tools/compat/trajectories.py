@@ -1,7 +1,5 @@
 """Chooses the episodes that clients are compared on, and compares. Must not know clients or servers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The tables of a recorded `make compat`. Owns their form. Must not know how the run was made."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Draws what small policies learn, from the logs of their training runs."""
 
-from __future__ import annotations
-
 from math import inf
 from pathlib import Path
 from statistics import mean

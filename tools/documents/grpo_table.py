@@ -3,8 +3,6 @@
 Owns reading what `make train-grpo` recorded. Must not need torch.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Markdown for the generated parts of the documents."""
 
-from __future__ import annotations
-
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""

@@ -4,8 +4,6 @@ Every table comes from the code or from a recorded run in `results/`. With `--ch
 the exit code is 1 if a document is stale.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re

@@ -3,8 +3,6 @@
 Owns reading the logs and the intervals over runs. Must not need torch.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections import defaultdict

@@ -8,8 +8,6 @@ Needs a container engine. TOOL is `docker` or `podman`, or another program with 
     TOOL exec | inspect | logs | stop ...   as those of docker
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

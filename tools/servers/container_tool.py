@@ -3,8 +3,6 @@
 Owns the words of each command. Must not know what is checked.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess

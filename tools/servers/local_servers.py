@@ -4,8 +4,6 @@ Owns starting, waiting, stopping and reading memory. Must not know what is check
 process that its context manager stops.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import os

@@ -4,8 +4,6 @@ Plays on two replicas with Redis behind nginx with `deploy/nginx.conf`, then on 
 processes and SQLite. Stops at the first broken promise.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys

@@ -3,8 +3,6 @@
 Owns everything that a comparison needs first, all in one folder. Must not know what is compared.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess

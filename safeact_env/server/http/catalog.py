@@ -4,8 +4,6 @@ Owns the limit on baseline runs: one at a time among all processes that share a 
 episodes.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Any
 

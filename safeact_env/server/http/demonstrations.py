@@ -3,8 +3,6 @@
 Owns which episodes may be shown to whom. Must not know how policies play.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

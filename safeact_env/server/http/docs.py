@@ -4,8 +4,6 @@ Owns that page. Must not know the API. The browser loads Swagger UI from the CDN
 allows that library, and the page's one script by its hash.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from base64 import b64encode

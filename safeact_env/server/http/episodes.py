@@ -3,8 +3,6 @@
 Owns how a request names its episode. Must not know rules.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Cookie, Header, Request, Response

@@ -3,8 +3,6 @@
 Owns the HTTP status of every code. Must not know what causes an error.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI, Request

@@ -3,8 +3,6 @@
 Owns the additions to the document that FastAPI makes. Must not know how anything is checked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

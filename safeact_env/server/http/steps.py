@@ -5,8 +5,6 @@ other request goes on unchanged to the route, which checks it in full and docume
 times as long as the step itself, because of FastAPI's dependencies and models.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 

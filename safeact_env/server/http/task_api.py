@@ -4,8 +4,6 @@ Owns the routes; openenv-core 0.3 has no Task API and its schema leaves out this
 know episodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 

@@ -3,8 +3,6 @@
 Owns `POST /mcp`, and the session methods for all transports. Must not know rules.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 

@@ -7,8 +7,6 @@ An agent gets the episode's actions as tools and nothing else: no reset, no stat
 annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent has to find out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any

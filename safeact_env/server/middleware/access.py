@@ -3,8 +3,6 @@
 Owns the paths that are open to everybody. Must not know routes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Collection

@@ -3,8 +3,6 @@
 Owns what all answers have in common. Must not know routes.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os

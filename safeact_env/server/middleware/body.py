@@ -3,8 +3,6 @@
 Owns the size limit and the check. Must not know episodes. WebSocket frames are checked where they are read.
 """
 
-from __future__ import annotations
-
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 

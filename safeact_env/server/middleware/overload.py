@@ -3,8 +3,6 @@
 Owns when the server is overloaded. Must not know routes.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send

@@ -4,8 +4,6 @@ Owns who counts as one client, and the answer to one that sends too many. Must n
 `limits` does the counting; it is imported only if there is a limit.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time

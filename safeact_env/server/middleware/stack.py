@@ -3,8 +3,6 @@
 Owns the order of the middleware. Must not know routes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI

@@ -3,8 +3,6 @@
 Owns when the server is stopping, and what it refuses from then on. Must not know rules.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import signal

@@ -3,8 +3,6 @@
 Owns the two formats, the ids on each line, and which secrets are removed. Must not know what is logged.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import logging

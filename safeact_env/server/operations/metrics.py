@@ -4,8 +4,6 @@ Owns the names of metrics. Must not know when something is counted. prometheus-c
 request, so that it costs neither the start of the server nor a step.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from itertools import accumulate

@@ -4,8 +4,6 @@ Owns the way from an address to listening sockets, and the error message if that
 served.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket

@@ -3,8 +3,6 @@
 Owns what readiness means. Must not know who asks.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from fastapi import APIRouter

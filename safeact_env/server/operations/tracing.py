@@ -4,8 +4,6 @@ Owns whether requests are traced. Must not know what they do. The libraries are 
 package, and imported only if they are needed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Awaitable, Callable

@@ -4,8 +4,6 @@ Owns the page's one episode, its routes, and which parts of gradio are reachable
 an episode is rendered. Imports gradio, which takes seconds: import it only if the page is wanted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re

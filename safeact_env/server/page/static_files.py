@@ -3,8 +3,6 @@
 Owns the headers of static files. Must not know the API, or what the page shows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from functools import lru_cache

@@ -3,8 +3,6 @@
 Owns what a well-formed frame is, and the error frame for any other. Must not know episodes.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

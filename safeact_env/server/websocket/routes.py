@@ -5,8 +5,6 @@ observation more than once, and their errors repeat what a client sent. These ha
 episode keeps.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Awaitable, Callable

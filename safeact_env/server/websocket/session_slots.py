@@ -7,8 +7,6 @@ connection of its own, and nothing in the protocol ends it when its client is go
 without a WebSocket and without a request it ends after a while, and only a few may wait for a WebSocket.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Iterator

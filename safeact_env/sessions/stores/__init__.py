@@ -3,8 +3,6 @@
 Owns the choice of a store by its URL. Must not know episodes.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from importlib.util import find_spec
 

@@ -3,8 +3,6 @@
 Owns the order of expiry. Must not know episodes.
 """
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field

@@ -15,8 +15,6 @@ All keys share one hash tag, so that a cluster keeps them together:
     {safeact}:lease:NAME   hash: holder, until
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns the tables. Must not know episodes. An append is one transaction in WAL mod
 once it returns, the entry is on the disk and survives a crash or a power failure, if the disk is honest.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading

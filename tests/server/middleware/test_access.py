@@ -1,7 +1,5 @@
 """The token on every route, other sites' pages, CORS, and the headers of every answer."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

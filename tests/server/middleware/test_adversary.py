@@ -6,8 +6,6 @@ the tests try every way to have the configured model played, and it must not be 
 check is shown to catch a server that is broken on purpose.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator

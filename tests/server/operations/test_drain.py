@@ -1,7 +1,5 @@
 """The end of a server: no new episodes, the running ones end, within a bound; not more than it can do."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import signal
