@@ -39,11 +39,7 @@ SEEDS = 50
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The slope of a line through points, by least squares.
-
-    Raises:
-        ValueError: If there are fewer than two points.
-    """
+    """The slope of a line through at least two points, by least squares; otherwise a `ValueError`."""
     if len(points) < 2:
         raise ValueError("a slope takes two points")
     mean_x = sum(x for x, _ in points) / len(points)

@@ -129,11 +129,7 @@ def cpu_seconds(server: Server) -> float:
 
 
 def settle(server: Server) -> None:
-    """Wait until a server is idle: workers start after their port listens.
-
-    Raises:
-        RuntimeError: If it is still busy after minutes.
-    """
+    """Wait until a server is idle, as workers start after its port listens; `RuntimeError` after minutes."""
     idle, last = 0, cpu_seconds(server)
     for _ in range(600):
         time.sleep(0.25)

@@ -224,11 +224,7 @@ class Game:
             self.console.print(f"Type {f'a number from 1 to {len(options)}' if listed else _needed(kind)}.")
 
     def _read(self, prompt: str) -> str:
-        """One line of input, stripped.
-
-        Raises:
-            EOFError: If there is none.
-        """
+        """One line of input, stripped; `EOFError` if there is none."""
         text = input(prompt).strip()
         if not sys.stdin.isatty():
             # A terminal shows the input; with a pipe, the next line would follow the prompt directly.

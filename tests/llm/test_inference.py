@@ -41,6 +41,11 @@ def configured(stub, **more):
     return {"API_BASE_URL": f"{stub.url}/v1", "MODEL_NAME": MODEL, "OPENAI_API_KEY": KEY, **more}
 
 
+def azure(stub):
+    named = {"API_KEY": KEY, "ENDPOINT": stub.url, "DEPLOYMENT": "gpt"}
+    return {"OPENAI_BACKEND": "azure", **{f"AZURE_OPENAI_{name}": value for name, value in named.items()}}
+
+
 def inference(*arguments, env=None):
     return CliRunner().invoke(app, [str(a) for a in arguments], env=env or {}, catch_exceptions=False)
 
@@ -274,25 +279,13 @@ def test_a_wrong_key(serve):
 
 def test_a_wrong_key_of_azure(serve):
     stub = serve(in_turn(fails(401, "Access denied")))
-    env = {
-        "OPENAI_BACKEND": "azure",
-        "AZURE_OPENAI_API_KEY": KEY,
-        "AZURE_OPENAI_ENDPOINT": stub.url,
-        "AZURE_OPENAI_DEPLOYMENT": "gpt",
-    }
-    assert "Check AZURE_OPENAI_API_KEY." in sentence(inference("--task", "easy", env=env))
+    assert "Check AZURE_OPENAI_API_KEY." in sentence(inference("--task", "easy", env=azure(stub)))
     assert stub.asked[0].path.startswith("/openai/deployments/gpt/chat/completions?")
 
 
 def test_azure_plays(serve):
     stub = serve(Expert(("easy", "test", 0)))
-    env = {
-        "OPENAI_BACKEND": "azure",
-        "AZURE_OPENAI_API_KEY": KEY,
-        "AZURE_OPENAI_ENDPOINT": stub.url,
-        "AZURE_OPENAI_DEPLOYMENT": "gpt",
-    }
-    done = inference("--task", "easy", "--seeds", "0", env=env)
+    done = inference("--task", "easy", "--seeds", "0", env=azure(stub))
     assert "model=gpt" in done.stdout
     assert "[END] success=true" in done.stdout
 

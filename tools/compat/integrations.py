@@ -129,11 +129,7 @@ def contents(sandbox: Sandbox, asked: Pinned) -> list[str]:
 
 
 def interpreter(sandbox: Sandbox, version: str) -> tuple[str, str]:
-    """A Python of this version, or this one, and its full version.
-
-    Raises:
-        Broken: If there is none on the path.
-    """
+    """A Python of this version, or this one, and its full version; `Broken` if none is on the path."""
     if not version:
         return sys.executable, platform.python_version()
     # pyenv has one shim for all Pythons, and takes the version from here.

@@ -389,11 +389,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def rewritten(text: str, sections: dict[str, Callable[[], str]]) -> str:
-    """The document with its sections made anew.
-
-    Raises:
-        ValueError: If a section's markers are missing.
-    """
+    """The document with its sections made anew; `ValueError` if a section's markers are missing."""
     for name, make in sections.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)

@@ -63,11 +63,7 @@ def action(call: Call) -> SafeActAction:
 
 
 def need(holds: bool, otherwise: str) -> None:
-    """Check one promise.
-
-    Raises:
-        CheckFailed: If it does not hold.
-    """
+    """Check one promise; `CheckFailed` if it does not hold."""
     if not holds:
         raise CheckFailed(otherwise)
 

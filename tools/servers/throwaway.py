@@ -94,11 +94,7 @@ class Sandbox:
 
 
 def run(command: Sequence[str], env: dict[str, str], cwd: Path | None = None, timeout_s: float = 600) -> str:
-    """The output of a command.
-
-    Raises:
-        Broken: If it fails.
-    """
+    """The output of a command; `Broken` if it fails."""
     done = subprocess.run(
         command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout_s, check=False
     )

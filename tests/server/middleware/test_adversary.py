@@ -286,11 +286,8 @@ def test_the_two_servers_differ_where_they_should(monkeypatch):
     for twin in (False, True):
         client = server(twin, monkeypatch)
         client.post("/reset", json={"task_name": "easy", "seed": SEED, "episode_id": ID})
-        read = {
-            "action_name": "read_runbook",
-            "parameters": {"action_name": touched[0]},
-            "reasoning": "Safe?",
-        }
+        about = {"action_name": touched[0]}
+        read = {"action_name": "read_runbook", "parameters": about, "reasoning": "Safe?"}
         answers.append(client.post("/step", json={"episode_id": ID, "action": read}).text)
     assert answers[0] != answers[1]
 
