@@ -448,18 +448,9 @@ def test_the_client_library_is_not_imported_before_it_is_needed():
 
 def test_the_help_names_every_option_once():
     text = inference("--help").stdout
-    for option in (
-        "--agent",
-        "--out",
-        "--resume",
-        "--url",
-        "--mode",
-        "--max-tokens",
-        "--run-tokens",
-        "--suite",
-        "--price-in",
-    ):
-        assert len(re.findall(rf"^│ {option} ", text, re.MULTILINE)) == 1
+    names = ("agent", "out", "resume", "url", "mode", "max-tokens", "run-tokens", "suite", "price-in")
+    for name in names:
+        assert len(re.findall(rf"^│ --{name} ", text, re.MULTILINE)) == 1
 
 
 def test_the_documented_commands_are_made_of_options_that_exist():
