@@ -1,7 +1,5 @@
 """Limits per client: who is one, what is answered, what waits."""
 
-from __future__ import annotations
-
 import sys
 
 import pytest
