@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -279,8 +280,8 @@ async def test_lateness_is_measured_and_one_pause_is_none(monkeypatch):
             raise asyncio.CancelledError
         now[0] += seconds + pause
 
-    monkeypatch.setattr(overload.asyncio, "get_running_loop", Loop)
-    monkeypatch.setattr(overload.asyncio, "sleep", sleep)
+    # In this module only: servers of other tests run on in this process.
+    monkeypatch.setattr(overload, "asyncio", SimpleNamespace(get_running_loop=Loop, sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         await lateness._probe()
     monkeypatch.undo()
