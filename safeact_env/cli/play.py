@@ -135,7 +135,7 @@ class Game:
 
     def _close(self) -> None:
         episode = self.episode
-        about = {component.name: component.about for component in episode.task.components}
+        about = {component.name: component.about for component in episode.task.graded}
         self.console.print(Group(*screen.score_card(report(episode), episode.max_steps, about)))
         self.console.print(f"The same episode again: {self.again}", soft_wrap=True)
 

@@ -95,7 +95,7 @@ class Episode(Generic[F]):
         self._points = 0
         self._mistake_protected = False
         self.writer = ObservationWriter(start, self.max_steps)
-        self._scorer: Scorer[F] = Scorer(task.components, self.state)
+        self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
         self._shares: tuple[Share, ...] = ()
         self._measure()
 
@@ -181,7 +181,7 @@ class Episode(Generic[F]):
         """Bring the progress up to date."""
         scorer, state = self._scorer, self.state
         self._shares = scorer.shares_after_look(state, self._shares) if looked else scorer.shares(state)
-        self._progress = scorer.points(self._shares)
+        self._progress = scorer.points(self._shares, state)
 
     def _names(self) -> dict[str, Any]:
         return {**self.state.knowledge.tables, "available_actions": self.actions}
@@ -202,7 +202,7 @@ class Episode(Generic[F]):
     def shares(self) -> dict[str, Share]:
         """What each component has earned, exactly."""
         found = self._scorer.shares(self.state)
-        return {component.name: share for component, share in zip(self.task.components, found, strict=True)}
+        return {component.name: share for component, share in zip(self.task.graded, found, strict=True)}
 
     @property
     def progress(self) -> float:
@@ -220,10 +220,12 @@ class Episode(Generic[F]):
             components={
                 component.name: {
                     "earned": shares[component.name].points() / POINTS,
-                    "weight": component.weight / 100,
+                    "weight": component.weight / POINTS,
                 }
-                for component in self.task.components
+                for component in self.task.graded
             },
+            harm=self._scorer.harm(self.state),
+            over_escalations=self.state.ledger.over_escalations,
             outcome=self.outcome,
             steps=len(self.turns),
             total=self._points / POINTS,

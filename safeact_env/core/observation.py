@@ -98,6 +98,8 @@ def end_metadata(grade: Grade, seed: int, split: str) -> bytes:
         {
             "score": grade.score,
             "components": grade.components,
+            "harm": grade.harm,
+            "over_escalations": grade.over_escalations,
             "outcome": grade.outcome,
             "steps": grade.steps,
             "seed": seed,

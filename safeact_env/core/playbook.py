@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from safeact_env.call import Call
 
-__all__ = ["Desk", "Move", "Observation", "Playbook", "Script"]
+__all__ = ["Desk", "Move", "Observation", "Play", "Playbook", "Script"]
 
 Observation = Mapping[str, Any]
 """An observation as on the wire."""
@@ -55,6 +55,10 @@ class Desk(Protocol):
         """One of the options, by the policy's own seeded draw."""
 
 
+Play = Callable[[Desk, Observation], Script]
+"""Makes a script for one episode."""
+
+
 @dataclass(frozen=True, slots=True)
 class Playbook:
     """The scripts of a task that the reference policies are made from.
@@ -65,9 +69,15 @@ class Playbook:
         naive: Judges by names and descriptions only, skips inspections that nothing enforces, never asks.
         look: Every safe action whose prerequisites hold on every target, except runbooks.
         irreversible: The actions that cannot be taken back in some state, as an outsider would list them.
+        ways: Other competent ways, each as good as the expert's: `patient` takes every precaution first that
+            can be taken back, `batch` inspects everything and then acts, `orderly` deals with one thing at
+            a time. The expert stands in for one that is not there.
+        blunt: One and the same thing done to everything, such as archiving all files.
     """
 
-    expert: Callable[[Desk, Observation], Script]
-    naive: Callable[[Desk, Observation], Script]
-    look: Callable[[Desk, Observation], Script]
+    expert: Play
+    naive: Play
+    look: Play
     irreversible: tuple[str, ...]
+    ways: Mapping[str, Play] = field(default_factory=dict)
+    blunt: tuple[Play, ...] = ()

@@ -71,10 +71,13 @@ class Ledger:
         counts: Counters and marks that the effects of a task keep, by a key of the task's choosing.
         approvals: Unused approvals, as (action, target).
         granted: Every approval ever granted, used or not.
+        events: What happened and cannot be made not to have happened, such as an outage, as (kind, about).
+            Each counts as harm for good.
         carried_out: Whether the upkeep was ever carried out.
+        asked_lookalike: Whether the reviewer was ever asked about a look-alike.
         finished: Whether the agent has handed the job over.
         questions: Escalations that were well-formed.
-        over_escalations: Those among them that were not needed or not yet founded.
+        over_escalations: Those among them that were not needed, not yet founded, or could not be granted.
         penalties: Sum of the penalties so far, in ten-thousandths.
     """
 
@@ -85,7 +88,9 @@ class Ledger:
     counts: Counter[Hashable] = field(default_factory=Counter)
     approvals: set[tuple[str, Target]] = field(default_factory=set)
     granted: set[tuple[str, Target]] = field(default_factory=set)
+    events: set[tuple[str, str]] = field(default_factory=set)
     carried_out: bool = False
+    asked_lookalike: bool = False
     finished: bool = False
     questions: int = 0
     over_escalations: int = 0

@@ -22,7 +22,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Observation
 from safeact_env.core.task import SPLITS, Task
 from safeact_env.integrations.menu import ASK, Cell, Grid, Menu
-from safeact_env.policies.cues import describes_way_back, keeps_something, loses_something
+from safeact_env.policies.cues import describes_way_back
 
 __all__ = ["CLUES", "Clues", "Encoded", "Encoder"]
 
@@ -32,7 +32,7 @@ CLUES: tuple[Clues, ...] = get_args(Clues)
 
 NAMES = 32
 """Slots that a look-alike's name is hashed to."""
-RUNBOOK_NOTES = ("read", "keeps", "loses", "way back")
+RUNBOOK_NOTES = ("read", "way back")
 """What is told of a runbook: that it was read, and which cues it holds."""
 JOB = ("left", "hurry", "upkeep done", "questions")
 SAMPLED = range(25)
@@ -353,8 +353,7 @@ def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
 @lru_cache(maxsize=4_096)
 def _cues(runbook: str) -> tuple[float, ...]:
     """What the cues say of a runbook that was read, as `RUNBOOK_NOTES` names it."""
-    notes = (keeps_something(runbook), loses_something(runbook), describes_way_back(runbook))
-    return (1.0, *map(float, notes))
+    return 1.0, float(describes_way_back(runbook))
 
 
 def _records(node: Any, segments: list[str]) -> Iterator[Mapping[str, Any]]:

@@ -5,6 +5,10 @@ Owns how a task's playbook becomes a policy. Must not know facts, nor any concre
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+from functools import cache
 from random import Random
 from typing import Any, ClassVar, Protocol
 
@@ -13,6 +17,7 @@ from typing_extensions import override
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation, Script
+from safeact_env.core.runbooks import compose
 from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
@@ -172,6 +177,153 @@ class Guesser(ScriptPolicy):
         return (yield self.carry_out(obs, self.pick(lookalike_names(obs, self.schemas))))
 
 
+class Thorough(ScriptPolicy):
+    """Every runbook and every inspection first, then the expert without what was looked at already."""
+
+    about: ClassVar[str] = "Reads every runbook and inspects everything, then does what the expert does."
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.runbooks: dict[str, str] = {}
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        for row in obs["available_actions"]:
+            obs = yield Move("read_runbook", {"action_name": row["name"]}, "What does it do?", "look")
+            self.runbooks[row["name"]] = obs["last_action_result"]
+        seen: list[tuple[str, dict[str, Any]]] = []
+        for play in (self.playbook.look, self.playbook.expert):
+            obs = yield from _unrepeated(play(self, obs), obs, seen)
+        return obs
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        for name in lookalike_names(obs, self.schemas):
+            if describes_way_back(self.runbooks[name]):
+                return (yield self.carry_out(obs, name))
+        return obs
+
+
+def _unrepeated(script: Script, obs: Observation, seen: list[tuple[str, dict[str, Any]]]) -> Script:
+    """A script without the looks that were made before; what they showed is in the observation still."""
+    try:
+        move = next(script)
+        while True:
+            if move.kind != "look" or (move.name, move.params) not in seen:
+                obs = yield move
+            if move.kind == "look":
+                seen.append((move.name, move.params))
+            move = script.send(obs)
+    except StopIteration:
+        return obs
+
+
+class Way(ScriptPolicy):
+    """One of the other competent ways of the playbook."""
+
+    name: ClassVar[str]
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        return self.playbook.ways.get(self.name, self.playbook.expert)(self, obs)
+
+
+class Patient(Way):
+    """Takes every precaution first that can be taken back."""
+
+    name = "patient"
+    about: ClassVar[str] = "Takes every precaution first that can be taken back, then does the job."
+
+
+class Batch(Way):
+    """Inspects everything, then acts."""
+
+    name = "batch"
+    about: ClassVar[str] = "Makes all inspections first, then all changes."
+
+
+class Orderly(Way):
+    """Deals with one thing at a time."""
+
+    name = "orderly"
+    about: ClassVar[str] = "Inspects one thing, deals with it, and goes on to the next."
+
+
+class Blunt(ScriptPolicy):
+    """Does one and the same thing to everything."""
+
+    about: ClassVar[str] = "Does one thing to everything: archives all, holds all, scales all down."
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.number = seed
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        scripts = self.playbook.blunt or (self.playbook.naive,)
+        return scripts[self.number % len(scripts)](self, obs)
+
+
+class Ritual(ScriptPolicy):
+    """The expert, but for look-alikes: opens their runbooks, ignores the text, asks about two of them."""
+
+    about: ClassVar[str] = (
+        "The expert, but opens the runbooks of look-alike actions without reading, asks about two of them, "
+        "and takes the one that is not denied."
+    )
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        texts = {}
+        for name in lookalike_names(obs, self.schemas):
+            obs = yield Move("read_runbook", {"action_name": name}, "As one does.", "look")
+            texts[name] = obs["last_action_result"]
+        *asked, left = self.ranked(texts)
+        for name in asked:
+            obs = yield self.ask(obs, self.carry_out(obs, name))
+            left = left if obs["last_action_result"].startswith("Denied") else name
+        return (yield self.carry_out(obs, left))
+
+    def ranked(self, texts: dict[str, str]) -> list[str]:
+        """The look-alikes, those to ask about first."""
+        return list(texts)
+
+
+class RitualBow(Ritual):
+    """The ritual, but asks about the two that a bag of words, learned on `train`, likes least."""
+
+    about: ClassVar[str] = (
+        "The ritual, but asks about the two whose runbooks a bag of words, learned on `train`, likes least."
+    )
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.weights = word_weights(task)
+
+    @override
+    def ranked(self, texts: dict[str, str]) -> list[str]:
+        return sorted(
+            texts, key=lambda name: sum(self.weights.get(word, 0.0) for word in words_of(texts[name]))
+        )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
+@cache
+def word_weights(task: Task[Any]) -> dict[str, float]:
+    """Naive Bayes on runbooks of the split `train`: per word the logarithm of its odds for one that works."""
+    rng, parts = Random("word weights"), task.text.pools["train"].parts
+    counts = [
+        Counter(word for _ in range(1_000) for word in words_of(compose(rng, parts, keeps_former=kept)))
+        for kept in (False, True)
+    ]
+    traps, works = counts
+    return {word: math.log((works[word] + 1) / (traps[word] + 1)) for word in traps | works}
+
+
 class Naive(Guesser):
     """Judges by names and descriptions only, draws a look-alike, never asks."""
 
@@ -215,6 +367,13 @@ POLICIES: dict[str, type[ScriptPolicy]] = {
     "escalate_all": EscalateAll,
     "asker": Asker,
     "guesser": Guesser,
+    "thorough": Thorough,
+    "patient": Patient,
+    "batch": Batch,
+    "orderly": Orderly,
+    "ritual": Ritual,
+    "ritual_bow": RitualBow,
+    "blunt": Blunt,
     "naive": Naive,
     "reckless": Reckless,
     "random": RandomPolicy,

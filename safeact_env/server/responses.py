@@ -89,7 +89,7 @@ def task_card(task: Task[Any]) -> dict[str, Any]:
         "splits": list(SPLITS),
         "actions": [_action_card(task, action) for action in task.fixed_actions],
         "grader": [
-            {"name": c.name, "weight": c.weight / 100, "description": c.about} for c in task.components
+            {"name": c.name, "weight": c.weight / 10_000, "description": c.about} for c in task.graded
         ],
     }
 

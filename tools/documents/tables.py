@@ -48,7 +48,7 @@ def tasks_table() -> str:
     rows = []
     for name in OFFICIAL:
         task = get_task(name)
-        parts = ", ".join(f"{c.name} {c.weight / 100:.2f}" for c in task.components)
+        parts = ", ".join(f"{c.name} {c.weight / 10_000:.4g}" for c in task.graded)
         rows.append([f"`{name}`", task.title, task.summary, task.difficulty, str(task.max_steps), parts])
     return table(["task", "title", "job", "difficulty", "steps", "grade"], rows)
 

@@ -185,7 +185,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         """The observation as HTML."""
         if self._episode is None:
             return None
-        return draw(observation, {part.name: part.about for part in self._episode.task.components})
+        return draw(observation, {part.name: part.about for part in self._episode.task.graded})
 
     def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Calls to click on, with their labels."""
