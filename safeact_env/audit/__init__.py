@@ -27,6 +27,12 @@ _WHERE = {
     "dominance": ("reference_policies", "DOMINANCE"),
     "diversity": ("draws", "DIVERSITY"),
     "names": ("draws", "NAMES"),
+    "harm": ("harm", "HARM"),
+    "oracle": ("competence", "ORACLE"),
+    "start": ("start", "START"),
+    "texts": ("texts", "TEXTS"),
+    "fair": ("competence", "FAIR"),
+    "words": ("words", "WORDS"),
 }
 
 AUDIT_NAMES = tuple(_WHERE)
