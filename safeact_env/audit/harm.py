@@ -103,7 +103,8 @@ def judge(scope: Scope, clean: Episode[Any], detour: Episode[Any], result: Resul
         path for path in differing(facts_of(clean.state), facts_of(ended.state)) if counts(scope, clean, path)
     )
     if not odd and not ended.state.ledger.events:
-        if grade.score < 1.0 and not refused and not ended.state.ledger.careless:
+        ledger = ended.state.ledger
+        if grade.score < 1.0 and not (refused or ledger.careless or ledger.over_escalations):
             result.breach(f"all is as after a clean run, and the grade is {grade.score}", detour.seed, calls)
         return
     result.figures["most after harm"] = max(result.figures["most after harm"], grade.score)

@@ -75,10 +75,8 @@ def hidden_labels(scope: Scope, seed: int) -> dict[Record, dict[str, bool]]:
 
 def _owner(names: tuple[str, ...], found: Mapping[Record, Any]) -> Record | None:
     """The record that these names are about: the one that has the most of them in its path."""
-    best = max(
-        found, key=lambda record: (record[-1] in names) * sum(n in names for n in record), default=None
-    )
-    return best if best is not None and best[-1] in names else None
+    about = [record for record in found if record[-1] in names]
+    return max(about, key=lambda record: sum(name in names for name in record), default=None)
 
 
 def _add_duties(state: State[Any], found: dict[Record, dict[str, bool]]) -> None:
@@ -112,7 +110,7 @@ def _add_gates(start: Episode[Any], found: dict[Record, dict[str, bool]]) -> Non
 
 
 def visible(observation: Mapping[str, Any]) -> dict[Record, dict[str, float]]:
-    """Per record all that is visible of it, as named numbers: text by its words, numbers also by their rank."""
+    """Per record all that is visible of it, as named numbers: text by its words, numbers by their rank too."""
     tables = observation["current_state"]
     brief = observation["task_description"]
     siblings: dict[str, list[tuple[Record, Mapping[str, Any]]]] = defaultdict(list)
