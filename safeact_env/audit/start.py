@@ -6,6 +6,7 @@ the records of one scenario by it. Must not know any concrete task.
 
 from __future__ import annotations
 
+import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -21,6 +22,8 @@ __all__ = ["START"]
 
 MOST_AUC, MOST_AUC_RARE, RARE = 0.53, 0.55, 1 / 6
 """The largest area under the curve, within scenarios: in general, and for values rarer than one in six."""
+
+STARTS = 4_000
 
 Record = tuple[str, ...]
 """Path of a record in `current_state`, its own name last; a look-alike is `("<look-alike>", name)`."""
@@ -110,7 +113,7 @@ def _add_gates(start: Episode[Any], found: dict[Record, dict[str, bool]]) -> Non
 
 
 def visible(observation: Mapping[str, Any]) -> dict[Record, dict[str, float]]:
-    """Per record all that is visible of it, as named numbers: text by its words, numbers by their rank too."""
+    """Per record all that is visible of it, as named numbers: text by its words, numbers also by rank."""
     tables = observation["current_state"]
     brief = observation["task_description"]
     siblings: dict[str, list[tuple[Record, Mapping[str, Any]]]] = defaultdict(list)
@@ -252,7 +255,10 @@ def learned(table: Table, label: str) -> tuple[float, float] | None:
 def start(scope: Scope) -> Result:
     """Learners rank the records of a scenario by what is hidden of them, from the start observation."""
     result = Result("hidden facts", figures={"largest area": 0.0})
-    tables = gathered(scope, min(4_000, 20 * scope.seeds))
+    starts = min(STARTS, 20 * scope.seeds)
+    tables = gathered(scope, starts)
+    # With fewer starts an area is off by chance: four times the error that it then has is let pass.
+    slack = 0.0 if starts == STARTS else 4 * 0.29 / math.sqrt(starts / 2)
     todo = [(kind, label) for kind, table in sorted(tables.items()) for label in sorted(table.labels)]
     for number, (kind, label) in enumerate(todo):
         found = learned(tables[kind], label)
@@ -261,7 +267,7 @@ def start(scope: Scope) -> Result:
             result.checked += 1
             result.figures[f"{kind}: {label}"] = round(area_, 3)
             result.figures["largest area"] = round(max(result.figures["largest area"], area_), 3)
-            if area_ > (MOST_AUC_RARE if rare < RARE else MOST_AUC):
+            if area_ - slack > (MOST_AUC_RARE if rare < RARE else MOST_AUC):
                 result.breach(
                     f"the start tells {label} of {kind}: a learner ranks {area_:.3f} of pairs rightly"
                 )
