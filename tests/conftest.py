@@ -1,5 +1,6 @@
 """The app under test, in process and on a real socket."""
 
+import gc
 import socket
 import threading
 import time
@@ -12,6 +13,18 @@ from fastapi.testclient import TestClient
 
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The tests in a browser run in a row, whatever the order, as they share one."""
+    items.sort(key=lambda item: "browser" in item.keywords)
+
+
+def pytest_collection_finish():
+    """What is imported and collected stays; the garbage collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
