@@ -40,10 +40,10 @@ serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
 	$(BIN)/safeact serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(STAMP) ## Run the tests (WORKERS=2)
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: $(STAMP) ## Run the tests with branch coverage; fails under 95%
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ from tools.servers.throwaway import ROOT, Broken
 FILES = sorted((ROOT / REQUIREMENTS).glob("*.txt"))
 HERE = Path(sys.executable)
 
+# Plugins that are slow to import, and of which the tests here know nothing.
+QUICK = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:playwright -p no:randomly"}
 RIGHT = "def test_right(): pass\n"
 WARNS = "import warnings\ndef test_it(): warnings.warn_explicit('old', UserWarning, 'f', 1, '{module}')\n"
 OUTCOMES = {
@@ -56,7 +58,7 @@ def sandbox(tmp_path: Path) -> Any:
     (project / "pyproject.toml").write_text(text)
     home.mkdir()
     (tmp_path / "locked.txt").write_text("pytest==9.9\npytest-cov==9.9\npytest-asyncio==9.8 ; a == 'b'\n")
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(home), **QUICK}
     wheel = tmp_path / "safeact.whl"
     return SimpleNamespace(
         folder=tmp_path, project=project, env=env, uv_env=env, locked=tmp_path / "locked.txt", wheel=wheel
@@ -121,8 +123,8 @@ def test_tests_that_hang_are_ended_with_all_that_they_started(tmp_path: Path) ->
         "    time.sleep(300)\n"
     )
     options = ["-p", "no:randomly", "test_slow.py"]
-    found = run_tests(HERE, options, tmp_path / "report.xml", {"PATH": "/bin"}, tmp_path, timeout_s=8)
-    assert found.failed == ["the tests did not end within 8 s"]
+    found = run_tests(HERE, options, tmp_path / "report.xml", {"PATH": "/bin"}, tmp_path, timeout_s=4)
+    assert found.failed == ["the tests did not end within 4 s"]
     if started.exists():
         # It was killed before this line is reached; a busy machine may take a while to end it.
         stat = Path(f"/proc/{started.read_text()}/stat")

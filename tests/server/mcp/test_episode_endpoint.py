@@ -151,9 +151,9 @@ def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
 
 
 def test_a_start_that_fails_is_said_and_tried_again(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    own_client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    episode = own_client.post("/reset", json={"seed": 1}).json()["episode_id"]
     real = EpisodeMcpEndpoint._make
 
     async def unmade(self: EpisodeMcpEndpoint) -> Any:
@@ -172,7 +172,7 @@ def test_a_start_that_fails_is_said_and_tried_again(
 
     def ask() -> httpx.Response:
         asked = message("tools/list")
-        found: httpx.Response = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        found: httpx.Response = own_client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
         return found
 
     for broken in (unmade, lifeless):
