@@ -114,8 +114,8 @@ class Sizes:
     """How many things a scenario has.
 
     Attributes:
-        files: Numbers of files, and of reclaimable ones among them. Between a third and a half of the files
-            besides a canonical one are important, so that three names of a sort meet both roles.
+        files: Numbers of files, and of reclaimable ones among them. Of three names of a sort some then belong
+            to either role, although each file is as likely to be important as any other.
         alike: Names that look disposable, and as many that look precious.
         erasures: Most files under an erasure order; at least one is.
         unclassified: Most files of unstated importance; there is at least one.
