@@ -141,9 +141,9 @@ def test_unclassified_files_are_of_either_role():
 COUNTS = ("{host}", "{files}", "{reclaimable}", "{erasures}")
 RULES = (
     *("important", "erasure order", "retain", "approv", "delete_file", "archiv", "lock", "delete_temp_file"),
-    *("temporary", "nclassified", "referenc", "retention_days_left", "above 0"),
+    *("temporary", "unclassified", "referenc", "retention_days_left", "above 0"),
 )
-"""Parts of words that no work order can do without."""
+"""What no work order can do without; some are parts of words."""
 
 
 @EVERY_SPLIT
@@ -153,7 +153,7 @@ def test_every_brief_says_every_count_and_rule(split):
     assert not set(briefs) & set(DATA["test" if split == "train" else "train"]["briefs"])
     for brief in briefs:
         for part in (*COUNTS, *RULES):
-            assert part in brief, (part, brief)
+            assert part in brief.lower(), (part, brief)
     drawn = {episode("easy", seed, split).state.facts.wording for seed in range(60)}
     assert drawn == set(briefs)
 
