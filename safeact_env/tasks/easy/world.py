@@ -151,8 +151,9 @@ def _draw_files(rng: Random, data: Any, sizes: Sizes, directories: list[str]) ->
     important = {*known, *_spread(rng, names, total - reclaimable - len(known))}
     for name in known:
         files[name].format = "config"
-    for name in important:
-        _make_important(rng, data, files[name])
+    for name, file in files.items():
+        if name in important:
+            _make_important(rng, data, file)
     _draw_roles(rng, [file for name, file in files.items() if name not in important], sizes.erasures)
     for name in rng.sample(names, rng.randint(1, sizes.unclassified)):
         files[name].marked = None
