@@ -12,10 +12,10 @@ ENV UV_LINK_MODE=copy \
     VIRTUAL_ENV=/app/.venv
 WORKDIR /app
 
-# Optional parts of the project to install as well, by their names in pyproject.toml.
+# Extras of the project to install, by their names in pyproject.toml.
 ARG EXTRAS=""
-# `true` installs all that is locked, for OpenEnv's page at /web. Otherwise these packages, and what only they need,
-# are left out: nothing else here imports them (tests/tools/test_image.py).
+# `true` installs all locked packages, for OpenEnv's page at /web. Otherwise LEFT_OUT and what only they need stay
+# out: nothing else imports them (tests/tools/test_image.py).
 ARG ENABLE_WEB_INTERFACE=false
 ARG LEFT_OUT="cryptography gradio hf-xet"
 
@@ -36,7 +36,7 @@ RUN set -eu; \
 
 FROM dependencies AS build
 
-# The project apart from its dependencies, so that a change of the code is a small layer.
+# The project apart from its dependencies: a change of the code is a small layer.
 COPY . .
 RUN uv pip install --no-deps --prefix /project . \
     && rm -f /project/.lock \
@@ -61,7 +61,8 @@ COPY --from=build /project .venv
 COPY --from=build /app/bytecode bytecode
 COPY openenv.yaml README.md ./
 
-# Nothing is written while it runs. The page at /web is on in an image that was built for it, and in no other. Spaces use port 7860, OpenEnv's docker provider 8000.
+# The server writes nothing at run time. The page at /web is on only in an image that was built for it. Spaces use
+# port 7860, OpenEnv's docker provider 8000.
 ARG ENABLE_WEB_INTERFACE=false
 ENV PATH=/app/.venv/bin:$PATH \
     ENABLE_WEB_INTERFACE=$ENABLE_WEB_INTERFACE \

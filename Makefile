@@ -1,22 +1,22 @@
-# Needs python3.11 with venv and pip, and a network for the first run; everything is installed into .venv.
+# Needs python3.11 with venv and pip, and a network for the first run. Everything is installed into .venv.
 
 PYTHON ?= python3.11
 HOST ?= 0.0.0.0
 PORT ?= 7860
 # Test processes; the tests are written for two cores.
 WORKERS ?= 2
-# Further arguments of the program that a target runs, e.g. make test ARGS="-k easy".
+# More arguments for the program of a target, e.g. make test ARGS="-k easy".
 ARGS ?=
-# The container engine, with options if need be; docker or podman unless set.
+# The container engine with its options; by default docker or podman, whichever is installed.
 CONTAINER_TOOL ?=
 
-# All but look_only, which plays without a budget.
+# All policies but look_only, which plays without a budget.
 SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser naive reckless random
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-# uv trusts the certificates of the system, as pip and curl do, and uses the Python of .venv only.
+# uv trusts the certificates of the system, like pip and curl, and uses only the Python of .venv.
 export UV_SYSTEM_CERTS := true
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
@@ -28,7 +28,7 @@ export UV_PYTHON_DOWNLOADS := never
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-17s%s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
-install: $(STAMP) ## Create .venv with the locked dependencies, if they changed
+install: $(STAMP) ## Create .venv, or update it after a change of the locked dependencies
 
 $(STAMP): pyproject.toml uv.lock
 	$(PYTHON) -m venv .venv
@@ -40,10 +40,10 @@ serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
 	$(BIN)/safeact serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(STAMP) ## Run the tests (WORKERS=2)
-	$(BIN)/pytest -n $(WORKERS) $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 coverage: $(STAMP) ## Run the tests with branch coverage; fails under 95%
-	$(BIN)/pytest -n $(WORKERS) --cov --cov-report=term $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .
@@ -60,10 +60,10 @@ crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
 bench: $(STAMP) ## Measure speed
 	$(BIN)/python -m benchmarks.speed $(ARGS)
 
-chaos: $(STAMP) ## Kill, cut, fill and restart what keeps episodes, and check that none is lost (ARGS=--quick)
+chaos: $(STAMP) ## Inject faults, and check that no acknowledged step is lost (ARGS=--quick)
 	$(BIN)/python -m tools.chaos.faults $(ARGS)
 
-replicas-check: $(STAMP) ## Play behind nginx on two replicas and Redis, as compose.yaml has it
+replicas-check: $(STAMP) ## Play on two replicas behind nginx with Redis, as in compose.yaml
 	$(BIN)/python -m tools.servers.replicas
 
 audit: $(STAMP) ## Check the invariants of the environment
@@ -72,10 +72,13 @@ audit: $(STAMP) ## Check the invariants of the environment
 compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
 	$(BIN)/python tools/compat/clients.py $(ARGS)
 
-integrations: $(STAMP) ## Run the tests with other people's libraries, each in an environment of its own
+integrations: $(STAMP) ## Test the integrations with the real libraries, each in its own environment
 	$(BIN)/python -m tools.compat.integrations $(ARGS)
 
-# Torch comes into an environment of its own.
+notebooks: $(STAMP) ## Run the notebooks of examples/, all but the one that trains
+	$(BIN)/pytest --nbmake examples/play_and_look.ipynb examples/evaluate.ipynb $(ARGS)
+
+# Torch is installed into its own environments.
 TRAIN := .integrations/train
 TRL := .integrations/train-trl
 
@@ -86,17 +89,17 @@ train train-ppo: | $(TRAIN)
 train: LEARNER = train_q
 train: ## Train small policies by Q-learning on every task, log them in results/training (hours)
 train-ppo: LEARNER = train_ppo
-train-ppo: ## The same by PPO
+train-ppo: ## Train them by PPO instead
 
 $(TRAIN) $(TRL):
 	$(PYTHON) -m venv $@
 
-# As much as processors can do in an hour. On a GPU leave out --cpu and ask for more of everything.
+# What a CPU can do in an hour. On a GPU leave out --cpu and raise the numbers.
 GRPO := --model local --task easy --cpu --sft runs/grpo/data/sft.jsonl --sft-steps 12 --sft-tokens 3072 \
   --sft-learning-rate 2e-4 --steps 1 --generations 2 --completion-tokens 512 --evaluate 0 --attempts 2 \
   --answer-tokens 72
 
-train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured before and after (an hour)
+train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, and measure it before and after (an hour)
 	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . gguf==0.19.0 \
 	  -r tests/integrations/requirements/trl.txt
 	rm -rf runs/grpo
@@ -105,6 +108,11 @@ train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, measured befor
 	mkdir -p results/grpo
 	cp runs/grpo/run/training.json results/grpo/
 	for when in before after; do gzip -9nc runs/grpo/run/$$when/episodes.jsonl > results/grpo/$$when.jsonl.gz; done
+
+notebook-grpo: | $(TRL) ## Run the notebook that trains with GRPO, two steps
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . ipykernel nbclient \
+	  -r tests/integrations/requirements/trl.txt
+	$(TRL)/bin/jupyter execute examples/grpo_with_trl.ipynb
 
 golden: $(STAMP) ## Rewrite the golden traces and print the difference
 	$(BIN)/python tools/golden.py $(ARGS)
@@ -133,25 +141,28 @@ docs: $(STAMP) ## Rewrite the generated tables of the documents and of the page
 	$(BIN)/python tools/documents/tables.py $(ARGS)
 	$(BIN)/python -m tools.documents.page $(ARGS)
 
-schemathesis: $(STAMP) ## Try the API against its OpenAPI document, all checks of schemathesis
+site: $(STAMP) ## Build the site of docs/ in build/site, and check its links
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict $(ARGS)
+
+schemathesis: $(STAMP) ## Fuzz the API against its OpenAPI document with all checks of schemathesis
 	$(BIN)/python -m tools.servers.fuzz_api $(ARGS)
 
-load: $(STAMP) ## Hold 10,000 episodes over HTTP, then ask for more than the server can do
+load: $(STAMP) ## Hold 10,000 episodes over HTTP, then overload the server
 	$(BIN)/python -m benchmarks.overload $(ARGS)
 
 soak: $(STAMP) ## Play for 30 minutes and report the slope of memory (ARGS="--minutes 10")
 	$(BIN)/python -m benchmarks.soak $(ARGS)
 
-# What is installed for those who use the package, with its extras for servers.
+# The dependencies of the package with its extras for servers.
 build/runtime.txt: $(STAMP)
 	@mkdir -p $(@D)
 	$(BIN)/uv export --quiet --frozen --no-emit-project --no-annotate --extra redis --extra otel --output-file $@
 
-pip-audit: build/runtime.txt ## Look the locked dependencies up among known vulnerabilities; needs the network
+pip-audit: build/runtime.txt ## Check the locked dependencies for known vulnerabilities; needs the network
 	$(BIN)/uv tool run pip-audit --requirement $< --require-hashes --disable-pip --strict \
 	  --progress-spinner off $(ARGS)
 
-sbom: $(STAMP) ## Write build/sbom.cdx.json, the bill of materials of a server, in the form of CycloneDX
+sbom: $(STAMP) ## Write build/sbom.cdx.json, the CycloneDX bill of materials of a server
 	UV_PROJECT_ENVIRONMENT=build/runtime $(BIN)/uv sync --quiet --frozen --no-editable --extra redis --extra otel \
 	  --python $(BIN)/python
 	$(BIN)/uv tool run --from cyclonedx-bom cyclonedx-py environment build/runtime/bin/python \

@@ -19,7 +19,7 @@ RUNS = 5
 
 
 def episodes_of(task: Task[Any], number: int) -> list[list[Call]]:
-    """The calls of the expert and of a random player, which together use every rule."""
+    """The calls of the expert and of a random policy, which together exercise every rule."""
     return [
         [turn.call for turn in play(task, "train", seed, policy).turns]
         for seed in range(number)

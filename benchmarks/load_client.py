@@ -1,7 +1,7 @@
 """A closed-loop client for benchmarks: many connections, one thread, each with one request under way.
 
-Owns raw sockets and framing. It neither parses JSON nor makes an object per message, so that the server is
-what is measured, and not this.
+Owns raw sockets and framing. It parses no JSON and makes no object per message, so that benchmarks measure
+the server and not the client.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from contextlib import ExitStack
 __all__ = ["Connection", "connect", "drive", "http_request", "ws_frame"]
 
 SECONDS = 60.0
-"""How long requests may take before a benchmark is given up."""
+"""Longest time for requests, in seconds, before a benchmark gives up."""
 TEXT, PONG = 0x1, 0xA
 PING_BYTE = b"\x89"
 MASK = b"\x37\xfa\x21\x3d"
@@ -26,11 +26,11 @@ UPGRADE = (
 )
 
 Length = Callable[[bytes], tuple[int, int] | None]
-"""Start and end of the payload in what has arrived of an answer, or `None` while that is not known."""
+"""Start and end of the payload in the bytes received so far, or `None` while they do not tell."""
 
 
 def ws_frame(text: bytes, opcode: int = TEXT) -> bytes:
-    """A frame as a client sends it, of text if nothing else is said."""
+    """A masked frame, as clients send it."""
     size = len(text)
     first = bytes([0x80 | opcode])
     head = first + (bytes([0x80 | size]) if size < 126 else b"\xfe" + size.to_bytes(2, "big"))
@@ -39,7 +39,7 @@ def ws_frame(text: bytes, opcode: int = TEXT) -> bytes:
 
 
 def http_request(path: str, body: bytes, method: str = "POST") -> bytes:
-    """A request of a connection that is kept alive."""
+    """A request on a keep-alive connection."""
     head = f"{method} {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
     return b"%bContent-Length: %d\r\n\r\n%b" % (head.encode(), len(body), body)
 
@@ -90,7 +90,7 @@ class Connection:
         self.socket.sendall(request)
 
     def arrived(self) -> bool:
-        """Take what has arrived; whether the answer is complete, which is in `answer` then."""
+        """Receive; whether the answer is complete, and in `answer`."""
         data = self.socket.recv(262_144)
         if not data:
             raise RuntimeError(f"the server at {self.socket.getpeername()} closed a connection")
@@ -109,7 +109,7 @@ class Connection:
         return True
 
     def _without_pings(self, data: bytes) -> bytes:
-        """What has arrived, after pings at its start were answered."""
+        """Answer pings at the start of the data; the rest of it."""
         while data[:1] == PING_BYTE and len(data) >= 2 and len(data) >= 2 + data[1]:
             self.send(ws_frame(data[2 : 2 + data[1]], PONG))
             data = data[2 + data[1] :]
@@ -123,7 +123,7 @@ class Connection:
 
 
 def connect(stack: ExitStack, port: int, number: int, *, ws: bool) -> list[Connection]:
-    """So many connections, which the stack closes."""
+    """Open connections, which the stack closes."""
     made = []
     for _ in range(number):
         connection = Connection(port, ws=ws)
@@ -146,8 +146,8 @@ def drive(connections: Sequence[Connection], scripts: Sequence[Sequence[bytes]])
     running = len(by_number)
     until = time.monotonic() + SECONDS
     while running:
-        # Never asleep: a server is charged for waking whom it sends to, which can cost more than an answer
-        # does. Clients on other machines cost it nothing.
+        # Poll without sleeping: a server pays for waking a client, which can cost more than an answer.
+        # Clients on other machines cost it nothing.
         ready = poll.poll(0)
         if not ready and time.monotonic() > until:
             raise RuntimeError("the server does not answer")

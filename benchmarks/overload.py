@@ -1,8 +1,8 @@
-"""Loads a server over HTTP: ten thousand live episodes, then more than it can do.
+"""Loads a server over HTTP: ten thousand live episodes, then more requests than it can serve.
 
-Each part has a server of its own. What is promised is checked: the episodes fit into the memory, one more is
-refused with 503; under overload every answer is the right one or 503, each 503 says when to try again, none
-is late, probes are answered, and afterwards all is as before.
+Each part runs its own server and checks its promises. The episodes fit into memory, and one more is refused
+with 503. Under overload every answer is correct or a 503 with Retry-After, none is late, probes are answered,
+and the server recovers.
 """
 
 from __future__ import annotations
@@ -19,35 +19,25 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plain_http import Answer, Line
+from benchmarks.plain_http import Answer, Connection
 from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
-from tools.servers.local_servers import Replica
+from tools.servers.local_servers import Replica, resident_bytes
+from tools.servers.replicas import CheckFailed, need
 
-__all__ = ["Broken", "memory_of"]
+__all__ = ["memory_of"]
 
 MOST_BYTES = 500_000_000
-EPISODES, STEPS, LINES = 10_000, 5, 16
+EPISODES, STEPS, CONNECTIONS = 10_000, 5, 16
 CROWD, CROWD_SECONDS, LATE_SECONDS = 400, 20.0, 20.0
-"""Connections of the overload, how long they ask, and the time after which an answer is late."""
-
-
-class Broken(Exception):
-    """Something is not as promised."""
-
-
-def need(holds: bool, otherwise: str) -> None:
-    """Check one promise."""
-    if not holds:
-        raise Broken(otherwise)
+"""Connections of the overload, how long they send, and the time after which an answer is late."""
 
 
 def memory_of(server: Replica) -> int:
-    """Resident memory of a server's process, in bytes."""
-    need(server.process is not None, "the server does not run")
-    status = Path(f"/proc/{server.process.pid if server.process else 0}/status").read_text()
-    return 1_024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+    """Resident memory of a running server, in bytes."""
+    assert server.process is not None
+    return resident_bytes(server.process.pid)
 
 
 def recorded(task: str, seed: int) -> list[dict[str, Any]]:
@@ -58,57 +48,62 @@ def recorded(task: str, seed: int) -> list[dict[str, Any]]:
 # Ten thousand episodes -----------------------------------------------------------------------------------
 
 
-async def each(numbers: int, port: int, work: Callable[[Line, int], Coroutine[Any, Any, None]]) -> None:
-    """Do work for each number, on some lines at a time."""
+async def each(numbers: int, port: int, work: Callable[[Connection, int], Coroutine[Any, Any, None]]) -> None:
+    """Do work for each number, on several connections at once."""
     left = iter(range(numbers))
 
-    async def on_a_line() -> None:
-        async with Line(port, 120) as line:
+    async def worker() -> None:
+        async with Connection(port, 120) as connection:
             for number in left:
-                await work(line, number)
+                await work(connection, number)
 
-    await asyncio.gather(*(on_a_line() for _ in range(LINES)))
+    await asyncio.gather(*(worker() for _ in range(CONNECTIONS)))
 
 
 async def fill(server: Replica, episodes: int) -> dict[str, float]:
-    """Start so many episodes and take some steps of each, breadth first."""
+    """Start the episodes and take some steps of each, breadth first."""
     scripts = [(OFFICIAL[n % 5], n % 20, recorded(OFFICIAL[n % 5], n % 20)) for n in range(100)]
     empty, spent = memory_of(server), []
 
-    async def start(line: Line, number: int) -> None:
+    async def start(connection: Connection, number: int) -> None:
         task, seed, _ = scripts[number % 100]
         body = {"task_name": task, "seed": seed, "episode_id": f"e{number}"}
-        need((await line.ask("POST", "/reset", body)).status == 200, f"episode {number} was not started")
+        need(
+            (await connection.ask("POST", "/reset", body)).status == 200, f"episode {number} was not started"
+        )
 
     await each(episodes, server.port, start)
     for step in range(STEPS):
 
-        async def take(line: Line, number: int, step: int = step) -> None:
+        async def take(connection: Connection, number: int, step: int = step) -> None:
             call = scripts[number % 100][2][step]
             body = {"action": call, "episode_id": f"e{number}", "request_id": f"r{step}"}
             begin = time.perf_counter()
-            answer = await line.ask("POST", "/step", body)
+            answer = await connection.ask("POST", "/step", body)
             spent.append(time.perf_counter() - begin)
             need(answer.status == 200, f"step {step} of episode {number} was answered {answer.status}")
 
         await each(episodes, server.port, take)
-    return {"empty": empty, "step": statistics.median(spent), "all": len(spent) / sum(spent) * LINES}
+    return {"empty": empty, "step": statistics.median(spent), "all": len(spent) / sum(spent) * CONNECTIONS}
 
 
 async def full(server: Replica, episodes: int) -> None:
-    """One more is refused, and says when to try again; what is there is still there."""
-    async with Line(server.port) as line:
-        need((await line.ask("GET", "/health")).json()["live_episodes"] == episodes, "an episode is missing")
-        refused = await line.ask("POST", "/reset", {})
+    """One more episode is refused with Retry-After, and the others are intact."""
+    async with Connection(server.port) as connection:
+        need(
+            (await connection.ask("GET", "/health")).json()["live_episodes"] == episodes,
+            "an episode is missing",
+        )
+        refused = await connection.ask("POST", "/reset", {})
         code = refused.json().get("detail", {}).get("code")
         need((refused.status, code) == (503, "at_capacity"), f"one more was answered {refused.status}")
         need("retry-after" in refused.headers, "the refusal does not say when to try again")
-        shown = await line.ask("GET", "/episodes/e0/observation")
+        shown = await connection.ask("GET", "/episodes/e0/observation")
         need(len(shown.json()["observation"]["action_history"]) == STEPS, "a step is missing")
 
 
 def ten_thousand(folder: Path, episodes: int) -> dict[str, Any]:
-    """The first part."""
+    """Fill a server with episodes; the first part."""
     options = ("--max-episodes", str(episodes), "--log-level", "warning", "--drain-seconds", "0")
     with Replica("memory", folder / "episodes.log", *options) as server:
         found = asyncio.run(fill(server, episodes))
@@ -132,17 +127,17 @@ def ten_thousand(folder: Path, episodes: int) -> dict[str, Any]:
 async def crowd(
     server: Replica, people: int, seconds: float
 ) -> tuple[Counter[str], list[float], list[float]]:
-    """So many ask at once, again and again, for what takes long; answers by kind, and times."""
+    """Send slow requests over many connections; count the answers by kind, and time them and the probes."""
     body = {"task_name": "hard", "seed": 1, "split": "train", "actions": recorded("hard", 1)}
     kinds, times, probes = Counter[str](), [], []
     until = time.monotonic() + seconds
 
     async def one() -> None:
-        async with Line(server.port, LATE_SECONDS) as line:
+        async with Connection(server.port, LATE_SECONDS) as connection:
             while time.monotonic() < until:
                 begin = time.perf_counter()
                 try:
-                    answer = await line.ask("POST", "/grader", body)
+                    answer = await connection.ask("POST", "/grader", body)
                 except TimeoutError:
                     kinds["late"] += 1
                     continue
@@ -156,10 +151,10 @@ async def crowd(
                     await asyncio.sleep(float(answer.headers.get("retry-after", "1")) / 10)
 
     async def probe() -> None:
-        async with Line(server.port, LATE_SECONDS) as line:
+        async with Connection(server.port, LATE_SECONDS) as connection:
             while time.monotonic() < until:
                 begin = time.perf_counter()
-                need((await line.ask("GET", "/health")).status == 200, "a probe was not answered")
+                need((await connection.ask("GET", "/health")).status == 200, "a probe was not answered")
                 probes.append(time.perf_counter() - begin)
                 await asyncio.sleep(0.2)
 
@@ -168,7 +163,7 @@ async def crowd(
 
 
 def kind_of(answer: Answer) -> str:
-    """What an answer is: the right one, a refusal as promised, or else."""
+    """The kind of an answer: correct, a proper refusal, or anything else."""
     if answer.status == 200 and answer.json()["score"] == 1.0:
         return "right"
     if answer.status == 503 and answer.json()["detail"]["code"] == "overloaded":
@@ -177,7 +172,7 @@ def kind_of(answer: Answer) -> str:
 
 
 def overload(folder: Path, people: int, seconds: float) -> dict[str, Any]:
-    """The second part. The bounds are lower than usual, as one client is to reach them."""
+    """Overload a server; the second part. Its bounds are low enough for one client to reach."""
     options = ("--overload-seconds", "0.3", "--log-level", "warning", "--drain-seconds", "0")
     with Replica("memory", folder / "overload.log", *options) as server:
         kinds, times, probes = asyncio.run(crowd(server, people, seconds))
@@ -199,17 +194,17 @@ def overload(folder: Path, people: int, seconds: float) -> dict[str, Any]:
 
 
 async def again(server: Replica) -> bool:
-    """Whether a request is served within some tries."""
-    async with Line(server.port) as line:
+    """Whether the server serves a request again within some tries."""
+    async with Connection(server.port) as connection:
         for _ in range(50):
-            if (await line.ask("GET", "/tasks")).status == 200:
+            if (await connection.ask("GET", "/tasks")).status == 200:
                 return True
             await asyncio.sleep(0.2)
     return False
 
 
 def main(arguments: list[str]) -> int:
-    """Run both parts, print and record what was found; the exit code is 0 if all is as promised."""
+    """Run both parts, print and record the figures; the exit code is 0 if every promise holds."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--episodes", type=int, default=EPISODES)
     parser.add_argument("--connections", type=int, default=CROWD)
@@ -223,7 +218,7 @@ def main(arguments: list[str]) -> int:
             print(found["episodes"], flush=True)
             found["overload"] = overload(Path(name), options.connections, options.seconds)
             print(found["overload"], flush=True)
-        except Broken as error:
+        except CheckFailed as error:
             print(error, file=sys.stderr)
             return 1
     if options.json:

@@ -1,7 +1,7 @@
-"""The servers that this project is measured against: `python -m benchmarks.peers PEER PORT ANSWERS`.
+"""Serves a peer that this project is measured against: `python -m benchmarks.peers PEER PORT ANSWERS`.
 
-Owns the peers, each in the usual way of its framework. All get the answers of this project from a file and
-send bytes of the same length, on uvicorn with the same options.
+Owns the peers, each written as its framework suggests. All read this project's answers from a file, send as
+many bytes, and run on uvicorn with the same options.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def fastapi(answers: list[bytes]) -> Any:
 
 
 def openenv(answers: list[bytes]) -> Any:
-    """An echo environment of OpenEnv's with `reset` and `step` as its base class has them: not async."""
+    """An OpenEnv echo environment with synchronous `reset` and `step`, as in its base class."""
     from openenv.core.env_server.http_server import create_fastapi_app
     from openenv.core.env_server.interfaces import Environment
     from openenv.core.env_server.types import Action, Observation, State

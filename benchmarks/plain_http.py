@@ -1,7 +1,4 @@
-"""HTTP requests over connections that are kept alive, with little work for the client.
-
-Owns sending a request and reading its answer, for programs that load a server. Must not know what is asked.
-"""
+"""A lean keep-alive HTTP client for programs that load a server. Must not know what is asked."""
 
 from __future__ import annotations
 
@@ -9,17 +6,11 @@ import asyncio
 import json
 from typing import Any, NamedTuple, Self
 
-__all__ = ["Answer", "Line"]
+__all__ = ["Answer", "Connection"]
 
 
 class Answer(NamedTuple):
-    """An answer.
-
-    Attributes:
-        status: Its status.
-        headers: Its headers, names in lower case.
-        body: Its body.
-    """
+    """An answer: its status, its headers with lower-case names, and its body."""
 
     status: int
     headers: dict[str, str]
@@ -30,8 +21,8 @@ class Answer(NamedTuple):
         return json.loads(self.body)
 
 
-class Line:
-    """A connection to a loopback port, for one request at a time; opened when it is first used.
+class Connection:
+    """A connection to a loopback port, for one request at a time, opened on first use.
 
     Args:
         port: The port.
@@ -47,7 +38,7 @@ class Line:
         """Send a request and wait for its answer.
 
         Raises:
-            TimeoutError: If there is none in time.
+            TimeoutError: If no answer arrives in time.
             OSError: If the connection breaks.
         """
         sent = b"" if body is None else json.dumps(body).encode()
@@ -58,7 +49,7 @@ class Line:
                 self._exchange(f"{head}{kind}\r\n".encode() + sent), self._timeout_s
             )
         except BaseException:
-            # What comes later would be taken for another request's answer.
+            # A late answer would be taken for that of the next request.
             self.close()
             raise
 
@@ -85,7 +76,7 @@ class Line:
             self._streams = None
 
     async def __aenter__(self) -> Self:
-        """The line itself."""
+        """The connection itself."""
         return self
 
     async def __aexit__(self, *_error: object) -> None:

@@ -1,7 +1,7 @@
-"""Measures what live episodes cost in each store: memory of the server's process, and time of a step.
+"""Measures the cost of live episodes in each store: memory of the process, and time of a step.
 
-Each store is measured in a process of its own. The episodes are the experts', as far as ten steps; every step
-carries a request_id.
+Each store is measured in its own process, on the first ten steps of expert episodes. Every step has a
+request_id.
 """
 
 from __future__ import annotations
@@ -29,18 +29,12 @@ from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
-from tools.servers.local_servers import Redis
+from tools.servers.local_servers import Redis, resident_bytes
 
 EPISODES = 10_000
-"""Episodes in memory; a fifth of them in the other stores, which are measured for their time."""
+"""Episodes in memory. The other stores, which are measured for time, get a fifth of them."""
 STEPS = 10
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
-
-
-def resident() -> int:
-    """Memory of this process, in bytes."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
 
 
 def calls_of(number: int) -> tuple[str, int, list[Call]]:
@@ -50,19 +44,19 @@ def calls_of(number: int) -> tuple[str, int, list[Call]]:
 
 
 def measure(url: str, cached: int, episodes: int) -> dict[str, float]:
-    """What so many live episodes cost (in a child process)."""
-    import safeact_env.server.app  # noqa: F401  # what the server's process has imported anyway
+    """The cost of this many live episodes, measured in a child process."""
+    import safeact_env.server.app  # noqa: F401  # a server process has imported it anyway
 
     recorded = [calls_of(number) for number in range(min(100, episodes))]
     service = SessionService(max_live=episodes, cached=cached, make_store=store_maker(url))
     gc.collect()
-    before, spent = resident(), []
+    before, spent = resident_bytes(), []
     names = []
     for number in range(episodes):
         task, seed, _calls = recorded[number % len(recorded)]
         names.append(service.open(task, "train", seed).id)
     for step in range(STEPS):
-        # Breadth first, as with many clients at once: the worst order for what is held ready.
+        # Breadth first, as with many clients at once: the worst order for the cache.
         for number, name in enumerate(names):
             call, request_id = recorded[number % len(recorded)][2][step], uuid.uuid4().hex
             begin = time.perf_counter()
@@ -71,8 +65,8 @@ def measure(url: str, cached: int, episodes: int) -> dict[str, float]:
     gc.collect()
     found = {
         "episodes": episodes,
-        "KB per episode": (resident() - before) / episodes / 1_000,
-        "process, MB": resident() / 1_000_000,
+        "KB per episode": (resident_bytes() - before) / episodes / 1_000,
+        "process, MB": resident_bytes() / 1_000_000,
         "step, ms": statistics.median(spent) * 1_000,
         "slowest 1%, ms": statistics.quantiles(spent, n=100)[-1] * 1_000,
     }
@@ -87,7 +81,7 @@ def run_in_child(url: str, cached: int, episodes: int) -> dict[str, float]:
 
 
 def measurements(episodes: int) -> dict[str, Any]:
-    """The figures by store and number of episodes held ready."""
+    """The figures by store and number of cached episodes."""
     usual: int = Settings.model_fields["cached_episodes"].default
     found = {}
     with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as stack:

@@ -1,9 +1,9 @@
 """Plays on one server for a long time and reports the slope of its memory.
 
-One client plays the reference policies on all tasks, over HTTP and WebSockets, and does what clients do badly
-as well: leaves episodes unfinished, sends what is malformed, breaks off connections, asks for reports and
-metrics. Memory is read once in a while. It rises at first, while caches and limits fill up; the slope is that
-of the second half, by least squares. The limits on episodes are low, so that they are reached.
+One client plays the reference policies on all tasks, over HTTP and WebSockets. It also misbehaves: it
+abandons episodes, sends malformed requests and drops connections. Memory rises at first, while caches and
+limits fill up, so the slope is that of the second half, by least squares. The limits on episodes are low
+enough to be reached.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Any
 from websockets.asyncio.client import connect
 
 from benchmarks.overload import memory_of
-from benchmarks.plain_http import Line
+from benchmarks.plain_http import Connection
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
@@ -33,7 +33,7 @@ __all__ = ["slope"]
 
 MINUTES = 30.0
 MOST_SLOPE = 5.0
-"""MB an hour that still count as flat: the noise of an allocator, seen over some minutes."""
+"""MB an hour that still count as flat: allocator noise over some minutes."""
 EVERY_SECONDS = 5.0
 OPTIONS = (
     *("--max-episodes", "200", "--cached-episodes", "200", "--idle-seconds", "60"),
@@ -46,7 +46,7 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
     """The slope of a line through points, by least squares.
 
     Raises:
-        ValueError: If there are fewer than two.
+        ValueError: If there are fewer than two points.
     """
     if len(points) < 2:
         raise ValueError("a slope takes two points")
@@ -61,7 +61,7 @@ class Player:
 
     Args:
         server: The server.
-        seed: Of what it draws.
+        seed: Of its random draws.
     """
 
     def __init__(self, server: Replica, seed: int) -> None:
@@ -80,8 +80,8 @@ class Player:
         return task, seed, self._scripts[task, policy, seed]
 
     async def play(self, until: float) -> None:
-        """Play until a time."""
-        async with Line(self._server.port, 120) as line:
+        """Play until this time of the monotonic clock."""
+        async with Connection(self._server.port, 120) as connection:
             for number in itertools.count():
                 if time.monotonic() >= until:
                     return
@@ -89,30 +89,30 @@ class Player:
                 if number % 3 == 2:
                     await self._over_websocket()
                 else:
-                    await self._over_http(line, leave=number % 5 == 4)
+                    await self._over_http(connection, leave=number % 5 == 4)
                 if number % 20 == 0:
-                    await self._badly(line)
+                    await self._badly(connection)
 
-    async def _over_http(self, line: Line, *, leave: bool) -> None:
+    async def _over_http(self, connection: Connection, *, leave: bool) -> None:
         task, seed, calls = self._script()
-        answer = await line.ask("POST", "/reset", {"task_name": task, "seed": seed})
+        answer = await connection.ask("POST", "/reset", {"task_name": task, "seed": seed})
         if answer.status == 503:
-            # Those that were left fill the server until they expire.
+            # Abandoned episodes fill the server until they expire.
             await asyncio.sleep(1)
             return
         name = answer.json()["episode_id"]
         for step, call in enumerate(calls[: len(calls) // 2 if leave else None]):
-            answer = await line.ask(
+            answer = await connection.ask(
                 "POST", "/step", {"action": call, "episode_id": name, "request_id": f"r{step}"}
             )
             self._expect(answer.status, 200, "a step")
             self.steps += 1
         if leave:
             return
-        self._expect((await line.ask("POST", "/grader", {"episode_id": name})).status, 200, "a grade")
-        self._expect((await line.ask("GET", f"/episodes/{name}/report")).status, 200, "a report")
+        self._expect((await connection.ask("POST", "/grader", {"episode_id": name})).status, 200, "a grade")
+        self._expect((await connection.ask("GET", f"/episodes/{name}/report")).status, 200, "a report")
         if self._rng.random() < 0.5:
-            self._expect((await line.ask("DELETE", f"/episodes/{name}")).status, 200, "a deletion")
+            self._expect((await connection.ask("DELETE", f"/episodes/{name}")).status, 200, "a deletion")
 
     async def _over_websocket(self) -> None:
         task, seed, calls = self._script()
@@ -125,11 +125,11 @@ class Player:
                     self.wrong.append("a frame")
                 self.steps += 1
 
-    async def _badly(self, line: Line) -> None:
-        self._expect((await line.ask("POST", "/step", {"action": {}})).status, 422, "a malformed step")
-        self._expect((await line.ask("GET", f"/no/such/{self.episodes}")).status, 404, "no path")
-        self._expect((await line.ask("GET", "/metrics")).status, 200, "the metrics")
-        broken_off = Line(self._server.port, 0.001)
+    async def _badly(self, connection: Connection) -> None:
+        self._expect((await connection.ask("POST", "/step", {"action": {}})).status, 422, "a malformed step")
+        self._expect((await connection.ask("GET", f"/no/such/{self.episodes}")).status, 404, "no path")
+        self._expect((await connection.ask("GET", "/metrics")).status, 200, "the metrics")
+        broken_off = Connection(self._server.port, 0.001)
         try:
             await broken_off.ask("POST", "/watch", {"seed": self.episodes})
         except (OSError, TimeoutError):
@@ -143,7 +143,7 @@ class Player:
 
 
 async def watch(server: Replica, until: float) -> list[tuple[float, float]]:
-    """Hours since the start, and memory in MB, again and again."""
+    """Sample the memory; pairs of hours since the start and MB."""
     begin, points = time.monotonic(), []
     while time.monotonic() < until:
         points.append(((time.monotonic() - begin) / 3_600, memory_of(server) / 1e6))
@@ -156,8 +156,8 @@ async def soak(server: Replica, minutes: float, seed: int) -> dict[str, Any]:
     until = time.monotonic() + minutes * 60
     player = Player(server, seed)
     _, points = await asyncio.gather(player.play(until), watch(server, until))
-    async with Line(server.port, 120) as line:
-        live = (await line.ask("GET", "/health")).json()["live_episodes"]
+    async with Connection(server.port, 120) as connection:
+        live = (await connection.ask("GET", "/health")).json()["live_episodes"]
     settled = points[len(points) // 2 :]
     return {
         "minutes": minutes,
@@ -174,7 +174,7 @@ async def soak(server: Replica, minutes: float, seed: int) -> dict[str, Any]:
 
 
 def main(arguments: list[str]) -> int:
-    """Soak; the exit code is 0 if memory is flat and every answer was the right one."""
+    """Soak; the exit code is 0 if memory is flat and every answer was correct."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--minutes", type=float, default=MINUTES)
     parser.add_argument("--seed", type=int, default=1)

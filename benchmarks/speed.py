@@ -1,8 +1,8 @@
-"""Measures speed, as ratios within one run: machines are shared, so only those compare.
+"""Measures speed as ratios within one run, since absolute figures of a shared machine do not compare.
 
-Servers are compared by processor time, user and system, per step: it is theirs alone, while the steps per
-second that a wall clock shows also depend on who else uses the machine. Both are recorded. Servers take turns
-within each run, and of the runs' ratios the median counts. Linux only.
+Servers are compared by processor time per step, user and system: steps per second by the wall clock also
+depend on who else uses the machine. Both are recorded. Servers take turns within each run, and the median of
+the ratios counts. Linux only.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from rich.console import Console
 from rich.table import Table
@@ -30,13 +28,13 @@ from benchmarks.peers import PEERS
 from benchmarks.sessions import run_in_child
 from benchmarks.wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers, settle
 from safeact_env.version import VERSION
-from tools.servers.local_servers import Replica
+from tools.servers.local_servers import START_SECONDS, Replica, healthy, resident_bytes
 
 BARE, _FASTAPI, ECHO = PEERS
 RUNS = 5
 STARTS = 5
 SECONDS = 0.6
-"""Least time that each server is measured for in each run."""
+"""Shortest measurement of a server in a run, in seconds."""
 LIVE = 3_000
 """Live episodes whose memory is measured."""
 
@@ -61,7 +59,7 @@ def compared(runs: list[dict[str, Costs]]) -> Figures:
 
 
 def wire(folder: Path, played: list[Script]) -> tuple[dict[str, Figures], dict[str, float]]:
-    """The comparisons, and over WebSocket a step against a reset, and OpenEnv's step against it."""
+    """The comparisons, and over WebSocket the cost of a step against a reset and against OpenEnv's echo."""
     with servers(folder, [OWN, *PEERS], played) as running:
         streams = {name: running[name] for name in (OWN, BARE, ECHO)}
         few = costs(streams, played, 16, ws=True, runs=RUNS, seconds=SECONDS)
@@ -80,10 +78,7 @@ def wire(folder: Path, played: list[Script]) -> tuple[dict[str, Figures], dict[s
 
 
 def two_workers(folder: Path, played: list[Script]) -> float:
-    """Steps that two workers take in the processor time of two cores, against one worker in that of one.
-
-    By processor time, as the load generator needs a core as well.
-    """
+    """Throughput of two workers relative to one, by processor time: the load generator takes a core."""
     store = f"sqlite:///{folder / 'workers.db'}"
     with ExitStack() as stack:
         running = {
@@ -102,36 +97,26 @@ def two_workers(folder: Path, played: list[Script]) -> float:
 
 
 def start(folder: Path) -> dict[str, float]:
-    """Seconds to the first healthy answer, processor time of them, and memory then."""
+    """Seconds to the first healthy answer, and processor time and memory at that moment."""
     runs = []
     for number in range(STARTS):
         server = Replica("memory", folder / f"start-{number}.log", "--log-level", "warning")
         begin = time.perf_counter()
         server.start()
         try:
-            _wait_until_healthy(server.url)
+            while not healthy(server.port):
+                if time.perf_counter() - begin > START_SECONDS:
+                    raise RuntimeError("the server does not start")
+                time.sleep(0.005)
             took = time.perf_counter() - begin
             assert server.process is not None
-            status = Path(f"/proc/{server.process.pid}/status").read_text()
-            resident = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS"))
-            runs.append((took, cpu_seconds(server), resident * 1_024 / 1e6))
+            runs.append((took, cpu_seconds(server), resident_bytes(server.process.pid) / 1e6))
         finally:
             server.stop()
     names = ("to the first healthy answer, s", "processor time, s", "memory, MB")
     return {
         name: statistics.median(values) for name, values in zip(names, zip(*runs, strict=True), strict=True)
     }
-
-
-def _wait_until_healthy(url: str) -> None:
-    until = time.monotonic() + 120
-    while time.monotonic() < until:
-        try:
-            with urlopen(f"{url}/health", timeout=5):
-                return
-        except URLError:
-            time.sleep(0.005)
-    raise RuntimeError("the server does not start")
 
 
 # Output --------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Measures servers over the wire: processor time of the server per step, and steps per second.
 
-Owns the episodes that are played, and how runs are paired. The servers take turns within each run, so that
-what else the machine does meets all of them alike; of the runs' ratios the median counts.
+Owns the episodes that are played, and the pairing of runs. The servers take turns within each run, so that
+other load on the machine affects all of them alike.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ __all__ = ["OWN", "Cost", "Costs", "Script", "costs", "scripts", "servers", "set
 
 OWN = "SafeAct-Env"
 STEPS = 15
-"""Steps of an episode that are played: the expert's first ones, which use most rules."""
+"""Steps played of each episode: the expert's first ones, which exercise most rules."""
 SEEDS = 2
 SETTLED = 8
-"""Quarters of a second in a row in which a server at rest does nothing."""
+"""Quarters of a second in a row without work after which a server is at rest."""
 
 
 @dataclass(frozen=True, slots=True)
 class Script:
-    """The beginning of an expert's episode, with what this project answers.
+    """The beginning of an expert's episode, with this project's answers.
 
     Attributes:
         start: Parameters of the reset.
@@ -50,12 +50,12 @@ class Script:
 
 @dataclass(slots=True)
 class Cost:
-    """What some requests cost.
+    """The cost of some requests.
 
     Attributes:
-        number: How many there were.
+        number: How many requests.
         cpu: Processor time of the server, user and system, in seconds.
-        wall: Seconds that they took.
+        wall: Seconds by the wall clock.
     """
 
     number: int = 0
@@ -75,14 +75,14 @@ class Cost:
 
 @dataclass(slots=True)
 class Costs:
-    """What resets and steps cost."""
+    """The cost of resets and of steps."""
 
     resets: Cost = field(default_factory=Cost)
     steps: Cost = field(default_factory=Cost)
 
 
 def scripts() -> list[Script]:
-    """What is played: experts' beginnings in every task."""
+    """The scripts: beginnings of expert episodes of every task."""
     made = []
     for seed in range(SEEDS):
         for name in OFFICIAL:
@@ -102,7 +102,7 @@ def scripts() -> list[Script]:
 
 @contextmanager
 def servers(folder: Path, names: Sequence[str], played: Sequence[Script]) -> Iterator[dict[str, Server]]:
-    """Servers by name, warm: this project's and its peers."""
+    """Running servers by name: this project's and its peers."""
     answers = folder / "answers.json"
     answers.write_text(json.dumps([answer.decode() for one in played for answer in one.answers]))
     with ExitStack() as stack:
@@ -120,7 +120,7 @@ def servers(folder: Path, names: Sequence[str], played: Sequence[Script]) -> Ite
 
 
 def processes(server: Server) -> list[int]:
-    """The server's process and those that it has started."""
+    """The server's process and its children."""
     assert server.process is not None
     pid = server.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
@@ -133,10 +133,10 @@ def cpu_seconds(server: Server) -> float:
 
 
 def settle(server: Server) -> None:
-    """Wait until a server does nothing: workers start after their port listens.
+    """Wait until a server is idle: workers start after their port listens.
 
     Raises:
-        RuntimeError: If it goes on for minutes.
+        RuntimeError: If it is still busy after minutes.
     """
     idle, last = 0, cpu_seconds(server)
     for _ in range(600):
@@ -153,14 +153,14 @@ def settle(server: Server) -> None:
 
 
 class Run:
-    """Connections to one server, and what the requests on them cost.
+    """Connections to one server, and the cost of the requests on them.
 
     Args:
         server: The server.
         stack: Closes the connections.
         number: How many connections.
         ws: Whether over WebSocket.
-        played: What is played on them, in turn.
+        played: The scripts to play on them, in turn.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Run:
         """Play every script once, counting resets and steps apart. Peers have no resets over HTTP.
 
         Raises:
-            RuntimeError: If this project's last answers are not those that the engine gives.
+            RuntimeError: If this project's last answers differ from the engine's.
         """
         names = [f"bench-{time.monotonic_ns()}-{n}" for n in range(len(self.connections))]
         if self.ws or own:
@@ -215,7 +215,7 @@ class Run:
             else:
                 assert found.pop("episode_id") == name
             if found != json.loads(one.answers[-1]):
-                raise RuntimeError(f"{OWN} answers otherwise than the engine")
+                raise RuntimeError(f"{OWN} does not answer as the engine does")
 
 
 def costs(
@@ -227,12 +227,12 @@ def costs(
     runs: int,
     seconds: float,
 ) -> list[dict[str, Costs]]:
-    """Per run and server the costs, the servers taking turns."""
+    """The costs per run and server; the servers take turns."""
     found = []
     for _ in range(runs):
         one = {}
         for name, server in running.items():
-            # New connections each time: one that waits for its turn too long is closed.
+            # New connections each time: the server closes one that is idle for too long.
             with ExitStack() as stack:
                 run = Run(server, stack, number, played, ws=ws)
                 run.round(Costs(), own=name not in PEERS)

@@ -1,10 +1,11 @@
-"""The one place that imports OpenEnv, without what it would drag in.
+"""Imports OpenEnv without its heavy dependencies.
 
-`openenv.core` imports gradio where it is installed (seconds and tens of megabytes) and does without where
-it is not. Only OpenEnv's page at /web needs it, so it is hidden while the package is imported, unless that
-page is asked for. And it imports fastmcp (most of a second and 25 megabytes) for environments that wrap an
-MCP server, as this one does not: the classes that it takes from there are stand-ins, which import the real
-ones when they are called.
+Owns what is hidden or delayed while OpenEnv is imported. Must not know this environment.
+
+`openenv.core` imports gradio if it is installed, which takes seconds and tens of megabytes. Only OpenEnv's
+page at /web needs gradio, so it is hidden during the import unless that page is wanted. `openenv.core` also
+imports fastmcp (most of a second and 25 megabytes) for environments that wrap an MCP server, as this one does
+not. Stand-ins replace the classes that it takes from there; they import the real ones when they are called.
 """
 
 from __future__ import annotations
@@ -17,27 +18,19 @@ from importlib import import_module
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "Action",
-    "EnvClient",
-    "Observation",
-    "State",
-    "StepResult",
-    "lightly",
-    "web_interface_wanted",
-]
+__all__ = ["Action", "EnvClient", "Observation", "State", "StepResult", "lightly", "web_interface_wanted"]
 
 LATE = ("fastmcp", "fastmcp.client", "fastmcp.client.client", "mcp", "mcp.types")
-"""Modules that `openenv.core` imports classes from, and this package does not use."""
+"""Modules from which `openenv.core` imports classes that this package does not use."""
 
 
 def web_interface_wanted() -> bool:
-    """Whether OpenEnv's page at /web is asked for, by the variable that OpenEnv reads."""
+    """Whether OpenEnv's page at /web is wanted, by the variable that OpenEnv reads."""
     return os.environ.get("ENABLE_WEB_INTERFACE", "").lower() in ("1", "true", "yes")
 
 
 class _Late(ModuleType):
-    """A module whose classes are imported when an instance is made."""
+    """A module whose classes are imported when they are called."""
 
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
@@ -52,9 +45,9 @@ class _Late(ModuleType):
 
 @contextmanager
 def lightly() -> Iterator[None]:
-    """Inside the block `import gradio` fails, as if it were not installed, and fastmcp is imported late.
+    """Hide gradio and delay fastmcp while the block imports OpenEnv.
 
-    What is imported already stays as it is; and if the page at /web is asked for, everything does.
+    Modules that are already imported stay as they are. If the page at /web is wanted, this does nothing.
     """
     if web_interface_wanted():
         yield
@@ -73,7 +66,7 @@ def lightly() -> Iterator[None]:
 
 
 def __getattr__(name: str) -> Any:
-    """OpenEnv's client brings HTTP libraries that a server has no use for."""
+    """Import OpenEnv's client on demand: a server does not need its HTTP libraries."""
     if name != "EnvClient":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     with lightly():

@@ -1,6 +1,7 @@
-"""Every message on the wire. Speaks for all doors; knows no engine beyond the limits of a call.
+"""The messages on the wire, for all transports.
 
-In OpenEnv's wire format `reward` and `done` stand beside the observation, not inside it.
+Owns their fields and validation. Must not know the engine beyond the limits of a call. In OpenEnv's wire
+format `reward` and `done` are beside the observation, not inside it.
 """
 
 from __future__ import annotations
@@ -43,14 +44,10 @@ __all__ = [
 Seed = Annotated[StrictInt, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
 SplitName = Literal["train", "test"]
 EPISODE_ID = r"^[A-Za-z0-9._~:-]{1,255}$"
-"""What an episode may be called, as a regular expression."""
+"""Pattern of an episode id."""
 EpisodeId = Annotated[
     str,
-    Field(
-        pattern=EPISODE_ID,
-        description="1 to 255 letters, digits and `._~:-`.",
-        examples=["my-episode"],
-    ),
+    Field(pattern=EPISODE_ID, description="1 to 255 letters, digits and `._~:-`.", examples=["my-episode"]),
 ]
 Earned = dict[str, dict[str, float]]
 
@@ -124,7 +121,7 @@ class HistoryEntry(BaseModel):
 
 
 class SafeActObservation(Observation):
-    """What the agent sees. Holds nothing hidden; at most 64 KiB as JSON.
+    """What the agent sees. Contains nothing hidden; at most 64 KiB as JSON.
 
     Attributes:
         task_description: The job in plain words.
@@ -146,7 +143,7 @@ class SafeActObservation(Observation):
     last_action_result: str
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """As pydantic does it. OpenEnv before 0.4 leaves `metadata` out of what it sends; here it belongs."""
+        """Dump the model. OpenEnv before 0.4 would leave out `metadata`, which this environment sends."""
         if options.get("exclude") == {"reward", "done", "metadata"}:
             options["exclude"] = {"reward", "done"}
         return super().model_dump(**options)
@@ -208,9 +205,9 @@ class StepRequest(_Request):
     action: SafeActAction
     episode_id: EpisodeId | None = None
     request_id: Annotated[str, Field(min_length=1, max_length=255)] | None = Field(
-        default=None, description="A repeat of the last one returns the recorded answer, acting once."
+        default=None, description="Repeat the latest id to get the recorded answer without acting again."
     )
-    timeout_s: float | None = Field(default=None, gt=0, description="Accepted and not needed.")
+    timeout_s: float | None = Field(default=None, gt=0, description="Accepted and ignored.")
 
     @model_validator(mode="before")
     @classmethod
@@ -250,8 +247,8 @@ class GraderRequest(_TaskRequest):
         if isinstance(data, dict) and data.keys() & {"history", "final_state"}:
             raise PydanticCustomError(
                 "no_state",
-                "states and histories are not graded, as they prove nothing: send the episode_id of a "
-                "finished episode, or task_name, seed, split and the actions, which are replayed",
+                "states and histories prove nothing and are not graded: send the episode_id of a finished "
+                "episode, or task_name, seed, split and the actions, which are replayed",
             )
         return data
 
@@ -306,7 +303,7 @@ class BaselineEpisode(BaseModel):
 
 
 class BaselineResponse(BaseModel):
-    """Mean scores of a baseline run by task; null where no episode was played. `errors` says why, by task."""
+    """Mean scores of a baseline run by task; null if no episode was played. `errors` says why, by task."""
 
     agent: str
     model: str | None = None
@@ -336,7 +333,7 @@ class WatchRequest(_TaskRequest):
 
 
 class WatchResponse(BaseModel):
-    """An episode that a policy has played. Its report and its last observation are kept like any other's."""
+    """An episode that a policy has played. Its report and last observation are kept as for any other."""
 
     episode_id: str
     task_name: str
@@ -361,7 +358,7 @@ class NumberedRequest(SplitRequest):
 
 
 class RangeRequest(SplitRequest):
-    """Task API: some tasks of a split, as a Python slice names them."""
+    """Task API: some tasks of a split, as in a Python slice."""
 
     start: StrictInt | None = Field(default=None, description="The first index.")
     stop: StrictInt | None = Field(default=None, description="The index after the last.")
@@ -385,6 +382,6 @@ class ErrorDetail(BaseModel):
 
 
 class ErrorBody(BaseModel):
-    """Every error but FastAPI's list for a body of the wrong shape."""
+    """The form of all errors, except FastAPI's list for a body that does not validate."""
 
     detail: ErrorDetail

@@ -1,7 +1,7 @@
-"""Runs the baseline of `POST /baseline` without a server, and prints the scores.
+"""Runs the baseline of `POST /baseline` without a server and prints the scores.
 
 By default the rule-based `expert` plays every task. `--agent llm` plays the model that the environment
-variables name (README, "Play a model").
+variables name (docs/evaluate.md).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safeact_env.tasks import get_task, task_names
 
 
 def run(request: BaselineRequest) -> BaselineResponse:
-    """The answer that a server would give."""
+    """The response of a server."""
     check_agent(request.agent)
     names = task_names() if request.task_name is None else (request.task_name,)
     tasks = [get_task(name) for name in names]
@@ -28,7 +28,7 @@ def run(request: BaselineRequest) -> BaselineResponse:
 
 
 def show(response: BaselineResponse) -> None:
-    """Print the scores for people to read."""
+    """Print the scores."""
     print(f"{response.agent}{f' ({response.model})' if response.model else ''}")
     for task, score in response.scores.items():
         count = sum(episode.task_name == task for episode in response.episodes)

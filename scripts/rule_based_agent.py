@@ -1,7 +1,7 @@
-"""Plays a reference policy over HTTP and prints the episode for people to read.
+"""Plays a reference policy over HTTP and prints the episode.
 
-An example of an agent: it needs nothing but what the server sends. `POST /baseline` runs the same policies
-inside the server.
+An example of an agent: it sees only what the server sends. `POST /baseline` runs the same policies in the
+server.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safeact_env.tasks import get_task, task_names
 
 
 def show(step: int, call: dict[str, Any], answer: dict[str, Any]) -> None:
-    """Print one step: the call, the answer, the reward."""
+    """Print one step: the call, the result, the reward."""
     params = ", ".join(f"{key}={value}" for key, value in call["parameters"].items())
     print(f"{step:>3}  {call['action_name']}({params})")
     result = answer["observation"]["last_action_result"]

@@ -1,15 +1,16 @@
 """Trains a language model on SafeAct-Env with TRL's GRPO, optionally after a warm start on exported chats.
 
     pip install trl==1.16.0 torch transformers datasets
-    python scripts/train_grpo.py --model tiny --task easy --steps 2 --cpu          # shows that all of it runs
+    python scripts/train_grpo.py --model tiny --task easy --steps 2 --cpu          # checks the setup
     python scripts/train_grpo.py --model Qwen/Qwen3-0.6B --task easy --task medium --steps 200 --out runs/grpo
 
 `--model` is a folder, a name on the Hugging Face hub, `local` for the model of inference.py (needs the
-package gguf), or `tiny` for a random model that needs nothing. The trained model goes to OUT/model, what was
-logged per step to OUT/training.json. With `--evaluate` it plays scenarios of the split `test` before and
-after; the metrics are in OUT/training.json, the episodes with what the model said in OUT/before, OUT/after.
+package gguf), or `tiny` for a random model without files. The trained model goes to OUT/model, the log of
+each step to OUT/training.json. With `--evaluate` the model plays scenarios of the split `test` before and
+after; the metrics are in OUT/training.json, the episodes with the model's answers in OUT/before and
+OUT/after.
 
-Exit code 0: trained. 2: the arguments or what is installed do not allow it, with a sentence that says why.
+Exit code 0: trained. 2: the arguments or the installed packages do not allow it; a message says why.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ CHATML = "<|im_start|>"
 
 
 class Refused(Exception):
-    """What cannot be done, with a sentence that says what to do."""
+    """The run is not possible; the message says what to do."""
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -85,7 +86,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Refuse what cannot work before anything is loaded; the seeds to train and to evaluate with."""
+    """Check the arguments before anything is loaded; the seeds to train and to evaluate with."""
     if options.split == "test" and not options.force_test:
         raise Refused(
             "The split test is there to measure with: a model that was trained on it measures nothing. "
@@ -111,7 +112,7 @@ def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ..
 
 
 def numbers(option: str, given: str) -> tuple[int, ...]:
-    """The seeds that an option gives."""
+    """The seeds of an option."""
     try:
         return parse_seeds(given)
     except ValueError as error:
@@ -149,7 +150,7 @@ def from_gguf() -> tuple[Any, Any]:
     file = find() or fetch(print)
     words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
-    # Its weights are plain numbers by now, but trainers refuse it: it is still marked as quantized.
+    # The weights are plain numbers by now, but trainers refuse a model that is marked as quantized.
     config = read.config
     if hasattr(config, "quantization_config"):
         del config.quantization_config
@@ -159,7 +160,7 @@ def from_gguf() -> tuple[Any, Any]:
 
 
 def with_tools(words: Any) -> Any:
-    """The tokenizer, with a chat template that shows tools and their use; Qwen's if its own does not."""
+    """The tokenizer with a chat template for tools: its own or, if that has none, Qwen's."""
     from trl.chat_template_utils import qwen2_5_chat_template, supports_tool_calling
 
     if supports_tool_calling(words):
@@ -174,7 +175,7 @@ def with_tools(words: Any) -> Any:
 
 
 def warm_start(model: Any, words: Any, options: argparse.Namespace, tasks: Sequence[str]) -> list[Any]:
-    """Train on exported chats, on what the assistant says in them; what was logged."""
+    """Train on the assistant's messages in exported chats; the log."""
     from datasets import load_dataset
     from trl import SFTConfig, SFTTrainer
 
@@ -199,7 +200,7 @@ def warm_start(model: Any, words: Any, options: argparse.Namespace, tasks: Seque
         train_dataset=chats.select_columns(["messages", "tools"]),
     )
     trainer.train()
-    # The trainer may have put a template for its own ends in its place.
+    # The trainer may have replaced it.
     words.chat_template = template
     logged: list[Any] = trainer.state.log_history
     return logged
@@ -213,7 +214,7 @@ def grpo(
     seeds: Sequence[int],
     generation: dict[str, Any],
 ) -> list[Any]:
-    """Train by playing; what was logged."""
+    """Train by playing; the log."""
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
@@ -244,7 +245,7 @@ def grpo(
 
 
 def headers() -> dict[str, str]:
-    """What a server that is closed to strangers asks for."""
+    """The headers for a server that needs a token."""
     return token_headers() or {}
 
 
@@ -263,7 +264,7 @@ def common(options: argparse.Namespace) -> dict[str, Any]:
 def evaluated(
     name: str, model: Any, words: Any, options: argparse.Namespace, tasks: Sequence[str], seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """How a model plays scenarios of the split `test`; its episodes go to a folder of that name."""
+    """Measure a model on scenarios of the split `test`; its episodes go to the folder `name`."""
     from scripts.training.local_player import ModelHere, measure
 
     model.eval()
@@ -279,7 +280,7 @@ def evaluated(
 
 
 def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[int, ...]) -> None:
-    """Load, train, save, and measure before and after if wanted."""
+    """Load, train, save, and measure before and after on demand."""
     tasks = list(dict.fromkeys(options.task or ["easy"]))
     model, words, generation = loaded(options.model, tasks, options.seed)
     logged: dict[str, Any] = {"sft": [], "grpo": []}
@@ -303,16 +304,16 @@ def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[i
 
 
 def versions() -> dict[str, str]:
-    """Of what a result may depend on."""
+    """The versions that a result may depend on."""
     return {"safeact-env": VERSION, "python": platform.python_version(), **{n: version(n) for n in NEEDED}}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run it; return the exit code."""
     options = parsed(arguments)
-    # Beside this file, wherever it is started from.
+    # Makes `scripts` importable from any working folder.
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    # The library warns of each thing it may still change.
+    # TRL warns of every interface that may still change.
     os.environ.setdefault("TRL_EXPERIMENTAL_SILENCE", "1")
     try:
         seeds, measured = checked(options)

@@ -1,7 +1,7 @@
-"""Trains a small policy on each task by Q-learning from its reward alone, and records how it plays.
+"""Trains a small policy on each task by Q-learning from its reward alone, and records its play.
 
-`--clues names` is the ablation in which look-alikes can be told apart by their names alone.
-It needs torch and the extra `gymnasium`; `make train` makes an environment for it.
+`--clues names` is the ablation in which only their names tell look-alikes apart.
+Needs torch and the extra `gymnasium`; `make train` installs them.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""The path at which OpenEnv's tools look for the app."""
+"""The path on which OpenEnv's tools look for the app."""

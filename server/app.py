@@ -1,4 +1,4 @@
-"""`server.app:app` and `main()`, where OpenEnv's own tools look for them."""
+"""`server.app:app` and `main()`, for OpenEnv's own tools."""
 
 from safeact_env.server.app import create_app
 from safeact_env.server.main import serve
@@ -10,7 +10,7 @@ app = create_app()
 
 
 def main() -> None:
-    """Serve with the settings of the environment."""
+    """Serve with the settings in the environment."""
     serve(Settings())
 
 

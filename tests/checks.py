@@ -12,7 +12,8 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import clone, facts_of, parsed, verdict, walking
+from safeact_env.audit.draws import chi_squared_bound, chi_squared_of
+from safeact_env.audit.rollouts import clone, facts_of, parsed, verdict, walking
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
@@ -289,19 +290,10 @@ def check_lookalike_twin(task: Task[Any], split: Split, seed: int, steps: int) -
 # Draws ---------------------------------------------------------------------------------------------------
 
 
-def chi_squared(counts: Iterable[int]) -> float:
-    """Pearson's statistic against a uniform distribution."""
-    found = list(counts)
-    expected = sum(found) / len(found)
-    return sum((n - expected) ** 2 / expected for n in found)
-
-
 def is_uniform(counts: Iterable[int]) -> bool:
     """Whether counts pass the test at 1 in 1,000. The seeds are fixed, so the verdict is too."""
     found = list(counts)
-    free = len(found) - 1
-    # Wilson and Hilferty's approximation of the critical value; 3.09 is the normal one.
-    return chi_squared(found) < free * (1 - 2 / (9 * free) + 3.09 * (2 / (9 * free)) ** 0.5) ** 3
+    return chi_squared_of(found) < chi_squared_bound(len(found) - 1)
 
 
 # Approvals -----------------------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """The app under test, in process and on a real socket."""
 
+import gc
 import socket
 import threading
 import time
@@ -12,10 +13,43 @@ from fastapi.testclient import TestClient
 
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
+from safeact_env.sessions.stores.memory import MemoryStore
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    """The tests in a browser run in a row, whatever the order, as they share one."""
+    items.sort(key=lambda item: "browser" in item.keywords)
+
+
+def pytest_collection_finish():
+    """What is imported and collected stays; the garbage collector need not walk it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def served():
+    """A client of an app with the default settings that runs as long as the tests do, and its service."""
+    with TestClient(create_app(Settings())) as client:
+        kwargs = (one.kwargs for one in client.app.user_middleware)
+        yield client, next(given["service"] for given in kwargs if "service" in given)
 
 
 @pytest.fixture
-def client():
+def client(served):
+    """A client without cookies of that app, in which no episode has begun."""
+    running, service = served
+    # To make an app takes longer than most of what is asked of it.
+    service.__post_init__(MemoryStore)
+    client = TestClient(running.app, raise_server_exceptions=False)
+    client.portal = running.portal
+    return client
+
+
+@pytest.fixture
+def own_client():
+    """A client of an app that no other test uses."""
     with TestClient(create_app(Settings()), raise_server_exceptions=False) as client:
         yield client
 

@@ -1,19 +1,18 @@
-"""The code blocks of TECHNICAL.md, by chapter, so that each is run by a test of its own."""
+"""The code blocks of the documents, so that a test can run each."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 
-TECHNICAL = Path(__file__).resolve().parents[1] / "TECHNICAL.md"
+ROOT = Path(__file__).resolve().parents[1]
 
 
-def chapters() -> dict[str, str]:
-    """The text of each chapter, by its title without the number."""
-    parts = re.split(r"^## (?:\d+\. )?(.+)\n", TECHNICAL.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return dict(zip(parts[1::2], parts[2::2], strict=True))
+def blocks(page: str, language: str = "python") -> list[str]:
+    """The code blocks of a page in this language.
 
-
-def blocks(title: str, language: str = "python") -> list[str]:
-    """The code blocks of a chapter in this language."""
-    return re.findall(rf"```{language}\n(.*?)```", chapters()[title], re.DOTALL)
+    Args:
+        page: The page's path from the root.
+        language: The language that the blocks name.
+    """
+    return re.findall(rf"```{language}\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)

@@ -1,9 +1,8 @@
-"""Compiles what packages import, for an image that nothing writes to.
+"""Compiles the modules that packages import, for an image with a read-only file system.
 
-Takes the names of packages. Compiled are the modules that theirs import, also inside functions, and what
-those import: to compile everything that is installed would take several times the room. Each is checked by a
-hash of its source, not by its time, which copies of an image need not keep. The bytecode goes to where
-PYTHONPYCACHEPREFIX says.
+Takes names of packages. It compiles the modules that theirs import, also inside functions, and what those
+import in turn; compiling all that is installed would take several times the space. Bytecode is checked by a
+hash of the source, since copies of an image need not keep times, and goes to PYTHONPYCACHEPREFIX.
 """
 
 from __future__ import annotations
@@ -17,11 +16,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 Name = tuple[str, str | None]
-"""A module, and what is taken from it."""
+"""A module, and the name imported from it."""
 
 
 def modules_of(package: str) -> Iterator[tuple[str, Path]]:
-    """The modules of a package, itself included, but not its programs."""
+    """The modules of a package, itself included, without its `__main__` modules."""
     for folder in importlib.import_module(package).__path__:
         yield package, Path(folder, "__init__.py")
         for found in pkgutil.walk_packages([folder], f"{package}."):
@@ -31,7 +30,7 @@ def modules_of(package: str) -> Iterator[tuple[str, Path]]:
 
 
 def imports(source: str) -> Iterator[Name]:
-    """What a source imports, also inside functions."""
+    """The imports of a source, also inside functions."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             yield from ((alias.name, None) for alias in node.names)
@@ -40,7 +39,7 @@ def imports(source: str) -> Iterator[Name]:
 
 
 def load(name: Name) -> None:
-    """Import a name, if it is installed; packages may import what they offer only when it is asked for."""
+    """Import a name if it is installed; packages may import their names lazily."""
     module, attribute = name
     try:
         loaded = importlib.import_module(module)
@@ -51,7 +50,7 @@ def load(name: Name) -> None:
 
 
 def load_server() -> None:
-    """What is imported only when the server starts, or at its first request."""
+    """Import what a server imports only at its start or at its first request."""
     import uvicorn
     from fastapi.testclient import TestClient
 
@@ -65,7 +64,7 @@ def load_server() -> None:
 
 
 def compile_loaded() -> int:
-    """Compile every module that is loaded; return how many."""
+    """Compile every loaded module; return their number."""
     files = {str(getattr(module, "__file__", None)) for module in list(sys.modules.values())}
     sources = sorted(file for file in files if file.endswith(".py"))
     for file in sources:
@@ -74,7 +73,7 @@ def compile_loaded() -> int:
 
 
 def main(packages: list[str]) -> None:
-    """Import and compile."""
+    """Import and compile the packages."""
     sys.dont_write_bytecode = True
     for package in packages:
         for module, path in modules_of(package):

@@ -1,7 +1,7 @@
-"""Rewrites the golden traces of the official tasks and prints what changed, as a unified difference.
+"""Rewrites the golden traces of the official tasks and prints the changes as a unified diff.
 
-A trace is an episode's calls with everything they gave. With `--check` nothing is written, and the exit code
-is 1 if a trace is stale. A task that cannot be played is reported, and the others are still done.
+A trace is an episode's calls with all their results. With `--check` it writes nothing and exits with 1 if a
+trace is stale. It reports a task that cannot be played, and goes on with the others.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import every_move, verdict, walking
+from safeact_env.audit.rollouts import every_move, verdict, walking
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Split, Task
-from safeact_env.evaluation.trace import trace_of
+from safeact_env.evaluation.replay import detailed_trajectory
 from safeact_env.policies.calls import question
 from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
 
 OF_EACH = 3
-"""Calls of each sort in the trace of refusals."""
+"""Calls of each kind in the trace of refusals."""
 WALK = 24
 """Steps of the random walk."""
 
@@ -38,22 +38,22 @@ Step = Call | Move
 
 
 def full(task: Task[Any]) -> Episode[Any]:
-    """The expert, to a grade of 1.0."""
+    """The expert's episode, graded 1.0."""
     return play(task, "train", 11, "expert")
 
 
 def zero(task: Task[Any]) -> Episode[Any]:
-    """Nothing done."""
+    """An episode in which nothing is done."""
     return play(task, "test", 0, "do_nothing")
 
 
 def refused(task: Task[Any]) -> Episode[Any]:
-    """Every way to be turned down: unknown, malformed, blocked, refused, denied."""
+    """Calls that fail in every way: unknown, malformed, blocked, refused, denied."""
     episode: Episode[Any] = Episode(task, "test", 5)
     moves = every_move(episode)
     taken(episode, malformed(episode, moves))
-    for sort in ("blocked", "refused"):
-        found = [m for m in moves if verdict(episode.actions, episode.state, m) == sort]
+    for kind in ("blocked", "refused"):
+        found = [m for m in moves if verdict(episode.actions, episode.state, m) == kind]
         taken(episode, one_of_each(found)[:OF_EACH])
     final = [m for m in moves if verdict(episode.actions, episode.state, m) == "mistake"]
     ask, obs = task.escalation.name, episode.observation()
@@ -63,7 +63,7 @@ def refused(task: Task[Any]) -> Episode[Any]:
 
 
 def malformed(episode: Episode[Any], moves: list[Move]) -> Iterator[Move]:
-    """Calls that fail rules 1 and 2, each in another way."""
+    """Calls that break rules 1 and 2, each in a different way."""
     whole = next(m for m in moves if episode.actions[m.name].params.sources)
     first = next(iter(whole.params))
     yield Move("make_it_right", {})
@@ -80,7 +80,7 @@ def one_of_each(moves: Iterable[Move]) -> list[Move]:
 
 
 def mistake(task: Task[Any]) -> Episode[Any]:
-    """Some progress, then what cannot be undone: a look-alike in every other task, else one of its own."""
+    """Some progress, then an irreversible mistake: by a look-alike in every other task."""
     trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
     split: Split = "train" if trap else "test"
     calls = [turn.call for turn in play(task, split, 21, "expert").turns]
@@ -92,7 +92,7 @@ def mistake(task: Task[Any]) -> Episode[Any]:
 
 
 def mixed(task: Task[Any]) -> Episode[Any]:
-    """A random walk that makes no mistake, then the end of the job."""
+    """A random walk without a mistake, then `finish`."""
     episode: Episode[Any] = Episode(task, "test", 31)
     for move in walking(episode, Random(f"golden/{task.name}"), WALK):
         episode.step(move.call())
@@ -101,7 +101,7 @@ def mixed(task: Task[Any]) -> Episode[Any]:
 
 
 def taken(episode: Episode[Any], steps: Iterable[Step]) -> None:
-    """Take the steps, as far as the episode lasts."""
+    """Take the steps until the episode ends."""
     for step in steps:
         if not episode.done:
             episode.step(step.call() if isinstance(step, Move) else step)
@@ -118,7 +118,7 @@ KINDS: dict[str, Callable[[Task[Any]], Episode[Any]]] = {
 
 
 def text_of(trace: dict[str, Any]) -> str:
-    """The text of a trace's file: a line per call and per step, so that a difference can be read."""
+    """The text of a trace's file: a line per call and per step, so that diffs are readable."""
     parts = [f'"{name}": {_value(value)}' for name, value in trace.items()]
     return "{\n  " + ",\n  ".join(parts) + "\n}\n"
 
@@ -130,14 +130,14 @@ def _value(value: Any) -> str:
 
 
 def fresh(name: str) -> Iterator[tuple[Path, str]]:
-    """The files of a task as they should be."""
+    """The paths and texts of a task's traces, played now."""
     task = get_task(name)
     for kind, make in KINDS.items():
-        yield GOLDEN / name / f"{kind}.json", text_of(trace_of(make(task)))
+        yield GOLDEN / name / f"{kind}.json", text_of(detailed_trajectory(make(task)))
 
 
 def difference(path: Path, new: str) -> str:
-    """What a rewrite of a file would change; empty if nothing."""
+    """The diff of rewriting a file; empty if nothing changes."""
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
     title = str(path.relative_to(ROOT))
     return "".join(
@@ -155,7 +155,7 @@ def main(arguments: list[str]) -> int:
     for name in options.task or OFFICIAL:
         try:
             files = list(fresh(name))
-        except Exception:  # one task in the making must not keep the others from being done
+        except Exception:  # a task in the making must not stop the others
             traceback.print_exc()
             failed += 1
             continue

@@ -20,7 +20,7 @@ __all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A task under audit, and the name by which another process finds it.
+    """A task under audit, and its name for other processes.
 
     Attributes:
         ref: Name of a task, or `package.module:ATTRIBUTE`.
@@ -48,12 +48,12 @@ def resolve(ref: str) -> Subject:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """How much of a subject an audit looks at.
+    """How much of a task an audit checks.
 
     Attributes:
         subject: The task.
         split: Its split.
-        seeds: Number of seeds from 0 on; an audit whose cost grows faster than its worth takes fewer.
+        seeds: Number of seeds from 0 on; expensive audits use fewer.
         tick: Called after each unit of work with the share done, in [0, 1].
     """
 
@@ -68,17 +68,17 @@ class Scope:
         return self.subject.task
 
     def rng(self, *about: object) -> Random:
-        """A generator of the audit's own draws, the same in every run."""
+        """A random generator for the audit's own draws, the same in every run."""
         return Random(f"audit/{self.task.name}/{self.split}/{'/'.join(map(str, about))}")
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A place where an invariant does not hold.
+    """A case in which an invariant does not hold.
 
     Attributes:
         message: What is wrong, in a sentence.
-        seed: The scenario; `None` where a breach is about many.
+        seed: The scenario; `None` if the breach is about many.
         calls: The calls that reproduce it, from the start of the episode.
     """
 
@@ -96,8 +96,8 @@ class Result:
     """What an audit found on a subject and split.
 
     Attributes:
-        checked: How many units were checked.
-        unit: What a unit is, in the plural.
+        checked: Number of units checked.
+        unit: Name of a unit, in the plural.
         breaches: The breaches, at most `MOST_BREACHES`.
         figures: Further figures worth printing, by name.
     """

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from safeact_env.audit.plays import every_move, facts_of, fork, verdict, wire
+from safeact_env.audit.rollouts import every_move, facts_of, fork, verdict, wire
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 
@@ -63,8 +63,12 @@ Place = tuple[frozenset[Any], frozenset[Any], frozenset[Any]]
 
 
 def _place(episode: Episode[Any]) -> Place:
-    s = episode.state
-    return frozenset(facts_of(s).items()), frozenset(s.knowledge.seen), frozenset(s.ledger.granted)
+    state = episode.state
+    return (
+        frozenset(facts_of(state).items()),
+        frozenset(state.knowledge.seen),
+        frozenset(state.ledger.granted),
+    )
 
 
 def _promise(found: tuple[Place, Episode[Any]]) -> tuple[int, int, bytes]:

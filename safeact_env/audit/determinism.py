@@ -1,8 +1,8 @@
-"""Determinism: task, split, seed and calls fix every byte, in any process and through every door.
+"""Determinism: task, split, seed and calls fix every byte, in any process and over every transport.
 
-Owns this audit. Must not know any concrete task, nor what is behind a door: a door is handed in.
+Owns this audit. Must not know any concrete task, nor how a transport works: transports are passed in.
 
-Run as a program, with a reference, a split and a number of seeds, it prints what this process would show.
+Run as a program, with a reference, a split and a number of seeds, it prints the digests of this process.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope, resolve
-from safeact_env.audit.plays import wire
-from safeact_env.audit.replays import recorded
+from safeact_env.audit.replays import snapshot
+from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.reference import make_policy
 
-__all__ = ["DETERMINISM", "Door", "canonical", "determinism"]
+__all__ = ["DETERMINISM", "Transport", "canonical", "determinism"]
 
 POLICIES = ("expert", "random", "guesser", "escalate_all")
 HASH_SEEDS = ("1", "2")
-THROUGH_DOORS = 10
-"""Scenarios that are played through each door."""
+TRANSPORT_SEEDS = 10
+"""Scenarios played over each transport."""
 TIMEOUT = 1_800.0
-"""Seconds after which another process is given up."""
+"""Seconds after which another process is stopped."""
 
-Door = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
-"""Plays the calls of a named task, split and seed: the canonical bytes of each observation, start first."""
+Transport = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
+"""Plays calls on a named task, split and seed; returns the canonical bytes of each observation."""
 
 
 def canonical(value: Any) -> bytes:
@@ -42,8 +42,8 @@ def canonical(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False, sort_keys=True).encode()
 
 
-def determinism(doors: Mapping[str, Door] | None = None) -> Audit:
-    """The audit, with these doors, by name, compared with what is played in process."""
+def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
+    """Make the audit. It compares each of these transports, by name, with the episode in this process."""
 
     def run(scope: Scope) -> Result:
         result = Result("episodes")
@@ -53,9 +53,9 @@ def determinism(doors: Mapping[str, Door] | None = None) -> Audit:
         _compare_processes(scope, here, result)
         scope.tick(0.7)
         if scope.subject.ref == scope.task.name:
-            for name, door in (doors or {}).items():
-                _compare_door(scope, name, door, result)
-        result.figures["doors"] = ["in process", *(doors or ())]
+            for name, transport in (transports or {}).items():
+                _compare_transport(scope, name, transport, result)
+        result.figures["doors"] = ["in process", *(transports or ())]
         scope.tick(1.0)
         return result
 
@@ -67,12 +67,12 @@ def _played(task: Task[Any], split: Split, seed: int, policy: str) -> tuple[list
     episode: Episode[Any] = Episode(task, split, seed)
     player = make_policy(policy, task, seed)
     digest = hashlib.sha256()
-    shown = recorded(episode)
+    shown = snapshot(episode)
     while not episode.done:
         for part in shown:
             digest.update(part)
         episode.step(player.act(episode.observation()))
-        shown = recorded(episode)
+        shown = snapshot(episode)
     for part in shown:
         digest.update(part)
     return [turn.call for turn in episode.turns], digest.hexdigest()
@@ -135,9 +135,9 @@ def _compare_generators(scope: Scope, result: Result) -> None:
         random.setstate(kept)
 
 
-def _compare_door(scope: Scope, name: str, door: Door, result: Result) -> None:
-    """The same calls through a door, answer by answer."""
-    for seed in range(min(scope.seeds, THROUGH_DOORS)):
+def _compare_transport(scope: Scope, name: str, transport: Transport, result: Result) -> None:
+    """Play the same calls over a transport and compare every observation."""
+    for seed in range(min(scope.seeds, TRANSPORT_SEEDS)):
         for policy in ("expert", "random"):
             calls = _played(scope.task, scope.split, seed, policy)[0]
             episode: Episode[Any] = Episode(scope.task, scope.split, seed)
@@ -146,9 +146,12 @@ def _compare_door(scope: Scope, name: str, door: Door, result: Result) -> None:
                 episode.step(call)
                 expected.append(canonical(episode.observation()))
             result.checked += 1
-            found = door(scope.subject.ref, scope.split, seed, calls)
+            found = transport(scope.subject.ref, scope.split, seed, calls)
             if found != expected:
-                step = next((n for n, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), 0)
+                step = next(
+                    (n for n, (one, other) in enumerate(zip(found, expected, strict=False)) if one != other),
+                    0,
+                )
                 result.breach(f"{name} answers otherwise at step {step} of {policy}", seed, calls[:step])
                 return
 

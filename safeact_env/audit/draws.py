@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import wire
+from safeact_env.audit.rollouts import wire
 from safeact_env.core.episode import Episode
 
 __all__ = ["DIVERSITY", "NAMES", "chi_squared_bound", "chi_squared_of"]
@@ -99,18 +99,26 @@ def names(scope: Scope) -> Result:
         examples.append([(texts[name], name == upkeep.working) for name in listed if name not in canonical])
         result.checked += 1
         scope.tick((seed + 1) / NAME_SEEDS)
+    _check_positions(places, result)
+    _check_counts({"drawn": drawn, "working": works, "traps": drawn - works}, result)
+    _classify(examples, result)
+    return result
+
+
+def _check_positions(places: Counter[int], result: Result) -> None:
     shares = [places[place] / NAME_SEEDS for place in sorted(places)]
     result.figures["share by position"] = [round(share, 3) for share in shares]
     if not all(BOUNDS[0] <= share <= BOUNDS[1] for share in shares):
         result.breach(f"the working one stands in the three positions in {shares} of the seeds")
-    for title, counts in (("drawn", drawn), ("working", works), ("traps", drawn - works)):
+
+
+def _check_counts(by_title: dict[str, Counter[str]], result: Result) -> None:
+    for title, counts in by_title.items():
         freedom = len(counts) - 1
         found = chi_squared_of(counts.values()) if freedom > 0 else 0.0
         result.figures[f"chi-squared, {title}"] = round(found, 1)
         if freedom > 0 and found > chi_squared_bound(freedom):
             result.breach(f"some names are {title} more often than others: {dict(counts)}")
-    _classify(examples, result)
-    return result
 
 
 def _classify(examples: list[Draw], result: Result) -> None:

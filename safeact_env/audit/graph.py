@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safeact_env.audit.plays import facts_of, parsed, verdict
+from safeact_env.audit.rollouts import facts_of, parsed, verdict
 from safeact_env.core.action import Action, Risk
 from safeact_env.core.playbook import Move
 from safeact_env.core.state import State
@@ -71,21 +71,21 @@ class Graph:
         """How many nodes were expanded."""
         return len(self._made)
 
-    def _add(self, s: State[Any], way: tuple[int, Move] | None) -> int:
-        truth = self._truth(s)
-        key = (truth, frozenset(s.knowledge.seen), frozenset(s.ledger.approvals))
+    def _add(self, state: State[Any], way: tuple[int, Move] | None) -> int:
+        truth = self._truth(state)
+        key = (truth, frozenset(state.knowledge.seen), frozenset(state.ledger.approvals))
         if key not in self._nodes:
             self._nodes[key] = len(self._states)
-            self._states.append(pickle.dumps(s, protocol=pickle.HIGHEST_PROTOCOL))
+            self._states.append(pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL))
             self._ways.append(way)
             self.facts.append(truth)
         return self._nodes[key]
 
-    def _truth(self, s: State[Any]) -> int:
+    def _truth(self, state: State[Any]) -> int:
         """The number of what is true. Equal bytes are equal facts, which spares most of the walking."""
-        dumped = pickle.dumps((s.facts, s.upkeep), protocol=pickle.HIGHEST_PROTOCOL)
+        dumped = pickle.dumps((state.facts, state.upkeep), protocol=pickle.HIGHEST_PROTOCOL)
         if dumped not in self._dumped:
-            truth = frozenset(facts_of(s).items())
+            truth = frozenset(facts_of(state).items())
             if truth not in self._truths:
                 self._truths[truth] = len(self.truths)
                 self.truths.append(truth)

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import every_move, facts_of, verdict
+from safeact_env.audit.rollouts import every_move, facts_of, verdict
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move

@@ -3,10 +3,10 @@
 Owns this audit: two starts that differ in one hidden fact are played in lockstep and compared byte for
 byte. Must not know any concrete task, nor how its twins are made.
 
-A call on an entity that the fact is about may tell it, and is therefore left out, if it is the safe action
-that reveals the fact, a question, or an action with consequences. The last is compared all the same where
-rule 3 or 4 stops it in both twins: being blocked is judged on visible facts, and what is refused before
-the inspection has nothing to tell.
+A call on an entity that the fact is about may reveal it if it is the safe action for that, a question, or an
+action with consequences; such calls are left out. Actions with consequences are compared all the same if
+rule 3 or 4 stops them in both twins: blocking depends on visible facts, and a call that is refused before
+the inspection has nothing to reveal.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.lookalike_twin import lookalike_twin
-from safeact_env.audit.plays import is_question, verdict, wire
 from safeact_env.audit.prefixes import PREFIXES, Prefix
+from safeact_env.audit.rollouts import UNLIMITED, is_question, verdict, wire
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
@@ -34,15 +34,13 @@ from safeact_env.policies.calls import every_call
 __all__ = ["INTERFERENCE", "twins_of"]
 
 MOST_SEEDS = 250
-"""Scenarios that are played; further ones repeat what these have shown."""
+"""Most scenarios played; more would only repeat them."""
 RUNS = 6
 """Runs per scenario, each of one kind of twin with one prefix; they take turns from scenario to scenario."""
 SEARCHED = 40
 """Scenarios in which each kind of twin has to occur and to be revealed."""
 REVEALED = 4
-"""Pairs of each kind in which it is looked up where they differ once revealed."""
-UNLIMITED = 100_000
-"""Budget of both episodes, so that none ends before its twin and shows its grade."""
+"""Pairs of each kind in which the revealed difference is located."""
 
 Field = tuple[str, str]
 """A kind of field of `current_state`: its table, and its name in a record."""
@@ -54,8 +52,8 @@ class Pair:
 
     Attributes:
         twin: What they differ in.
-        starts: What they play.
-        about: The entities that this is about.
+        starts: Their starts.
+        about: The entities that the difference is about.
         calls: The calls made in both.
     """
 
@@ -91,7 +89,7 @@ class Pair:
 
 
 def _shown(episode: Episode[Any]) -> dict[str, Any]:
-    """All that any door tells of a running episode."""
+    """All that any transport shows of a running episode."""
     return {**episode.observation(), "steps": len(episode.turns), "return": episode.points}
 
 

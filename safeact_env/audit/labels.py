@@ -10,12 +10,11 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.graph import Graph, Made
-from safeact_env.audit.plays import clone
+from safeact_env.audit.rollouts import UNLIMITED, clone, looked_at_all, replayed
 from safeact_env.audit.subsets import subset
-from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
-from safeact_env.policies.reference import LookOnly, play
+from safeact_env.policies.reference import play
 
 __all__ = ["LABELS", "MOST_UNDO"]
 
@@ -42,7 +41,7 @@ class Findings:
         self.unjudged = names | {WORKS, TRAP}
 
     def note(self, name: str, risk: Risk, undone_in: int | None) -> None:
-        """A call was judged and found true."""
+        """Note a call whose label is true."""
         self.unjudged.discard(name)
         self.classes.setdefault(name, set()).add(risk.value)
         self.result.checked += 1
@@ -83,29 +82,18 @@ def labels(scope: Scope) -> Result:
 
 
 def _points(scope: Scope, seed: int) -> Iterator[tuple[Episode[Any], Episode[Any]]]:
-    """Where searches begin: the start, all looked at, and points of the expert's way after that.
+    """Yield where searches begin: the start, everything inspected, and points of the expert's way after that.
 
-    With each comes the episode in which all is looked at, from which former values are taken.
+    With each comes the episode with everything inspected, from which former values are taken.
     """
     expert = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
-    policy = LookOnly(scope.task, seed)
-    looked = _played(scope, seed, [])
-    while (call := policy.act(looked.observation())).action_name != "finish":
-        looked.step(call)
-    looks = [turn.call for turn in looked.turns]
-    yield _played(scope, seed, []), looked
+    looked = looked_at_all(scope.task, scope.split, seed)
+    yield replayed(scope.task, scope.split, seed, [], UNLIMITED), looked
     yield looked, looked
+    looks = [turn.call for turn in looked.turns]
     for share in (0.35, 0.6, 0.8, 1.0):
         way = expert[: max(0, round(share * len(expert)) - 1)]
-        yield _played(scope, seed, [*looks, *way]), looked
-
-
-def _played(scope: Scope, seed: int, calls: list[Call]) -> Episode[Any]:
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
-    for call in calls:
-        if not episode.done:
-            episode.step(call)
-    return episode
+        yield replayed(scope.task, scope.split, seed, [*looks, *way], UNLIMITED), looked
 
 
 def _search(
@@ -150,7 +138,7 @@ def _named(episode: Episode[Any], made: Made) -> str:
 def _judge(
     graph: Graph, node: int, made: Made, leading: dict[int, set[int]]
 ) -> tuple[str | None, int | None]:
-    """What is untrue about the label of a call, if anything, and in how many calls it was undone."""
+    """Return what is wrong with a call's label, if anything, and the number of calls that undo it."""
     before, after = graph.facts[node], graph.facts[made.child]
     if made.risk is Risk.SAFE:
         kept = graph.truths[before] <= graph.truths[after]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import every_move
+from safeact_env.audit.rollouts import every_move
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -19,9 +19,9 @@ from safeact_env.policies.reference import play
 __all__ = ["PREFIXES", "Prefix", "spoiled"]
 
 Prefix = Callable[[Episode[Any], Callable[[Move], bool], Random], Iterator[Move]]
-"""Yields moves for an episode, with a preference for those of which the test holds.
+"""Yields moves for an episode, preferring those for which the predicate holds.
 
-Whoever asks makes a move, or leaves it out, before asking for the next.
+The caller makes or skips a move before it asks for the next.
 """
 
 RANDOM_MOVES = 35
@@ -71,18 +71,18 @@ def _is_look(episode: Episode[Any], move: Move) -> bool:
 def spoiled(move: Move, episode: Episode[Any], rng: Random) -> Move:
     """The same call with something wrong: its name, a parameter too few or too many, a type, a target."""
     names = list(move.params)
-    fault = rng.choice(("name", "extra", "type", "target", "missing") if names else ("name", "extra"))
+    defect = rng.choice(("name", "extra", "type", "target", "missing") if names else ("name", "extra"))
     params = dict(move.params)
-    if fault == "name":
+    if defect == "name":
         return Move(f"{move.name}_now", params)
-    if fault == "extra":
+    if defect == "extra":
         return Move(move.name, {**params, "force": True})
     name = rng.choice(names)
-    if fault == "missing":
+    if defect == "missing":
         del params[name]
     else:
         # What is a name elsewhere need not be one here; where it is, the call is a proper one.
-        params[name] = 7.5 if fault == "type" else rng.choice(_entities(episode))
+        params[name] = 7.5 if defect == "type" else rng.choice(_entities(episode))
     return Move(move.name, params)
 
 

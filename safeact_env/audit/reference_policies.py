@@ -1,4 +1,4 @@
-"""Solvable, no free points, safety first: shown by the policies whose grades are known beforehand.
+"""Solvable, no free points, safety first: shown by policies whose grades are known in advance.
 
 Owns these three audits. Must not know any concrete task.
 """
@@ -9,12 +9,21 @@ from collections.abc import Iterator
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import clone, every_move, parsed, verdict, walking
+from safeact_env.audit.rollouts import (
+    clone,
+    every_move,
+    fork,
+    looked_at_all,
+    parsed,
+    replayed,
+    verdict,
+    walking,
+)
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.policies.calls import every_call, lookalike_names, question
-from safeact_env.policies.reference import LookOnly, play
+from safeact_env.policies.reference import play
 
 __all__ = ["DOMINANCE", "FREE_POINTS", "SOLVABLE"]
 
@@ -58,7 +67,7 @@ def free_points(scope: Scope) -> Result:
         idle = play(scope.task, scope.split, seed, "do_nothing")
         if start.progress or idle.grade().score:
             result.breach(f"doing nothing grades {max(start.progress, idle.grade().score)}", seed)
-        looked = _looked(scope, seed)
+        looked = looked_at_all(scope.task, scope.split, seed)
         asked = _asked(looked)
         for episode, most, name in (
             (looked, MOST_LOOKING, "looking"),
@@ -77,25 +86,14 @@ def free_points(scope: Scope) -> Result:
     return result
 
 
-def _looked(scope: Scope, seed: int) -> Episode[Any]:
-    """All that can be looked at, without a budget; the episode still runs."""
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
-    policy = LookOnly(scope.task, seed)
-    while (call := policy.act(episode.observation())).action_name != "finish":
-        episode.step(call)
-    return episode
-
-
 def _asked(looked: Episode[Any]) -> Episode[Any]:
-    """The same, and then the best that asking can add: only questions that are not over-escalations."""
-    episode: Episode[Any] = Episode(looked.task, looked.split, looked.seed, max_steps=100_000)
-    for turn in looked.turns:
-        episode.step(turn.call)
+    """The same episode, with every question that is not an over-escalation asked."""
+    episode = fork(looked)
     for move in _final_moves(episode):
         asking = question(episode.observation(), episode.task.escalation.name, move)
-        s = clone(episode.state)
-        episode.actions[asking.name].effect(s, parsed(episode.actions, s, asking))
-        if s.ledger.over_escalations == episode.state.ledger.over_escalations:
+        state = clone(episode.state)
+        episode.actions[asking.name].effect(state, parsed(episode.actions, state, asking))
+        if state.ledger.over_escalations == episode.state.ledger.over_escalations:
             episode.step(asking.call())
     return episode
 
@@ -134,11 +132,8 @@ def _on_the_way(scope: Scope, seed: int, rng: Any) -> Iterator[Episode[Any]]:
     """Episodes at the start, after a random walk, half way and one step before the expert's end."""
     calls = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
     for steps in (0, len(calls) // 2, len(calls) - 1):
-        episode: Episode[Any] = Episode(scope.task, scope.split, seed)
-        for call in calls[:steps]:
-            episode.step(call)
-        yield episode
-    episode = Episode(scope.task, scope.split, seed)
+        yield replayed(scope.task, scope.split, seed, calls[:steps])
+    episode: Episode[Any] = Episode(scope.task, scope.split, seed)
     for move in walking(episode, rng, 12):
         episode.step(move.call())
     if not episode.done:
@@ -147,15 +142,13 @@ def _on_the_way(scope: Scope, seed: int, rng: Any) -> Iterator[Episode[Any]]:
 
 def _check_mistakes(scope: Scope, before: Episode[Any], rng: Any, result: Result) -> None:
     prefix = [turn.call for turn in before.turns]
-    moves = [m for m in every_move(before) if verdict(before.actions, before.state, m) == "mistake"]
+    moves = [one for one in every_move(before) if verdict(before.actions, before.state, one) == "mistake"]
     for move in rng.sample(moves, min(len(moves), 6)):
-        episode: Episode[Any] = Episode(scope.task, scope.split, before.seed)
-        for call in prefix:
-            episode.step(call)
-        action, s = episode.actions[move.name], episode.state
-        p = parsed(episode.actions, s, move)
-        lost = action.lookalike or (action.gate is not None and action.gate.protected(s, p))
-        facts = clone(s)
+        episode = replayed(scope.task, scope.split, before.seed, prefix)
+        action, state = episode.actions[move.name], episode.state
+        params = parsed(episode.actions, state, move)
+        lost = action.lookalike or (action.gate is not None and action.gate.protected(state, params))
+        facts = clone(state)
         turn = episode.step(move.call())
         grade = episode.grade()
         most = 0 if lost else min(round(episode.progress * 10_000) // 4, MOST_AFTER_MISTAKE)
@@ -165,7 +158,7 @@ def _check_mistakes(scope: Scope, before: Episode[Any], rng: Any, result: Result
             result.breach(f"{move.name} is not stopped as a mistake", before.seed, [*prefix, turn.call])
         elif _points(grade.score) > most:
             result.breach(f"after the mistake the grade is {grade.score}", before.seed, [*prefix, turn.call])
-        elif (facts.facts, facts.upkeep) != (s.facts, s.upkeep):
+        elif (facts.facts, facts.upkeep) != (state.facts, state.upkeep):
             result.breach("the mistake changed facts", before.seed, [*prefix, turn.call])
 
 

@@ -9,20 +9,20 @@ import json
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import wire
+from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
 from safeact_env.core.trajectory import Trajectory
 from safeact_env.policies.reference import make_policy
 
-__all__ = ["REPLAY", "recorded"]
+__all__ = ["REPLAY", "snapshot"]
 
 POLICIES = ("expert", "random", "guesser", "escalate_all")
 
 
-def recorded(episode: Episode[Any]) -> list[bytes]:
-    """What an episode shows and pays, in bytes: its observation, and its grade and report at the end."""
+def snapshot(episode: Episode[Any]) -> list[bytes]:
+    """An episode as bytes: its observation and return so far, and its report at the end."""
     shown = [wire(episode.observation()), wire(episode.points)]
     if episode.done:
         shown.append(wire(report(episode)))
@@ -44,10 +44,10 @@ def replay(scope: Scope) -> Result:
 def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
     episode: Episode[Any] = Episode(scope.task, scope.split, seed)
     player = make_policy(policy, scope.task, seed)
-    shown = [recorded(episode)]
+    shown = [snapshot(episode)]
     while not episode.done:
         episode.step(player.act(episode.observation()))
-        shown.append(recorded(episode))
+        shown.append(snapshot(episode))
     stored = json.dumps(Trajectory.of(episode, "audit").to_json())
     again = Trajectory.from_json(json.loads(stored))
     rebuilt: Episode[Any] = Episode(scope.task, again.split, again.seed)
@@ -57,7 +57,7 @@ def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
             calls.append(again.calls[number - 1])
             rebuilt.step(calls[-1])
         result.checked += 1
-        if recorded(rebuilt) != expected:
+        if snapshot(rebuilt) != expected:
             result.breach(f"step {number} of {policy} is not rebuilt as it was", seed, calls)
             return
 

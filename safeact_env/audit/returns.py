@@ -2,9 +2,8 @@
 
 Owns this audit. Must not know any concrete task.
 
-A loop is a way back to the same facts, the same knowledge, the same unused approvals, and the same care
-units credited. The last are in the ledger only: care is credited once, for the upkeep when it is first
-carried out, and undoing does not take that back.
+A loop leads back to the same facts, knowledge, unused approvals and credited care units. Care is credited
+once, in the ledger only: for the upkeep when it is first carried out, and undoing does not take that back.
 """
 
 from __future__ import annotations
@@ -15,7 +14,18 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.beam import best_by
-from safeact_env.audit.plays import clone, every_move, facts_of, fork, is_question, parsed, verdict, wire
+from safeact_env.audit.rollouts import (
+    UNLIMITED,
+    clone,
+    every_move,
+    facts_of,
+    fork,
+    is_question,
+    looked_at_all,
+    parsed,
+    verdict,
+    wire,
+)
 from safeact_env.audit.subsets import subset
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
@@ -34,7 +44,7 @@ REPEATS = 4
 
 
 def returns(scope: Scope) -> Result:
-    """Keep the books of many episodes; look for loops, repeats and searches that pay more than the grade."""
+    """Check the rewards of many episodes; look for loops, repeats and searches that pay too much."""
     result = Result("steps", figures={"loops": 0, "calls repeated": 0})
     searched = SEARCHED if scope.seeds >= WALKED else 1
     for seed in range(scope.seeds):
@@ -71,7 +81,7 @@ def _books(episode: Episode[Any]) -> str | None:
 
 
 def _check(result: Result, episode: Episode[Any]) -> bool:
-    """Note what is wrong with the books; whether all is well."""
+    """Check the rewards and note a breach; return whether there was none."""
     result.checked += 1
     wrong = _books(episode)
     if wrong is not None:
@@ -102,22 +112,22 @@ def _played(scope: Scope, seed: int, policy: str, result: Result) -> None:
 
 
 def _place(episode: Episode[Any]) -> Hashable:
-    """Where an episode is, for loops."""
-    s = episode.state
+    """Identify where an episode is, to find loops."""
+    state = episode.state
     return (
-        frozenset(facts_of(s).items()),
-        frozenset(s.knowledge.seen),
-        frozenset(s.ledger.approvals),
-        frozenset(s.ledger.credited),
+        frozenset(facts_of(state).items()),
+        frozenset(state.knowledge.seen),
+        frozenset(state.ledger.approvals),
+        frozenset(state.ledger.credited),
     )
 
 
 def _walk(scope: Scope, seed: int, result: Result) -> None:
-    """Walk at random among few calls, so that places are met again, and compare what was paid in between."""
+    """Walk at random among few calls, so that places recur, and compare what was paid in between."""
     for number in range(3):
         rng = scope.rng("loops", seed, number)
-        episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
-        looked = _looked(scope, seed)
+        episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=UNLIMITED)
+        looked = looked_at_all(scope.task, scope.split, seed)
         if number:
             episode = fork(looked)
         moves = [move for move in subset(episode, looked, rng, focused=number == 2) if move.name != "finish"]
@@ -141,7 +151,7 @@ def _walk(scope: Scope, seed: int, result: Result) -> None:
 
 
 def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None:
-    """A call for a walk: mostly one that passes, seldom one that cannot be taken back, never a mistake."""
+    """Draw a call for a walk: mostly one that passes, seldom an irreversible one, never a mistake."""
     found = {wire([m.name, m.params]): verdict(episode.actions, episode.state, m) for m in moves}
     odd, lasting = rng.random() < 0.15, rng.random() < 0.05
 
@@ -158,19 +168,10 @@ def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None
     return rng.choice(fitting) if fitting else None
 
 
-def _looked(scope: Scope, seed: int) -> Episode[Any]:
-    """All looked at, in an episode that still runs and has no budget."""
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
-    policy = make_policy("look_only", scope.task, seed)
-    while (call := policy.act(episode.observation())).action_name != "finish":
-        episode.step(call)
-    return episode
-
-
 def _repeat(scope: Scope, seed: int, result: Result) -> None:
-    """Make each call again and again: after the first time it pays no more. Questions included."""
-    looked = _looked(scope, seed)
-    for start in (Episode(scope.task, scope.split, seed, max_steps=100_000), looked):
+    """Repeat each call, questions included: after the first time it must not pay."""
+    looked = looked_at_all(scope.task, scope.split, seed)
+    for start in (Episode(scope.task, scope.split, seed, max_steps=UNLIMITED), looked):
         moves = every_move(start)
         for move in scope.rng("repeat", seed).sample(moves, min(len(moves), 25)):
             episode = fork(start)
@@ -199,9 +200,9 @@ def _needless(episode: Episode[Any], move: Move) -> bool:
     """Whether a question would count as an over-escalation: a search for the best need not try it."""
     if not is_question(episode, move):
         return False
-    s = clone(episode.state)
-    episode.actions[move.name].effect(s, parsed(episode.actions, s, move))
-    return s.ledger.over_escalations > episode.state.ledger.over_escalations
+    state = clone(episode.state)
+    episode.actions[move.name].effect(state, parsed(episode.actions, state, move))
+    return state.ledger.over_escalations > episode.state.ledger.over_escalations
 
 
 FROM_LOOKED = "best return after looking"
@@ -219,11 +220,13 @@ LIMITED: dict[str, tuple[Allows, int, int]] = {
 def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
     for figure, (allows, width, most) in LIMITED.items():
 
-        def allowed(e: Episode[Any], m: Move, allows: Allows = allows) -> bool:
-            return allows(e, m) and not _needless(e, m)
+        def allowed(episode: Episode[Any], move: Move, allows: Allows = allows) -> bool:
+            return allows(episode, move) and not _needless(episode, move)
 
         best = best_by(
-            _looked(scope, seed) if figure == FROM_LOOKED else Episode(scope.task, scope.split, seed),
+            looked_at_all(scope.task, scope.split, seed)
+            if figure == FROM_LOOKED
+            else Episode(scope.task, scope.split, seed),
             allowed,
             max(1, width // narrower),
             lambda one: _check(result, one),

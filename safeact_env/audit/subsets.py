@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from safeact_env.audit.plays import clone, facts_of, parsed, verdict, wire
+from safeact_env.audit.rollouts import clone, facts_of, parsed, verdict, wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move

@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.plays import every_move, fork, is_question, parsed, verdict, walking
+from safeact_env.audit.rollouts import every_move, fork, is_question, parsed, verdict, walking
 from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move

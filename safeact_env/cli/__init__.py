@@ -1,16 +1,16 @@
 """The command line: `safeact serve | play | eval | verify | replay | export | audit | tasks | new`.
 
-Owns commands and their arguments. Must not know how anything is done: each command imports what it needs
-when it runs, so that `safeact --help` stays quick.
+Owns the commands. Must not know how anything is done: each command imports what it needs when it runs, so
+that `safeact --help` stays quick.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from safeact_env.cli import options
 from safeact_env.version import VERSION
 
 __all__ = ["app", "main"]
@@ -22,11 +22,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-def _named(metavar: str, about: str, *names: str, **more: Any) -> Any:
-    """An option whose value is shown as `metavar`; called as its parameter unless there are names."""
-    return typer.Option(*names, metavar=metavar, help=about, **more)
 
 
 def main() -> None:
@@ -64,14 +59,10 @@ def serve(context: typer.Context) -> None:
 
 @app.command()
 def play(
-    task: Annotated[str, _named("TASK", "Task to play; `safeact tasks` lists them.")] = "easy",
-    seed: Annotated[
-        int | None, _named("SEED", "Scenario to play, from 0; without it a fresh one is drawn.")
-    ] = None,
-    split: Annotated[str, _named("SPLIT", "train or test.")] = "train",
-    reveal: Annotated[
-        bool, typer.Option("--reveal", help="After each action tell its hidden risk class.")
-    ] = False,
+    task: options.TaskName = "easy",
+    seed: options.Seed = None,
+    split: options.OneSplit = "train",
+    reveal: options.Reveal = False,
 ) -> None:
     """Play an episode yourself, in the terminal."""
     from rich.console import Console
@@ -92,78 +83,44 @@ FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "ray", "jso
 @app.command("eval")
 def eval_(
     context: typer.Context,
-    policy: Annotated[
-        list[str] | None, _named("NAME", "Policy to evaluate; repeat for several (default: all).")
-    ] = None,
-    task: Annotated[
-        list[str] | None, _named("NAME", "Task to evaluate on; repeat for several (default: all).")
-    ] = None,
-    seeds: Annotated[str, _named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")] = "0-19",
-    split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
-    attempts: Annotated[int, _named("K", "Episodes per policy and scenario.", min=1, max=1000)] = 1,
-    workers: Annotated[int, _named("N", "Processes to play in.", min=1, max=256)] = 2,
-    ray: Annotated[
-        str | None,
-        _named("ADDRESS", "Play on a Ray cluster instead: auto, ray://HOST:10001, or local for --workers."),
-    ] = None,
-    suite: Annotated[
-        str | None,
-        _named("NAME", "Play an official suite (v1) with one --policy; its report goes to the folder --out."),
-    ] = None,
-    out: Annotated[
-        Path | None,
-        _named("PATH", "Record every episode in this file, a JSON line each; with --suite a folder."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume/--no-resume", help="Go on with what --out holds, or start it again.")
-    ] = True,
-    json: Annotated[
-        Path | None, _named("FILE", "Write all metrics and intervals as JSON.", dir_okay=False)
-    ] = None,
-    markdown: Annotated[Path | None, _named("FILE", "Write the tables as Markdown.", dir_okay=False)] = None,
+    policy: options.Policies = None,
+    task: options.Tasks = None,
+    seeds: options.Seeds = "0-19",
+    split: options.Splits = "both",
+    attempts: options.Attempts = 1,
+    workers: options.Workers = 2,
+    ray: options.Ray = None,
+    suite: options.SuiteName = None,
+    out: options.Records = None,
+    resume: options.Resume = True,
+    json: options.Json = None,
+    markdown: options.Markdown = None,
 ) -> None:
     """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
-    from safeact_env.cli.arguments import (
-        is_given,
-        mapped_by,
-        policies_of,
-        seeds_of,
-        splits_of,
-        suite_of,
-        tasks_of,
-    )
-    from safeact_env.cli.evaluate import evaluate, evaluate_suite
+    from safeact_env.cli import arguments, evaluate
     from safeact_env.evaluation import Selection
 
+    policies = arguments.policies_of(policy)
     if suite is not None:
-        found, folder = suite_of(suite, out, [name for name in FIXED_BY_A_SUITE if is_given(context, name)])
-        chosen = policies_of(policy)
-        if len(chosen) != 1:
-            raise typer.BadParameter("a report is about one agent; name one policy.", param_hint="--policy")
-        raise typer.Exit(evaluate_suite(found, chosen[0], folder, resume=resume))
-    if out is not None and out.is_dir():
-        raise typer.BadParameter(f"{out} is a folder; name a file in it.", param_hint="--out")
-    selection = Selection(
-        policies=policies_of(policy),
-        tasks=tasks_of(task),
-        splits=splits_of(split, ("train", "test", "both")),
-        seeds=seeds_of(seeds),
-        attempts=attempts,
+        given = [name for name in FIXED_BY_A_SUITE if arguments.is_given(context, name)]
+        found, folder = arguments.suite_of(suite, out, given)
+        raise typer.Exit(evaluate.evaluate_suite(found, policies, folder, resume=resume))
+    arguments.check_no_folder(out)
+    splits = arguments.splits_of(split, ("train", "test", "both"))
+    selection = Selection(policies, arguments.tasks_of(task), splits, arguments.seeds_of(seeds), attempts)
+    mapper = arguments.mapper_at(ray, workers)
+    raise typer.Exit(
+        evaluate.evaluate(
+            selection, out=out, resume=resume, workers=workers, mapper=mapper, json=json, markdown=markdown
+        )
     )
-    options: dict[str, Any] = {"out": out, "resume": resume, "workers": workers}
-    options["mapped"] = mapped_by(ray, workers)
-    raise typer.Exit(evaluate(selection, json=json, markdown=markdown, **options))
 
 
 @app.command()
-def verify(
-    report: Annotated[
-        Path, typer.Argument(metavar="REPORT", help="The report of a suite, or the folder it lies in.")
-    ],
-) -> None:
-    """Check somebody's report of a suite: play every episode again, work out every number again.
+def verify(report: options.Report) -> None:
+    """Check somebody's report of a suite: replay every episode and recompute every number.
 
-    Exit code 0: all holds. 1: something does not, and is named. 2: it cannot be checked here.
+    Exit code 0: everything matches. 1: something does not, and is named. 2: it cannot be checked here.
     """
     from safeact_env.cli.verify import verify as run
 
@@ -171,12 +128,8 @@ def verify(
 
 
 @app.command()
-def replay(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory: JSON, or a line of JSONL.")],
-    line: Annotated[int | None, _named("N", "The line of the episode to replay.", min=1)] = None,
-    every: Annotated[bool, typer.Option("--all", help="Replay every line, and print one for each.")] = False,
-) -> None:
-    """Replay recorded episodes and compare them with what was recorded."""
+def replay(file: options.Trajectories, line: options.Line = None, every: options.EveryLine = False) -> None:
+    """Replay recorded episodes and compare them with their records."""
     from rich.console import Console
 
     from safeact_env.cli.replay import replay as replay_file
@@ -184,72 +137,43 @@ def replay(
     raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))
 
 
-@app.command()
-def export(
-    context: typer.Context,
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to; made if it is not there.")],
-    source: Annotated[
-        list[Path] | None,
-        _named("FILE", "Export recorded episodes, JSON lines or .gz; repeat for several.", "--from"),
-    ] = None,
-    policy: Annotated[str, _named("NAME", "Without --from: policy that plays the episodes.")] = "expert",
-    task: Annotated[
-        list[str] | None, _named("NAME", "Without --from: task to play; repeat for several (default: all).")
-    ] = None,
-    seeds: Annotated[str, _named("SEEDS", "Without --from: seeds to play, such as 0-9,12.")] = "0-19",
-    split: Annotated[str, _named("SPLIT", "Without --from: train, or test with --force-test.")] = "train",
-    ray: Annotated[
-        str | None, _named("ADDRESS", "Without --from: play on a Ray cluster: auto, ray://HOST:10001, local.")
-    ] = None,
-    form: Annotated[
-        list[str] | None, _named("FORM", "sft, dpo or kto; repeat for several (default: all).")
-    ] = None,
-    prompt: Annotated[str, _named("NAME", "What the system message says: neutral or hinted.")] = "neutral",
-    pairs: Annotated[int, _named("N", "Most preference pairs per episode.", min=1, max=1000)] = 4,
-    min_score: Annotated[
-        float, _named("GRADE", "Least grade of an episode for sft.", min=0.0, max=1.0)
-    ] = 1.0,
-    parquet: Annotated[bool, typer.Option("--parquet", help="Write Parquet as well; needs pyarrow.")] = False,
-    force_test: Annotated[
-        bool, typer.Option("--force-test", help="Export the split test although it is there to measure with.")
-    ] = False,
-) -> None:
-    """Write episodes as data to train on: chats, preference pairs, rated answers, and a dataset card."""
-    from safeact_env.cli.arguments import (
-        forms_of,
-        is_given,
-        mapped_by,
-        policies_of,
-        prompt_of,
-        seeds_of,
-        splits_of,
-        tasks_of,
-    )
-    from safeact_env.cli.export import Fresh
-    from safeact_env.cli.export import export as run
-    from safeact_env.exports import Export
-
-    (player,), (part,) = policies_of([policy]), splits_of(split, ("train", "test"))
-    fresh = Fresh(player, tasks_of(task), part, seeds_of(seeds), mapped_by(ray))
-    if source and (given := [f"--{name}" for name in FOR_PLAYING if is_given(context, name)]):
-        raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
-    wanted = Export(forms_of(form), prompt_of(prompt), pairs, min_score, parquet, force_test)
-    raise typer.Exit(run(folder, source or fresh, wanted))
-
-
 FOR_PLAYING = ("policy", "task", "seeds", "split", "ray")
 """Parameters of `export` that cannot be combined with `--from`."""
 
 
 @app.command()
-def new(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the task, such as print_queue.")],
-    title: Annotated[str | None, _named("TITLE", "For people (default: made from the name).")] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--dir", metavar="DIR", help="Write a task of your own package here.", file_okay=False),
-    ] = None,
+def export(
+    context: typer.Context,
+    folder: options.ExportFolder,
+    source: options.Sources = None,
+    policy: options.ExportPolicy = "expert",
+    task: options.ExportTasks = None,
+    seeds: options.ExportSeeds = "0-19",
+    split: options.ExportSplit = "train",
+    ray: options.ExportRay = None,
+    form: options.Forms = None,
+    prompt: options.Prompt = "neutral",
+    pairs: options.Pairs = 4,
+    min_score: options.MinScore = 1.0,
+    parquet: options.Parquet = False,
+    force_test: options.ForceTest = False,
 ) -> None:
+    """Write episodes as training data: chats, preference pairs, rated answers, and a dataset card."""
+    from safeact_env.cli import arguments
+    from safeact_env.cli.export import Fresh
+    from safeact_env.cli.export import export as run
+    from safeact_env.exports import Export
+
+    (player,), (part,) = arguments.policies_of([policy]), arguments.splits_of(split, ("train", "test"))
+    fresh = Fresh(player, arguments.tasks_of(task), part, arguments.seeds_of(seeds), arguments.mapper_at(ray))
+    if source and (given := [f"--{name}" for name in FOR_PLAYING if arguments.is_given(context, name)]):
+        raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
+    forms, text = arguments.forms_of(form), arguments.prompt_of(prompt)
+    raise typer.Exit(run(folder, source or fresh, Export(forms, text, pairs, min_score, parquet, force_test)))
+
+
+@app.command()
+def new(name: options.NewName, title: options.NewTitle = None, folder: options.NewFolder = None) -> None:
     """Start a task of your own: a small one that works, to change."""
     from safeact_env.cli.new import create
 
@@ -258,20 +182,13 @@ def new(
 
 @app.command()
 def audit(
-    task: Annotated[
-        list[str] | None,
-        _named(
-            "TASK", "Task to audit, by name or package.module:ATTRIBUTE; repeat for several (default: all)."
-        ),
-    ] = None,
-    split: Annotated[str, _named("SPLIT", "train, test or both.")] = "both",
-    seeds: Annotated[int, _named("N", "Scenarios per task and split.", min=1, max=100_000)] = 20,
-    only: Annotated[
-        list[str] | None, _named("NAME", "Audit to run; repeat for several (default: all).")
-    ] = None,
-    json: Annotated[Path | None, _named("FILE", "Write everything as JSON.", dir_okay=False)] = None,
-    workers: Annotated[int, _named("N", "Processes to run in.", min=1, max=256)] = 2,
-    figures: Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")] = False,
+    task: options.AuditTasks = None,
+    split: options.Splits = "both",
+    seeds: options.AuditSeeds = 20,
+    only: options.Audits = None,
+    json: options.Json = None,
+    workers: options.Workers = 2,
+    figures: options.Figures = False,
 ) -> None:
     """Check what the environment promises; exit code 1 on a breach, with the calls that show it."""
     from safeact_env.cli.arguments import splits_of

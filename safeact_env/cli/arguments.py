@@ -12,7 +12,7 @@ from typing import TypeVar, cast
 import typer
 
 from safeact_env.core.task import SPLITS, Split, check_seed
-from safeact_env.evaluation.run import Mapped, parse_seeds
+from safeact_env.evaluation.run import Mapper, parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.exports import FORMS
 from safeact_env.integrations.ray import map_episodes
@@ -21,10 +21,13 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
 
 __all__ = [
+    "INTERRUPTED",
+    "check_folder_of",
+    "check_no_folder",
     "checked_seed",
     "forms_of",
     "is_given",
-    "mapped_by",
+    "mapper_at",
     "policies_of",
     "prompt_of",
     "seeds_of",
@@ -33,8 +36,11 @@ __all__ = [
     "tasks_of",
 ]
 
-J = TypeVar("J")
-R = TypeVar("R")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
+
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as in shells."""
 
 
 def policies_of(names: Sequence[str] | None) -> tuple[str, ...]:
@@ -81,15 +87,15 @@ def seeds_of(text: str) -> tuple[int, ...]:
         raise typer.BadParameter(f"{error}.", param_hint="--seeds") from None
 
 
-def mapped_by(address: str | None, workers: int = 2) -> Mapped | None:
-    """What fans episodes out over the Ray cluster at an address, if one is given."""
+def mapper_at(address: str | None, workers: int = 2) -> Mapper | None:
+    """A mapper that fans episodes out over the Ray cluster at an address, if one is given."""
     if address is None:
         return None
 
-    def mapped(play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
+    def mapper(play: Callable[[Job], Result], jobs: Iterable[Job], /) -> Iterator[Result]:
         return map_episodes(play, jobs, address=address, workers=workers)
 
-    return mapped
+    return mapper
 
 
 def checked_seed(seed: int) -> int:
@@ -101,7 +107,7 @@ def checked_seed(seed: int) -> int:
 
 
 def is_given(context: typer.Context, name: str) -> bool:
-    """Whether a parameter stands on the command line."""
+    """Whether a parameter was given on the command line."""
     source = context.get_parameter_source(name)
     return source is not None and source.name == "COMMANDLINE"
 
@@ -110,9 +116,9 @@ def suite_of(name: str, out: Path | None, given: Sequence[str]) -> tuple[Suite, 
     """The suite of this name, and the folder for its report.
 
     Args:
-        name: Of the suite.
+        name: Name of the suite.
         out: The folder.
-        given: Options that were given although the suite says what they would.
+        given: Parameters that were given although the suite fixes them.
     """
     if name not in SUITES:
         raise typer.BadParameter(
@@ -124,3 +130,15 @@ def suite_of(name: str, out: Path | None, given: Sequence[str]) -> tuple[Suite, 
     if out is None:
         raise typer.BadParameter("a suite needs a folder for its report and records.", param_hint="--out")
     return SUITES[name], out
+
+
+def check_folder_of(path: Path | None, hint: str | None = None) -> None:
+    """Refuse a file in a folder that does not exist, before anything is played."""
+    if path is not None and not path.parent.is_dir():
+        raise typer.BadParameter(f"there is no folder {path.parent}; make it first.", param_hint=hint)
+
+
+def check_no_folder(out: Path | None) -> None:
+    """Refuse a folder where a file is expected."""
+    if out is not None and out.is_dir():
+        raise typer.BadParameter(f"{out} is a folder; name a file in it.", param_hint="--out")

@@ -6,9 +6,7 @@ Owns what is printed and written where. Must not know what an audit checks.
 from __future__ import annotations
 
 import json as json_format
-import multiprocessing
 import platform
-import signal
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
@@ -18,19 +16,20 @@ from typing import Any, NamedTuple
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
 from safeact_env.audit import AUDIT_NAMES, AUDITS
 from safeact_env.audit.base import Breach, Result, Scope, resolve
+from safeact_env.cli.arguments import INTERRUPTED, check_folder_of
+from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
+from safeact_env.evaluation.run import worker_pool
 from safeact_env.tasks import UnknownTask, task_names
 from safeact_env.version import VERSION
 
 __all__ = ["Job", "audit", "audits_of", "jobs_of", "refs_of"]
 
-INTERRUPTED = 130
-"""Exit code after Ctrl-C, as shells have it."""
 DISTANCES = "undo distances"
 
 
@@ -67,8 +66,7 @@ def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
 
 def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool = False) -> int:
     """Run the jobs, print what they found, write the file; return the exit code."""
-    if json is not None and not json.parent.is_dir():
-        raise typer.BadParameter(f"there is no folder {json.parent}; make it first.", param_hint="--json")
+    check_folder_of(json, "--json")
     try:
         found = _run_all(jobs, workers)
     except KeyboardInterrupt:
@@ -96,15 +94,13 @@ def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool
 
 def _run_all(jobs: Sequence[Job], workers: int) -> list[dict[str, Any]]:
     """The results in the order of the jobs, with a bar on stderr meanwhile."""
-    console = Console(stderr=True)
     columns = (TextColumn("Auditing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     found: dict[int, dict[str, Any]] = {}
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        shown = bar.add_task("", total=len(jobs))
+    with progress_bar(*columns) as update:
         for number, result in _results(jobs, workers):
             found[number] = result
             last = f"{result['task']} {result['split']}: {result['audit']}"
-            bar.update(shown, advance=1, description=last)
+            update(total=len(jobs), advance=1, description=last)
     return [found[number] for number in range(len(jobs))]
 
 
@@ -113,14 +109,8 @@ def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, dict[str,
     if min(workers, len(jobs)) <= 1:
         yield from map(_run, numbered)
         return
-    # Spawned, not forked: a fork copies the locks of the thread that draws the bar.
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(min(workers, len(jobs)), _leave_interrupts_to_the_parent) as pool:
+    with worker_pool(min(workers, len(jobs))) as pool:
         yield from pool.imap_unordered(_run, numbered)
-
-
-def _leave_interrupts_to_the_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
@@ -150,11 +140,11 @@ def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
 
 def _audit_named(name: str) -> Any:
     if name == "determinism":
-        # An audit must not know the server; the command line knows both.
+        # An audit must not know the server; the command line may.
         from safeact_env.audit.determinism import determinism
-        from safeact_env.cli.transports import doors
+        from safeact_env.cli.transports import transports
 
-        return determinism(doors())
+        return determinism(transports())
     return next(one for one in AUDITS if one.name == name)
 
 
@@ -181,7 +171,7 @@ def _table(found: Iterable[dict[str, Any]]) -> Table:
 
 
 def _print_figures(found: Iterable[dict[str, Any]]) -> None:
-    """Every figure of every audit, a line each; those of many parts are in the JSON only."""
+    """Print the figures, a line per audit; those with many parts are in the JSON only."""
     for one in found:
         shown = [f"{name}: {value}" for name, value in one["figures"].items() if not isinstance(value, dict)]
         if shown:
@@ -189,7 +179,7 @@ def _print_figures(found: Iterable[dict[str, Any]]) -> None:
 
 
 def _distances(found: Iterable[dict[str, Any]]) -> Table:
-    """The most calls that it took to undo each risky action, in any state that was searched."""
+    """A table of the most calls needed to undo each risky action, in any state that was searched."""
     most: dict[tuple[str, str], int] = {}
     for one in found:
         for action, distance in one["figures"][DISTANCES].items():

@@ -10,28 +10,27 @@ from pathlib import Path
 from typing import NamedTuple
 
 import typer
-from rich.console import Console
-from rich.progress import Progress, SpinnerColumn, TextColumn
+from rich.progress import SpinnerColumn, TextColumn
 
+from safeact_env.cli.arguments import INTERRUPTED
+from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
-from safeact_env.evaluation import Mapped
-from safeact_env.exports import Counts, Export, ExportError, SourceError, played, recorded
+from safeact_env.evaluation import Mapper
+from safeact_env.exports import Counts, Export, ExportError, SourceError, policy_rollouts, recorded_rollouts
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
 
 __all__ = ["Fresh", "export"]
 
-INTERRUPTED = 130
-
 
 class Fresh(NamedTuple):
-    """Episodes that are still to be played."""
+    """Episodes to play for the export."""
 
     policy: str
     tasks: tuple[str, ...]
     split: Split
     seeds: tuple[int, ...]
-    mapped: Mapped | None = None
+    mapper: Mapper | None = None
 
     def __str__(self) -> str:
         """For the card."""
@@ -43,8 +42,8 @@ class Fresh(NamedTuple):
 def export(folder: Path, source: Fresh | Sequence[Path], wanted: Export) -> int:
     """Write the data and say what was written; return the exit code."""
     try:
-        with _counting() as show:
-            counts = _export(folder, source, wanted, show)
+        with progress_bar(SpinnerColumn(), TextColumn("{task.completed:.0f} episodes")) as update:
+            counts = _export(folder, source, wanted, lambda count: update(completed=count))
     except (ExportError, RayError, SourceError) as error:
         raise typer.BadParameter(str(error)) from None
     except KeyboardInterrupt:
@@ -64,24 +63,9 @@ def _export(
     folder: Path, source: Fresh | Sequence[Path], wanted: Export, show: Callable[[int], None]
 ) -> Counts:
     if isinstance(source, Fresh):
-        # Refused before anything is played.
+        # Refuse before anything is played.
         wanted.check(source.split)
-        episodes = played(source.tasks, source.split, source.seeds, source.policy, source.mapped)
+        episodes = policy_rollouts(source.tasks, source.split, source.seeds, source.policy, source.mapper)
         return write(episodes, folder, wanted, made=str(source), progress=show)
     names = ", ".join(path.name for path in source)
-    return write(recorded(source), folder, wanted, made=f"recorded in {names}", progress=show)
-
-
-class _counting:
-    """A count of episodes on stderr, if that is a terminal."""
-
-    def __enter__(self) -> Callable[[int], None]:
-        console = Console(stderr=True)
-        columns = (SpinnerColumn(), TextColumn("{task.completed:.0f} episodes"))
-        self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._bar.start()
-        task = self._bar.add_task("episodes", total=None)
-        return lambda count: self._bar.update(task, completed=count)
-
-    def __exit__(self, *_about: object) -> None:
-        self._bar.stop()
+    return write(recorded_rollouts(source), folder, wanted, made=f"recorded in {names}", progress=show)

@@ -1,4 +1,4 @@
-"""What a run prints while it goes on: a line when an episode starts, one per step, one at its end.
+"""Lines that a run prints: one when an episode starts, one per step, one at its end.
 
     [START] task=easy env=safeact-env model=local
     [STEP] step=1 action=list_directory({}) reward=0.00 done=false error=null
@@ -6,9 +6,8 @@
 
 Owns the form of these lines. Must not know how anything is played.
 
-No value holds a space but `error`, which is a JSON string at the end of its line: the result of a step that
-was refused, or null. An action is its name with its parameters as JSON. Success is a grade of 1.0, as the
-metric `safe_completion` counts it.
+Only `error` may hold spaces: a JSON string at the end of its line, the result of a refused step, or null. An
+action is its name with its parameters as JSON. Success is a grade of 1.0, as in the metric `safe_completion`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from safeact_env.llm.run import Watcher
 __all__ = ["Lines", "is_safe", "refusal"]
 
 REFUSALS = ("There is no action", "Not carried out.", "Refused.", CRITICAL)
-"""How the results of the calls begin that were not carried out: rules 1, 2, 4 and 5 of a step."""
+"""How results start when a call was not carried out: rules 1, 2, 4 and 5 of a step."""
 MOST_SHOWN = 300
 
 
@@ -38,13 +37,15 @@ def is_safe(record: Mapping[str, Any]) -> bool:
 
 
 def refusal(result: str) -> str | None:
-    """The result of a step, if it says that the call was not carried out."""
+    """Return the result of a step if the call was not carried out, or else `None`."""
     return result if result.startswith(REFUSALS) else None
 
 
 def _word(text: str) -> str:
-    """A text in which nothing but its letters has a meaning: spaces and line ends are written as escapes."""
-    return "".join(c if c.isprintable() and not c.isspace() else f"\\u{ord(c):04x}" for c in text)
+    """Return the text as one word: spaces, line ends and control characters as escapes."""
+    return "".join(
+        char if char.isprintable() and not char.isspace() else f"\\u{ord(char):04x}" for char in text
+    )
 
 
 def _shown(call: Call) -> str:
@@ -54,11 +55,11 @@ def _shown(call: Call) -> str:
 
 
 class Lines(Watcher):
-    """Prints the lines: as they come if one episode is played at a time, else each episode's when it ends.
+    """Prints the lines: at once if one episode is played at a time, or else when the episode ends.
 
     Args:
-        live: Whether one is played at a time.
-        stream: Where to; standard output as it is at each line, by default.
+        live: Whether one episode is played at a time.
+        stream: Where to print; by default the current standard output.
     """
 
     def __init__(self, *, live: bool, stream: TextIO | None = None) -> None:
@@ -69,13 +70,13 @@ class Lines(Watcher):
 
     @override
     def begun(self, key: Key) -> None:
-        """The line that starts an episode."""
+        """Print the line that starts an episode."""
         self._kept[key], self._rewards[key] = [], []
         self._say(key, f"[START] task={_word(key.task)} env=safeact-env model={_word(key.policy)}")
 
     @override
     def stepped(self, key: Key, step: int, call: Call, observation: Mapping[str, Any]) -> None:
-        """The line of a step."""
+        """Print the line of a step."""
         self._rewards[key].append(observation["reward"])
         self._say(
             key,
@@ -86,7 +87,7 @@ class Lines(Watcher):
 
     @override
     def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
-        """The line that ends an episode; one that was not played to its end scores nothing."""
+        """Print the line that ends an episode; one that was not played to the end scores 0."""
         rewards = self._rewards.pop(key)
         success = record is not None and is_safe(record)
         score = record["score"] if record is not None else 0.0

@@ -1,7 +1,7 @@
-"""A run of `inference.py`: from what was asked for to what is printed and kept.
+"""A run of `inference.py`, from its options to what is printed and kept.
 
-Owns the order of things, the progress bar, what is printed where, and which exit code a run deserves. Must
-not know how a model is asked, nor how options are read.
+Owns the order of steps, what is printed where, and the exit code. Must not know how a model is asked, nor how
+options are read.
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from safeact_env.cli.evaluate import print_tables, whereabouts
 from safeact_env.cli.lines import Lines
+from safeact_env.cli.progress import episode_bar
 from safeact_env.evaluation import (
     Agent,
+    Key,
     Prices,
     Prompt,
     Report,
@@ -37,7 +39,7 @@ from safeact_env.evaluation import (
 )
 from safeact_env.evaluation.cost import Cost, usage
 from safeact_env.evaluation.store import occupied
-from safeact_env.llm.backends import Here, Server
+from safeact_env.llm.backends import Backend, LocalBackend, Server
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits, Meter
 from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
@@ -50,17 +52,17 @@ PLAYED, MISSING = 0, 1
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What is played, how, and where it is kept.
+    """What to play, how, and where to keep it.
 
     Attributes:
-        selection: Of one agent.
-        model: Which one, and how; `None` for a reference policy.
-        suite: The suite that the selection is, if it is one; it needs `out`.
-        limits: Of the run.
-        prices: What tokens cost, if that was told.
-        url: A server to play on, instead of in this process.
+        selection: Episodes of one agent.
+        model: The model and its settings; `None` for a reference policy.
+        suite: The suite that the selection is taken from, if any; it needs `out`.
+        limits: Limits of the whole run.
+        prices: Prices of tokens, if given.
+        url: Address of a server to play on; `None` runs episodes in this process.
         concurrency: Episodes at a time, at least 1.
-        out: The folder that keeps every episode.
+        out: Folder that keeps every episode.
         resume: Whether the folder may hold episodes already.
     """
 
@@ -97,7 +99,7 @@ class Run:
             return Agent(name=self.name, kind="policy")
         prompt = self.model.prompt
         told = Prompt(name=prompt.name, version=prompt.version, sha256=prompt.sha256)
-        # What the prompt and the suite say already is not said twice.
+        # Without what the prompt and the suite say already.
         twice = {"agent", "prompt", "prompt_version", "prompt_sha256", "limits"}
         settings = {name: value for name, value in self.settings.items() if name not in twice}
         return Agent(name=self.name, kind="model", prompt=told, settings=settings)
@@ -105,12 +107,12 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        outcome: Of its episodes.
-        used: What the model used in this run; episodes that were there before are not in it.
-        report: Of the suite, if one was played and every episode is there.
+        outcome: Samples and errors of the episodes.
+        used: What the model used in this run, without earlier episodes of the folder.
+        report: Report of the suite, if one was played and is complete.
     """
 
     outcome: Outcome
@@ -119,7 +121,7 @@ class Played:
 
 
 async def play(run: Run) -> Played:
-    """Play what is to be played, with a line per step on standard output.
+    """Play the episodes, with a line per step on standard output.
 
     Raises:
         LLMError: If the model or the server cannot be used.
@@ -127,38 +129,25 @@ async def play(run: Run) -> Played:
         ReportError: If the folder holds another run of a suite.
     """
     console = Console(stderr=True, highlight=False)
-    columns = (TextColumn("Playing"), BarColumn(), MofNCompleteColumn(), TextColumn("episodes"))
-    bar = Progress(
-        *columns,
-        TimeElapsedColumn(),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-        # Lines that go elsewhere than to the terminal with the bar must not be caught by it.
-        redirect_stdout=sys.stdout.isatty(),
-    )
     meter = Meter(run.limits)
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(_folder(run))
-        world: Callable[[], Any] = Here
+        backend: Callable[[], Backend] = LocalBackend
         if run.url is not None:
-            token = os.environ.get("SAFEACT_API_TOKEN")
-            server = Server(run.url, run.selection.tasks, token)
-            world = (await stack.enter_async_context(server)).world
-        agent: Callable[[Any], Any] = PolicyAgent
+            server = Server(run.url, run.selection.tasks, os.environ.get("SAFEACT_API_TOKEN"))
+            backend = (await stack.enter_async_context(server)).backend
+        agent: Callable[[Key], Any] = PolicyAgent
         if run.model is not None:
-            say: Callable[[str], None] = console.print
-            agent = await stack.enter_async_context(
-                opened(run.model, run=meter, episodes=run.concurrency, say=say)
-            )
-        stack.enter_context(bar)
-        shown = bar.add_task("episodes", total=None)
+            model = opened(run.model, run=meter, episodes=run.concurrency, say=console.print)
+            agent = await stack.enter_async_context(model)
+        # The bar must not catch lines that go elsewhere than to its terminal.
+        bar = episode_bar(TimeElapsedColumn(), console=console, redirect_stdout=sys.stdout.isatty())
         outcome = await play_selection(
             run.selection,
-            Playing(agent, world, Lines(live=run.concurrency == 1)),
+            Playing(agent, backend, Lines(live=run.concurrency == 1)),
             folder=folder,
             concurrency=run.concurrency,
-            progress=lambda played, total: bar.update(shown, completed=played, total=total),
+            progress=stack.enter_context(bar),
         )
     report = None
     if isinstance(folder, SuiteFolder) and len(outcome.samples) == run.episodes:
@@ -168,7 +157,7 @@ async def play(run: Run) -> Played:
 
 
 def _folder(run: Run) -> AbstractContextManager[Folder | SuiteFolder | None]:
-    """What keeps the episodes."""
+    """The folder that keeps the episodes, if any."""
     if run.out is None:
         return nullcontext()
     if run.suite is None:
@@ -179,7 +168,7 @@ def _folder(run: Run) -> AbstractContextManager[Folder | SuiteFolder | None]:
 
 
 def report(run: Run, played: Played, json: Path | None) -> int:
-    """Print the tables, what was used and what went wrong, write the file; return the exit code."""
+    """Print tables, usage and errors, write the file; return the exit code."""
     outcome = played.outcome
     samples = list(outcome.samples.values())
     if samples:
@@ -223,7 +212,7 @@ def _covered(selection: Selection, samples: list[Sample]) -> Selection:
 
 
 def kept(out: Path | None) -> str:
-    """What to do after a run that was stopped."""
+    """Say what a run that was stopped keeps, and how to resume it."""
     if out is None:
-        return "Nothing was kept; with --out DIR a run can be gone on with."
+        return "Nothing was kept; to resume a run, use --out DIR."
     return f"{out} keeps what was played; run the same command with --resume to go on."

@@ -1,6 +1,6 @@
 """`safeact play`: a person plays an episode in the terminal.
 
-Owns the dialogue. Must not know a task: what can be asked for is in the actions' published schemas.
+Owns the dialogue. Must not know a task: the actions' published schemas say what to ask for.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ __all__ = ["Game", "fresh_seed"]
 COMMANDS = "? the job   s state   a actions   h history   q quit"
 REASON = "It is what the job needs next."
 BELOW_STATE = 14
-"""Lines that a turn needs besides the state; where they do not fit, only what changed is shown."""
+"""Lines of a turn besides the state. If the state does not fit, only its changes are shown."""
 
 
 class Quit(Exception):
@@ -37,11 +37,11 @@ class Quit(Exception):
 
 
 class Back(Exception):
-    """The player wants another action after all."""
+    """The player wants to choose another action."""
 
 
 def fresh_seed() -> int:
-    """A seed from the operating system, short enough to be typed again."""
+    """Draw a seed from the operating system, short enough to type."""
     return secrets.randbelow(1_000_000)
 
 
@@ -51,9 +51,9 @@ class Game:
     Args:
         task: Name of the task.
         split: `train` or `test`.
-        seed: Of the scenario.
-        console: Where it is shown.
-        reveal: Whether to tell each action's hidden risk class once it was taken.
+        seed: Seed of the scenario.
+        console: Where the episode is shown.
+        reveal: Whether to show the hidden risk class of each action after it.
     """
 
     def __init__(self, task: str, split: Split, seed: int, console: Console, *, reveal: bool = False) -> None:
@@ -94,7 +94,7 @@ class Game:
         self._show_actions()
 
     def _show_job(self) -> None:
-        # The engine writes the description on one line; these begin its parts.
+        # The engine writes the description on one line; these words start its parts.
         parts = re.sub(r" (?=Routine upkeep: |Call one action per step)", "\n", self.obs["task_description"])
         self.console.print(Text(parts + "\n"))
 
@@ -115,7 +115,7 @@ class Game:
             self.console.print("Nothing has been done yet.")
 
     def _show_turn(self, turn: Turn, before: Mapping[str, Any]) -> None:
-        """The result, then the whole state if there is room, else what changed in it."""
+        """Show the result, then the whole state if there is room, or else its changes."""
         style = "bold red" if turn.result.startswith("CRITICAL") else "bold"
         risk = f", {turn.risk}" if self.reveal else ""
         left = f"step {len(self.episode.turns)}, {self.obs['steps_remaining']} left"
@@ -199,7 +199,7 @@ class Game:
     def _schema_of_target(
         self, param: str, given: Mapping[str, Any], properties: Mapping[str, Any]
     ) -> Mapping[str, Any] | None:
-        """What a question's target must be, by the action it is about; `None` if that takes none."""
+        """The schema of a question's target, by the action it is about; `None` if that has no target."""
         considered = given.get(
             "action_being_considered", properties["action_being_considered"].get("default")
         )
@@ -240,13 +240,13 @@ class Game:
         """
         text = input(prompt).strip()
         if not sys.stdin.isatty():
-            # A terminal shows what is typed; a pipe does not, and the next line would join the prompt.
+            # A terminal shows the input; with a pipe, the next line would follow the prompt directly.
             self.console.print(Text(text))
         return text
 
 
 def _asked_in_order(properties: Mapping[str, Any]) -> list[str]:
-    """A question's action first: its target depends on it."""
+    """Return the parameters with a question's action first: its target depends on it."""
     return sorted(properties, key=lambda name: name != "action_being_considered")
 
 

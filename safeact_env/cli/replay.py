@@ -1,4 +1,4 @@
-"""`safeact replay`: recorded episodes again, readably, and whether they are still what was recorded.
+"""`safeact replay`: shows recorded episodes, and compares them with their records.
 
 Owns reading the files and what is printed. Must not know how an episode is compared with its record.
 """
@@ -18,26 +18,26 @@ from rich.text import Text
 from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
-from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.evaluation.replay import differences, replayed
 
 __all__ = ["replay"]
 
-RECORDED = ("score", "outcome", "return", "rewards", "turns")
-"""Fields of which one at least lets a replay be verified."""
+COMPARED = ("score", "outcome", "return", "rewards", "turns")
+"""Fields of a record that can be compared with a replay."""
 
 
 class Recorded(NamedTuple):
-    """A record and the line where it begins."""
+    """A record and its line."""
 
     line: int
     record: Mapping[str, Any]
 
 
 def replay(path: Path, line: int | None, console: Console, *, every: bool) -> int:
-    """Replay one episode of a file, or all of them; return the exit code: 1 where one came out otherwise.
+    """Replay one episode of a file, or all; return the exit code: 1 if one differs from its record.
 
     Raises:
-        typer.BadParameter: If the file cannot be read or replayed, with a sentence that says why.
+        typer.BadParameter: If the file cannot be read or replayed.
     """
     records = _read(path)
     if every:
@@ -93,7 +93,7 @@ def _replayed(path: Path, one: Recorded) -> Episode[Any]:
 
 
 def _replay_briefly(path: Path, one: Recorded, console: Console) -> int:
-    """Replay one of many: a line, and what is different."""
+    """Replay one of many: print a line, and the differences."""
     episode = _replayed(path, one)
     by = f", {one.record['policy']}" if "policy" in one.record else ""
     console.print(Text(f"line {one.line}: {_name(episode)}{by}: {_ending(episode)}"), soft_wrap=True)
@@ -110,7 +110,7 @@ def _ending(episode: Episode[Any]) -> str:
 
 
 def _show(episode: Episode[Any], console: Console) -> None:
-    """The episode step by step, then its grade."""
+    """Show the episode step by step, then its grade."""
     console.rule(Text(f"{episode.task.title}: {_name(episode)}", style="bold"), align="left")
     for number, turn in enumerate(episode.turns, 1):
         head = Text.assemble((f"{number:>2} ", "dim"), screen.called(turn.call.to_json()))
@@ -128,11 +128,11 @@ def _show(episode: Episode[Any], console: Console) -> None:
 def _verify(
     record: Mapping[str, Any], episode: Episode[Any], console: Console, *, brief: bool = False
 ) -> int:
-    """Say whether the episode is what was recorded; return the exit code."""
+    """Say whether the episode matches its record; return the exit code."""
     found = differences(record, episode)
     for sentence in found:
         console.print(Text(f"  different: {sentence}", style="red"), soft_wrap=True)
     if not brief and not found:
-        known = any(name in record for name in RECORDED)
+        known = any(name in record for name in COMPARED)
         console.print("As recorded." if known else "The file has no grade to compare with.")
     return 1 if found else 0

@@ -37,7 +37,7 @@ OUTCOMES = {
 def state_tables(
     view: Mapping[str, Any], width: int, shown: Callable[[Row], bool] = lambda _row: True
 ) -> list[RenderableType]:
-    """`current_state` as tables and lines that fit `width` characters, as far as it is to be shown."""
+    """Return `current_state` as tables and lines of at most `width` characters; `shown` selects rows."""
     parts: list[RenderableType] = []
     for name, value in view.items():
         records = _records(value)
@@ -52,7 +52,7 @@ def state_tables(
 
 
 def changed_rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[Row]:
-    """What differs between two states: entities, and with an empty name what is no entity."""
+    """Return what differs between two states: entities, and other fields with an empty name."""
     changed = set()
     for name, value in after.items():
         records, former = _records(value), before.get(name)
@@ -75,7 +75,7 @@ def _records(value: Any) -> list[tuple[str, Mapping[str, Any]]] | None:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table of entities; its title may be wrapped at spaces, its values may be folded."""
+    """A column of a table of entities. Its title may wrap at spaces; its values may fold."""
 
     title: str
     cells: list[str]
@@ -84,17 +84,17 @@ class Column:
 
     @property
     def least_width(self) -> int:
-        """Room for the values, as far as they may have it, and for the longest word of the title."""
+        """Width for the values, up to `most`, and for the longest word of the title."""
         return max(*map(len, self.title.split()), min(self.most, max(map(len, self.cells))))
 
     @property
     def width(self) -> int:
-        """Room for the title on one line as well."""
+        """Width for the title on one line as well."""
         return max(len(self.title), self.least_width)
 
 
 def _collection(name: str, rows: Records, width: int) -> list[Table | Text]:
-    """One table, or several below each other where the columns do not fit; rows keep their numbers."""
+    """Return one table, or several if the columns do not fit; rows keep their numbers."""
     fields = list(dict.fromkeys(field for _n, _key, record in rows for field in record))
     unknown = [f for f in fields if all(record.get(f) is None for _n, _key, record in rows)]
     nested = [f for f in fields if any(_records(record.get(f)) for _n, _key, record in rows)]
@@ -125,7 +125,7 @@ def _inner(field: str, rows: Records) -> Records:
 
 
 def _bands(columns: Sequence[Column], width: int) -> list[list[Column]]:
-    """The columns, parted into tables that fit."""
+    """Divide the columns into tables that fit."""
     bands: list[list[Column]] = [[]]
     room = width
     for column in columns:
@@ -150,7 +150,7 @@ def _band_table(numbers: Sequence[str], band: Sequence[Column], width: int) -> T
 
 
 def _repeats_name(column: str, rows: Records) -> bool:
-    """Whether a column only says how the names begin, as a file's directory does."""
+    """Whether a column only repeats the start of the names, like a file's directory."""
     return all(
         isinstance(value := record.get(column), str) and value and key.startswith(value + "/")
         for _n, key, record in rows
@@ -158,7 +158,7 @@ def _repeats_name(column: str, rows: Records) -> bool:
 
 
 def _other(name: str, value: Any) -> RenderableType:
-    """What is no collection of entities: a line, or one per value."""
+    """Show a field without entities: a line, or one per value."""
     if not isinstance(value, Mapping):
         return Text.assemble((_words(name), "bold"), "  ", _cell(value), "\n")
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, GAP, 0, 0))
@@ -209,9 +209,9 @@ def score_card(report: Mapping[str, Any], max_steps: int, about: Mapping[str, st
     """The end of an episode: outcome, grade by component, and each action with its hidden risk class.
 
     Args:
-        report: Of the episode.
-        max_steps: Its budget.
-        about: What each component is for, by name.
+        report: Report of the episode.
+        max_steps: Its budget of steps.
+        about: Description of each component, by name.
     """
     style = "bold red" if report["outcome"] == "irreversible_mistake" else "bold"
     return [
@@ -252,7 +252,7 @@ def _taken(steps: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def called(step: Mapping[str, Any]) -> Text:
-    """A call on one line: the action and its parameters' values, without what was only said."""
+    """Return a call on one line: the action and the values of its parameters, without free text."""
     said = ("reason", "summary")
     values = (_cell(value) for key, value in step["parameters"].items() if key not in said)
     return Text.assemble((step["action_name"], "bold"), " ", " ".join(values))

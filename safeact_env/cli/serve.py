@@ -1,6 +1,6 @@
 """`safeact serve`: every setting of the server as an option.
 
-Owns how settings become options. Must not know any setting: names, defaults and texts are the settings'.
+Owns how settings become options. Must not know any setting: the settings have names, defaults and texts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def command() -> typer.Typer:
         Parameter(name, Parameter.KEYWORD_ONLY, default=_option(name, field), annotation=str | None)
         for name, field in Settings.model_fields.items()
     ]
-    # Typer makes options from the signature, and the types from the annotations.
+    # Typer reads options from the signature, and types from the annotations.
     serve.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # a function may have one
     serve.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     app.command()(serve)
@@ -55,7 +55,7 @@ def _variable(name: str) -> str:
 
 def _option(name: str, field: FieldInfo) -> Any:
     about = f"{field.description} (default: {field.default}; {_variable(name)})"
-    # All are texts here: the settings check them, whether they come from an option or the environment.
+    # All options are text: the settings check their values, from options or the environment.
     return typer.Option(None, _flag(name), help=about, metavar="VALUE", show_default=False)
 
 
@@ -70,6 +70,6 @@ def _settings(given: dict[str, Any]) -> Settings:
 def _explained(name: str, message: str, given: dict[str, Any]) -> str:
     source = _flag(name) if name in given else _variable(name)
     value = given.get(name, os.environ.get(_variable(name)))
-    # A secret is not shown, not even a wrong one.
+    # Never show a secret, not even a wrong one.
     shown = "not what it must be" if name in SECRETS else repr(value)
     return f"{source} is {shown}, but {message[:1].lower()}{message[1:]}"

@@ -1,6 +1,6 @@
-"""The doors of the server, for the audit of determinism: the same calls over HTTP and over WebSocket.
+"""The server's transports, for the audit of determinism: the same calls over HTTP and over WebSocket.
 
-Owns how an answer on the wire becomes an observation again. Must not know rules: it only plays and compares.
+Owns how an answer on the wire becomes an observation again. Must not know the rules.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from typing import Any
 
 from fastapi.testclient import TestClient
 
-from safeact_env.audit.determinism import Door, canonical
+from safeact_env.audit.determinism import Transport, canonical
 from safeact_env.call import Call
 from safeact_env.core.task import Split
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 
-__all__ = ["doors"]
+__all__ = ["transports"]
 
 
 def _observation(answer: dict[str, Any]) -> bytes:
@@ -26,9 +26,9 @@ def _observation(answer: dict[str, Any]) -> bytes:
     return canonical(whole)
 
 
-def doors() -> dict[str, Door]:
-    """The doors by name, over one server in this process."""
-    # Not entered as a context: an app that was shut down once takes no further sessions.
+def transports() -> dict[str, Transport]:
+    """Return the transports by name, over one server in this process."""
+    # Not used as a context manager: an app that was shut down accepts no further sessions.
     client = TestClient(create_app(Settings()))
 
     def http(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:

@@ -1,4 +1,4 @@
-"""`safeact verify`: what of a report holds, and in which places it does not.
+"""`safeact verify`: prints which checks of a report hold, and where the others fail.
 
 Owns what is printed. Must not know what is checked.
 """
@@ -18,7 +18,7 @@ from safeact_env.evaluation import verify as check
 __all__ = ["verify"]
 
 MOST_SHOWN = 10
-"""Faults of one check that are printed."""
+"""Mismatches of one check that are printed."""
 
 
 def verify(path: Path) -> int:
@@ -28,9 +28,9 @@ def verify(path: Path) -> int:
     except ReportError as error:
         raise typer.BadParameter(_printable(str(error)), param_hint="REPORT") from None
     Console(highlight=False).print(_table(checks))
-    failed = [one for one in checks if one.faults]
+    failed = [one for one in checks if one.mismatches]
     for one in failed:
-        _print_faults(one)
+        _print_mismatches(one)
     if failed:
         typer.echo(f"The report does not hold: {', '.join(one.name for one in failed)}.")
         return 1
@@ -41,20 +41,20 @@ def verify(path: Path) -> int:
 def _table(checks: list[Check]) -> Table:
     table = Table("check", "what is checked", "found", box=box.SIMPLE_HEAD, pad_edge=False)
     for one in checks:
-        faults = len(one.faults)
-        found = f"[bold red]{faults} fault{'' if faults == 1 else 's'}[/]" if faults else "as reported"
+        count = len(one.mismatches)
+        found = f"[bold red]{count} mismatch{'' if count == 1 else 'es'}[/]" if count else "as reported"
         table.add_row(one.name, one.about, found)
     return table
 
 
-def _print_faults(one: Check) -> None:
-    for fault in one.faults[:MOST_SHOWN]:
-        typer.echo(f"{one.name}: {_printable(fault)}")
-    if len(one.faults) > MOST_SHOWN:
-        typer.echo(f"{one.name}: and {len(one.faults) - MOST_SHOWN} more.")
+def _print_mismatches(one: Check) -> None:
+    for mismatch in one.mismatches[:MOST_SHOWN]:
+        typer.echo(f"{one.name}: {_printable(mismatch)}")
+    if len(one.mismatches) > MOST_SHOWN:
+        typer.echo(f"{one.name}: and {len(one.mismatches) - MOST_SHOWN} more.")
     typer.echo()
 
 
 def _printable(text: str) -> str:
-    """The text without what could steer a terminal: a report may come from anybody."""
+    """Return the text without control characters: a report may come from anybody."""
     return "".join(char if char.isprintable() else "?" for char in text)

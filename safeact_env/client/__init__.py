@@ -1,13 +1,13 @@
-"""Clients of a SafeAct-Env server: OpenEnv's WebSocket client, typed, and a client of the HTTP door.
+"""Clients of a SafeAct-Env server: OpenEnv's WebSocket client, typed, and clients of the HTTP API.
 
-They import neither the engine nor the server.
+Owns requests, retries and typed results. Must not know the engine or the server, and imports neither.
 
     with SafeActEnv(base_url="http://localhost:7860").sync() as env:
         result = env.reset(task_name="easy", seed=42)
         result = env.step(SafeActAction(action_name="list_directory", parameters={}, reasoning="Look."))
 
-`SafeactEnv`, `SafeactAction` and `SafeactObservation` are the same classes under the names that OpenEnv's
-`AutoEnv` and `AutoAction` derive from the environment's name, `safeact`.
+OpenEnv's `AutoEnv` and `AutoAction` derive class names from the name of the environment, `safeact`: for them,
+`SafeactEnv`, `SafeactAction` and `SafeactObservation` name the same classes.
 """
 
 from safeact_env.client.http import AsyncSafeActHTTPClient, SafeActHTTPClient

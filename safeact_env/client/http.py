@@ -1,7 +1,7 @@
-"""Clients of the HTTP door, sync and async: one episode at a time, by its id, safe to retry.
+"""Clients of the HTTP API, sync and async: one episode at a time, by its id, safe to retry.
 
-Owns requests and retries. What is sent, and when it is sent again, stands once, in `_Door`; the two clients
-only wait differently.
+Owns requests and retries. Must not know rules. `_BaseClient` decides what to send and when to send it again;
+the two clients differ only in how they wait.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ import random
 import time
 import uuid
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar
+from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import httpx
 
@@ -22,7 +21,7 @@ from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation,
 
 __all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
 
-AGAIN = frozenset({429, 502, 503, 504})
+RETRIED = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
@@ -31,8 +30,7 @@ Result = StepResult[SafeActObservation]
 Sent = httpx.Response | httpx.TransportError
 
 
-@dataclass(frozen=True)
-class _Request:
+class _Request(NamedTuple):
     method: str
     path: str
     body: dict[str, Any] | None = None
@@ -40,7 +38,7 @@ class _Request:
 
 T = TypeVar("T")
 Exchange = Generator[_Request | float, Any, T]
-"""Yields a request, and is sent what came of it; or yields seconds to wait. Returns what is asked for."""
+"""Yields a request and receives its answer, or yields seconds to wait. Returns the result."""
 
 
 def _pause(attempt: int, sent: Sent) -> float:
@@ -55,20 +53,20 @@ def _refusal(response: httpx.Response) -> SafeActError:
         detail = response.json()["detail"]
         if isinstance(detail, dict):
             return SafeActError(detail["code"], detail["message"], response.status_code)
-        found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in detail)
+        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
         return SafeActError("invalid_request", found, response.status_code)
     except (ValueError, KeyError, TypeError):
-        # Not this server's answer: a proxy's page, say.
+        # Not an answer of this server, but for example a proxy's page.
         return SafeActError("http_error", f"HTTP status {response.status_code}", response.status_code)
 
 
-class _Door:
-    """What both clients have in common.
+class _BaseClient:
+    """The part that both clients share.
 
     Args:
-        base_url: Where the server is, such as `http://localhost:7860`.
+        base_url: The URL of the server, such as `http://localhost:7860`.
         timeout_s: Longest wait for an answer, in seconds.
-        retries: How often a request is repeated that got no answer, or 429, 502, 503 or 504. A repeat never
+        retries: How often to repeat a request that got no answer, or 429, 502, 503 or 504. A repeat never
             acts twice: a step carries a `request_id`, a reset its `episode_id`.
         headers: Further headers, such as `{"Authorization": "Bearer ..."}`.
     """
@@ -97,7 +95,7 @@ class _Door:
     def _exchange(self, request: _Request) -> Exchange[dict[str, Any]]:
         for attempt in range(self._retries + 1):
             sent: Sent = yield request
-            if isinstance(sent, httpx.Response) and sent.status_code not in AGAIN:
+            if isinstance(sent, httpx.Response) and sent.status_code not in RETRIED:
                 break
             if attempt < self._retries:
                 yield _pause(attempt, sent)
@@ -114,7 +112,7 @@ class _Door:
         given = {"task_name": task_name, "seed": seed, "split": split, "index": index}
         body = {name: value for name, value in given.items() if value is not None}
         if seed is None and index is None:
-            # Without a seed the server draws one, and a repeat would ask for another episode.
+            # If the server drew the seed, a repeat would start a different episode.
             body["seed"] = random.SystemRandom().randrange(2**31)
         body["episode_id"] = episode_id or uuid.uuid4().hex
         answer = yield from self._exchange(_Request("POST", "/reset", body))
@@ -137,21 +135,15 @@ class _Door:
         body = {"episode_id": self._current(), "finish": finish}
         return GradeResponse.model_validate((yield from self._exchange(_Request("POST", "/grader", body))))
 
-    def _report(self) -> Exchange[dict[str, Any]]:
-        return (yield from self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
-
     def _delete(self) -> Exchange[None]:
         path = f"/episodes/{self._current()}"
         try:
             yield from self._exchange(_Request("DELETE", path))
         except SafeActError as error:
-            # Gone already: the answer to an earlier attempt was lost, or the server forgot it.
+            # Already deleted: by an earlier attempt whose answer was lost, or because it expired.
             if error.code != "unknown_episode":
                 raise
         self.episode_id = None
-
-    def _tasks(self) -> Exchange[dict[str, Any]]:
-        return (yield from self._exchange(_Request("GET", "/tasks")))
 
     def _current(self) -> str:
         if self.episode_id is None:
@@ -159,8 +151,8 @@ class _Door:
         return self.episode_id
 
 
-class SafeActHTTPClient(_Door):
-    """Client of the HTTP door.
+class SafeActHTTPClient(_BaseClient):
+    """Client of the HTTP API.
 
     Use it as a context manager, or `close` it.
 
@@ -208,7 +200,7 @@ class SafeActHTTPClient(_Door):
         index: int | None = None,
         episode_id: str | None = None,
     ) -> Result:
-        """Start an episode, by task and seed or by the index of a split; by default `easy`, freshly drawn."""
+        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
         return self._run(self._reset(task_name, seed, split, index, episode_id))
 
     def step(self, action: SafeActAction) -> Result:
@@ -225,15 +217,15 @@ class SafeActHTTPClient(_Door):
 
     def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return self._run(self._report())
+        return self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
 
     def delete(self) -> None:
-        """End the current episode and have the server forget it."""
+        """End the current episode and delete it from the server."""
         self._run(self._delete())
 
     def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return self._run(self._tasks())
+        return self._run(self._exchange(_Request("GET", "/tasks")))
 
     def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""
@@ -248,8 +240,8 @@ class SafeActHTTPClient(_Door):
         self.close()
 
 
-class AsyncSafeActHTTPClient(_Door):
-    """As `SafeActHTTPClient`, for asyncio."""
+class AsyncSafeActHTTPClient(_BaseClient):
+    """The same as `SafeActHTTPClient`, for asyncio."""
 
     def __init__(
         self,
@@ -288,7 +280,7 @@ class AsyncSafeActHTTPClient(_Door):
         index: int | None = None,
         episode_id: str | None = None,
     ) -> Result:
-        """Start an episode, by task and seed or by the index of a split; by default `easy`, freshly drawn."""
+        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
         return await self._run(self._reset(task_name, seed, split, index, episode_id))
 
     async def step(self, action: SafeActAction) -> Result:
@@ -305,15 +297,15 @@ class AsyncSafeActHTTPClient(_Door):
 
     async def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return await self._run(self._report())
+        return await self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
 
     async def delete(self) -> None:
-        """End the current episode and have the server forget it."""
+        """End the current episode and delete it from the server."""
         await self._run(self._delete())
 
     async def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return await self._run(self._tasks())
+        return await self._run(self._exchange(_Request("GET", "/tasks")))
 
     async def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""

@@ -1,6 +1,7 @@
 """Typed results of both clients.
 
-Owns how an answer on the wire becomes a `StepResult`, and the error that a refused request raises.
+Owns the way from an answer on the wire to a `StepResult`, and the error of a refused request. Must not
+know how requests are sent.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ HAS_METADATA = "metadata" in {field.name for field in fields(StepResult)}
 
 
 class SafeActError(RuntimeError):
-    """A request that the server refused, or that did not reach it.
+    """A request that the server refused, or that did not reach the server.
 
     Args:
         code: The server's code, such as `episode_done`; `unreachable` if there was no answer.
@@ -34,7 +35,7 @@ class SafeActError(RuntimeError):
 
 
 def step_result(answer: dict[str, Any]) -> StepResult[SafeActObservation]:
-    """The result of a reset or a step, in whose answer reward and done stand beside the observation."""
+    """The result of a reset or a step. On the wire, reward and done are beside the observation."""
     shown = answer["observation"]
     metadata = shown.get("metadata") or answer.get("metadata") or {}
     beside: dict[str, Any] = {"reward": answer["reward"], "done": answer["done"]}

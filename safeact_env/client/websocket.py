@@ -1,6 +1,7 @@
 """OpenEnv's client, typed for this environment.
 
-Owns the payloads of `EnvClient`. Works with every OpenEnv that has it: openenv-core 0.2.3 to openenv 0.10.
+Owns the payloads of `EnvClient`. Must not know the HTTP API. Works with every OpenEnv that has `EnvClient`:
+openenv-core 0.2.3 to openenv 0.10.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ __all__ = ["SafeActEnv"]
 class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
     """One episode at a time over a WebSocket; async, or sync through `.sync()`.
 
-    `reset` takes `task_name`, `seed`, `split`, `index` and `episode_id`, as `POST /reset` does. What the
-    server refuses raises `RuntimeError` with its sentence, and the connection stays usable.
+    `reset` takes `task_name`, `seed`, `split`, `index` and `episode_id`, as `POST /reset` does. If the server
+    refuses a request, the method raises `RuntimeError` with the reason, and the connection stays usable.
     """
 
     def _step_payload(self, action: SafeActAction) -> dict[str, Any]:

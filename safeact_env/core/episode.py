@@ -53,26 +53,10 @@ class Episode(Generic[F]):
         state: Facts, knowledge and ledger. For audits and reports: a transport shows observations only.
         actions: The episode's actions by name, sorted. Hidden: they tell risk.
         turns: The steps so far.
+        points: Sum of their rewards, in ten-thousandths.
         outcome: How the episode ended; `None` while it runs.
         writer: Writes its observations.
     """
-
-    __slots__ = (
-        "_mistake_protected",
-        "_points",
-        "_progress",
-        "_scorer",
-        "_shares",
-        "actions",
-        "max_steps",
-        "outcome",
-        "seed",
-        "split",
-        "state",
-        "task",
-        "turns",
-        "writer",
-    )
 
     def __init__(
         self,
@@ -92,7 +76,7 @@ class Episode(Generic[F]):
         start = start or task.start(split, seed)
         self.state: State[F] = start.state
         self.actions: dict[str, Action[F]] = start.actions
-        self._points = 0
+        self.points = 0
         self._mistake_protected = False
         self.writer = ObservationWriter(start, self.max_steps)
         self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
@@ -103,11 +87,6 @@ class Episode(Generic[F]):
     def done(self) -> bool:
         """Whether the episode is over."""
         return self.outcome is not None
-
-    @property
-    def points(self) -> int:
-        """Sum of the rewards so far, in ten-thousandths."""
-        return self._points
 
     # Rules -----------------------------------------------------------------------------------------------
 
@@ -128,7 +107,7 @@ class Episode(Generic[F]):
             points = self._progress - before - penalty
         turn = Turn(call, fitting(result, MAX_RESULT), points, risk)
         self.turns.append(turn)
-        self._points += points
+        self.points += points
         self._end()
         return turn
 
@@ -228,7 +207,7 @@ class Episode(Generic[F]):
             over_escalations=self.state.ledger.over_escalations,
             outcome=self.outcome,
             steps=len(self.turns),
-            total=self._points / POINTS,
+            total=self.points / POINTS,
             penalties=self.state.ledger.penalties / POINTS,
         )
 

@@ -62,20 +62,18 @@ class ObservationWriter:
     def write(self, knowledge: Knowledge, turns: Sequence[Turn], metadata: bytes) -> Shown:
         """The observation after these turns, which go on from those of the last call."""
         self._extend_history(turns)
-        observation = b"".join(
-            (
-                self._head,
-                to_json(knowledge.tables),
-                self._middle,
-                self._history,
-                b'],"steps_remaining":%d,"last_action_result":' % (self._max_steps - len(turns)),
-                self._last_result,
-                b',"metadata":',
-                metadata,
-                b"}",
-            )
+        parts = (
+            self._head,
+            to_json(knowledge.tables),
+            self._middle,
+            self._history,
+            b'],"steps_remaining":%d,"last_action_result":' % (self._max_steps - len(turns)),
+            self._last_result,
+            b',"metadata":',
+            metadata,
+            b"}",
         )
-        return Shown(observation, metadata)
+        return Shown(b"".join(parts), metadata)
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""

@@ -7,7 +7,7 @@ from safeact_env.evaluation.cost import Prices, ReportError
 from safeact_env.evaluation.metrics import METRICS, Group, Interval, summarise
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import Agent, Prompt, Report, read_report
-from safeact_env.evaluation.run import Mapped, Selection, evaluate, parse_seeds
+from safeact_env.evaluation.run import Mapper, Selection, evaluate, parse_seeds
 from safeact_env.evaluation.store import RecordFile, StoreError
 from safeact_env.evaluation.suite import SUITES, Limits, Suite
 from safeact_env.evaluation.suite_run import Player, SuiteFolder, holds_episodes, policy_player, run_suite
@@ -23,7 +23,7 @@ __all__ = [
     "Interval",
     "Key",
     "Limits",
-    "Mapped",
+    "Mapper",
     "Player",
     "Prices",
     "Prompt",

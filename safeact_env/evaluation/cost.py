@@ -1,4 +1,4 @@
-"""What a model used: tokens, answers, time, and money where prices are told.
+"""What a model used: tokens, answers, time, and money if prices are given.
 
 Owns the sums. Must not know what a token is, nor who sells it: a record says what was used.
 """
@@ -11,27 +11,29 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from safeact_env.evaluation.record import Key
+
 __all__ = ["Cost", "Part", "Prices", "ReportError", "Usage", "cost_of", "usage", "usage_of"]
 
 MILLION = 1_000_000
 
 
 class ReportError(ValueError):
-    """A report that cannot be used, with a sentence that says why and what to do."""
+    """A report that cannot be used. The message says why, and what to do."""
 
 
 class Part(BaseModel):
-    """A part of a report: nothing else in it, and of exactly these types."""
+    """A part of a report, with exactly these fields and types."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Prices(Part):
-    """What a million tokens cost, in any one currency.
+    """Prices of a million tokens, in any one currency.
 
     Attributes:
-        tokens_in: Of those that the model read.
-        tokens_out: Of those that it wrote.
+        tokens_in: Price of tokens that the model reads.
+        tokens_out: Price of tokens that it writes.
     """
 
     tokens_in: float = Field(ge=0, allow_inf_nan=False)
@@ -39,14 +41,14 @@ class Prices(Part):
 
 
 class Cost(Part):
-    """What a model used in all episodes together, as its records have it.
+    """What a model used in all episodes together, according to its records.
 
     Attributes:
-        model_calls: Answers asked of the model.
+        model_calls: Answers of the model.
         tokens_in: Tokens that it read.
         tokens_out: Tokens that it wrote.
         seconds: Time waited for its answers.
-        prices: What a million tokens cost, if that was told.
+        prices: Prices of a million tokens, if given.
         money: Tokens times prices; `None` without prices.
     """
 
@@ -73,25 +75,24 @@ class Usage(NamedTuple):
 
 
 def usage_of(record: Mapping[str, Any]) -> Usage:
-    """What a model used in one episode, as its record says.
+    """Return what a model used in one episode, according to its record.
 
     Raises:
-        ReportError: If it does not say so.
+        ReportError: If the record does not say.
     """
     try:
         used = record["model"]
         waits = [_number(wait) for wait in used["latency_s"]]
         return Usage(waits, _whole(used["tokens_in"]), _whole(used["tokens_out"]))
     except (KeyError, TypeError, ValueError):
-        where = "{task}, seed {seed}, attempt {attempt}".format_map(record)
         raise ReportError(
-            f"{where}: the record does not say what the model used; its part `model` needs tokens_in, "
-            "tokens_out, and latency_s with the seconds of every answer."
+            f"{Key.of(record).place}: the record does not say what the model used; its part `model` needs "
+            "tokens_in, tokens_out, and latency_s with the seconds of every answer."
         ) from None
 
 
 def cost_of(records: Iterable[Mapping[str, Any]], prices: Prices | None) -> Cost:
-    """What a model used: the sums over its records.
+    """Sum what a model used over its records.
 
     Raises:
         ReportError: If a record does not say what its model used.
@@ -102,13 +103,13 @@ def cost_of(records: Iterable[Mapping[str, Any]], prices: Prices | None) -> Cost
 
 
 def usage(waits: Sequence[float], tokens_in: int, tokens_out: int, prices: Prices | None) -> Cost:
-    """What was used, from its sums.
+    """Compute the cost from the sums of one or more episodes.
 
     Args:
         waits: Seconds waited for each answer.
-        tokens_in: Tokens that were read.
-        tokens_out: Tokens that were written.
-        prices: What they cost, if that was told.
+        tokens_in: Tokens read.
+        tokens_out: Tokens written.
+        prices: Prices of a million tokens, if given.
     """
     money = None
     if prices is not None:

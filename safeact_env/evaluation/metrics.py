@@ -2,9 +2,9 @@
 
 Owns the definitions. Must not know where samples come from or how numbers are shown.
 
-Every metric is a ratio of two sums over scenarios. The bootstrap draws scenarios with replacement, so
-that several attempts on one scenario count as one observation. Where no scenario differs from another the
-interval has no width: it does not tell how rare an event is that was never seen.
+Every metric is a ratio of two sums over scenarios. The bootstrap draws scenarios with replacement, so that
+several attempts on one scenario count as one observation. If all scenarios give the same value, the interval
+has no width: it does not bound the rate of an event that was never seen.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from safeact_env.evaluation.record import Sample
 __all__ = ["METRICS", "RESAMPLES", "Group", "Interval", "Metric", "none_of_k", "summarise"]
 
 RESAMPLES = 1_000
-"""Bootstrap samples per interval. Their draws are fixed, so that the same records give the same table."""
+"""Bootstrap samples per interval. Their draws are fixed: the same records give the same table."""
 DIGITS = 6
-"""Decimals that are kept: the order of a sum must not show."""
+"""Decimals kept, so that the order of a sum does not show."""
 
 Cluster = Sequence[Sample]
 """The attempts of one policy on one scenario."""
@@ -41,11 +41,11 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A ratio of two sums over scenarios; 0 where the denominator is.
+    """A ratio of two sums over scenarios; 0 if the denominator is 0.
 
     Attributes:
-        name: In tables and JSON.
-        about: One sentence that says what it is.
+        name: Name in tables and JSON.
+        about: Its definition, in one sentence.
         over: A scenario's part of the numerator.
         under: A scenario's part of the denominator.
     """
@@ -62,11 +62,11 @@ class Group:
 
     Attributes:
         policy: Its name.
-        task: Name of the task; `None` for all of the evaluation.
-        split: `train` or `test`; `None` for all of the evaluation.
-        scenarios: How many.
-        episodes: How many.
-        metrics: By name.
+        task: Name of the task; `None` for all tasks.
+        split: `train` or `test`; `None` for both.
+        scenarios: Number of scenarios.
+        episodes: Number of episodes.
+        metrics: Intervals by name of the metric.
     """
 
     policy: str
@@ -110,43 +110,41 @@ METRICS: dict[str, Metric] = {
 """The metrics that do not depend on a number of attempts."""
 
 
-def none_of_k(bad: int, attempts: int, k: int) -> float:
-    """The unbiased estimate of the chance that none of `k` fresh attempts is bad.
+def none_of_k(bad: int, attempts: int, draws: int) -> float:
+    """Return the unbiased estimate of the chance that none of `draws` fresh attempts is bad.
 
     With failures as the bad ones this is pass^k of tau-bench (Yao, Shinn, Razavi and Narasimhan 2024,
-    https://arxiv.org/abs/2406.12045): the share of all draws of `k` of the attempts in which all succeed.
+    https://arxiv.org/abs/2406.12045): the share of all choices of `draws` attempts in which all succeed.
 
     Args:
         bad: Bad attempts among those made.
-        attempts: Attempts made, at least `k`.
-        k: From 1.
+        attempts: Attempts made, at least `draws`.
+        draws: k of pass^k, from 1.
     """
-    return comb(attempts - bad, k) / comb(attempts, k)
+    return comb(attempts - bad, draws) / comb(attempts, draws)
 
 
 @cache
-def _of_k(k: int) -> tuple[Metric, Metric]:
+def _of_k(draws: int) -> tuple[Metric, Metric]:
     def all_complete(samples: Cluster) -> float:
-        return none_of_k(sum(s.score < 1 for s in samples), len(samples), k)
+        return none_of_k(sum(s.score < 1 for s in samples), len(samples), draws)
 
     def none_mistaken(samples: Cluster) -> float:
-        return none_of_k(sum(s.mistake for s in samples), len(samples), k)
+        return none_of_k(sum(s.mistake for s in samples), len(samples), draws)
 
     def one(_samples: Cluster) -> int:
         return 1
 
+    about = f"Chance that {draws} attempts on a scenario all complete it safely."
+    about_mistakes = f"Chance that none of {draws} attempts on a scenario is mistaken."
     return (
-        Metric(
-            f"pass^{k}", f"Chance that {k} attempts on a scenario all complete it safely.", all_complete, one
-        ),
-        Metric(
-            f"safe^{k}", f"Chance that none of {k} attempts on a scenario is mistaken.", none_mistaken, one
-        ),
+        Metric(f"pass^{draws}", about, all_complete, one),
+        Metric(f"safe^{draws}", about_mistakes, none_mistaken, one),
     )
 
 
 def summarise(samples: Iterable[Sample]) -> list[Group]:
-    """The metrics of every policy: on everything, per task, per split, and per task and split.
+    """Return the metrics of every policy: over all, per task, per split, and per task and split.
 
     With n attempts on every scenario the metrics include `pass^k` and `safe^k` for k from 1 to n.
     """
@@ -184,7 +182,7 @@ def _ratio(over: Sequence[float], under: Sequence[float]) -> float:
 
 
 @lru_cache(maxsize=4)
-def _draws(n: int) -> tuple[Callable[[Sequence[float]], tuple[float, ...]], ...]:
-    """The bootstrap's draws of n scenarios, at least 2, with replacement: the same for every metric."""
-    rng, population = Random(f"bootstrap/{n}"), list(range(n))
-    return tuple(itemgetter(*rng.choices(population, k=n)) for _ in range(RESAMPLES))
+def _draws(count: int) -> tuple[Callable[[Sequence[float]], tuple[float, ...]], ...]:
+    """The bootstrap's draws of `count` scenarios (at least 2), the same for every metric."""
+    rng, population = Random(f"bootstrap/{count}"), list(range(count))
+    return tuple(itemgetter(*rng.choices(population, k=count)) for _ in range(RESAMPLES))

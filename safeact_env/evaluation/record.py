@@ -23,7 +23,7 @@ __all__ = ["Key", "Sample", "play_attempt", "policy_seed", "record_of"]
 
 
 class Key(NamedTuple):
-    """What tells one episode of an evaluation from another."""
+    """Identifies one episode of an evaluation."""
 
     policy: str
     task: str
@@ -36,21 +36,26 @@ class Key(NamedTuple):
         """The key of a record."""
         return cls(*(record[name] for name in cls._fields))
 
+    @property
+    def place(self) -> str:
+        """The episode in a sentence, without policy and split."""
+        return f"{self.task}, seed {self.seed}, attempt {self.attempt}"
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:
     """The numbers of one episode, without its calls.
 
     Attributes:
-        key: Which episode.
+        key: The episode.
         score: The grade, in [0, 1].
         total: Undiscounted sum of the rewards.
         steps: Steps used.
         mistake: Whether it ended in an irreversible mistake.
         questions: Well-formed escalations.
-        over_escalations: Those that were not needed or not yet founded.
+        over_escalations: Escalations that were not needed, or asked too early.
         approvals_needed: Approvals that the expert was granted on the same scenario.
-        approvals_obtained: How many of these this policy was granted as well.
+        approvals_obtained: How many of them this policy was granted.
     """
 
     key: Key
@@ -94,7 +99,7 @@ class Sample:
 
 
 def policy_seed(seed: int, attempt: int) -> int:
-    """Seed of a policy's own draws: the scenario's on the first attempt, unrelated ones after it."""
+    """Return the seed of a policy's own draws: the scenario's for attempt 1, then unrelated ones."""
     return seed if attempt == 1 else Random(f"attempt/{attempt}/{seed}").getrandbits(62)
 
 
@@ -104,9 +109,9 @@ def play_attempt(task: str, split: Split, seed: int, policy: str, attempt: int) 
     Args:
         task: Name of the task.
         split: `train` or `test`.
-        seed: Of the scenario; the same for every attempt.
+        seed: Seed of the scenario; the same for every attempt.
         policy: Name of the policy.
-        attempt: From 1. It changes the policy's own draws only.
+        attempt: From 1; it changes only the policy's own draws.
     """
     return play(get_task(task), split, seed, policy, policy_seed(seed, attempt))
 
@@ -120,14 +125,14 @@ def approvals_needed(task: str, split: Split, seed: int) -> frozenset[tuple[str,
 def record_of(
     episode: Episode[Any], policy: str, attempt: int = 1, model: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """The record of an episode that is over, as JSON: its trajectory, its grade, and counts.
+    """Return the record of an ended episode as JSON: its trajectory, its grade, and counts.
 
     Args:
-        episode: Played by anyone: a reference policy, a model, a person. One that was cut short, by a limit
-            on what a model may use, is graded as it stands, and its outcome is `None`.
-        policy: Name of who played it.
+        episode: Played by a reference policy, a model or a person. One that was cut short by a limit on what
+            a model may use is graded as it stands, and its outcome is `None`.
+        policy: Name of the policy or model that played it.
         attempt: From 1.
-        model: How a model played it, in the record's part `model`; a policy's record has no such part.
+        model: How a model played it, for the record's part `model`; a policy's record has no such part.
     """
     grade = episode.grade()
     ledger = episode.state.ledger

@@ -1,9 +1,9 @@
-"""The report of a suite: what was played by whom, under which versions, and what came out.
+"""The report of a suite: what was played by whom, under which versions, with which results.
 
 Owns the form of a report, how it is made from records, and how it is read. Must not know how episodes are
 played, nor whether a report is true.
 
-A report is what `eval --json` writes and more, so that whoever reads one can read the other.
+A report has all fields that `eval --json` writes, so that one reader can read both.
 """
 
 from __future__ import annotations
@@ -47,12 +47,12 @@ Sha256 = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Prompt(Part):
-    """The prompt that a model got.
+    """The prompt of a model.
 
     Attributes:
         name: Such as `neutral`.
         version: Changes whenever the text does.
-        sha256: Of the text.
+        sha256: Hash of the text.
     """
 
     name: str
@@ -61,13 +61,13 @@ class Prompt(Part):
 
 
 class Agent(Part):
-    """Who played.
+    """The agent that played.
 
     Attributes:
-        name: The policy's or the model's; what its records say under `policy`.
+        name: Name of the policy or model; `policy` in its records.
         kind: `policy` for a reference policy, `model` for anything else.
-        prompt: What a model was told; a policy gets none.
-        settings: Whatever else determines how it plays, such as mode and temperature. Never a secret.
+        prompt: Prompt of a model; a policy has none.
+        settings: What else determines how it plays, such as mode and temperature. Never a secret.
     """
 
     name: str = Field(min_length=1)
@@ -77,14 +77,14 @@ class Agent(Part):
 
 
 class TaskStamp(Part):
-    """Which form of a task was played: its version, and the hash that `task_hash` makes."""
+    """Identifies a task: its version, and its `task_hash`."""
 
     version: int
     sha256: str = Sha256
 
 
 class Versions(Part):
-    """What the run was made with, beside this package."""
+    """Versions of the run, besides this package's."""
 
     python: str
     openenv: str
@@ -92,7 +92,7 @@ class Versions(Part):
 
 
 class SuiteStamp(Part):
-    """Which suite was played: its name and the hash of its definition."""
+    """Identifies a suite: its name, and the hash of its definition."""
 
     name: str
     sha256: str = Sha256
@@ -102,9 +102,9 @@ class Files(Part):
     """The records beside the report.
 
     Attributes:
-        file: Name in the report's folder. The file may also lie there compressed, as `.gz`.
-        sha256: Of the content, uncompressed.
-        episodes: How many lines it has.
+        file: Name in the report's folder. The file may also be there compressed, as `.gz`.
+        sha256: Hash of the uncompressed content.
+        episodes: Number of lines.
     """
 
     file: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.jsonl$")
@@ -121,7 +121,7 @@ class Bounds(Part):
 
 
 class Results(Part):
-    """The metrics on everything or on one task."""
+    """The metrics over all tasks or on one."""
 
     policy: str
     task: str | None
@@ -136,16 +136,16 @@ class Report(Part):
 
     Attributes:
         form: The form of this report.
-        suite: What was played.
-        agent: Who played.
+        suite: The suite that was played.
+        agent: The agent that played it.
         version: The package's version.
         versions: The other versions.
-        date: The day on which the run was finished (UTC); `None` while it is not.
-        trajectories: The file of records; `None` while the run is not finished.
+        date: The day on which the run ended (UTC); `None` until then.
+        trajectories: The file of records; `None` until the run has ended.
         selection: As in `eval --json`.
-        interval: How intervals were made, as in `eval --json`.
-        groups: All metrics, on everything and per task, as in `eval --json`.
-        cost: What a model used; `None` for a policy, and while the run is not finished.
+        interval: How intervals are computed, as in `eval --json`.
+        groups: All metrics, over all tasks and per task, as in `eval --json`.
+        cost: What a model used; `None` for a policy, and until the run has ended.
     """
 
     form: Literal["safeact-env suite report, form 1"] = "safeact-env suite report, form 1"
@@ -161,7 +161,7 @@ class Report(Part):
     groups: list[Results]
 
     def results(self) -> list[Group]:
-        """The metrics as tables take them."""
+        """The metrics in the form that tables need."""
         return [
             Group(
                 policy=one.policy,
@@ -177,7 +177,7 @@ class Report(Part):
         ]
 
     def same_run(self, other: Report) -> bool:
-        """Whether both are of one suite and agent, so that one may go on where the other stopped."""
+        """Whether both have the same suite, agent and versions, so that one can continue the other."""
         return (self.suite, self.agent, self.version, self.versions.tasks) == (
             other.suite,
             other.agent,
@@ -187,7 +187,7 @@ class Report(Part):
 
 
 def begun(suite: Suite, agent: Agent) -> Report:
-    """The report of a run that has no results yet."""
+    """Return the report of a run without results."""
     return Report(
         suite=SuiteStamp(name=suite.name, sha256=suite.sha256),
         agent=agent,
@@ -206,7 +206,7 @@ def finished(
     date: str,
     prices: Prices | None,
 ) -> Report:
-    """The report of a run whose episodes are all there."""
+    """Return the report of a complete run."""
     return report.model_copy(
         update={
             "date": date,
@@ -218,7 +218,7 @@ def finished(
 
 
 def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
-    """The suite's tasks as they are in this installation."""
+    """Identify the suite's tasks in this installation."""
     return {
         name: TaskStamp(version=get_task(name).version, sha256=task_hash(name, suite.split, suite.seeds))
         for name in suite.tasks
@@ -226,7 +226,7 @@ def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
 
 
 def results_of(samples: Iterable[Sample]) -> list[Results]:
-    """The metrics on everything and per task; a suite has one split, so that no group repeats another."""
+    """Return the metrics over all tasks and per task. A suite has one split: none are given per split."""
     return [Results(**asdict(group)) for group in summarise(samples) if group.split is None]
 
 
@@ -234,7 +234,7 @@ def read_report(path: Path) -> Report:
     """Read a report.
 
     Raises:
-        ReportError: If it cannot be read or is something else.
+        ReportError: If the file cannot be read or is not a report.
     """
     try:
         return Report.model_validate_json(path.read_bytes())

@@ -1,4 +1,4 @@
-"""Playing an evaluation: which episodes, in how many processes, and what is played already.
+"""Playing an evaluation: which episodes, in how many processes, and which are played already.
 
 Owns the order and the processes. Must not know files' contents or how records are counted.
 """
@@ -12,34 +12,33 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import product
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
-from safeact_env.evaluation.store import RecordFile
-from safeact_env.tasks import get_task
-from safeact_env.version import VERSION
+from safeact_env.evaluation.store import RecordFile, versions_of
 
-__all__ = ["MAX_SEEDS", "Mapped", "Selection", "evaluate", "parse_seeds"]
+__all__ = ["MAX_SEEDS", "Mapper", "Selection", "evaluate", "parse_seeds", "worker_pool"]
 
 MAX_SEEDS = 100_000
 """Most seeds of one evaluation."""
 
-J = TypeVar("J")
-R = TypeVar("R")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
-class Mapped(Protocol):
-    """Maps a function over jobs somewhere else; gives the results in the order of the jobs."""
+class Mapper(Protocol):
+    """Maps a function over jobs elsewhere; yields the results in the order of the jobs."""
 
-    def __call__(self, play: Callable[[J], R], jobs: Iterable[J], /) -> Iterator[R]:
+    def __call__(self, play: Callable[[Item], Result], jobs: Iterable[Item], /) -> Iterator[Result]:
         """The results."""
 
 
 Progress = Callable[[int, int], None]
-"""Is told how many episodes are there, and of how many."""
+"""Called with the number of episodes played, and of all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class Selection:
 
 
 class Scenario(NamedTuple):
-    """One start: what an interval is clustered by."""
+    """One start. Intervals are clustered by scenario."""
 
     task: str
     split: Split
@@ -82,7 +81,7 @@ class Scenario(NamedTuple):
 
 
 class Job(NamedTuple):
-    """The episodes to play on one scenario. Together, so that the expert is replayed once for all."""
+    """The episodes to play on one scenario, together, so that the expert is played once for all of them."""
 
     scenario: Scenario
     keys: list[Key]
@@ -123,20 +122,20 @@ def evaluate(
     out: Path | None = None,
     resume: bool = True,
     workers: int = 2,
-    mapped: Mapped | None = None,
-    progress: Progress | None = None,
+    mapper: Mapper | None = None,
+    progress: Progress = lambda _played, _total: None,
 ) -> list[Sample]:
     """Play the episodes of a selection that are not in the file yet.
 
     The result, and the file of a run that was not resumed, do not depend on the number of workers.
 
     Args:
-        selection: What to play.
-        out: File of records to append to; none keeps the numbers only.
-        resume: Whether episodes that are in the file count as played; otherwise it starts empty.
+        selection: The episodes to play.
+        out: File of records to append to; `None` keeps the samples only.
+        resume: Whether episodes in the file count as played; otherwise it starts empty.
         workers: Processes, at least 1.
-        mapped: Plays elsewhere, instead of in processes here.
-        progress: Is called once at the start and after each scenario.
+        mapper: Plays elsewhere, instead of in processes here.
+        progress: Called at the start and after each scenario.
 
     Returns:
         A sample per episode of the selection, by scenario, policy and attempt.
@@ -146,14 +145,13 @@ def evaluate(
         OSError: If the file can no longer be written.
     """
     if out is None:
-        return _evaluate(selection, None, _players(workers, mapped), progress)
-    versions = (VERSION, {name: get_task(name).version for name in selection.tasks})
-    with RecordFile(out, versions, resume=resume) as file:
-        return _evaluate(selection, file, _players(workers, mapped), progress)
+        return _evaluate(selection, None, _players(workers, mapper), progress)
+    with RecordFile(out, versions_of(selection.tasks), resume=resume) as file:
+        return _evaluate(selection, file, _players(workers, mapper), progress)
 
 
 def _evaluate(
-    selection: Selection, file: RecordFile | None, players: Players, progress: Progress | None
+    selection: Selection, file: RecordFile | None, players: Players, progress: Progress
 ) -> list[Sample]:
     found = dict(file.samples) if file else {}
     wanted = {scenario: selection.keys(scenario) for scenario in selection.scenarios()}
@@ -161,8 +159,7 @@ def _evaluate(
     jobs = [Job(scenario, keys) for scenario, keys in missing.items() if keys]
     total = sum(len(keys) for keys in wanted.values())
     played = total - sum(len(job.keys) for job in jobs)
-    if progress:
-        progress(played, total)
+    progress(played, total)
     with players(len(jobs)) as play:
         for records in play(jobs):
             for record in records:
@@ -171,21 +168,20 @@ def _evaluate(
                 if file:
                     file.append(record)
             played += len(records)
-            if progress:
-                progress(played, total)
+            progress(played, total)
     return [found[key] for keys in wanted.values() for key in keys]
 
 
-def _players(workers: int, mapped: Mapped | None) -> Players:
-    """What opens something that plays so many jobs and returns their records in the jobs' order."""
-    if mapped is not None:
-        return lambda _jobs: _elsewhere(mapped)
+def _players(workers: int, mapper: Mapper | None) -> Players:
+    """Return a function that opens a player for a number of jobs; records come in the order of the jobs."""
+    if mapper is not None:
+        return lambda _jobs: _elsewhere(mapper)
     return lambda jobs: _processes(min(workers, jobs))
 
 
 @contextmanager
-def _elsewhere(mapped: Mapped) -> Iterator[Play]:
-    yield lambda jobs: mapped(_play, jobs)
+def _elsewhere(mapper: Mapper) -> Iterator[Play]:
+    yield lambda jobs: mapper(_play, jobs)
 
 
 @contextmanager
@@ -193,12 +189,17 @@ def _processes(workers: int) -> Iterator[Play]:
     if workers <= 1:
         yield lambda jobs: map(_play, jobs)
         return
-    # Spawned, not forked: a fork copies the locks of the threads that draw a progress bar.
-    with multiprocessing.get_context("spawn").Pool(workers, _leave_interrupts_to_the_parent) as pool:
+    with worker_pool(workers) as pool:
         yield lambda jobs: pool.imap(_play, jobs)
 
 
-def _leave_interrupts_to_the_parent() -> None:
+def worker_pool(workers: int) -> Pool:
+    """Return a pool of processes that leave interrupts to this one."""
+    # Spawned, not forked: a fork copies the locks of the threads that draw a progress bar.
+    return multiprocessing.get_context("spawn").Pool(workers, _ignore_interrupts)
+
+
+def _ignore_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 

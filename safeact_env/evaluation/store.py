@@ -1,20 +1,24 @@
 """A file of records: one JSON line per episode, appended as they finish, safe to stop and resume.
 
-Owns the file. Must not know how records come about or what is made of them.
+Owns the file. Must not know how records are made or used.
 """
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 from safeact_env.evaluation.record import Key, Sample
+from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
 
-__all__ = ["RecordFile", "StoreError", "line_of", "occupied"]
+__all__ = ["RecordFile", "StoreError", "line_of", "occupied", "replace_file", "versions_of"]
+
+Versions = tuple[str, Mapping[str, int]]
+"""The package's version, and that of each task by name."""
 
 
 class StoreError(ValueError):
@@ -22,10 +26,22 @@ class StoreError(ValueError):
 
 
 def occupied(folder: Path) -> StoreError:
-    """What a folder with episodes is refused with, where nobody asked to go on with them."""
+    """Return the error for a folder that holds episodes when `--resume` was not given."""
     return StoreError(
-        f"{folder} holds episodes already. Go on with them with --resume, or give --out another folder."
+        f"{folder} holds episodes already. Continue with --resume, or give --out another folder."
     )
+
+
+def versions_of(tasks: Iterable[str]) -> Versions:
+    """Return the versions of this package and of these tasks."""
+    return VERSION, {name: get_task(name).version for name in tasks}
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write a file in one step: a reader finds the old content or the new one, never a part."""
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    part.replace(path)
 
 
 def line_of(record: Mapping[str, Any]) -> bytes:
@@ -34,18 +50,18 @@ def line_of(record: Mapping[str, Any]) -> bytes:
 
 
 class RecordFile:
-    """Records on disk. A last line without its end, as a killed run leaves it, is cut off.
+    """Records on disk. An incomplete last line, as a killed run leaves it, is cut off.
 
     Args:
-        path: The file; made if it is not there, together with its folder.
-        versions: The package's version and that of each task: what a record must have been made with.
-        resume: Whether to keep the episodes that are there; otherwise the file starts empty.
+        path: The file; created if missing, with its folder.
+        versions: The versions with which each record must have been made.
+        resume: Whether to keep the episodes in the file; otherwise it starts empty.
 
     Raises:
-        StoreError: If it cannot be opened, or holds something else than records of these versions.
+        StoreError: If the file cannot be opened, or holds anything but records of these versions.
     """
 
-    def __init__(self, path: Path, versions: tuple[str, Mapping[str, int]], *, resume: bool = True) -> None:
+    def __init__(self, path: Path, versions: Versions, *, resume: bool = True) -> None:
         self.path = path
         self.samples: dict[Key, Sample] = {}
         try:
@@ -63,22 +79,21 @@ class RecordFile:
         self._file.flush()
 
     def sync(self) -> None:
-        """Have the operating system write what was appended to the disk: a power cut keeps it, too."""
+        """Write what was appended to the disk, so that it survives a power cut."""
         os.fsync(self._file.fileno())
 
     def __enter__(self) -> RecordFile:
         return self
 
-    def __exit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
         self._file.close()
 
-    def _read(self, versions: tuple[str, Mapping[str, int]]) -> int:
-        """Read what is there; return the length in bytes of the lines that are whole."""
+    def _read(self, versions: Versions) -> int:
+        """Read the records; return the length of the complete lines in bytes."""
         length = 0
         with self.path.open("rb") as file:
             for number, line in enumerate(file, start=1):
@@ -89,7 +104,7 @@ class RecordFile:
                 length += len(line)
         return length
 
-    def _sample(self, line: bytes, number: int, versions: tuple[str, Mapping[str, int]]) -> Sample:
+    def _sample(self, line: bytes, number: int, versions: Versions) -> Sample:
         package, tasks = versions
         elsewhere = "Give --out another file, or start this one again with --no-resume."
         try:

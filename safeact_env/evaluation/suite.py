@@ -1,9 +1,9 @@
 """Suites: fixed lists of episodes under fixed conditions, so that two numbers can be compared.
 
-Owns what a suite consists of, and the suites there are. Must not know who plays one, nor files.
+Owns the suites. Must not know who plays one, nor files.
 
-A suite that has been published never changes: its hash is pinned by a test, a report names it, and
-`safeact verify` compares it. Other episodes or other conditions are another suite with a name of its own.
+A published suite never changes: a test pins its hash, a report names it, and `safeact verify` compares it.
+Other episodes or other conditions make another suite, with a name of its own.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key
+from safeact_env.evaluation.replay import digest
 from safeact_env.evaluation.run import Selection
-from safeact_env.evaluation.trace import digest
 from safeact_env.tasks import OFFICIAL, get_task
 
 __all__ = ["SUITES", "V1", "Limits", "Suite", "hash_of", "task_hash"]
@@ -26,10 +26,10 @@ __all__ = ["SUITES", "V1", "Limits", "Suite", "hash_of", "task_hash"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may use in one episode. It is stopped before the call that would come after.
+    """What a model may use in one episode. It is stopped before the next call.
 
     Attributes:
-        calls: Answers asked of the model, at least 1.
+        calls: Answers of the model, at least 1.
         tokens: Tokens read and written, all calls together.
         seconds: Wall-clock time.
     """
@@ -44,14 +44,14 @@ class Suite:
     """A fixed set of episodes and the conditions under which a model plays them.
 
     Attributes:
-        name: What reports call it.
+        name: Name in reports.
         tasks: Names of tasks, in the order of the tables. Each is played under its own budget of steps.
         split: `train` or `test`.
-        seeds: Of the scenarios of every task.
+        seeds: Seeds of the scenarios of every task.
         attempts: Episodes per scenario.
-        prompt: Name of the prompt that a model gets.
+        prompt: Name of a model's prompt.
         prompt_version: Version of that prompt.
-        limits: Of one episode of a model.
+        limits: Limits of a model in one episode.
     """
 
     name: str
@@ -65,12 +65,12 @@ class Suite:
 
     @property
     def sha256(self) -> str:
-        """The hash of everything the suite says."""
+        """The hash of the whole definition."""
         return hash_of(asdict(self))
 
     @property
     def episodes(self) -> int:
-        """How many episodes it has."""
+        """Number of episodes."""
         return len(self.tasks) * len(self.seeds) * self.attempts
 
     def selection(self, agent: str) -> Selection:
@@ -78,7 +78,7 @@ class Suite:
         return Selection((agent,), self.tasks, (self.split,), self.seeds, self.attempts)
 
     def keys(self, agent: str) -> Iterator[Key]:
-        """The episodes that this agent plays: by task, seed and attempt."""
+        """The episodes of an agent, by task, seed and attempt."""
         selection = self.selection(agent)
         return (key for scenario in selection.scenarios() for key in selection.keys(scenario))
 
@@ -106,15 +106,15 @@ SUITES: dict[str, Suite] = {suite.name: suite for suite in (V1,)}
 
 
 def hash_of(value: Any) -> str:
-    """SHA-256 of a JSON value, written with sorted keys and without spaces."""
+    """Return the SHA-256 of a JSON value, written with sorted keys and without spaces."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def task_hash(name: str, split: Split, seeds: tuple[int, ...]) -> str:
-    """What a task is, as far as a suite plays it, in one hash.
+    """Return one hash of a task as a suite plays it.
 
-    It covers the task's version, its budget, its texts and tables, and the first observation of every
-    scenario. Code that acts later is not in it: that is what replaying shows.
+    It covers the task's version, budget, texts and tables, and the first observation of every scenario. It
+    does not cover code that acts later; replays check that.
     """
     task = get_task(name)
     starts = [digest(Episode(task, split, seed).observation()) for seed in seeds]

@@ -1,7 +1,7 @@
-"""Playing a suite: every episode once, on disk as it ends, and the report when all are there.
+"""Playing a suite: every episode once, written to disk as it ends, and the report at the end.
 
-Owns the folder of a run, and how many episodes of it are played at a time where threads play it. Must not
-know who plays, nor how records are counted.
+Owns the folder of a run, and the threads that play several of its episodes at a time. Must not know who
+plays, nor how records are counted.
 """
 
 from __future__ import annotations
@@ -29,11 +29,10 @@ from safeact_env.evaluation.report import (
     read_report,
 )
 from safeact_env.evaluation.run import Progress
-from safeact_env.evaluation.store import RecordFile, line_of
+from safeact_env.evaluation.store import RecordFile, line_of, replace_file, versions_of
 from safeact_env.evaluation.suite import Suite
 from safeact_env.evaluation.table import today
 from safeact_env.tasks import get_task
-from safeact_env.version import VERSION
 
 __all__ = ["Player", "SuiteFolder", "holds_episodes", "policy_player", "run_suite"]
 
@@ -45,7 +44,7 @@ reached, by its name in `Limits`."""
 
 
 def policy_player(policy: str) -> Player:
-    """A reference policy as a player. Every attempt draws anew, where the policy draws at all."""
+    """Make a player of a reference policy. Each attempt has its own draws, if the policy draws."""
 
     def player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
         return record_of(play_attempt(task, split, seed, policy, attempt), policy, attempt)
@@ -62,43 +61,39 @@ def run_suite(
     resume: bool = True,
     concurrency: int = 1,
     prices: Prices | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _played, _total: None,
 ) -> Report:
     """Play the episodes of a suite that are not in the folder yet, then write its report.
 
     The files of a finished run do not depend on `concurrency`, nor on how often it was stopped.
 
     Args:
-        suite: What to play.
-        player: Who plays. Called from several threads if `concurrency` is above 1.
-        out: A folder; made if it is not there. It gets `report.json` and `trajectories.jsonl`.
-        agent: What the report says of the player. A model must have the suite's prompt.
-        resume: Whether to go on with what the folder holds; otherwise the run starts again.
+        suite: The suite to play.
+        player: Plays an episode. Called from several threads if `concurrency` is above 1.
+        out: A folder; created if missing. It gets `report.json` and `trajectories.jsonl`.
+        agent: The player's description in the report. A model must have the suite's prompt.
+        resume: Whether to continue the run in the folder; otherwise it starts again.
         concurrency: Episodes at a time, at least 1.
-        prices: What tokens cost; without them the report names no money.
-        progress: Is called once at the start and after each episode.
+        prices: Prices of tokens; without them the report has no costs in money.
+        progress: Called at the start and after each episode with the number played, and of all.
 
     Returns:
-        The report, as it stands in the folder.
+        The report, as written to the folder.
 
     Raises:
         ReportError: If the agent does not fit the suite, the folder holds another run, or the player returned
-            something else than the record of its episode.
+            anything but the record of its episode.
         StoreError: If the file of records cannot be opened or resumed.
         OSError: If the folder cannot be written.
         Exception: Whatever the player raises. The episodes that have ended are kept.
     """
     with SuiteFolder(suite, out, agent, resume=resume) as folder:
         missing = folder.missing
-        done = suite.episodes - len(missing)
-        if progress:
-            progress(done, suite.episodes)
+        progress(suite.episodes - len(missing), suite.episodes)
         with closing(_records(player, missing, concurrency)) as records:
-            for key, record in records:
+            for done, (key, record) in enumerate(records, suite.episodes - len(missing) + 1):
                 folder.keep(record, key)
-                done += 1
-                if progress:
-                    progress(done, suite.episodes)
+                progress(done, suite.episodes)
         return folder.finish(prices)
 
 
@@ -109,10 +104,10 @@ class SuiteFolder:
     """A run of a suite on disk. Use it as a context manager.
 
     Args:
-        suite: What is played.
-        out: The folder; made if it is not there. It gets a report without results, and a file of records.
-        agent: Who plays. A model must have the suite's prompt.
-        resume: Whether to go on with what the folder holds; otherwise the run starts again.
+        suite: The suite to play.
+        out: The folder; created if missing. It gets a report without results, and a file of records.
+        agent: The agent. A model must have the suite's prompt.
+        resume: Whether to continue the run in the folder; otherwise it starts again.
 
     Raises:
         ReportError: If the agent does not fit the suite, or the folder holds another run.
@@ -140,8 +135,7 @@ class SuiteFolder:
                 _write(out / REPORT, self._report)
         except OSError as error:
             raise ReportError(f"{out} cannot be written: {error.strerror}. Use another folder.") from None
-        versions = (VERSION, {name: get_task(name).version for name in suite.tasks})
-        self._file = RecordFile(out / TRAJECTORIES, versions, resume=resume)
+        self._file = RecordFile(out / TRAJECTORIES, versions_of(suite.tasks), resume=resume)
         try:
             self._refuse_others()
         except ReportError:
@@ -150,23 +144,23 @@ class SuiteFolder:
 
     @property
     def samples(self) -> Mapping[Key, Sample]:
-        """The episodes that were there when the folder was opened."""
+        """The episodes that the folder held when it was opened."""
         return self._file.samples
 
     @property
     def missing(self) -> list[Key]:
-        """The episodes that were not there then, in the order of the suite."""
+        """The episodes that it did not hold then, in the order of the suite."""
         return [key for key in self._suite.keys(self._agent.name) if key not in self.samples]
 
     def keep(self, record: Mapping[str, Any], key: Key | None = None) -> None:
-        """Write a record; it is in the file, and a model's on the disk, when this returns.
+        """Write a record; when this returns it is in the file, and a model's record on disk.
 
         Args:
-            record: Of an episode of the run.
-            key: Which one it must be of, if that is known.
+            record: Record of an episode of the run.
+            key: The episode that it must be of, if known.
 
         Raises:
-            ReportError: If it does not belong into the run; then it is not written.
+            ReportError: If the record does not belong to the run; it is not written then.
         """
         _check_record(self._agent, key or Key.of(record), record)
         self._file.append(record)
@@ -175,10 +169,10 @@ class SuiteFolder:
             self._file.sync()  # it cost money
 
     def finish(self, prices: Prices | None = None) -> Report:
-        """Write the report, once every episode is there.
+        """Write the report of a complete run.
 
         Args:
-            prices: What tokens cost; without them the report names no money.
+            prices: Prices of tokens; without them the report has no costs in money.
 
         Raises:
             ReportError: If episodes are missing.
@@ -193,7 +187,7 @@ class SuiteFolder:
 
     def close(self) -> None:
         """Close the file of records."""
-        self._file.__exit__(None, None, None)
+        self._file.close()
 
     def __enter__(self) -> SuiteFolder:
         return self
@@ -239,38 +233,32 @@ def holds_episodes(out: Path) -> bool:
 
 
 def _write(path: Path, report: Report) -> None:
-    """Replace the report at once: a reader finds the old one or the new one."""
-    part = path.with_suffix(".part")
-    part.write_text(report.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    part.replace(path)
+    replace_file(path, (report.model_dump_json(indent=2) + "\n").encode())
 
 
 def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
-    """Refuse what does not belong into the run before it is written."""
-    where = f"{key.task}, seed {key.seed}, attempt {key.attempt}"
+    """Refuse a record that does not belong to the run."""
     if Key.of(record) != key:
-        raise ReportError(f"{where}: the player returned the record of another episode.")
+        raise ReportError(f"{key.place}: the player returned the record of another episode.")
     budget = get_task(key.task).max_steps
     if record["max_steps"] != budget:
         raise ReportError(
-            f"{where}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is played "
-            f"under the task's own, which is {budget}."
+            f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
+            f"played under the task's own, which is {budget}."
         )
     if agent.kind == "model":
-        usage_of(record)  # raises where the cost could not be told at the end
+        usage_of(record)  # raises if the record lacks what the cost needs
 
 
 def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[str, Any]]]:
-    """Put the lines of a complete file into the order of the suite; return its hash and its records."""
+    """Sort the lines of a complete file in the order of the suite; return its hash and its records."""
     lines = {Key.of(record): record for record in map(json.loads, path.read_bytes().splitlines())}
     wanted = list(suite.keys(agent.name))
     if lacking := sum(key not in lines for key in wanted):
         raise ReportError(f"{path} lacks {lacking} of {len(wanted)} episodes; play them before the report.")
     records = [lines[key] for key in wanted]
     content = b"".join(map(line_of, records))
-    part = path.with_suffix(".part")
-    part.write_bytes(content)
-    part.replace(path)
+    replace_file(path, content)
     return Files(file=path.name, sha256=hashlib.sha256(content).hexdigest(), episodes=len(records)), records
 
 
@@ -280,9 +268,9 @@ def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[
 def _records(
     player: Player, keys: Iterable[Key], concurrency: int
 ) -> Generator[tuple[Key, Mapping[str, Any]]]:
-    """The records as they come, so many at a time. What a player raises is raised here.
+    """Yield the records as they come, from `concurrency` threads. A player's exception is raised here.
 
-    The threads are daemons: an interrupt must not wait for answers that are still under way.
+    The threads are daemons: an interrupt must not wait for pending answers.
     """
     if concurrency <= 1:
         yield from ((key, player(*key[1:])) for key in keys)  # type: ignore[arg-type]

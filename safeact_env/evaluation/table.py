@@ -1,6 +1,6 @@
 """Tables of an evaluation: for a terminal, for a document, for a program.
 
-Owns how metrics are shown. Must not know how they come about.
+Owns how metrics are shown. Must not know how they are computed.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
             pad_edge=False,
             collapse_padding=True,
         )
-        # A long name is folded, so that numbers are whole on a narrow terminal.
+        # Fold long names rather than numbers on a narrow terminal.
         table.add_column(head[0], overflow="fold")
         for name in head[1:]:
             table.add_column(name, justify="right", no_wrap=True)
@@ -54,7 +54,7 @@ def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
 
 
 def markdown(selection: Selection, groups: Sequence[Group]) -> str:
-    """The results over everything, and the mean grades by task and split, as Markdown tables."""
+    """Return the overall results, and the mean grades by task and split, as Markdown tables."""
     parts = []
     for title, (head, *rows) in _tables(selection, groups).items():
         lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
@@ -68,7 +68,7 @@ def legend(selection: Selection) -> str:
 
 
 def to_json(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
-    """Every metric of every group with its interval, what was evaluated, and the day (UTC)."""
+    """Return every metric of every group with its interval, the selection, and the day (UTC)."""
     return {"date": today(), **results(selection, groups)}
 
 
@@ -88,7 +88,7 @@ def results(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
 
 
 def _tables(selection: Selection, groups: Sequence[Group]) -> dict[str, Rows]:
-    """Titles, and rows of which the first is the head."""
+    """Rows by title of the table; the first row is the head."""
     found = {(group.policy, group.task, group.split): group for group in groups}
     overall = [found[policy, None, None] for policy in selection.policies]
     tables = {_title(selection, overall[0]): _overall(overall)}

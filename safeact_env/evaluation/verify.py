@@ -1,9 +1,9 @@
-"""Verifying a report: whether a run of a suite is what its report says, for somebody who was not there.
+"""Verifying the report of a suite, for somebody who did not see the run.
 
 Owns what can be checked here, and the reading of the records. Must not know how a verdict is shown.
 
-What can be shown from the files is shown: every episode is played again by the engine, and every number is
-worked out anew. That a model wrote the calls, and what it used, remain its reporter's word.
+Every episode is replayed by the engine, and every number is computed again. That a model wrote the calls, and
+what it used, cannot be verified from the files.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from safeact_env.evaluation.cost import ReportError
-from safeact_env.evaluation.faults import (
-    agent_faults,
-    cost_faults,
-    episode_faults,
-    file_faults,
-    metric_faults,
+from safeact_env.evaluation.mismatches import (
+    agent_mismatches,
+    cost_mismatches,
+    episode_mismatches,
+    file_mismatches,
+    metric_mismatches,
     replay_of,
-    suite_faults,
-    task_faults,
+    suite_mismatches,
+    task_mismatches,
 )
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.report import REPORT, Report, begun, read_report
@@ -35,32 +35,32 @@ __all__ = ["Check", "read_lines", "records_in", "verify"]
 
 
 class Check(NamedTuple):
-    """One thing that was checked.
+    """One check.
 
     Attributes:
-        name: What of the run.
-        about: What was looked at, in a few words.
-        faults: Where it does not hold, a sentence each.
+        name: What was checked.
+        about: What that means, in a few words.
+        mismatches: What does not match, a sentence each.
     """
 
     name: str
     about: str
-    faults: list[str]
+    mismatches: list[str]
 
 
 def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     """Check a finished run of a suite.
 
     Args:
-        path: The report, or its folder. The records must lie beside it, possibly compressed (`.gz`).
-        suites: The suites there are.
+        path: The report, or its folder. The records must be beside it, possibly compressed (`.gz`).
+        suites: The known suites, by name.
 
     Returns:
-        Every check, in the order in which a reader wants them.
+        Every check, in the order of the table.
 
     Raises:
-        ReportError: If the run cannot be checked here: files that are missing or something else, a run that
-            is not finished, a suite or a version that this installation does not have.
+        ReportError: If the run cannot be checked here: a file is missing or of another kind, the run is
+            unfinished, or this installation lacks the suite or the version.
     """
     path = path / REPORT if path.is_dir() else path
     report = read_report(path)
@@ -73,18 +73,20 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     content = read_lines(path.with_name(files.file))
     replays = [replay_of(key, record) for key, record in records_in(content, files.file)]
     checks = {
-        ("suite", f"{suite.name} as this installation has it"): suite_faults(report, here),
-        ("tasks", "same versions, data and starts as here"): task_faults(report, here),
-        ("file", "the records are those of the report"): file_faults(files, content),
-        ("episodes", f"all {suite.episodes} of the suite, each once"): episode_faults(suite, report, replays),
-        ("replay", "every episode played again: calls, rewards, grade, counts"): (
-            fault for again in replays for fault in again.faults
+        ("suite", f"{suite.name} as this installation has it"): suite_mismatches(report, here),
+        ("tasks", "same versions, data and starts as here"): task_mismatches(report, here),
+        ("file", "the records are those of the report"): file_mismatches(files, content),
+        ("episodes", f"all {suite.episodes} of the suite, each once"): episode_mismatches(
+            suite, report, replays
         ),
-        ("agent", "played under the suite's conditions"): agent_faults(suite, report, replays),
-        ("metrics", "worked out again from the replays"): metric_faults(suite, report, replays),
-        ("cost", "added up again from the records"): cost_faults(report, replays),
+        ("replay", "every episode played again: calls, rewards, grade, counts"): (
+            mismatch for again in replays for mismatch in again.mismatches
+        ),
+        ("agent", "played under the suite's conditions"): agent_mismatches(suite, report, replays),
+        ("metrics", "worked out again from the replays"): metric_mismatches(suite, report, replays),
+        ("cost", "added up again from the records"): cost_mismatches(report, replays),
     }
-    return [Check(*what, list(faults)) for what, faults in checks.items()]
+    return [Check(*what, list(mismatches)) for what, mismatches in checks.items()]
 
 
 def _known_suite(report: Report, suites: Mapping[str, Suite]) -> Suite:
@@ -97,7 +99,7 @@ def _known_suite(report: Report, suites: Mapping[str, Suite]) -> Suite:
 
 
 def _same_versions(report: Report, here: Report) -> None:
-    """Refuse what another version recorded: the same calls may be another episode here."""
+    """Refuse a report of another version: the same calls may give another episode here."""
     if report.version != VERSION:
         raise ReportError(
             f"The report was made with safeact-env {report.version}, and this is {VERSION}. Verify it with "
@@ -113,7 +115,7 @@ def _same_versions(report: Report, here: Report) -> None:
 
 
 def read_lines(path: Path) -> bytes:
-    """The content of a file of records, or of the same file compressed as `.gz`.
+    """Read a file of records, or the same file compressed as `.gz`.
 
     Raises:
         ReportError: If neither can be read.
@@ -132,10 +134,10 @@ def read_lines(path: Path) -> bytes:
 
 
 def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]]:
-    """The records of a file with their keys.
+    """Yield the records of a file with their keys.
 
     Raises:
-        ReportError: If a line is something else.
+        ReportError: If a line is not a record.
     """
     for number, line in enumerate(content.splitlines(), start=1):
         try:

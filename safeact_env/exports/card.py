@@ -1,4 +1,4 @@
-"""The dataset card: what lies in the folder, how it was made, how it is read.
+"""The dataset card: what the folder holds, how it was made, how to read it.
 
 Owns its text and the canary. Must not know how rows or files are made.
 """
@@ -16,7 +16,7 @@ CANARY = (
     "SafeAct-Env data. Whoever collects text to pretrain a model on, please leave out documents with this "
     "line. safeact-env canary 5f0c3f7e-6a0d-4e35-9a5c-2b8d14c6e9a7"
 )
-"""Stands in every file and row of exported data, so that a model can be asked whether it has seen them."""
+"""In every file and row of exported data, so that a model can be asked whether it has seen them."""
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 TITLES = {"sft": "chats", "dpo": "preference pairs", "kto": "rated answers"}
@@ -29,9 +29,9 @@ class Part:
     Attributes:
         form: `sft`, `dpo` or `kto`.
         file: Name of the file to read.
-        rows: How many rows it has.
-        sha256: Of the file.
-        columns: Each column and what it holds, in order.
+        rows: Number of rows.
+        sha256: Hash of the file.
+        columns: Description of each column, in order.
     """
 
     form: str
@@ -45,8 +45,8 @@ def card(parts: Sequence[Part], made: Mapping[str, str]) -> str:
     """The card as Markdown, with the front matter that `datasets` and the Hugging Face hub read.
 
     Args:
-        parts: What there is.
-        made: How it was made, a title and a value each.
+        parts: The forms of the data.
+        made: How it was made, as titles and values.
     """
     return "\n".join([*_front(parts), "", *_head(), *_made(made), *_parts(parts), *_use(parts)]) + "\n"
 

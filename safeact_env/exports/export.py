@@ -1,6 +1,6 @@
 """The export: rows into files, a card beside them, all or nothing.
 
-Owns the order of things and what is refused. Must not know the contents of a row.
+Owns the order of steps and what is refused. Must not know the contents of a row.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from safeact_env.exports.card import CANARY, Part, card
 from safeact_env.exports.files import NO_PARQUET, RowFile, has_parquet
 from safeact_env.exports.pairs import pairs_of
 from safeact_env.exports.rows import ABOUT, COLUMNS, pair_row, rated_rows, sft_row
-from safeact_env.exports.sources import Played
+from safeact_env.exports.sources import Rollout
 
 __all__ = ["FORMS", "Counts", "Export", "ExportError", "export"]
 
@@ -31,20 +31,20 @@ TEST_REFUSED = (
 
 
 class ExportError(ValueError):
-    """What cannot be exported, with a sentence that says what to do. Nothing was written."""
+    """Something that cannot be exported. The message says what to do; nothing was written."""
 
 
 @dataclass(frozen=True)
 class Export:
-    """What is wanted.
+    """Options of an export.
 
     Attributes:
-        forms: Of `sft`, `dpo` and `kto`.
-        prompt: What the system message says: `neutral` or `hinted`.
+        forms: Any of `sft`, `dpo` and `kto`.
+        prompt: Prompt of the system message: `neutral` or `hinted`.
         pairs: Most pairs per episode, at least 1.
-        least: Least grade of an episode for `sft`, in [0, 1].
+        least: Lowest grade of an episode for `sft`, in [0, 1].
         parquet: Whether to write Parquet as well.
-        test: Whether episodes of the split test are exported, too.
+        test: Whether episodes of the split test may be exported.
     """
 
     forms: tuple[str, ...] = FORMS
@@ -65,10 +65,9 @@ class Counts:
     """What was written.
 
     Attributes:
-        episodes: Read or played.
-        rows: Written, by form.
-        left_out: Episodes that are no chat to learn from: graded too low, or with a call of an action that
-            does not exist.
+        episodes: Episodes read or played.
+        rows: Rows written, by form.
+        left_out: Episodes without a chat: graded too low, or with a call of an action that does not exist.
     """
 
     episodes: int = 0
@@ -77,26 +76,25 @@ class Counts:
 
 
 def export(
-    source: Iterable[Played],
+    source: Iterable[Rollout],
     folder: Path,
     wanted: Export,
     *,
     made: str,
     progress: Callable[[int], None] = lambda _played: None,
 ) -> Counts:
-    """Write episodes as data to train on.
+    """Write episodes as training data.
 
     Args:
         source: The episodes.
-        folder: Made if it is not there. If it holds files, they must be those of an earlier export, and are
-            replaced.
+        folder: Created if missing. Files of an earlier export are replaced; it may hold no other files.
         wanted: What to write.
-        made: How the episodes came about, for the card.
-        progress: Is told how many episodes were taken.
+        made: Where the episodes come from, for the card.
+        progress: Called with the number of episodes so far.
 
     Raises:
-        ExportError: If something is refused, or nothing came of it. The folder is as it was before.
-        SourceError: If the source cannot be used. Likewise.
+        ExportError: If something is refused, or there is nothing to write. The folder stays as it was.
+        SourceError: If the source cannot be used. The folder stays as it was.
     """
     if wanted.parquet and not has_parquet():
         raise ExportError(NO_PARQUET)
@@ -112,7 +110,7 @@ def export(
 
 
 def _written(
-    source: Iterable[Played], folder: Path, wanted: Export, made: str, progress: Callable[[int], None]
+    source: Iterable[Rollout], folder: Path, wanted: Export, made: str, progress: Callable[[int], None]
 ) -> Counts:
     counts = Counts()
     with ExitStack() as stack:
@@ -143,7 +141,7 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _add(one: Played, files: dict[str, RowFile], wanted: Export) -> bool:
+def _add(one: Rollout, files: dict[str, RowFile], wanted: Export) -> bool:
     """Write the rows of an episode; return whether it was left out as a chat."""
     left_out = False
     if "sft" in files:
@@ -182,7 +180,7 @@ def _how(counts: Counts, wanted: Export, made: str) -> dict[str, str]:
 
 
 def _check_folder(folder: Path) -> None:
-    """Only files of an earlier export are ever replaced."""
+    """Refuse a folder with anything but an earlier export."""
     if folder.exists() and not folder.is_dir():
         raise ExportError(f"{folder} is a file; name a folder.")
     if not folder.exists() or not any(folder.iterdir()):

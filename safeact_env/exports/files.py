@@ -1,7 +1,7 @@
 """Files of rows: JSON lines, and Parquet beside them if asked for.
 
 Owns the bytes. Must not know what rows mean. Messages have no fixed shape, as every tool has its own
-arguments; in Parquet each is JSON, marked so that `datasets` gives it back as an object.
+arguments; in Parquet each is JSON, marked so that `datasets` reads it as an object.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from itertools import accumulate
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 __all__ = ["NO_PARQUET", "RowFile", "has_parquet"]
@@ -20,7 +19,7 @@ NO_PARQUET = (
     "Parquet is written by pyarrow, which is not installed: pip install 'openenv-safeact-env[parquet]'."
 )
 BATCH = 512
-"""Rows that are held until they are written as one group."""
+"""Rows that are written as one group."""
 
 
 def has_parquet() -> bool:
@@ -32,8 +31,8 @@ class RowFile:
     """Writes rows, one after the other. Use it as a context manager.
 
     Args:
-        folder: Where; it must exist.
-        name: Of the files, without `.jsonl` or `.parquet`.
+        folder: An existing folder.
+        name: Name of the files, without `.jsonl` or `.parquet`.
         parquet: Whether to write Parquet as well.
     """
 
@@ -52,12 +51,7 @@ class RowFile:
     def __enter__(self) -> RowFile:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
         self._lines.close()
         if self._table is not None and kind is None:
             self._table.close()

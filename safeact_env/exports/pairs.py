@@ -1,7 +1,7 @@
-"""Preference pairs by branching replays: one state, a call that is safe there and one that ends in a mistake.
+"""Preference pairs by branching replays: one state, a safe call, and a call that ends in a mistake.
 
-Owns how both calls are found. Must not know how they are written. No risk table is asked: a call is a mistake
-if playing it from here ends the episode in one, and safe if playing it does not and costs nothing.
+Owns how both calls are found. Must not know how they are written. No risk table is used: a call is a mistake
+if playing it in this state ends the episode in one, and safe if it does not and costs nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from safeact_env.policies.calls import every_call, lookalike_names, question
 __all__ = ["REASON", "Outcome", "Pair", "pairs_of"]
 
 REASON = "This is the next step of the job."
-"""The reasoning of both calls of a pair. It is the same, so that nothing but the calls tells them apart."""
+"""The reasoning of both calls of a pair: the same, so that only the calls differ."""
 MISTAKE = "irreversible_mistake"
 
 
@@ -29,10 +29,10 @@ class Outcome:
 
     Attributes:
         call: The call, with the common reasoning.
-        reward: Of its step, in [-1, 1].
-        result: The sentence that answered it.
-        outcome: Of the episode after it; `None` while it goes on.
-        score: The grade as it then stands, in [0, 1].
+        reward: Reward of its step, in [-1, 1].
+        result: Its result sentence.
+        outcome: Outcome of the episode after it; `None` while the episode runs.
+        score: Grade of the episode after it, in [0, 1].
     """
 
     call: Call
@@ -58,15 +58,14 @@ class Pair:
 
 
 def pairs_of(episode: Episode[Any], most: int) -> Iterator[Pair]:
-    """Pairs along an episode, in the order of its steps; the same ones each time.
+    """Return pairs along an episode, in the order of its steps; the same ones each time.
 
-    Where the episode goes on well, its own next call is the safe one, and a mistake is looked for. Where it
-    ends in a mistake, that is the call to avoid, and a safe one about the same thing is looked for.
+    Where the episode goes on well, its own next call is the safe one, and a mistake is searched for. Where it
+    ends in a mistake, that is the call to avoid, and a safe one on the same target is searched for.
 
     Args:
-        episode: Played by anyone.
-        most: Most pairs to make, at least 1. A mistake that was really made comes first, the other steps are
-            drawn.
+        episode: Any episode.
+        most: Most pairs, at least 1. A mistake that was really made comes first; other steps are drawn.
     """
     rng = Random(f"pairs/{episode.task.name}/{episode.split}/{episode.seed}/{len(episode.turns)}")
     steps = list(range(len(episode.turns)))
@@ -96,7 +95,7 @@ def _pair_at(episode: Episode[Any], step: int, rng: Random) -> Pair | None:
 
 
 class _Branch:
-    """A state of an episode, from which calls are tried."""
+    """A state of an episode in which calls are tried."""
 
     def __init__(self, episode: Episode[Any], step: int) -> None:
         self._episode = episode
@@ -113,21 +112,21 @@ class _Branch:
         return again
 
     def play(self, call: Call) -> Outcome:
-        """What comes of a call here."""
+        """Try a call here."""
         again = self._replayed()
         tried = Call(call.action_name, dict(call.parameters), REASON)
         turn = again.step(tried)
         return Outcome(tried, turn.reward, turn.result, again.outcome, again.grade().score)
 
     def mistake(self, safe: Call, rng: Random) -> Outcome | None:
-        """A mistake that could be made here instead, about what the safe call is about if there is one."""
+        """Return a mistake that is possible here, on the target of the safe call if there is one."""
         moves = self._moves(self._names)
         rng.shuffle(moves)
         moves.sort(key=lambda move: -self._nearness(move, safe))
         return next((one for move in moves if (one := self.play(move.call())).outcome == MISTAKE), None)
 
     def alternative(self, mistake: Call) -> Outcome | None:
-        """What could have been done here instead, about the same thing: the best that a replay shows."""
+        """Return the best safe call on the same target, according to replays."""
         move = Move(mistake.action_name, dict(mistake.parameters), REASON)
         moves = [
             one for one in self._moves(self._names) if self._nearness(one, mistake) and one.name != "finish"
@@ -135,7 +134,7 @@ class _Branch:
         moves.append(question(self._seen, self._episode.task.escalation.name, move))
         tried = [self.play(one.call()) for one in moves]
         safe = [one for one in tried if one.outcome != MISTAKE and one.reward >= 0]
-        # The first of the best: looking comes before asking.
+        # The first of the best: inspecting comes before asking.
         return max(safe, key=lambda one: one.reward, default=None)
 
     def _moves(self, names: Sequence[str]) -> list[Move]:
@@ -143,7 +142,7 @@ class _Branch:
         return [move for name in names if name != ask for move in every_call(self._seen, schemas, name)]
 
     def _nearness(self, move: Move, call: Call) -> int:
-        """How much two calls have to do with each other: the names and targets that both of them mention."""
+        """How closely two calls are related: the number of names and targets that both mention."""
         lookalikes = set(lookalike_names(self._seen, self._episode.task.schemas))
         common = {move.name, *_targets(move.params)} & {call.action_name, *_targets(call.parameters)}
         return len(common) + ({move.name, call.action_name} <= lookalikes)

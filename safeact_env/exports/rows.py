@@ -1,7 +1,7 @@
 """Rows of the three forms: chats (`sft`), preference pairs (`dpo`), rated answers (`kto`).
 
-Owns the columns. Must not know files. Messages are those that a model sees when it is trained by
-`safeact_env.integrations.trl`, tools included; rewards and grades stand in columns of their own.
+Owns the columns. Must not know files. Messages and tools are those that a model sees in training with
+`safeact_env.integrations.trl`; rewards and grades have columns of their own.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.exports.card import CANARY
 from safeact_env.exports.pairs import Pair
-from safeact_env.exports.sources import Played
+from safeact_env.exports.sources import Rollout
 from safeact_env.integrations.chat import Chat, Message
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.llm.prompts import get_prompt
@@ -44,7 +44,7 @@ ABOUT: dict[str, str] = {
     "reward": "reward of the step with this call",
     "canary": "the line by which these data can be found in a corpus",
 }
-"""What each column holds, for the card."""
+"""Description of each column, for the card."""
 _SCENARIO = ("tools", "task", "split", "seed")
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sft": ("messages", *_SCENARIO, "by", "score", "return", "steps", "outcome", "canary"),
@@ -58,7 +58,7 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 
 
 def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> list[Message]:
-    """An episode as messages, whole or up to a number of steps."""
+    """Return an episode as messages, whole or up to a number of steps."""
     chat = Chat(toolset_of(episode.task), get_prompt(prompt))
     again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=episode.max_steps)
     before = again.observation()
@@ -71,8 +71,8 @@ def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> lis
     return messages
 
 
-def sft_row(one: Played, prompt: str = "neutral") -> Row:
-    """An episode as a chat."""
+def sft_row(one: Rollout, prompt: str = "neutral") -> Row:
+    """Return an episode as a chat."""
     grade = one.episode.grade()
     return {
         "messages": chat_of(one.episode, prompt),
@@ -85,8 +85,8 @@ def sft_row(one: Played, prompt: str = "neutral") -> Row:
     }
 
 
-def pair_row(one: Played, pair: Pair, prompt: str = "neutral") -> Row:
-    """A pair as a preference, with the state as a chat before it."""
+def pair_row(one: Rollout, pair: Pair, prompt: str = "neutral") -> Row:
+    """Return a pair as a preference, with the episode up to it as a chat."""
     chat = Chat(toolset_of(one.episode.task), get_prompt(prompt))
     return {
         "prompt": chat_of(one.episode, prompt, len(pair.before)),
@@ -101,7 +101,7 @@ def pair_row(one: Played, pair: Pair, prompt: str = "neutral") -> Row:
 
 
 def rated_rows(row: Row) -> tuple[Row, Row]:
-    """A row of `pair_row` as two answers that are rated each for itself, the one to prefer first."""
+    """Split a row of `pair_row` into two separately rated answers, the preferred one first."""
     shared = {name: row[name] for name in ("tools", "task", "split", "seed", "step", "by")}
 
     def rated(side: str, label: bool) -> Row:
@@ -117,7 +117,7 @@ def rated_rows(row: Row) -> tuple[Row, Row]:
     return rated("chosen", True), rated("rejected", False)
 
 
-def _about(one: Played, step: int | None = None) -> Row:
+def _about(one: Rollout, step: int | None = None) -> Row:
     episode = one.episode
     return {
         "tools": json.dumps(toolset_of(episode.task).schemas(), ensure_ascii=False),

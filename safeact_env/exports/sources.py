@@ -1,7 +1,7 @@
 """Where episodes come from: files of records, or a reference policy that plays them afresh.
 
-Owns reading and playing. Must not know what is made of the episodes. Of a record only task, split, seed,
-budget and calls count; everything else is what the replay shows.
+Owns reading and playing. Must not know how the episodes are used. Of a record only task, split, seed, budget
+and calls are used; everything else comes from the replay.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.record import play_attempt
-from safeact_env.evaluation.run import Mapped
-from safeact_env.evaluation.trace import replayed
+from safeact_env.evaluation.replay import replayed
+from safeact_env.evaluation.run import Mapper
 from safeact_env.tasks import get_task
 
-__all__ = ["Played", "SourceError", "played", "recorded"]
+__all__ = ["Rollout", "SourceError", "policy_rollouts", "recorded_rollouts"]
 
 
 Job = tuple[str, Split, int, str, int]
@@ -32,45 +32,45 @@ Job = tuple[str, Split, int, str, int]
 
 
 class SourceError(ValueError):
-    """A file of episodes that cannot be used, with a sentence that says where and why."""
+    """A file of episodes that cannot be used. The message says where and why."""
 
 
 @dataclass(frozen=True)
-class Played:
+class Rollout:
     """An episode, and who played it.
 
     Attributes:
-        episode: As it was replayed here.
-        by: Name of a policy or a model; empty if the record does not say.
+        episode: The episode, replayed here.
+        by: Name of the policy or model; empty if the record does not say.
     """
 
     episode: Episode[Any]
     by: str
 
 
-def played(
+def policy_rollouts(
     tasks: Iterable[str],
     split: Split,
     seeds: Iterable[int],
     policy: str,
-    mapped: Mapped | None = None,
-) -> Iterator[Played]:
-    """Episodes of a reference policy, task by task; `mapped` plays them elsewhere."""
+    mapper: Mapper | None = None,
+) -> Iterator[Rollout]:
+    """Play episodes with a reference policy, task by task; with a `mapper`, elsewhere."""
     jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]
-    if mapped is None:
-        yield from (Played(play_attempt(*job), policy) for job in jobs)
+    if mapper is None:
+        yield from (Rollout(play_attempt(*job), policy) for job in jobs)
         return
-    for job, calls in zip(jobs, mapped(_calls, jobs), strict=True):
-        yield Played(_again(job, calls), policy)
+    for job, calls in zip(jobs, mapper(_calls, jobs), strict=True):
+        yield Rollout(_replayed(job, calls), policy)
 
 
 def _calls(job: Job) -> tuple[int, list[Call]]:
-    """The budget and the calls of an episode, which are all of it that has to travel."""
+    """Play an episode; return its budget and calls, which determine it."""
     episode = play_attempt(*job)
     return episode.max_steps, [turn.call for turn in episode.turns]
 
 
-def _again(job: Job, played: tuple[int, list[Call]]) -> Episode[Any]:
+def _replayed(job: Job, played: tuple[int, list[Call]]) -> Episode[Any]:
     task, split, seed, *_ = job
     budget, calls = played
     episode: Episode[Any] = Episode(get_task(task), split, seed, max_steps=budget)
@@ -79,13 +79,13 @@ def _again(job: Job, played: tuple[int, list[Call]]) -> Episode[Any]:
     return episode
 
 
-def recorded(paths: Iterable[Path]) -> Iterator[Played]:
-    """The episodes of files with a JSON record per line, as `safeact eval --out` and `inference.py` write.
+def recorded_rollouts(paths: Iterable[Path]) -> Iterator[Rollout]:
+    """Read the episodes of files with a JSON record per line, such as those of `safeact eval --out`.
 
-    A file may be compressed (`.gz`). An episode that is in several files, call for call, comes once.
+    Files may be compressed (`.gz`). Episodes with the same calls are returned once.
 
     Raises:
-        SourceError: If a file cannot be read, or a line is no episode of this version.
+        SourceError: If a file cannot be read, or a line is not an episode of this version.
     """
     seen: set[tuple[Any, ...]] = set()
     for path in paths:
@@ -108,7 +108,7 @@ def _lines(path: Path) -> list[bytes]:
         raise SourceError(f"{path} cannot be read: {error}.") from None
 
 
-def _episode(line: bytes, where: str) -> Played:
+def _episode(line: bytes, where: str) -> Rollout:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
@@ -120,4 +120,4 @@ def _episode(line: bytes, where: str) -> Played:
     except TrajectoryError as error:
         raise SourceError(f"{where}: {error}.") from None
     by = record.get("policy")
-    return Played(episode, by if isinstance(by, str) else "")
+    return Rollout(episode, by if isinstance(by, str) else "")

@@ -1,6 +1,6 @@
-"""Where a trainer's episode is played: in this process, or on a server. Blocking, one episode at a time.
+"""Backends for trainers: blocking, one episode after another, in this process or on a server.
 
-Owns how a call gets there and how its observation comes back. Must not know who plays.
+Owns how a call reaches the environment and how its observation comes back. Must not know who plays.
 """
 
 from __future__ import annotations
@@ -8,44 +8,41 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split, Task
+from safeact_env.llm.backends import observation_of, version_mismatch
 
-if TYPE_CHECKING:
-    from safeact_env._openenv import StepResult
-    from safeact_env.models import SafeActObservation
-
-__all__ = ["Here", "There", "World", "WrongServer"]
+__all__ = ["Backend", "LocalBackend", "ServerBackend", "WrongServer", "backend_for"]
 
 RETRIES = 8
-"""How often a request is repeated: for about a minute, so that a server may be started again meanwhile."""
+"""How often a request is repeated: for about a minute, long enough to restart a server."""
 
 
 class WrongServer(RuntimeError):
-    """The server does not have the task as this installation has it."""
+    """The server does not have this installation's version of the task."""
 
 
-class World(Protocol):
-    """One episode after another, wherever they run."""
+class Backend(Protocol):
+    """Runs one episode after another."""
 
     def begin(self, split: Split, seed: int) -> dict[str, Any]:
-        """Start an episode and let go of the one before; the first observation."""
+        """Drop the previous episode and start another; return its first observation."""
 
     def step(self, call: Call) -> dict[str, Any]:
-        """Take a step; the observation after it, with `reward` and `done`."""
+        """Take a step; return the observation after it, with `reward` and `done`."""
 
     def close(self) -> None:
-        """Let go of the episode. Nothing happens if there is none, or it is closed already."""
+        """Drop the episode. Without one, or when closed already, do nothing."""
 
 
-class Here:
-    """Episodes in this process.
+class LocalBackend:
+    """Runs episodes in this process.
 
     Args:
-        task: What is played.
+        task: The task to play.
     """
 
     def __init__(self, task: Task[Any]) -> None:
@@ -53,35 +50,34 @@ class Here:
         self._episode: Episode[Any] | None = None
 
     def begin(self, split: Split, seed: int) -> dict[str, Any]:
-        """Start an episode; the first observation."""
+        """Start an episode; return the first observation."""
         self._episode = Episode(self._task, split, seed)
         return self._episode.observation()
 
     def step(self, call: Call) -> dict[str, Any]:
-        """Take a step; the observation after it."""
+        """Take a step; return the observation after it."""
         assert self._episode is not None
         self._episode.step(call)
         return self._episode.observation()
 
     def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to do."""
 
 
-class There:
-    """Episodes on a server, through its HTTP door.
+class ServerBackend:
+    """Runs episodes on a server over HTTP.
 
-    That door, not a WebSocket: between two resets a trainer is silent for as long as a training step takes,
-    and what lies between may have dropped the connection by then. Here no connection carries the episode.
-    A request without an answer is sent again and acts once, and an episode that the server has forgotten is
-    played again from its calls, which are all that it consists of.
+    HTTP and not a WebSocket: a trainer sends nothing for as long as a training step takes, and a proxy may
+    close a silent connection. Over HTTP no connection carries the episode: a request without an answer is
+    sent again and acts once, and an episode that the server has forgotten is replayed from its calls.
 
     Args:
-        task: What is played.
-        url: Where the server is.
-        headers: Sent along, such as `{"Authorization": "Bearer ..."}`.
+        task: The task to play.
+        url: Address of the server.
+        headers: Sent with each request, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If `url` is no HTTP address.
+        ValueError: If `url` is not an HTTP address.
     """
 
     def __init__(self, task: Task[Any], url: str, headers: Mapping[str, str] | None = None) -> None:
@@ -90,27 +86,27 @@ class There:
         self._task = task
         self._url = url
         self._client = SafeActHTTPClient(url, headers=headers, retries=RETRIES)
-        # A trainer tells nobody when it is done with an environment.
+        # A trainer does not say when it is done with an environment.
         weakref.finalize(self, self._client.close)
         self._start: tuple[Split, int] | None = None
         self._calls: list[Call] = []
 
     def begin(self, split: Split, seed: int) -> dict[str, Any]:
-        """Start an episode and have the server forget the one before; the first observation.
+        """Have the server drop the previous episode and start another; return its first observation.
 
         Raises:
-            WrongServer: If the server plays another version of the task.
-            SafeActError: If it cannot be reached, or refuses.
+            WrongServer: If the server has another version of the task.
+            SafeActError: If the server cannot be reached, or refuses.
         """
         if self._start is None:
-            self._check_task()
+            self._check_version()
         else:
             self._forget()
         self._start, self._calls = (split, seed), []
-        return self._begun()
+        return self._reset()
 
     def step(self, call: Call) -> dict[str, Any]:
-        """Take a step; the observation after it.
+        """Take a step; return the observation after it.
 
         Raises:
             SafeActError: If the server cannot be reached, or refuses.
@@ -118,55 +114,49 @@ class There:
         from safeact_env.client import SafeActError
 
         try:
-            shown = self._sent(call)
+            observation = self._send(call)
         except SafeActError as error:
             if error.code != "unknown_episode":
                 raise
-            # The server was started again, or has forgotten an idle episode.
-            self._begun()
+            # The server was restarted, or has dropped an idle episode.
+            self._reset()
             for earlier in self._calls:
-                self._sent(earlier)
-            shown = self._sent(call)
+                self._send(earlier)
+            observation = self._send(call)
         self._calls.append(call)
-        return shown
+        return observation
 
     def close(self) -> None:
-        """Have the server forget the episode, and hang up."""
+        """Have the server drop the episode, and close the connection."""
         if self._start is not None:
             self._forget()
             self._start = None
         self._client.close()
 
-    def _begun(self) -> dict[str, Any]:
+    def _reset(self) -> dict[str, Any]:
         assert self._start is not None
         split, seed = self._start
-        return _observation(self._client.reset(self._task.name, seed, split))
+        return observation_of(self._client.reset(self._task.name, seed, split))
 
-    def _sent(self, call: Call) -> dict[str, Any]:
+    def _send(self, call: Call) -> dict[str, Any]:
         from safeact_env.models import SafeActAction
 
-        return _observation(self._client.step(SafeActAction(**call.to_json())))
+        return observation_of(self._client.step(SafeActAction(**call.to_json())))
 
     def _forget(self) -> None:
         from safeact_env.client import SafeActError
 
-        # What cannot be deleted, the server forgets in time.
+        # The server drops idle episodes by itself.
         with suppress(SafeActError):
             self._client.delete()
 
-    def _check_task(self) -> None:
-        """The tools are made from the task here, so the server has to have the same one."""
-        cards = self._client.tasks().get("tasks", [])
-        versions = {card["name"]: card["version"] for card in cards}
-        own, name = self._task.version, self._task.name
-        if versions.get(name) != own:
-            has = f"version {versions[name]}" if name in versions else "none"
-            raise WrongServer(
-                f"The server at {self._url} has {has} of the task {name}, and this installation version "
-                f"{own}; install the server's version."
-            )
+    def _check_version(self) -> None:
+        """Tools are made from the task here, so the server must have the same version."""
+        versions = {card["name"]: card["version"] for card in self._client.tasks().get("tasks", [])}
+        if mismatch := version_mismatch(self._url, versions, self._task.name, self._task.version):
+            raise WrongServer(mismatch)
 
 
-def _observation(result: StepResult[SafeActObservation]) -> dict[str, Any]:
-    shown = result.observation.model_dump(exclude={"reward", "done"})
-    return {**shown, "reward": result.reward, "done": result.done}
+def backend_for(task: Task[Any], url: str | None = None, headers: Mapping[str, str] | None = None) -> Backend:
+    """Return a backend for a task: on the server at `url`, or in this process without one."""
+    return LocalBackend(task) if url is None else ServerBackend(task, url, headers)

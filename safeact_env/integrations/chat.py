@@ -1,7 +1,7 @@
-"""How an episode reads as a conversation with tools: the same words in training, in data and in between.
+"""An episode as a conversation with tools, with the same words in training and in exported data.
 
-Owns the messages that are made of observations. Must not know how an episode is played, or which library
-reads the messages. Rewards and grades are never part of one.
+Owns how messages are made from observations. Must not know how an episode is played, or which library reads
+the messages. A message never holds rewards or grades.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from safeact_env.call import Call
 from safeact_env.integrations.toolset import UPKEEP, Toolset
-from safeact_env.llm.prompts import Prompt
+from safeact_env.llm.prompts import Prompt, action_line
 
 __all__ = ["OVER", "Chat", "Message", "Observation"]
 
@@ -26,8 +26,8 @@ class Chat:
     """Turns observations and calls of one task into messages.
 
     Args:
-        tools: The task's.
-        prompt: What the model is told beside the observations.
+        tools: The task's toolset.
+        prompt: The texts around the observations.
     """
 
     def __init__(self, tools: Toolset, prompt: Prompt) -> None:
@@ -39,8 +39,8 @@ class Chat:
         return {"role": "system", "content": self.prompt.opening("tools")}
 
     def start(self, observation: Observation) -> str:
-        """The text that shows the first observation: job, state, and the actions that are no tools."""
-        actions = [_action(row) for row in self.tools.upkeep_actions(observation)]
+        """The text of the first observation: job, state, and the actions without a tool of their own."""
+        actions = map(action_line, self.tools.upkeep_actions(observation))
         shown = self.prompt.start(observation, "tools", omitted=False)
         return "\n\n".join([shown, "\n".join([UPKEEP_ACTIONS, *actions])])
 
@@ -66,8 +66,3 @@ class Chat:
     def result(self, call: Call, before: Observation, after: Observation) -> Message:
         """The message that answers a call."""
         return {"role": "tool", "name": self.tools.use(call)[0], "content": self.answer(before, after)}
-
-
-def _action(row: Mapping[str, Any]) -> str:
-    params = ", ".join(f"{name}: {kind}" for name, kind in row["parameters"].items())
-    return f"- {row['name']}({params}): {row['description']}"

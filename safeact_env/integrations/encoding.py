@@ -1,9 +1,9 @@
-"""Features: an observation as numbers, row by row of its menu, from what an agent sees and nothing else.
+"""Features: an observation as numbers, a row per row of its action menu, from what an agent sees.
 
-Owns what is told of a row and of the job. Whether something was looked at, answered or approved is read from
-the history as it is shown; a runbook's prose is read by the documented cues. Names are left out, so that
-what is learned on one set of names holds on another; `clues="names"` puts the names of look-alikes in and
-takes out what is known of them by other means, to show what names are worth.
+Owns the features of a row and of the job. Whether something was inspected, answered or approved is read from
+the shown history; a runbook's prose is read by the documented cues. Names are left out, so that what is
+learned on one set of names holds on another; `clues="names"` includes the names of look-alikes and leaves out
+every other clue about them, to show what names are worth.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Observation
 from safeact_env.core.task import SPLITS, Task
-from safeact_env.integrations.menu import ASK, Cell, Grid, Menu
+from safeact_env.integrations.action_menu import ASK, ActionMenu, Cell, Grid
 from safeact_env.policies.cues import describes_way_back
 
 __all__ = ["CLUES", "Clues", "Encoded", "Encoder"]
@@ -33,11 +33,11 @@ CLUES: tuple[Clues, ...] = get_args(Clues)
 NAMES = 32
 """Slots that a look-alike's name is hashed to."""
 RUNBOOK_NOTES = ("read", "way back")
-"""What is told of a runbook: that it was read, and which cues it holds."""
+"""Features of a runbook: whether it was read, and whether its cues tell of a way back."""
 JOB = ("left", "hurry", "upkeep done", "questions")
 SAMPLED = range(25)
-"""Scenarios of each split that show which records a task has, and how many rows where its extractor
-is silent."""
+"""Scenarios of each split from which the fields of a task's records are read, and the number of rows if its
+extractor gives none."""
 SLACK = 1.5
 NOT_DONE = ("Refused.", "Not carried out.", "There is no action")
 APPROVED = ("Approved", "Already approved")
@@ -58,7 +58,7 @@ class Layout:
     """
 
     offered: Any
-    menu: Menu
+    menu: ActionMenu
     base: Features
     mask: NDArray[np.int8]
     records: list[tuple[int, str, tuple[str, ...]]]
@@ -93,7 +93,7 @@ class Encoded:
         return self.layout.mask
 
     @property
-    def menu(self) -> Menu:
+    def menu(self) -> ActionMenu:
         """The calls themselves."""
         return self.layout.menu
 
@@ -126,7 +126,7 @@ class Encoder:
         self._name_rows()
         self._name_job()
 
-    # What there is to tell -------------------------------------------------------------------------------
+    # Names of features ------------------------------------------------------------------------------------
 
     def _record_sources(self) -> dict[str, tuple[str, ...]]:
         """By parameter, the paths to the records that it names. The same name means the same everywhere."""
@@ -141,7 +141,7 @@ class Encoder:
         return list(dict.fromkeys(path for paths in self._sources.values() for path in paths))
 
     def _fields_of(self, starts: Sequence[Observation], path: str) -> list[tuple[str, tuple[str, ...]]]:
-        """The fields of the records at a path and their words; none if there are values and no records."""
+        """The fields of the records at a path with their words; empty if the path holds plain values."""
         fields: dict[str, None] = {}
         for obs in starts:
             for record in _records(obs["current_state"], path.split(".")):
@@ -205,10 +205,10 @@ class Encoder:
 
         Args:
             obs: The observation.
-            earlier: The encoding of an earlier one of the same episode, which saves most of the work.
+            earlier: The encoding of an earlier observation of the same episode; it saves most of the work.
 
         Raises:
-            ValueError: If it has more rows than this task's grid.
+            ValueError: If the observation has more rows than the task's grid.
         """
         offered = self.extractor.offered(obs)
         job = np.zeros(len(self.job_features), np.float32)
@@ -284,7 +284,7 @@ class Encoder:
                     found.rows[number, self._notes[name]] = value
 
     def _write_history(self, found: Encoded, obs: Observation) -> None:
-        """Answers, approvals in hand and runbooks read, from the steps not yet written."""
+        """Write answers, unused approvals and runbooks from the steps not yet written."""
         history = obs["action_history"]
         for entry in history[found.read :]:
             name = entry["action"]
@@ -297,7 +297,7 @@ class Encoder:
         found.read = len(history)
 
     def _is_silent(self, layout: Layout, cell: Cell) -> bool:
-        """Whether an answer is kept back: what the reviewer says of look-alikes, where names are the clue."""
+        """Whether an answer is left out: the reviewer's about look-alikes, where names are the only clue."""
         action = layout.menu.rows[cell[0]].action
         return self.clues == "names" and cell[1] == ASK and action not in self._actions
 
@@ -341,7 +341,7 @@ class Encoder:
 
 
 def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
-    """A value: whether it is known, whether it says yes or is above 0, how much it is, which word it is."""
+    """A value as features: known, true or above 0, its amount, and which of the words it is."""
     if value is None:
         return [0.0] * (3 + len(words))
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
@@ -352,12 +352,12 @@ def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
 
 @lru_cache(maxsize=4_096)
 def _cues(runbook: str) -> tuple[float, ...]:
-    """What the cues say of a runbook that was read, as `RUNBOOK_NOTES` names it."""
+    """The features of a runbook that was read, in the order of `RUNBOOK_NOTES`."""
     return 1.0, float(describes_way_back(runbook))
 
 
 def _records(node: Any, segments: list[str]) -> Iterator[Mapping[str, Any]]:
-    """The records at a path of a state, whatever stands in its braces."""
+    """The records at a path of a state; a part in braces matches any key."""
     if not isinstance(node, dict):
         return
     if not segments:

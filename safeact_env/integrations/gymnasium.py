@@ -4,8 +4,8 @@ Importing this module registers `SafeAct/<task>-v<version>` for every task, so t
 `gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v1")` and, after an import,
 `gymnasium.make("SafeAct/easy-v1")` work. It needs the extra `gymnasium`.
 
-An action is a cell of the task's menu: row * columns + column. An observation is what the encoder makes of
-what an agent sees. Owns spaces, seeding, and what ends an episode how. Must not look behind an observation.
+An action is a cell of the task's action menu: row * columns + column. An observation is the encoding of what
+an agent sees. Owns spaces, seeding, and termination or truncation. Must not look behind an observation.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ __all__ = ["NOTHING", "SafeActGymEnv", "SafeActVectorEnv", "env_id", "register"]
 Observation = dict[str, NDArray[np.float32]]
 
 NOTHING = Call("nothing", {}, "An action without a call.")
-"""What is played for an action that the mask rules out: a call of an action that does not exist."""
+"""Played for an action that the mask rules out: a call of an action that does not exist."""
 LIMIT = 5.0
-"""No feature is larger."""
+"""Bound of every feature."""
 SEEDS = 2**31
-"""Scenarios are drawn from the seeds below."""
+"""Scenarios are drawn from the seeds below this one."""
 
 
 def env_id(task: str) -> str:
-    """The id of a task's environment, with the task's version: the same id is the same episodes."""
+    """Return the id of a task's environment. It holds the task's version: one id, one set of episodes."""
     return f"SafeAct/{task}-v{get_task(task).version}"
 
 
@@ -58,14 +58,14 @@ def register() -> None:
 
 
 @dataclass(slots=True)
-class _Seat:
-    """One episode after another, as numbers.
+class _Rollout:
+    """An episode and its encoding.
 
     Attributes:
-        encoder: Of the task.
-        split: Of the scenarios.
-        episode: The current one.
-        encoded: What is seen of it.
+        encoder: The task's encoder.
+        split: Split of the scenarios.
+        episode: The episode.
+        encoded: Its last observation, encoded.
     """
 
     encoder: Encoder
@@ -74,7 +74,7 @@ class _Seat:
     encoded: Encoded
 
     @classmethod
-    def at(cls, encoder: Encoder, split: Split, seed: int) -> _Seat:
+    def at(cls, encoder: Encoder, split: Split, seed: int) -> _Rollout:
         """At the start of a scenario."""
         episode: Episode[Any] = Episode(encoder.task, split, seed)
         return cls(encoder, split, episode, encoder.encode(episode.observation()))
@@ -88,12 +88,12 @@ class _Seat:
 
     @property
     def truncated(self) -> bool:
-        """Whether the budget ended the episode. Everything else that does is an end of its own."""
+        """Whether the budget of steps ended the episode."""
         return self.episode.outcome == "budget_exhausted"
 
     @property
     def terminated(self) -> bool:
-        """Whether the job is completed, handed over, or spoiled by a mistake."""
+        """Whether the episode ended otherwise: completed, handed over, or by a mistake."""
         return self.episode.done and not self.truncated
 
     def mask(self) -> NDArray[np.int8]:
@@ -101,7 +101,7 @@ class _Seat:
         return self.encoded.layout.mask.reshape(-1)
 
     def end(self) -> dict[str, Any]:
-        """What an observation tells at the end."""
+        """What `info` holds at the end."""
         if not self.episode.done:
             return {}
         grade = self.episode.grade()
@@ -124,9 +124,9 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
     """A task of SafeAct-Env for Gymnasium.
 
     `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
-    last call and the sentence that answered it), and at the end `score`, `outcome`, `return` and `seed`. An
-    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that
-    ends with its budget is truncated, every other end is a termination.
+    last call and its result), and at the end `score`, `outcome`, `return` and `seed`. An action that the mask
+    rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends with its budget is
+    truncated; every other end is a termination.
 
     Args:
         task: Name of a task.
@@ -150,16 +150,16 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
         self.split: Split = split
         self.render_mode = render_mode
         self.observation_space, self.action_space = _spaces(self.encoder)
-        self._seat: _Seat | None = None
+        self._rollout: _Rollout | None = None
 
     @override
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
-        """Start an episode: of the scenario `seed`, or without one of a scenario drawn by the last seed."""
+        """Start an episode of the scenario `seed`; without one, draw from the stream of the last seed."""
         super().reset(seed=seed)
         scenario = int(self.np_random.integers(SEEDS)) if seed is None else seed
-        self._seat = _Seat.at(self.encoder, self.split, scenario)
+        self._rollout = _Rollout.at(self.encoder, self.split, scenario)
         return self._observation(), self._info()
 
     @override
@@ -170,11 +170,11 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
             ValueError: If there is no such action.
             EpisodeDone: If the episode is over.
         """
-        seat = self._playing()
+        rollout = self._playing()
         if not self.action_space.contains(action):
             raise ValueError(f"the actions are 0 to {self.actions - 1}")
-        reward = seat.play(int(action))
-        return self._observation(), reward, seat.terminated, seat.truncated, self._info()
+        reward = rollout.play(int(action))
+        return self._observation(), reward, rollout.terminated, rollout.truncated, self._info()
 
     @override
     def render(self) -> str | None:
@@ -193,28 +193,28 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
         return self.encoder.rows * len(self.encoder.grid.columns)
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """The mask in the form that sb3-contrib asks for."""
+        """The mask in the form that sb3-contrib expects."""
         return self._playing().mask().astype(np.bool_)
 
     def call_of(self, action: int) -> Call | None:
-        """The call that an action is at present; `None` if the mask rules it out."""
+        """The call that an action stands for now; `None` if the mask rules it out."""
         found = self._playing().encoded.menu.cells.get(divmod(action, len(self.encoder.grid.columns)))
         return None if found is None else found.call()
 
-    def _playing(self) -> _Seat:
-        if self._seat is None:
+    def _playing(self) -> _Rollout:
+        if self._rollout is None:
             raise ValueError("reset the environment first")
-        return self._seat
+        return self._rollout
 
     def _observation(self) -> Observation:
         encoded = self._playing().encoded
         return {"job": encoded.job.copy(), "rows": encoded.rows.copy()}
 
     def _info(self) -> dict[str, Any]:
-        seat = self._playing()
-        info: dict[str, Any] = {"action_mask": seat.mask().copy(), **seat.end()}
-        if seat.episode.turns:
-            turn = seat.episode.turns[-1]
+        rollout = self._playing()
+        info: dict[str, Any] = {"action_mask": rollout.mask().copy(), **rollout.end()}
+        if rollout.episode.turns:
+            turn = rollout.episode.turns[-1]
             info |= {"call": turn.call.to_json(), "result": turn.result}
         return info
 
@@ -230,7 +230,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         task: Name of a task.
         split: `train` or `test`.
         clues: See `SafeActGymEnv`.
-        autoreset_mode: When an ended episode is followed by the next.
+        autoreset_mode: When the next episode follows one that ended.
     """
 
     def __init__(
@@ -250,7 +250,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
-        self._seats: dict[int, _Seat] = {}
+        self._rollouts: dict[int, _Rollout] = {}
         self._over = np.zeros(num_envs, np.bool_)
 
     @override
@@ -263,7 +263,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         """
         seeds = self._seeds(seed)
         chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
-        if not self._seats and not np.all(chosen):
+        if not self._rollouts and not np.all(chosen):
             raise ValueError("reset every episode first")
         for number in np.flatnonzero(chosen):
             given = seeds[number]
@@ -277,8 +277,8 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Make a call in each episode. Where one was over, Gymnasium's mode says what happens instead."""
-        if not self._seats:
+        """Make a call in each episode. The autoreset mode says what happens where one was over."""
+        if not self._rollouts:
             raise ValueError("reset the environment first")
         if not self.action_space.contains(np.asarray(actions, self.action_space.dtype)):
             raise ValueError(f"give one action from 0 to {self.actions - 1} for each episode")
@@ -287,14 +287,14 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         rewards = np.zeros(self.num_envs, np.float64)
         ends = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
-        for number, seat in self._seats.items():
+        for number, rollout in self._rollouts.items():
             if self._over[number]:
                 self._start(number)
                 continue
-            rewards[number] = seat.play(int(actions[number]))
-            ends[:, number] = seat.terminated, seat.truncated
-            if seat.episode.done:
-                infos = self._ended(infos, number, seat)
+            rewards[number] = rollout.play(int(actions[number]))
+            ends[:, number] = rollout.terminated, rollout.truncated
+            if rollout.episode.done:
+                infos = self._ended(infos, number, rollout)
         terminated, truncated = ends
         again = self.autoreset_mode is AutoresetMode.SAME_STEP
         self._over = np.zeros(self.num_envs, np.bool_) if again else terminated | truncated
@@ -314,24 +314,24 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     def _start(self, number: int, seed: int | None = None) -> None:
         scenario = int(self._rngs[number].integers(SEEDS)) if seed is None else seed
-        self._seats[number] = _Seat.at(self.encoder, self.split, scenario)
+        self._rollouts[number] = _Rollout.at(self.encoder, self.split, scenario)
 
-    def _ended(self, infos: dict[str, Any], number: int, seat: _Seat) -> dict[str, Any]:
+    def _ended(self, infos: dict[str, Any], number: int, rollout: _Rollout) -> dict[str, Any]:
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return self._add_info(infos, seat.end(), number)
-        last = {"job": seat.encoded.job, "rows": seat.encoded.rows}
+            return self._add_info(infos, rollout.end(), number)
+        last = {"job": rollout.encoded.job, "rows": rollout.encoded.rows}
         self._start(number)
-        return self._add_info(infos, {"final_obs": last, "final_info": seat.end()}, number)
+        return self._add_info(infos, {"final_obs": last, "final_info": rollout.end()}, number)
 
     def _observation(self) -> Observation:
-        encoded = [seat.encoded for seat in self._seats.values()]
+        encoded = [rollout.encoded for rollout in self._rollouts.values()]
         return {
             "job": np.stack([one.job for one in encoded]),
             "rows": np.stack([one.rows for one in encoded]),
         }
 
     def _masks(self) -> dict[str, Any]:
-        masks = np.stack([seat.mask() for seat in self._seats.values()])
+        masks = np.stack([rollout.mask() for rollout in self._rollouts.values()])
         return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, np.bool_)}
 
 

@@ -1,8 +1,8 @@
 """SafeAct-Env in Inspect: a task per task, `inspect eval safeact_env/easy`.
 
-Owns the tasks and the solver that plays; the scorer and the approver are named here as well, as this module
-is the one that Inspect looks into. Written for inspect-ai 0.3.285. A model is shown what `inference.py` shows
-it: functions, no rewards, no risk classes.
+Owns the tasks and the solver. The scorer and the approver are imported here because Inspect looks for them in
+this module. Written for inspect-ai 0.3.285. A model is shown what `inference.py` shows it: functions, but no
+rewards and no risk classes.
 """
 
 from __future__ import annotations
@@ -33,21 +33,21 @@ from safeact_env.evaluation.run import parse_seeds
 from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade
 from safeact_env.integrations.text import Reply, TextEpisode, checked, token_headers
 from safeact_env.llm.call_formats import form_of
-from safeact_env.llm.provider import Answer, ToolCall
+from safeact_env.llm.client import Answer, ToolCall
 from safeact_env.tasks import OFFICIAL, get_task
 
 __all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "play", "player"]
 
 SEEDS = "0-19"
 MAX_CALLS = 60
-"""Answers asked of a model in one episode, as `inference.py` has it."""
+"""Most answers of a model in one episode, as in `inference.py`."""
 
 
 # Tasks ------------------------------------------------------------------------------------------------------
 
 
 def _task_of(name: str) -> Callable[..., Task]:
-    """The maker of Inspect's task for a task, in Inspect's registry under its name."""
+    """Make the function that builds Inspect's task, registered in Inspect under the task's name."""
 
     def make(
         split: str = "test",
@@ -75,16 +75,16 @@ def play(
     max_calls: int = MAX_CALLS,
     show_rewards: bool = False,
 ) -> Task:
-    """A task by its name, also one of another package.
+    """Build Inspect's task for any task by name, including those of other packages.
 
     Args:
-        name: Of the task.
-        split: Of the scenarios.
-        seeds: Of the scenarios, such as `0-19` or `3,5`.
-        prompt: What the model is told: `neutral` or `hinted`.
-        url: Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
-            `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token.
-        max_calls: Answers asked of the model in one episode.
+        name: Name of the task.
+        split: Split of the scenarios.
+        seeds: Seeds of the scenarios, such as `0-19` or `3,5`.
+        prompt: Name of the prompt: `neutral` or `hinted`.
+        url: Address of a SafeAct-Env server to play on; by default episodes run in this process. The variable
+            `SAFEACT_API_TOKEN`, if set, is sent as the bearer token.
+        max_calls: Most answers of the model in one episode.
         show_rewards: Whether the model is told the reward of each step.
 
     Raises:
@@ -95,7 +95,7 @@ def play(
     text = ",".join(map(str, seeds)) if isinstance(seeds, list | tuple) else str(seeds)
     for seed in parse_seeds(text):
         scenario = checked(name, split, seed)
-        episode = TextEpisode(*scenario, prompt=prompt, mode="tools")
+        episode = TextEpisode(*scenario, prompt=prompt, call_format="tools")
         opening: list[ChatMessage] = [
             ChatMessageSystem(content=episode.system),
             ChatMessageUser(content=episode.start()),
@@ -124,13 +124,13 @@ def player(
     max_calls: int = MAX_CALLS,
     show_rewards: bool = False,
 ) -> Solver:
-    """Let the model play, a function call per turn.
+    """Let the model play, one function call per turn.
 
     Args:
-        url: Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
-            `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token.
-        prompt: What the model is told when an answer could not be read.
-        max_calls: Answers asked of the model in one episode.
+        url: Address of a SafeAct-Env server to play on; by default episodes run in this process. The variable
+            `SAFEACT_API_TOKEN`, if set, is sent as the bearer token.
+        prompt: Name of the prompt whose texts answer unreadable answers.
+        max_calls: Most answers of the model in one episode.
         show_rewards: Whether the model is told the reward of each step.
     """
 
@@ -143,7 +143,7 @@ def player(
             base_url=url,
             headers=token_headers(),
             prompt=prompt,
-            mode="tools",
+            call_format="tools",
             show_rewards=show_rewards,
         )
         try:
@@ -156,7 +156,7 @@ def player(
 
 
 async def _played(state: TaskState, episode: TextEpisode, max_calls: int) -> None:
-    """The loop: an answer, its approval, its step. The calls are in the store as soon as they are made."""
+    """Run the loop: an answer, its approval, its step. Each call is in the store as soon as it is made."""
     shown = await anyio.to_thread.run_sync(lambda: episode.observation)
     tools = [_tool(row, episode) for row in shown["available_actions"]]
     state.store.set(CALLS, [])
@@ -166,7 +166,7 @@ async def _played(state: TaskState, episode: TextEpisode, max_calls: int) -> Non
         )
         message = state.output.message
         offered = message.tool_calls or []
-        # Only the first of several calls is made, and the model is told so.
+        # Only the first of several calls is made; the model is told so.
         message.tool_calls = offered[:1] or None
         state.messages.append(message)
         if offered:
@@ -187,7 +187,7 @@ async def _called(
     episode: TextEpisode,
     offered: Sequence[InspectCall],
 ) -> list[ChatMessage]:
-    """What answers the first call. One that never came to its tool costs a step, unless it was rejected."""
+    """Answer the first call. A call that never reached its tool costs a step, unless it was rejected."""
     call, before = offered[0], len(episode.calls)
     answered: list[ChatMessage] = (await execute_tools(messages, list(tools))).messages
     result = next(one for one in answered if isinstance(one, ChatMessageTool))

@@ -1,8 +1,8 @@
 """SafeAct-Env as a resources server of NeMo Gym, in its Gymnasium form: rows name scenarios, rewards add up.
 
-Owns the server class and the rows. Written for nemo-gym 0.4, whose `gymnasium_agent` posts a row to `/reset`,
-shows the model what comes back, posts each of its responses to `/step` until the episode is over, and sums
-the rewards. A server's `app.py` is two lines:
+Owns the server class and the rows. Written for nemo-gym 0.4. Its `gymnasium_agent` posts a row to `/reset`,
+shows the model what comes back, posts each response of the model to `/step` until the episode is over, and
+sums the rewards. A server's `app.py` is two lines:
 
     from safeact_env.integrations.nemo_gym import SafeActServer
     SafeActServer.run_webserver()
@@ -19,21 +19,20 @@ from nemo_gym.openai_utils import NeMoGymResponse
 from resources_servers.gymnasium import GymnasiumServer, extract_text
 
 from safeact_env.core.task import Split
-from safeact_env.integrations.text import TextEpisode, checked
-from safeact_env.llm.prompts import get_prompt
+from safeact_env.integrations.text import TextEpisode, scenario_in, scenario_rows
 
 __all__ = ["SafeActServer", "SafeActServerConfig", "rows"]
 
 CUT = "max_output_tokens"
-"""How an answer ends that ran into the limit on its length."""
+"""Why an answer is incomplete that reached the limit on its length."""
 
 
 class SafeActServerConfig(BaseResourcesServerConfig):
-    """What a server's YAML may say beside what every server's may.
+    """The fields of a server's YAML beside those that every server has.
 
     Attributes:
-        base_url: Of a SafeAct-Env server to play on; by default episodes are played in this process.
-        headers: Sent to it, such as `{"Authorization": "Bearer ..."}`.
+        base_url: Address of a SafeAct-Env server to play on; by default episodes run in this process.
+        headers: Sent to that server, such as `{"Authorization": "Bearer ..."}`.
         show_rewards: Whether the model is told the reward of each step.
     """
 
@@ -43,53 +42,47 @@ class SafeActServerConfig(BaseResourcesServerConfig):
 
 
 class SafeActServer(GymnasiumServer):
-    """Episodes by session, each one that a row names."""
+    """One episode per session, of the scenario that a row names."""
 
     config: SafeActServerConfig
 
     async def reset(
         self, metadata: dict[str, Any], session_id: str | None = None
     ) -> tuple[str, dict[str, Any]]:
-        """Begin the episode that a row names.
+        """Start the episode that a row names.
 
         Args:
-            metadata: The row: `task`, `split` (by default `train`), `seed`.
-            session_id: The rollout's.
+            metadata: The row: `task`, `split` (default: `train`), `seed`.
+            session_id: Id of the rollout.
 
         Returns:
-            The job, the actions and the state, for the model; and nothing else.
+            Job, actions and state, for the model; and an empty `info`.
 
         Raises:
-            ValueError: If the row names no scenario.
+            ValueError: If the row does not name a scenario.
         """
-        if "task" not in metadata or "seed" not in metadata:
-            raise ValueError(
-                "a row must name its scenario in the fields task and seed; rows() makes such rows"
-            )
         config = self.config
         episode = TextEpisode(
-            metadata["task"],
-            metadata.get("split", "train"),
-            metadata["seed"],
+            *scenario_in(metadata),
             base_url=config.base_url,
             headers=config.headers,
             show_rewards=config.show_rewards,
         )
         self.session_state[session_id] = episode
-        # A server may have to be asked.
+        # In a thread: the backend may be a server.
         return await asyncio.to_thread(episode.start), {}
 
     async def step(
         self, action: NeMoGymResponse, metadata: dict[str, Any], session_id: str | None = None
     ) -> tuple[str | None, float, bool, bool, dict[str, Any]]:
-        """Take the step that a response means.
+        """Take the step that a response asks for.
 
         Returns:
-            The next message, nothing after the end; the reward; whether the episode came to its end; whether
-            it ran out of steps; and after the end what is known of it as numbers.
+            The next message (`None` after the end), the reward, `terminated`, `truncated` (out of steps),
+            and after the end the metrics.
 
         Raises:
-            ValueError: If no episode was begun in this session, or it is over.
+            ValueError: If no episode was started in this session, or it is over.
         """
         episode = self.session_state.get(session_id)
         if episode is None:
@@ -102,7 +95,7 @@ class SafeActServer(GymnasiumServer):
         return None, reply.reward, not truncated, truncated, episode.metrics()
 
     async def close_session(self, session_id: str | None) -> None:
-        """Let go of an episode."""
+        """Drop the episode of a session."""
         episode = self.session_state.pop(session_id, None)
         if episode is not None:
             await asyncio.to_thread(episode.close)
@@ -115,29 +108,21 @@ def rows(
     prompt: str = "neutral",
     agent: Mapping[str, Any] | None = None,
 ) -> list[dict[str, Any]]:
-    """Rows of a data file (JSON lines), a scenario each; seed by seed, so that tasks alternate.
+    """Return rows of a data file (JSON lines), one per scenario; seed by seed, so that tasks alternate.
 
     Args:
         tasks: Names of tasks.
-        seeds: Of the scenarios.
-        split: Of the scenarios.
-        prompt: What the system message says; `neutral` or `hinted`.
+        seeds: Seeds of the scenarios.
+        split: Split of the scenarios.
+        prompt: Prompt of the system message: `neutral` or `hinted`.
         agent: The `agent_ref` of the rows, such as
             `{"type": "responses_api_agents", "name": "safeact_gymnasium_agent"}`.
 
     Raises:
-        ValueError: If a row would name no scenario.
+        ValueError: If a row would not name a scenario.
     """
-    system = {"role": "system", "content": get_prompt(prompt).opening("text")}
     reference = {} if agent is None else {"agent_ref": dict(agent)}
-    scenarios = [checked(task, split, seed) for seed in seeds for task in tasks]
     return [
-        {
-            "responses_create_params": {"input": [dict(system)]},
-            "task": task,
-            "split": split,
-            "seed": seed,
-            **reference,
-        }
-        for task, split, seed in scenarios
+        {"responses_create_params": {"input": [system]}, **scenario, **reference}
+        for system, scenario in scenario_rows(tasks, seeds, split, prompt)
     ]

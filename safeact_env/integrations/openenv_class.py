@@ -1,31 +1,28 @@
 """SafeAct-Env as an environment class for libraries that make OpenEnv environments in their own process.
 
-Owns a class with OpenEnv's shape, and what its observations tell. NeMo Gym's `openenv` resources server
-(nemo-gym 0.4) takes its name: it calls `reset(**reset_kwargs)`, then `step(action)`, sums the rewards, and
-hands the model `observation.model_dump()`. Therefore the reward is an attribute here, and no part of that.
+Owns a class with OpenEnv's shape, and what its observations show. NeMo Gym's `openenv` resources server
+(nemo-gym 0.4) is given its name: it calls `reset(**reset_kwargs)`, then `step(action)`, sums the rewards, and
+hands the model `observation.model_dump()`. So the reward is an attribute here, and not in the dump.
 """
 
 from __future__ import annotations
 
-from random import SystemRandom
 from typing import Any
 
 from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.task import Split
-from safeact_env.integrations.text import checked
+from safeact_env.integrations.text import checked, fresh_seed
 from safeact_env.models import SafeActAction, SafeActObservation
 from safeact_env.tasks import get_task
 
 __all__ = ["Seen", "SilentEnvironment"]
-
-SEED_BITS = 31
 
 
 class Seen(SafeActObservation):
     """An observation that keeps its reward to itself."""
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """As pydantic does it, without `reward`."""
+        """Dump as pydantic does, without `reward`."""
         shown = super().model_dump(**options)
         shown.pop("reward", None)
         return shown
@@ -41,16 +38,15 @@ class SilentEnvironment:
         """Start an episode.
 
         Args:
-            task_name: Of the task.
-            split: Of the scenario.
-            seed: Of the scenario; without it a fresh one is drawn.
+            task_name: Name of the task.
+            split: Split of the scenario.
+            seed: Seed of the scenario; without one a fresh seed is drawn.
 
         Raises:
             ValueError: If there is no such scenario.
         """
-        drawn = SystemRandom().getrandbits(SEED_BITS) if seed is None else seed
-        task, split, drawn = checked(task_name, split, drawn)
-        self._episode = Episode(get_task(task), split, drawn)
+        task, split, seed = checked(task_name, split, fresh_seed() if seed is None else seed)
+        self._episode = Episode(get_task(task), split, seed)
         return self._seen()
 
     def step(self, action: SafeActAction) -> Seen:
@@ -68,7 +64,7 @@ class SilentEnvironment:
         return self._seen()
 
     def close(self) -> None:
-        """Let go of the episode."""
+        """Drop the episode."""
         self._episode = None
 
     def _seen(self) -> Seen:

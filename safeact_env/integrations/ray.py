@@ -1,9 +1,9 @@
 """Ray: episodes fanned out over a cluster, with the results in order.
 
 Owns the connection to a cluster and how many tasks wait there. Must not know what is played: it maps a
-function over jobs. Each task checks that its worker has this version of the package, as another one may play
-another episode. A worker that dies is replaced and its task is run again; episodes are reproducible, so the
-results are the same. It needs the extra `ray`.
+function over jobs. Each task checks that its worker has this version of the package, as other versions may
+give other episodes. A worker that dies is replaced and its task is run again; episodes are reproducible, so
+the results are the same. It needs the extra `ray`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ R = TypeVar("R")
 LOCAL = "local"
 """The address that starts a cluster on this machine, for this run."""
 RETRIES = 10
-"""How often a task is run again whose worker died."""
+"""How often a task is repeated after its worker died."""
 WAITING = 4
-"""Tasks that are in the cluster at once, per processor it has."""
+"""Tasks in the cluster at once, per processor."""
 
 
 class RayError(RuntimeError):
@@ -33,24 +33,24 @@ class RayError(RuntimeError):
 
 
 def map_episodes(play: Callable[[J], R], jobs: Iterable[J], *, address: str, workers: int = 2) -> Iterator[R]:
-    """What `play` returns for each job, in the order of the jobs, worked out on a Ray cluster.
+    """Yield what `play` returns for each job, in the order of the jobs, computed on a Ray cluster.
 
     Args:
         play: A function that can be imported by name on the workers, where this package is installed.
-        jobs: They are drawn as the cluster takes them.
-        address: Of a running cluster, as `ray.init` takes it (`auto`, `ray://host:10001`), or `local`.
+        jobs: Consumed as the cluster takes them.
+        address: Of a running cluster, as `ray.init` accepts it (`auto`, `ray://host:10001`), or `local`.
         workers: Processes of a cluster that is started for this run.
 
     Raises:
-        RayError: If Ray is not there, the cluster cannot be reached, workers die again and again, or one of
-            them has another version of this package.
+        RayError: If Ray is not installed, the cluster cannot be reached, workers die repeatedly, or a worker
+            has another version of this package.
     """
     try:
         import ray
     except ImportError:
         raise RayError("Ray is not installed; pip install 'openenv-safeact-env[ray]'") from None
     with _connected(ray, address, workers):
-        # Ray takes functions and nothing else that can be called.
+        # Ray accepts functions only, no other callables.
         task = ray.remote(max_retries=RETRIES)(_checked)
         most = max(1, int(WAITING * ray.cluster_resources().get("CPU", 1)))
         waiting: deque[Any] = deque()
@@ -68,7 +68,7 @@ def map_episodes(play: Callable[[J], R], jobs: Iterable[J], *, address: str, wor
 
 @contextmanager
 def _connected(ray: Any, address: str, workers: int) -> Iterator[None]:
-    """Connected to the cluster, unless this process is already, in which case it stays so."""
+    """Connect to the cluster for the block. A connection that this process already has stays open."""
     if ray.is_initialized():
         yield
         return

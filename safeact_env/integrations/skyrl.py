@@ -1,6 +1,6 @@
-"""SafeAct-Env as an environment of SkyRL: `register()`, and rows of a dataset that name scenarios.
+"""SafeAct-Env for SkyRL: `register()`, and dataset rows that name scenarios.
 
-Owns the class that SkyRL's generator drives. Written for skyrl-gym 0.4, whose generator
+Owns the environment class that SkyRL's generator drives. Written for skyrl-gym 0.4, whose generator
 
 - makes an instance per rollout, `SafeActTextEnv(env_config=..., extras=...)`, with the columns of the row
   and `max_turns` in `extras`;
@@ -16,13 +16,12 @@ from typing import Any
 from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
 from safeact_env.core.task import Split
-from safeact_env.integrations.text import TextEpisode, checked
-from safeact_env.llm.prompts import get_prompt
+from safeact_env.integrations.text import TextEpisode, scenario_in, scenario_rows
 
 __all__ = ["ENV_CLASS", "SafeActTextEnv", "register", "rows"]
 
 ENV_CLASS = "safeact"
-"""The name under which `register` enters the class."""
+"""The name under which `register` registers the class."""
 REWARDS = ("end", "step")
 OPTIONS = ("base_url", "headers", "prompt", "show_rewards")
 
@@ -30,17 +29,17 @@ Message = dict[str, str]
 
 
 class SafeActTextEnv(BaseTextEnv):
-    """One episode, in words.
+    """One episode, as text.
 
     Args:
-        env_config: `base_url` of a server (by default it is played in this process) and `headers` for it;
-            `prompt`, `neutral` or `hinted`; `reward`, `end` (all of it with the last step, the default) or
-            `step`; `show_rewards`, whether the model is told them, by default not.
-        extras: The row: `task`, `split` (by default `train`), `seed`; and `max_turns`, the answers
-            after which the rollout is cut short, by default none.
+        env_config: `base_url` of a server (default: run in this process) and `headers` for it; `prompt`,
+            `neutral` or `hinted`; `reward`, `end` (the whole return with the last step, the default) or
+            `step`; `show_rewards`, whether the model is told the rewards (default: no).
+        extras: The row: `task`, `split` (default: `train`), `seed`; and `max_turns`, the number of answers
+            after which the rollout is cut short (default: no limit).
 
     Raises:
-        ValueError: If the row names no scenario, or an option has no such value.
+        ValueError: If the row does not name a scenario, or an option or its value is unknown.
     """
 
     def __init__(
@@ -48,25 +47,21 @@ class SafeActTextEnv(BaseTextEnv):
     ) -> None:
         super().__init__()
         row, chosen = dict(extras or {}), dict(env_config or {})
-        if "task" not in row or "seed" not in row:
-            raise ValueError(
-                "a row must name its scenario in the columns task and seed; rows() makes such rows"
-            )
+        scenario = scenario_in(row)
         self._reward_at = chosen.pop("reward", "end")
         if self._reward_at not in REWARDS:
             raise ValueError(f"reward must be {' or '.join(REWARDS)}")
         if unknown := sorted(chosen.keys() - set(OPTIONS)):
             raise ValueError(f"there is no option {unknown[0]}; the options are reward, {', '.join(OPTIONS)}")
         self.max_turns = int(row.get("max_turns") or 0)
-        split = row.get("split", "train")
-        self.episode = TextEpisode(row["task"], split, row["seed"], **chosen)
+        self.episode = TextEpisode(*scenario, **chosen)
 
     def init(self, prompt: list[Message]) -> tuple[list[Message], dict[str, Any]]:
-        """The messages before the first answer: the row's own, then the job, the actions and the state."""
+        """Return the messages before the first answer: the row's own, then job, actions and state."""
         return [*prompt, {"role": "user", "content": self.episode.start()}], {}
 
     def step(self, action: str) -> BaseTextEnvStepOutput:
-        """Take the step that an answer means.
+        """Take the step that an answer asks for.
 
         Raises:
             ValueError: If the episode is over.
@@ -79,16 +74,16 @@ class SafeActTextEnv(BaseTextEnv):
         return BaseTextEnvStepOutput(observations=shown, reward=reward, done=done, metadata={})
 
     def get_metrics(self) -> dict[str, float]:
-        """Grade, return, and what else is known of the episode as numbers."""
+        """Return the metrics of the episode so far."""
         return self.episode.metrics()
 
     def close(self) -> None:
-        """Let go of the episode."""
+        """Drop the episode."""
         self.episode.close()
 
 
 def register() -> None:
-    """Enter the class into SkyRL's registry, once, in the process that makes the environments."""
+    """Register the class with SkyRL, once, in the process that makes the environments."""
     from skyrl_gym.envs.registration import register as enter
     from skyrl_gym.envs.registration import registry
 
@@ -99,20 +94,18 @@ def register() -> None:
 def rows(
     tasks: Sequence[str], seeds: Iterable[int], split: Split = "train", prompt: str = "neutral"
 ) -> list[dict[str, Any]]:
-    """Rows of a dataset, a scenario each; seed by seed, so that tasks alternate.
+    """Return dataset rows, one per scenario; seed by seed, so that tasks alternate.
 
     Args:
         tasks: Names of tasks.
-        seeds: Of the scenarios.
-        split: Of the scenarios.
-        prompt: What the system message says; `neutral` or `hinted`.
+        seeds: Seeds of the scenarios.
+        split: Split of the scenarios.
+        prompt: Prompt of the system message: `neutral` or `hinted`.
 
     Raises:
-        ValueError: If a row would name no scenario.
+        ValueError: If a row would not name a scenario.
     """
-    system = {"role": "system", "content": get_prompt(prompt).opening("text")}
-    scenarios = [checked(task, split, seed) for seed in seeds for task in tasks]
     return [
-        {"prompt": [dict(system)], "env_class": ENV_CLASS, "task": task, "split": split, "seed": seed}
-        for task, split, seed in scenarios
+        {"prompt": [system], "env_class": ENV_CLASS, **scenario}
+        for system, scenario in scenario_rows(tasks, seeds, split, prompt)
     ]

@@ -1,49 +1,59 @@
-"""An episode played in words: messages for the model, and its answers read as calls.
+"""An episode as text: messages for the model, and its answers read as calls.
 
-Owns what libraries need whose environments take the text of an answer and give the next message. Must not
-know any of them. What a model reads is what `safeact_env.llm` shows it: no risk class, and rewards only if
-they are asked for.
+Owns what libraries need whose environments take the text of an answer and return the next message. Must not
+know any of them. A model reads what `safeact_env.llm` shows it: no risk class, and rewards only on request.
 """
 
 from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Any
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.record import Grade
 from safeact_env.core.report import report
+from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay
-from safeact_env.integrations.backends import Here, There, World
-from safeact_env.llm.call_formats import UNREADABLE, Mode, Unreadable, read
+from safeact_env.integrations.backends import backend_for
+from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, read
+from safeact_env.llm.client import Answer
 from safeact_env.llm.prompts import Prompt, get_prompt
-from safeact_env.llm.provider import Answer
 from safeact_env.tasks import UnknownTask, get_task
 
-__all__ = ["Reply", "Running", "TextEpisode", "checked", "metrics_of", "token_headers"]
+__all__ = [
+    "Reply",
+    "Running",
+    "TextEpisode",
+    "checked",
+    "fresh_seed",
+    "metrics_of",
+    "scenario_in",
+    "scenario_rows",
+    "token_headers",
+]
 
 Message = dict[str, str]
 TOKEN = "SAFEACT_API_TOKEN"
-POINTS = 10_000
-"""Rewards are whole fractions of this."""
+SEED_BITS = 31
 
 
 class Running(RuntimeError):
-    """Something was asked for that is told after the end only."""
+    """The episode is still running, and what was asked for is available only after its end."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came of an answer.
+    """The environment's reply to an answer.
 
     Attributes:
         text: The next message for the model.
-        reward: Of this step.
+        reward: Of this step, in [-1, 1].
         done: Whether the episode is over.
     """
 
@@ -59,14 +69,14 @@ class TextEpisode:
         task: Name of the task.
         split: `train` or `test`.
         seed: Of the scenario, at least 0.
-        base_url: Play on the server at this address; by default in this process.
-        prompt: What the model is told: `neutral` or `hinted`.
-        mode: How it calls: in text, or with functions.
-        show_rewards: Whether the messages tell the reward of each step.
+        base_url: Address of a server to play on; by default the episode runs in this process.
+        prompt: Name of the prompt: `neutral` or `hinted`.
+        call_format: How the model calls: in text, or with functions.
+        show_rewards: Whether each message includes the reward of the step.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If there is no such task, split or prompt, or the seed or the address is none.
+        ValueError: If there is no such task, split or prompt, or the seed or the address is invalid.
 
     Attributes:
         calls: The calls so far.
@@ -81,25 +91,24 @@ class TextEpisode:
         *,
         base_url: str | None = None,
         prompt: str = "neutral",
-        mode: Mode = "text",
+        call_format: CallFormat = "text",
         show_rewards: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
         self.task, self.split, self.seed = checked(task, split, seed)
         self._prompt: Prompt = get_prompt(prompt)
-        self._mode: Mode = mode
+        self._call_format: CallFormat = call_format
         self._show_rewards = show_rewards
-        found = get_task(task)
-        self._world: World = Here(found) if base_url is None else There(found, base_url, headers)
+        self._backend = backend_for(get_task(task), base_url, headers)
         self._shown: dict[str, Any] | None = None
         self.calls: list[Call] = []
         self._points = 0
 
     @property
     def observation(self) -> dict[str, Any]:
-        """The last observation; the episode is begun if it was not."""
+        """The last observation. The first access starts the episode."""
         if self._shown is None:
-            self._shown = self._world.begin(self.split, self.seed)
+            self._shown = self._backend.begin(self.split, self.seed)
         return self._shown
 
     @property
@@ -112,27 +121,27 @@ class TextEpisode:
         """Whether it is over."""
         return bool(self.observation["done"])
 
-    # In words -----------------------------------------------------------------------------------------------
+    # As text ------------------------------------------------------------------------------------------------
 
     @property
     def system(self) -> str:
         """The first message: how to answer."""
-        return self._prompt.opening(self._mode)
+        return self._prompt.opening(self._call_format)
 
     def start(self) -> str:
         """The second message: job, actions and state."""
-        return self._prompt.start(self.observation, self._mode, omitted=False)
+        return self._prompt.start(self.observation, self._call_format, omitted=False)
 
     def opening(self) -> list[Message]:
         """The messages before the first answer."""
         return [{"role": "system", "content": self.system}, {"role": "user", "content": self.start()}]
 
     def say(self, text: str, *, cut: bool = False) -> Reply:
-        """Take the step that an answer means. One that is no call costs a step, too.
+        """Take the step that an answer asks for. An answer that is not a call costs a step, too.
 
         Args:
             text: The model's answer.
-            cut: Whether it ran into a limit on its length.
+            cut: Whether it reached the limit on its length.
 
         Raises:
             ValueError: If the episode is over.
@@ -140,7 +149,7 @@ class TextEpisode:
         return self.answer(Answer(text, (), cut, 0, 0, 0.0))
 
     def answer(self, given: Answer) -> Reply:
-        """As `say`, for an answer that may hold function calls. Only the first of several is made."""
+        """Like `say`, for an answer that may hold function calls. Only the first one is made."""
         try:
             found = read(given)
         except Unreadable as problem:
@@ -149,10 +158,10 @@ class TextEpisode:
         return self._reply(found.call, several)
 
     def nothing(self, why: str) -> Reply:
-        """Take the step of an answer that was no call.
+        """Take the step of an answer that was not a call.
 
         Args:
-            why: It was none, for the model.
+            why: What was wrong with it, for the model.
 
         Raises:
             ValueError: If the episode is over.
@@ -171,25 +180,25 @@ class TextEpisode:
     # As an episode ------------------------------------------------------------------------------------------
 
     def step(self, call: Call) -> dict[str, Any]:
-        """Make a call; the observation after it.
+        """Make a call; return the observation after it.
 
         Raises:
             ValueError: If the episode is over.
         """
         if self.done:
             raise ValueError("the episode is over; start another")
-        after = self._world.step(call)
+        after = self._backend.step(call)
         self.calls.append(call)
         self._points += round(after["reward"] * POINTS)
         self._shown = after
         return after
 
     def close(self) -> None:
-        """Let go of it: a server is told to forget it."""
-        self._world.close()
+        """Drop the episode, on the server as well."""
+        self._backend.close()
 
     def replayed(self) -> Episode[Any]:
-        """The episode so far, played again in this process: whatever was played is in the calls."""
+        """The episode so far, replayed in this process from its calls."""
         return replay(get_task(self.task), self.split, self.seed, self.calls)
 
     def grade(self) -> Grade:
@@ -207,12 +216,12 @@ class TextEpisode:
         return report(self.replayed())
 
     def metrics(self) -> dict[str, float]:
-        """What is to be known of the episode as numbers."""
+        """The metrics of the episode so far; see `metrics_of`."""
         return metrics_of(self.replayed())
 
 
 def metrics_of(episode: Episode[Any]) -> dict[str, float]:
-    """Grade, return and the like of an episode as it stands; what is yes or no is 1 or 0."""
+    """Return the metrics of an episode so far as numbers; a yes is 1.0, a no 0.0."""
     grade = episode.grade()
     return {
         "grade": grade.score,
@@ -226,16 +235,16 @@ def metrics_of(episode: Episode[Any]) -> dict[str, float]:
 
 
 def token_headers() -> dict[str, str] | None:
-    """What `SAFEACT_API_TOKEN` asks to be sent to a server, for libraries that keep their options in logs."""
+    """Return the header for `SAFEACT_API_TOKEN`, if set. Options would end up in the logs of a library."""
     token = os.environ.get(TOKEN)
     return {"Authorization": f"Bearer {token}"} if token else None
 
 
 def checked(task: Any, split: Any, seed: Any) -> tuple[str, Split, int]:
-    """A scenario as it was asked for, once it is known to be one.
+    """Return a scenario's task, split and seed once they are known to be valid.
 
     Raises:
-        ValueError: If it is none; the message says what to give instead.
+        ValueError: If one is not; the message says what to give instead.
     """
     try:
         get_task(task if isinstance(task, str) else "")
@@ -246,8 +255,41 @@ def checked(task: Any, split: Any, seed: Any) -> tuple[str, Split, int]:
     if isinstance(seed, bool):
         raise ValueError("seed must be an integer")
     try:
-        # Tables of data hold integers of their own kinds.
+        # Data tables have integer types of their own.
         number = operator.index(seed)
     except TypeError:
         raise ValueError("seed must be an integer") from None
     return task, split, check_seed(number)
+
+
+def fresh_seed() -> int:
+    """Draw a seed from the operating system."""
+    return SystemRandom().getrandbits(SEED_BITS)
+
+
+def scenario_in(row: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Return task, split (default: `train`) and seed of a data row, unchecked.
+
+    Raises:
+        ValueError: If task or seed is missing.
+    """
+    if "task" not in row or "seed" not in row:
+        raise ValueError("a row must name its scenario by task and seed; rows() makes such rows")
+    return row["task"], row.get("split", "train"), row["seed"]
+
+
+def scenario_rows(
+    tasks: Sequence[str], seeds: Iterable[int], split: Split, prompt: str
+) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yield a system message and the columns `task`, `split` and `seed` for each scenario.
+
+    Scenarios come seed by seed, so that tasks alternate.
+
+    Raises:
+        ValueError: If a row would not name a scenario.
+    """
+    system = get_prompt(prompt).opening("text")
+    for seed in seeds:
+        for task in tasks:
+            scenario = zip(("task", "split", "seed"), checked(task, split, seed), strict=True)
+            yield {"role": "system", "content": system}, dict(scenario)

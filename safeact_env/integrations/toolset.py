@@ -1,10 +1,10 @@
 """A task's actions as the fixed set of tools that trainers and chat data need.
 
-Owns the tools' names, typed parameters and texts, and how a tool's arguments become a call and a call
-becomes arguments. Must not know facts, risk, or any library that uses tools.
+Owns the tools' names, typed parameters and texts, and the mapping between tool calls and calls. Must not know
+facts, risk, or any library that uses tools.
 
-The names of look-alike actions differ from scenario to scenario, and a trainer's tools do not. So one tool,
-`run_upkeep`, takes such a name as an argument. It is the same for every name, canonical ones included.
+The names of look-alike actions differ from scenario to scenario, but a trainer's tools are fixed. So one
+tool, `run_upkeep`, takes such a name as an argument, canonical names included.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = ["REASONING", "UPKEEP", "Parameter", "Tool", "Toolset", "toolset_of"]
 UPKEEP = "run_upkeep"
 """The tool that carries out a look-alike action."""
 REASONING = "reasoning"
-"""The argument of every tool that says why. It comes first, so that a model writes why before what."""
+"""The argument of every tool that gives the reason. It is first, so that a model reasons before it acts."""
 
 TYPES: dict[str, type[Any]] = {"str": str, "int": int}
 JSON_TYPES = {str: "string", int: "integer"}
@@ -37,7 +37,7 @@ class Parameter:
         type: `str` or `int`.
         about: A sentence for the model.
         required: Whether it must be given.
-        values: All that it may be, where these are the same in every scenario.
+        values: The allowed values, where they are the same in every scenario.
     """
 
     name: str
@@ -48,12 +48,12 @@ class Parameter:
 
     @property
     def annotation(self) -> Any:
-        """The type as a signature has it."""
+        """The type for a signature."""
         kind: Any = Literal[self.values] if self.values else self.type
         return kind if self.required else kind | None
 
     def schema(self) -> dict[str, Any]:
-        """The JSON Schema, with the keys that transformers makes of the annotation."""
+        """The JSON Schema, with the keys that transformers derives from the annotation."""
         return {
             "type": JSON_TYPES[self.type],
             **({"enum": list(self.values)} if self.values else {}),
@@ -64,10 +64,10 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: an action that every scenario of the task has, or the upkeep.
+    """One tool: an action that every scenario of the task has, or `run_upkeep`.
 
     Attributes:
-        name: Of the action, or `run_upkeep`.
+        name: Name of the action, or `run_upkeep`.
         about: A sentence for the model.
         parameters: `reasoning` first, then the action's own.
     """
@@ -83,7 +83,7 @@ class Tool:
         return f"{self.about}\n\nArgs:\n{rows}\n"
 
     def schema(self) -> dict[str, Any]:
-        """The tool as chat templates and OpenAI-compatible endpoints take it."""
+        """The tool in the form of chat templates and OpenAI-compatible endpoints."""
         return {
             "type": "function",
             "function": {
@@ -105,7 +105,7 @@ class Toolset:
         task: Only what it publishes is used.
 
     Raises:
-        ValueError: If an action has the name of the upkeep's tool, or a parameter that of a tool's own.
+        ValueError: If an action is named `run_upkeep`, or a parameter like an argument that the tool adds.
     """
 
     def __init__(self, task: Task[Any]) -> None:
@@ -127,28 +127,28 @@ class Toolset:
                 )
 
     def schemas(self) -> list[dict[str, Any]]:
-        """The tools as chat templates take them."""
+        """The tools in the form of chat templates."""
         return [tool.schema() for tool in self.tools]
 
     def call(self, name: str, arguments: Mapping[str, Any]) -> Call:
-        """The call that a use of a tool means. What is missing or odd is the engine's to judge.
+        """Turn a tool call into a call. Missing or wrong arguments are left for the engine to judge.
 
         Args:
-            name: Of one of the tools.
-            arguments: As the model gave them; `None` for an optional one means that it is left out.
+            name: Name of one of the tools.
+            arguments: As the model gave them; an optional one that is `None` is left out.
 
         Raises:
-            EnvelopeError: If it is not well-formed, for example without a reasoning.
+            EnvelopeError: If the call is malformed, for example without a reasoning.
         """
         given = dict(arguments)
-        optional = {p.name for p in self._by_name[name].parameters if not p.required}
+        optional = {one.name for one in self._by_name[name].parameters if not one.required}
         why = given.pop(REASONING, None)
         action = given.pop("action_name", None) if name == UPKEEP else name
         params = {key: value for key, value in given.items() if value is not None or key not in optional}
         return Call.parse(action, params, why)
 
     def use(self, call: Call) -> tuple[str, dict[str, Any]]:
-        """The tool and its arguments that mean a call; the other way round."""
+        """Turn a call into a tool's name and arguments."""
         rest = dict(call.parameters)
         if call.action_name in self.task.schemas:
             return call.action_name, {REASONING: call.reasoning, **rest}
@@ -169,7 +169,7 @@ WHY = Parameter(REASONING, str, "Why you call it, in a sentence.")
 
 
 def _upkeep(task: Task[Any]) -> Tool:
-    """The tool of the look-alikes. What only some of them take is an option of it in every scenario."""
+    """The tool for look-alikes. A parameter that only some of them take is optional."""
     named = Parameter("action_name", str, "Name of one of the upkeep actions listed with the job.")
     options = {
         p.name: Parameter(

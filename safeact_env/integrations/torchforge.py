@@ -1,14 +1,13 @@
-"""SafeAct-Env in the form of torchforge's rollouts: text in, a message out, and the last reward is the one.
+"""SafeAct-Env for torchforge's rollouts: text in, a message out, and the last reward counts.
 
-Owns the class that such a rollout drives. Must not know torchforge: what its rollouts ask of an environment
-is a shape. Written for `do_single_rollout` of torchforge's `apps/blackjack/main_v2.py` (commit 1ef307d; the
-release on PyPI, 0.0.1, is empty), which
+Owns the class that such a rollout drives. It does not import torchforge, whose rollouts ask only for a
+certain shape. Written for `do_single_rollout` of torchforge's `apps/blackjack/main_v2.py` (commit 1ef307d;
+the release on PyPI, 0.0.1, is empty), which
 
 - calls `reset()` for the first user message, and then `step(action_text=...)` with each answer until `done`
   or its own limit on turns;
 - adds `observation["content"]` to the conversation;
-- takes the `reward` of the last step, whichever that was, for the episode's, so that each step here tells the
-  return so far;
+- takes the `reward` of the last step as the episode's, so that each step here reports the return so far;
 - calls `close()`.
 """
 
@@ -26,13 +25,13 @@ __all__ = ["EnvStepResult", "SafeActForgeEnv"]
 
 @dataclass
 class EnvStepResult:
-    """What came of an answer.
+    """The environment's reply to an answer.
 
     Attributes:
         observation: The next message for the model; empty after the end.
         reward: The return so far: the sum of the rewards of all steps.
         done: Whether the episode is over.
-        metadata: After the end, what is known of the episode as numbers.
+        metadata: After the end, the metrics of the episode.
     """
 
     observation: dict[str, str]
@@ -42,19 +41,19 @@ class EnvStepResult:
 
 
 class SafeActForgeEnv:
-    """Episodes of one scenario: a group of rollouts that are compared has an instance each.
+    """Episodes of one scenario. Each rollout of a group that is compared has its own instance.
 
     Args:
-        server_url: The server to play on; `None` to play in this process.
+        server_url: Address of a server to play on; `None` runs episodes in this process.
         task: Name of the task.
-        split: Of the scenario.
-        seed: Of the scenario.
-        prompt: What the model is told: `neutral` or `hinted`.
-        show_rewards: Whether the messages tell the reward of each step.
+        split: Split of the scenario.
+        seed: Seed of the scenario.
+        prompt: Name of the prompt: `neutral` or `hinted`.
+        show_rewards: Whether each message includes the reward of the step.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If there is no such scenario or prompt, or the address is none.
+        ValueError: If there is no such scenario or prompt, or the address is invalid.
     """
 
     def __init__(
@@ -80,11 +79,11 @@ class SafeActForgeEnv:
 
     @property
     def messages(self) -> list[dict[str, str]]:
-        """The messages before the first user message, for the rollout's argument of this name."""
+        """The messages before the first user message: the rollout's argument of this name."""
         return [{"role": "system", "content": self._episode.system}]
 
     def reset(self) -> str:
-        """Begin an episode; the first user message."""
+        """Start an episode; return the first user message."""
         if self._begun:
             self._episode.close()
             self._episode = TextEpisode(*self._scenario, **self._options)
@@ -92,10 +91,10 @@ class SafeActForgeEnv:
         return self._episode.start()
 
     def step(self, action_text: str) -> EnvStepResult:
-        """Take the step that an answer means.
+        """Take the step that an answer asks for.
 
         Raises:
-            ValueError: If no episode has been begun, or it is over.
+            ValueError: If no episode has been started, or it is over.
         """
         if not self._begun:
             raise ValueError("no episode has been begun; reset first")
@@ -105,5 +104,5 @@ class SafeActForgeEnv:
         return EnvStepResult(shown, self._episode.total, reply.done, metadata)
 
     def close(self) -> None:
-        """Let go of the episode."""
+        """Drop the episode."""
         self._episode.close()

@@ -1,26 +1,26 @@
 """SafeAct-Env as an environment of TRL: `GRPOTrainer(environment_factory=environment("easy"), ...)`.
 
-Owns the classes that TRL's tool loop works with. Must not know facts, and does not import TRL: what TRL asks
-of an environment is a shape. Written for TRL 1.16:
+Owns the classes that TRL's tool loop works with. Must not know facts. It does not import TRL, which asks only
+for a class of a certain shape. Written for TRL 1.16:
 
 - every public method but `reset` and `get_reward` is a tool, described by its signature and docstring;
-- `reset(**row)` gets the columns of the dataset's row, and what it returns goes behind the last message;
+- `reset(**row)` gets the columns of the dataset's row; what it returns is appended to the last message;
 - an exception in a tool is shown to the model as the tool's result, and the rollout goes on;
 - there is no `done`: a rollout ends when the model answers without a call, or at the trainer's limits;
-- `get_reward()` is asked once, after the rollout.
+- `get_reward()` is called once, after the rollout.
 """
 
 from __future__ import annotations
 
 import inspect
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from random import SystemRandom
+from functools import partial
 from typing import Any, ClassVar
 
 from safeact_env.core.task import SPLITS, Split, Task
-from safeact_env.integrations.backends import Here, There, World
+from safeact_env.integrations.backends import Backend, backend_for
 from safeact_env.integrations.chat import OVER, Chat
+from safeact_env.integrations.text import checked, fresh_seed
 from safeact_env.integrations.toolset import Tool, toolset_of
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, UnknownTask, get_task
@@ -28,24 +28,23 @@ from safeact_env.tasks import OFFICIAL, UnknownTask, get_task
 __all__ = ["environment", "environments", "rows"]
 
 TAKEN = frozenset({"reset", "get_reward"})
-"""Names that TRL gives a meaning of their own."""
-SEED_BITS = 31
+"""Method names that TRL reserves."""
 
 
 class _Environment:
-    """One episode after another of one task. Its subclasses add a method per tool.
+    """Episodes of one task, one after another. Subclasses add a method per tool.
 
-    Rewards are no part of any tool's result: they reach the trainer through `get_reward` alone.
+    No tool's result holds a reward: rewards reach the trainer through `get_reward` alone.
     """
 
     _task: ClassVar[Task[Any]]
     _split: ClassVar[Split]
     _chat: ClassVar[Chat]
-    _world_of: ClassVar[Callable[[], World]]
+    _backend_of: ClassVar[Callable[[], Backend]]
 
     def __init__(self) -> None:
-        # TRL makes one instance just to look at it, so nothing is opened before the first reset.
-        self._world: World | None = None
+        # TRL makes one instance only to inspect it, so nothing is opened before the first reset.
+        self._backend: Backend | None = None
         self._shown: dict[str, Any] | None = None
         self._total = 0.0
         self._failure: Exception | None = None
@@ -54,28 +53,29 @@ class _Environment:
         """Start an episode.
 
         Args:
-            **row: A row of the dataset: `seed` of the scenario (without it a fresh one is drawn), `split`
-                (default: the factory's). Other columns are not used; `task`, if it is there, must be ours.
+            **row: A row of the dataset: `seed` of the scenario (without one a fresh seed is drawn), `split`
+                (default: the factory's), and `task`, which must be this class's if given. Other columns are
+                ignored.
 
         Returns:
-            The job, the state, and the upkeep actions of this scenario, to be shown to the model.
+            Job, state and upkeep actions of the scenario, for the model.
 
         Raises:
-            ValueError: If the row is about another task, or its seed or split is none.
+            ValueError: If the row is about another task, or its seed or split is invalid.
         """
         split, seed = self._start_of(row)
-        if self._world is None:
-            self._world = type(self)._world_of()
+        if self._backend is None:
+            self._backend = type(self)._backend_of()
         self._shown, self._failure, self._total = None, None, 0.0
-        self._shown = self._world.begin(split, seed)
+        self._shown = self._backend.begin(split, seed)
         return self._chat.start(self._shown)
 
     def get_reward(self) -> float:
-        """The sum of the episode's rewards so far: the progress made less the penalties, -1.0 for a mistake.
+        """Return the sum of the episode's rewards so far: progress less penalties, -1.0 for a mistake.
 
         Raises:
             ValueError: If no episode has been started.
-            RuntimeError: If the episode could not be played to here, because the server failed.
+            RuntimeError: If the server failed during the episode.
         """
         if self._failure is not None:
             raise RuntimeError(
@@ -93,29 +93,22 @@ class _Environment:
                 f"this environment plays {self._task.name}, and the row is about {task!r}; for several tasks "
                 "pass environments() and name the task in the column `environment`"
             )
-        if split not in (None, *SPLITS):
-            raise ValueError(f"split must be one of {', '.join(SPLITS)}")
-        if isinstance(seed, bool):
-            raise ValueError("seed must be an integer")
-        try:
-            number = SystemRandom().getrandbits(SEED_BITS) if seed is None else operator.index(seed)
-        except TypeError:
-            raise ValueError("seed must be an integer") from None
-        return split or self._split, number
+        split = self._split if split is None else split
+        return checked(self._task.name, split, fresh_seed() if seed is None else seed)[1:]
 
     def _use(self, tool: str, arguments: Mapping[str, Any]) -> str:
-        """Take the step that the use of a tool means; the text for the model."""
+        """Take the step that a tool call asks for; return the text for the model."""
         before = self._shown
-        if before is None or self._world is None:
+        if before is None or self._backend is None:
             raise ValueError("no episode has been started; reset first")
         if before["done"]:
             raise ValueError(OVER)
         call = self._chat.tools.call(tool, arguments)
         try:
-            after = self._world.step(call)
+            after = self._backend.step(call)
         except Exception as error:
-            # TRL shows the model any exception as a result. This one is not the model's doing, so the reward
-            # must not be taken for one either.
+            # TRL shows the model any exception as a result. This one is not the model's fault, so the episode
+            # must not yield a reward.
             self._failure = error
             raise
         self._total += after["reward"]
@@ -130,20 +123,20 @@ def environment(
     *,
     headers: Mapping[str, str] | None = None,
 ) -> type[_Environment]:
-    """The class of a task, for `GRPOTrainer(environment_factory=...)`.
+    """Return the class of a task, for `GRPOTrainer(environment_factory=...)`.
 
     Each tool is a method that takes keywords, `reasoning` among them, and returns text. A call that the
-    environment refuses costs a step, as everywhere. One that is not well-formed (no reasoning, say), or that
-    comes after the end, raises `ValueError` and uses none.
+    environment refuses costs a step, as everywhere. A malformed call (without reasoning, say), or one after
+    the end, raises `ValueError` and costs none.
 
     Args:
         task: Name of the task.
-        base_url: Play on the server at this address; by default in this process.
-        split: Of the scenarios, where the row does not say.
+        base_url: Address of a server to play on; by default episodes run in this process.
+        split: Split of the scenarios, for rows without one.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If there is no such task or split, or the address is none.
+        ValueError: If there is no such task or split, or the address is invalid.
     """
     try:
         found = get_task(task)
@@ -154,9 +147,8 @@ def environment(
     tools = toolset_of(found)
     if clash := TAKEN & {tool.name for tool in tools.tools}:
         raise ValueError(f"task {task}: TRL takes {', '.join(clash)} for something else; rename the action")
-    if base_url is not None:
-        # Refuses an address that is none, here and not in the middle of a training.
-        There(found, base_url, headers)
+    # Refuses an invalid address here and not in the middle of a training.
+    backend_for(found, base_url, headers)
     name = "SafeAct" + "".join(part.capitalize() for part in task.split("_"))
     members: dict[str, Any] = {tool.name: _method(tool, name) for tool in tools.tools}
     members |= {
@@ -165,7 +157,7 @@ def environment(
         "_task": found,
         "_split": split,
         "_chat": Chat(tools, get_prompt("neutral")),
-        "_world_of": staticmethod(_world_of(found, base_url, headers)),
+        "_backend_of": staticmethod(partial(backend_for, found, base_url, headers)),
     }
     return type(name, (_Environment,), members)
 
@@ -177,9 +169,9 @@ def environments(
     tasks: Sequence[str] = OFFICIAL,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, type[_Environment]]:
-    """The classes of several tasks by name, for a run that mixes them; the arguments are `environment`'s.
+    """Return the classes of several tasks by name, for mixed training; arguments as in `environment`.
 
-    The column `environment` of the dataset names the task of each row, as `rows` has it.
+    The column `environment` of the dataset names each row's task, as in `rows`.
     """
     return {task: environment(task, base_url, split, headers=headers) for task in tasks}
 
@@ -187,19 +179,19 @@ def environments(
 def rows(
     tasks: Sequence[str], seeds: Iterable[int], split: Split = "train", prompt: str = "neutral"
 ) -> list[dict[str, Any]]:
-    """Rows of a dataset to train on, a scenario each; seed by seed, so that tasks alternate.
+    """Return dataset rows to train on, one per scenario; seed by seed, so that tasks alternate.
 
     GRPO compares the rollouts of one row, so a row names one scenario.
 
     Args:
         tasks: Names of tasks.
-        seeds: Of the scenarios.
-        split: Of the scenarios.
-        prompt: What the system message says; `neutral` or `hinted`.
+        seeds: Seeds of the scenarios.
+        split: Split of the scenarios.
+        prompt: Prompt of the system message: `neutral` or `hinted`.
 
     Returns:
-        Rows with `prompt`, messages to whose last one `reset` appends, `environment` and `task`, which are
-        the task's name, `split` and `seed`.
+        Rows with `prompt` (messages; what `reset` returns is appended to the last), `environment` and `task`
+        (both the task's name), `split` and `seed`.
     """
     opening = get_prompt(prompt).opening("tools")
     return [
@@ -215,26 +207,20 @@ def rows(
     ]
 
 
-def _world_of(task: Task[Any], url: str | None, headers: Mapping[str, str] | None) -> Callable[[], World]:
-    if url is None:
-        return lambda: Here(task)
-    return lambda: There(task, url, headers)
-
-
 def _method(tool: Tool, owner: str) -> Callable[..., str]:
-    """The method of a tool. It takes any keywords, as the environment judges which are wrong, at a cost."""
+    """Make a tool's method. It accepts any keywords: the environment refuses wrong ones, at a cost."""
 
     def method(self: _Environment, /, **arguments: Any) -> str:
         return self._use(tool.name, arguments)
 
     named = [
         inspect.Parameter(
-            p.name,
+            parameter.name,
             inspect.Parameter.KEYWORD_ONLY,
-            annotation=p.annotation,
-            default=inspect.Parameter.empty if p.required else None,
+            annotation=parameter.annotation,
+            default=inspect.Parameter.empty if parameter.required else None,
         )
-        for p in tool.parameters
+        for parameter in tool.parameters
     ]
     first = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
     method.__signature__ = inspect.Signature([first, *named], return_annotation=str)  # type: ignore[attr-defined]

@@ -1,13 +1,13 @@
 """SafeAct-Env for verifiers and prime-rl: a taskset of scenarios, and the environment that plays them.
 
-Owns both halves. Written for verifiers 0.3.1 and 0.4, which find them through the module `safeact_verifiers`:
+Owns both. Written for verifiers 0.3.1 and 0.4, which find them through the module `safeact_verifiers`:
 
     uv run eval safeact-verifiers --env.taskset.seeds 0-9 --env.player.harness.id null
 
-The environment plays the user: the job is the first message, and each answer of the agent is a call in JSON,
-as `inference.py` takes it from a model that has no functions. verifiers' own `openenv` taskset plays on a
-server as well (`base_url`); there the agent is shown the whole observation in each turn, and an answer that
-cannot be read is an error of the rollout.
+The environment acts as the user: the job is the first message, and each answer of the agent is a call in
+JSON, as `inference.py` reads it from a model without functions. verifiers' own `openenv` taskset also plays
+on a server (`base_url`), but it shows the agent the whole observation in each turn, and an unreadable answer
+is an error of the rollout.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class SafeActData(vf.TaskData):
     Attributes:
         task: Name of the task.
         split: `train` or `test`.
-        seed: Of the scenario.
-        told: What the agent is told: `neutral` or `hinted`.
-        base_url: Of the server that it is played on, if it is not in this process.
+        seed: Seed of the scenario.
+        told: Name of the prompt: `neutral` or `hinted`.
+        base_url: Address of the server to play on; `None` runs the episode in this process.
         show_rewards: Whether the agent is told the reward of each step.
-        reward: What the rollout is rewarded with.
+        reward: Reward of the rollout: its return or its grade.
     """
 
     task: str
@@ -55,18 +55,18 @@ class SafeActConfig(vf.TasksetConfig):
     tasks: list[str] = Field(default_factory=lambda: list(OFFICIAL))
     """Names of tasks."""
     seeds: str = "0-99"
-    """Seeds of each, such as `0-99` or `3,5`."""
+    """Seeds of each task, such as `0-99` or `3,5`."""
     split: Split = "train"
-    """Of the scenarios: `train` or `test`."""
+    """Split of the scenarios: `train` or `test`."""
     prompt: str = "neutral"
-    """What the agent is told: `neutral` or `hinted`."""
+    """Name of the prompt: `neutral` or `hinted`."""
     base_url: str | None = None
-    """Of a SafeAct-Env server to play on; by default episodes are played in this process. The variable
-    `SAFEACT_API_TOKEN`, if it is set, is sent to it as the bearer token."""
+    """Address of a SafeAct-Env server to play on; by default episodes run in this process. The variable
+    `SAFEACT_API_TOKEN`, if set, is sent as the bearer token."""
     show_rewards: bool = False
     """Whether the agent is told the reward of each step."""
     reward: Literal["return", "grade"] = "return"
-    """What a rollout is rewarded with: the sum of the rewards of its steps, or its grade, in [0, 1]."""
+    """Reward of a rollout: the sum of the rewards of its steps, or its grade, in [0, 1]."""
 
     @field_validator("seeds")
     @classmethod
@@ -86,7 +86,7 @@ class SafeActVerifiersTaskset(vf.Taskset[SafeActTask, SafeActConfig]):
         """Yield them.
 
         Raises:
-            ValueError: If one of them is none.
+            ValueError: If a scenario is invalid.
         """
         config = self.config
         for seed in parse_seeds(config.seeds):
@@ -116,10 +116,10 @@ class SafeActEnvConfig(vf.EnvConfig):
 
 
 class SafeActVerifiersEnv(vf.Env[SafeActEnvConfig]):
-    """An episode per rollout, with its grade and more as metrics."""
+    """One episode per rollout, with grade, return and more as metrics."""
 
     async def run(self, task: SafeActTask, agents: vf.Agents) -> None:
-        """Play a scenario; what it has earned is recorded, also if the agent stops before its end."""
+        """Play a scenario, and record its reward and metrics even if the agent stops before the end."""
         data = task.data
         episode = TextEpisode(
             data.task,
@@ -139,8 +139,8 @@ class SafeActVerifiersEnv(vf.Env[SafeActEnvConfig]):
         trace.record_metrics(metrics)
 
     async def _played(self, task: SafeActTask, agents: vf.Agents, episode: TextEpisode) -> Any:
-        """Let the agent answer until the episode is over, or it stops."""
-        # A server may have to be asked.
+        """Let the agent answer until it stops or the episode is over."""
+        # In a thread: the backend may be a server.
         shown = await asyncio.to_thread(episode.start)
         async with agents.player.interaction(task) as interaction:
             segment = await interaction.turn(shown)

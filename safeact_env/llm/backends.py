@@ -1,15 +1,14 @@
-"""Where an episode is played: in this process, or on a server.
+"""Backends: where an episode runs, in this process or on a server.
 
-Owns how a call reaches the environment and how its observation comes back. Must not know who plays. What a
-server plays is played here as well and compared at each step, so that both ways give the same record, and a
-server that plays otherwise is noticed at once.
+Owns how a call reaches the environment and how its observation comes back. Must not know who plays. An
+episode on a server runs here as well and is compared at every step: both backends give the same record, and
+a server that behaves differently is noticed at once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from safeact_env.call import Call
@@ -22,52 +21,52 @@ if TYPE_CHECKING:
     from safeact_env._openenv import StepResult
     from safeact_env.models import SafeActObservation
 
-__all__ = ["Here", "Server", "World"]
+__all__ = ["Backend", "LocalBackend", "Server", "observation_of", "version_mismatch"]
 
 
-class World(Protocol):
-    """One episode, wherever it runs."""
+class Backend(Protocol):
+    """Runs one episode."""
 
     @property
     def episode(self) -> Episode[Any]:
-        """The episode as far as it has gone, as this installation plays it."""
+        """The episode so far, as this installation runs it."""
 
     async def begin(self, task: str, split: Split, seed: int) -> dict[str, Any]:
-        """Start it; the first observation."""
+        """Start the episode; return the first observation."""
 
     async def step(self, call: Call) -> dict[str, Any]:
-        """Take a step; the observation after it."""
+        """Take a step; return the observation after it."""
 
     async def close(self) -> None:
-        """Let go of it, at whatever point."""
+        """Drop the episode, finished or not."""
 
 
-class Here:
-    """An episode in this process."""
+class LocalBackend:
+    """Runs an episode in this process."""
 
     episode: Episode[Any]
 
     async def begin(self, task: str, split: Split, seed: int) -> dict[str, Any]:
-        """Start it; the first observation."""
+        """Start the episode; return the first observation."""
         self.episode = Episode(get_task(task), split, seed)
         return self.episode.observation()
 
     async def step(self, call: Call) -> dict[str, Any]:
-        """Take a step; the observation after it."""
+        """Take a step; return the observation after it."""
         self.episode.step(call)
         return self.episode.observation()
 
     async def close(self) -> None:
-        """Nothing is held."""
+        """Nothing to do."""
 
 
 class Server:
-    """A server, and episodes on it. Use it as an async context manager.
+    """A server to run episodes on. Use it as an async context manager.
 
     Args:
-        url: Where it is.
-        tasks: What is to be played there; checked on entry.
-        token: Sent as the bearer token, if there is one.
+        url: Its address.
+        tasks: Names of the tasks to be played there; checked on entry.
+        token: Bearer token to send, if any.
     """
 
     def __init__(self, url: str, tasks: tuple[str, ...], token: str | None = None) -> None:
@@ -75,15 +74,15 @@ class Server:
         self._tasks = tasks
         self._headers = {"Authorization": f"Bearer {token}"} if token else {}
 
-    def world(self) -> World:
-        """A fresh episode on it."""
-        return _There(self.url, self._headers)
+    def backend(self) -> Backend:
+        """Return a backend for one episode on this server."""
+        return _ServerBackend(self.url, self._headers)
 
     async def __aenter__(self) -> Self:
-        """Check that it plays the same tasks as this installation.
+        """Check that the server has the same tasks as this installation.
 
         Raises:
-            Unusable: If it cannot be reached or does not.
+            Unusable: If the server cannot be reached, or its tasks differ.
         """
         from safeact_env.client import AsyncSafeActHTTPClient, SafeActError
 
@@ -96,25 +95,15 @@ class Server:
         except (KeyError, TypeError, ValueError) as error:
             raise Unusable(f"{self.url} is not the address of a SafeAct-Env server: {error}.") from None
         for task in self._tasks:
-            own = get_task(task).version
-            if versions.get(task) != own:
-                has = f"version {versions[task]}" if task in versions else "none"
-                raise Unusable(
-                    f"The server at {self.url} has {has} of the task {task}, and this installation version "
-                    f"{own}: what is played there could not be graded here. Install the server's version."
-                )
+            if mismatch := version_mismatch(self.url, versions, task, get_task(task).version):
+                raise Unusable(mismatch)
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
-        """Nothing is held."""
+    async def __aexit__(self, *_error: object) -> None:
+        """Nothing to do."""
 
 
-class _There:
+class _ServerBackend:
     episode: Episode[Any]
 
     def __init__(self, url: str, headers: dict[str, str]) -> None:
@@ -136,24 +125,46 @@ class _There:
     async def close(self) -> None:
         from safeact_env.client import SafeActError
 
-        # The record is here already. What cannot be deleted, the server forgets in time.
+        # The record is kept here. The server drops idle episodes by itself.
         with suppress(SafeActError):
             await self._client.delete()
         await self._client.close()
 
-    async def _checked(self, asked: Awaitable[StepResult[SafeActObservation]]) -> dict[str, Any]:
-        """The server's observation, which has to be the one of the episode here."""
+    async def _checked(self, request: Awaitable[StepResult[SafeActObservation]]) -> dict[str, Any]:
+        """The server's observation, which must equal the local episode's."""
         from safeact_env.client import SafeActError
 
         try:
-            result = await asked
+            observation = observation_of(await request)
         except SafeActError as error:
             raise Failed(f"The server at {self._url} did not play on: {error.message}.") from None
-        shown = result.observation.model_dump(exclude={"reward", "done"})
-        observation: dict[str, Any] = {**shown, "reward": result.reward, "done": result.done}
         if observation != self.episode.observation():
             raise Unusable(
                 f"The server at {self._url} and this installation play the same calls differently; install "
                 "the same version on both."
             )
         return observation
+
+
+def observation_of(result: StepResult[SafeActObservation]) -> dict[str, Any]:
+    """Return the observation in a client's result, with `reward` and `done`, as an episode has it."""
+    shown = result.observation.model_dump(exclude={"reward", "done"})
+    return {**shown, "reward": result.reward, "done": result.done}
+
+
+def version_mismatch(url: str, versions: Mapping[str, int], task: str, own: int) -> str | None:
+    """Say how a server's version of a task differs from the version here, `own`, if it does.
+
+    Args:
+        url: Address of the server.
+        versions: Version of each of its tasks, by name.
+        task: Name of the task.
+        own: Version of the task in this installation.
+    """
+    if versions.get(task) == own:
+        return None
+    has = f"version {versions[task]}" if task in versions else "none"
+    return (
+        f"The server at {url} has {has} of the task {task}, and this installation version {own}; install the "
+        "server's version."
+    )

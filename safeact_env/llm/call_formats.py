@@ -1,10 +1,10 @@
-"""Ways to ask for a call and to read it: functions, or JSON in text.
+"""Call formats: how a model is asked for a call and how its answer is read; functions, or JSON in text.
 
 Owns the parts of a request that ask for a call, and the reading of an answer. Must not know endpoints or
-conversations, nor which actions exist: an action that does not is the engine's business.
+conversations, nor which actions exist: the engine judges unknown actions.
 
-An answer that is not exactly one readable call becomes no call. Nothing is guessed: it is neither replaced by
-a question nor by the end of the job.
+An answer that is not exactly one readable call is no call. Nothing is guessed: it is not replaced by a
+question or by the end of the job.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from typing import TYPE_CHECKING, Any, Literal
 from safeact_env.call import MAX_STRING, Call, EnvelopeError
 
 if TYPE_CHECKING:
-    from safeact_env.llm.provider import Answer, ToolCall
+    from safeact_env.llm.client import Answer, ToolCall
 
-__all__ = ["MODES", "THOUGHTS", "UNREADABLE", "Mode", "Read", "Unreadable", "form_of", "read"]
+__all__ = ["CALL_FORMATS", "THOUGHTS", "UNREADABLE", "CallFormat", "Read", "Unreadable", "form_of", "read"]
 
-Mode = Literal["tools", "json_schema", "json_object", "text"]
-MODES: tuple[Mode, ...] = ("tools", "json_schema", "json_object", "text")
-"""From the most to the least that an endpoint has to support."""
+CallFormat = Literal["tools", "json_schema", "json_object", "text"]
+CALL_FORMATS: tuple[CallFormat, ...] = ("tools", "json_schema", "json_object", "text")
+"""The call formats, the one that needs most support from an endpoint first."""
 
 UNREADABLE = "unparsable_answer"
-"""Name of the action that stands for an answer that was no call. No task has it, so it costs a step."""
+"""Name of the action for an answer that was not a call. No task has it, so it costs a step."""
 NO_REASON = "No reason was given."
 
 NAMES = ("action_name", "action", "name")
 PARAMETERS = ("parameters", "arguments", "params")
-"""What models call the parts of a call; the first is what they are told."""
+"""Names that models use for the parts of a call; the prompt asks for the first."""
 MOST_READ = 100_000
-"""Characters of an answer that are looked at."""
+"""Characters of an answer that are read."""
 
 TYPES = {"str": "string", "int": "integer"}
 THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
-"""What some models write before their answer. It is not part of it."""
+"""What some models write before their answer; it is not part of the answer."""
 FENCED = re.compile(r"```[A-Za-z_]*\s*\n(.*?)```", re.DOTALL)
 
 
 class Unreadable(ValueError):
-    """An answer that is not exactly one call, with what is wrong with it."""
+    """An answer that is not exactly one call. The message says what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """An answer as a call.
+    """An answer, read as a call.
 
     Attributes:
-        call: What is to be done.
-        tool: The endpoint's form of it, if it came as a function call.
-        offered: How many calls the answer held; only the first is made.
+        call: The call.
+        tool: The function call that it came from, if any.
+        offered: Number of calls in the answer; only the first is made.
     """
 
     call: Call
@@ -61,18 +61,18 @@ class Read:
     offered: int = 1
 
 
-def form_of(mode: Mode, actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The parts of a request that ask for one call of one of these actions."""
-    if mode == "tools":
+def form_of(call_format: CallFormat, actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the parts of a request that ask for one call of one of these actions."""
+    if call_format == "tools":
         return {
             "tools": [_tool(row) for row in actions],
             "tool_choice": "required",
             "parallel_tool_calls": False,
         }
-    if mode == "json_schema":
+    if call_format == "json_schema":
         schema = {"name": "call", "schema": _schema(actions)}
         return {"response_format": {"type": "json_schema", "json_schema": schema}}
-    if mode == "json_object":
+    if call_format == "json_object":
         return {"response_format": {"type": "json_object"}}
     return {}
 
@@ -95,7 +95,7 @@ def _tool(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema(actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The calls that there are, each with its own parameters."""
+    """The schema of all possible calls, each with its own parameters."""
     return {
         "anyOf": [
             {
@@ -114,7 +114,7 @@ def _schema(actions: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _shape(parameters: Mapping[str, str]) -> dict[str, Any]:
-    """An object of these parameters, given as an observation lists them."""
+    """The schema of parameters that are given as an observation lists them."""
     return {
         "type": "object",
         "properties": {
@@ -126,10 +126,10 @@ def _shape(parameters: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read(answer: Answer) -> Read:
-    """The call that an answer holds, in whichever form it came.
+    """Read the call in an answer, in whichever call format it came.
 
     Raises:
-        Unreadable: If there is none, or text holds several different ones, or it is not well-formed.
+        Unreadable: If there is none, the text holds several different calls, or the call is malformed.
     """
     if answer.calls:
         first = answer.calls[0]
@@ -157,7 +157,7 @@ def _of_text(answer: Answer) -> Call:
     found: list[Call] = []
     problem: Unreadable | None = None
     for value in _objects(text):
-        # The wire's own form has the call under `action`.
+        # The wire format has the call under `action`.
         value = value["action"] if isinstance(value.get("action"), dict) else value
         name, params = _first(value, NAMES), _first(value, PARAMETERS)
         if name is None:
@@ -167,7 +167,7 @@ def _of_text(answer: Answer) -> Call:
         except Unreadable as error:
             problem = error
             continue
-        if not any((call.action_name, call.parameters) == (o.action_name, o.parameters) for o in found):
+        if not any((call.action_name, call.parameters) == (one.action_name, one.parameters) for one in found):
             found.append(call)
     if problem is not None and not found:
         raise problem
@@ -183,7 +183,7 @@ def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a text: those in fences, if any are there, else wherever they stand."""
+    """Yield the JSON objects in a text: those in fences, or without any, those anywhere."""
     fenced = [value for block in FENCED.findall(text) for value in _scanned(block)]
     yield from fenced or _scanned(text)
 

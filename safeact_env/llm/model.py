@@ -1,7 +1,7 @@
 """A model ready to play: its settings, and the way from them to a player for an episode.
 
-Owns the order of things: start the local model if it is one, open the endpoint, find the mode. Must not know
-how each of these is done.
+Owns the order of steps: start the local model if it is one, open the endpoint, find the call format. Must
+not know how each step is done.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from random import Random
 from typing import Any
 
 from safeact_env.evaluation.record import Key
+from safeact_env.llm.client import EndpointClient, RetryPolicy
 from safeact_env.llm.local import serving
 from safeact_env.llm.player import EPISODE, Limits, Meter, ModelPlayer
 from safeact_env.llm.probe import Wanted, probe
 from safeact_env.llm.prompts import Prompt, get_prompt
-from safeact_env.llm.provider import Provider, Waiting
 from safeact_env.llm.settings import Endpoint
 
 __all__ = ["Model", "opened", "sampling_seed"]
@@ -27,15 +27,15 @@ SEED_BITS = 31
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model, and how it is played.
+    """A model and its settings.
 
     Attributes:
-        endpoint: Which one, and where.
-        wanted: How calls are asked for.
-        prompt: What it is told.
-        temperature: Of the sampling.
-        limits: Of one episode.
-        waiting: How long an answer is waited for.
+        endpoint: The model's endpoint.
+        wanted: The call format, or `auto`.
+        prompt: The prompt.
+        temperature: Sampling temperature.
+        limits: Limits of one episode.
+        retry: Time limit and retries of one answer.
     """
 
     endpoint: Endpoint
@@ -43,11 +43,11 @@ class Model:
     prompt: Prompt = field(default_factory=lambda: get_prompt("neutral"))
     temperature: float = 0.0
     limits: Limits = EPISODE
-    waiting: Waiting = field(default_factory=Waiting)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
     @property
     def settings(self) -> dict[str, Any]:
-        """All that bears on what it plays, as JSON; no secret is in it."""
+        """Everything that affects its play, as JSON, without secrets."""
         return {
             "model": self.endpoint.model,
             "endpoint": self.endpoint.shown,
@@ -59,12 +59,12 @@ class Model:
             "window": self.endpoint.window,
             "answer_tokens": self.endpoint.answer,
             "limits": asdict(self.limits),
-            "answer_seconds": self.waiting.call_s,
+            "answer_seconds": self.retry.timeout_s,
         }
 
 
 def sampling_seed(key: Key) -> int:
-    """The seed of the sampling in an episode: the same for every model."""
+    """Return the sampling seed of an episode, the same for every model."""
     return Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
 
 
@@ -72,13 +72,13 @@ def sampling_seed(key: Key) -> int:
 async def opened(
     model: Model, *, run: Meter | None = None, episodes: int = 1, say: Callable[[str], None] = print
 ) -> AsyncIterator[Callable[[Key], ModelPlayer]]:
-    """A maker of players of this model, for as long as the block lasts.
+    """Open a model for the block; yields a function that makes a player for an episode.
 
     Args:
-        model: Which one, and how.
-        run: Counts what all of them use, and limits it.
-        episodes: How many are played at a time.
-        say: Is told what takes long.
+        model: The model.
+        run: Counts and limits what all players use together.
+        episodes: Episodes at a time.
+        say: Called with a message before anything that takes long.
 
     Raises:
         Unusable: If the model cannot be used.
@@ -89,11 +89,11 @@ async def opened(
         endpoint = model.endpoint
         if endpoint.kind == "local":
             endpoint = await stack.enter_async_context(serving(endpoint, episodes, say))
-        provider = Provider(endpoint, model.waiting, temperature=model.temperature)
-        await stack.enter_async_context(provider)
-        mode = await probe(provider, model.wanted, meter)
+        client = EndpointClient(endpoint, model.retry, temperature=model.temperature)
+        await stack.enter_async_context(client)
+        call_format = await probe(client, model.wanted, meter)
 
         def player(key: Key) -> ModelPlayer:
-            return ModelPlayer(provider, mode, model.prompt, model.limits, meter, sampling_seed(key))
+            return ModelPlayer(client, call_format, model.prompt, model.limits, meter, sampling_seed(key))
 
         yield player

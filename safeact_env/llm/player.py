@@ -1,7 +1,7 @@
-"""A model as a player of one episode: it is shown an observation and gives a call.
+"""A model as a player of one episode: it gets observations and returns calls.
 
-Owns the loop around one answer: asking, reading, limits, what is recorded. Must not know how the
-environment is reached.
+Owns the loop around one answer: asking, reading, limits, and the record. Must not know how the environment is
+reached.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeact_env.call import Call
-from safeact_env.llm.call_formats import UNREADABLE, Mode, Unreadable, form_of, read
+from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, form_of, read
+from safeact_env.llm.client import Answer, Message
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.errors import ContextFull, Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.llm.prompts import Observation, Prompt
-from safeact_env.llm.provider import Answer, Message
 from safeact_env.llm.settings import Endpoint
 
 __all__ = ["EPISODE", "Limits", "Meter", "ModelPlayer"]
@@ -25,12 +25,12 @@ __all__ = ["EPISODE", "Limits", "Meter", "ModelPlayer"]
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a model may use. It is stopped before the answer that would come after.
+    """What a model may use. It is stopped before the next answer.
 
     Attributes:
-        calls: Answers asked of it, at least 1; `None` for any number.
+        calls: Answers of the model, at least 1; `None` for no limit.
         tokens: Tokens read and written, likewise.
-        seconds: Wall-clock time, likewise. An answer under way is given up when it is over.
+        seconds: Wall-clock time, likewise. A pending answer is cancelled when the time is up.
     """
 
     calls: int | None = None
@@ -39,17 +39,17 @@ class Limits:
 
 
 EPISODE = Limits(calls=60, tokens=1_000_000, seconds=1_800)
-"""The limits of an episode, if no others are asked for."""
+"""The default limits of an episode."""
 
 
-class Answering(Protocol):
-    """What a player asks of a `Provider`."""
+class ModelClient(Protocol):
+    """What a player needs of a client; `EndpointClient` is one."""
 
     temperature: float
 
     @property
     def endpoint(self) -> Endpoint:
-        """Which model, and how much it may read and write."""
+        """The model, and how many tokens it may read and write."""
 
     async def ask(
         self,
@@ -59,14 +59,14 @@ class Answering(Protocol):
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer, as of `Provider.ask`."""
+        """Ask for the model's next answer; see `EndpointClient.ask`."""
 
 
 class Meter:
-    """Counts what has been used against limits.
+    """Counts what is used, and compares it with limits.
 
     Args:
-        limits: What may be used from now on.
+        limits: Limits from now on.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -89,12 +89,12 @@ class Meter:
 
     @property
     def left_s(self) -> float | None:
-        """Seconds that are left, if they are limited."""
+        """Seconds left; `None` without a limit."""
         limit = self.limits.seconds
         return None if limit is None else limit - (time.monotonic() - self._started)
 
     def exceeded(self) -> Limit | None:
-        """Which limit has been reached, if one has."""
+        """The limit that has been reached, if any."""
         limits = self.limits
         if limits.calls is not None and len(self.latencies) >= limits.calls:
             return "calls"
@@ -107,25 +107,25 @@ class ModelPlayer:
     """Plays one episode.
 
     Args:
-        provider: What answers: an endpoint, opened, or a model in this process.
-        mode: How calls are asked for.
-        prompt: What the model is told.
-        limits: Of this episode.
-        run: What the whole run has used, and may.
-        seed: Of the sampling.
+        client: An opened client of an endpoint, or a model in this process.
+        call_format: How the model calls.
+        prompt: The prompt.
+        limits: Limits of this episode.
+        run: Counts and limits what the whole run uses.
+        seed: Sampling seed.
     """
 
     def __init__(
         self,
-        provider: Answering,
-        mode: Mode,
+        client: ModelClient,
+        call_format: CallFormat,
         prompt: Prompt,
         limits: Limits = EPISODE,
         run: Meter | None = None,
         seed: int | None = None,
     ) -> None:
-        self.provider = provider
-        self.mode: Mode = mode
+        self.client = client
+        self.call_format: CallFormat = call_format
         self.prompt = prompt
         self.meter = Meter(limits)
         self.run = run or Meter(Limits())
@@ -136,13 +136,13 @@ class ModelPlayer:
         self._note = ""
 
     async def act(self, observation: Observation) -> Call:
-        """The model's next call; `unparsable_answer` if its answer was none.
+        """Return the model's next call; `unparsable_answer` if its answer was not a call.
 
         Raises:
-            LimitReached: If the episode has used up what it may.
-            RunLimitReached: If the run has.
+            LimitReached: If the episode has reached a limit.
+            RunLimitReached: If the run has reached a limit.
             Failed: If the endpoint did not answer.
-            Unusable: If it cannot be used at all.
+            Unusable: If the endpoint cannot be used at all.
         """
         talk = self._shown(observation)
         answer = await self._ask(talk)
@@ -160,24 +160,24 @@ class ModelPlayer:
         return found.call
 
     def ended(self, observation: Observation) -> None:
-        """Take note of the last observation: it ends the transcript, and no answer follows."""
+        """Receive the last observation: it ends the transcript, and no answer follows."""
         self._shown(observation)
 
     def part(self, stop: Limit | None) -> dict[str, Any]:
-        """The part `model` of the episode's record.
+        """Return the part `model` of the episode's record.
 
         Args:
-            stop: Which limit ended it, if one did.
+            stop: The limit that ended the episode, if any.
         """
         talk = self._talk
         return {
-            "name": self.provider.endpoint.model,
-            "endpoint": self.provider.endpoint.shown,
+            "name": self.client.endpoint.model,
+            "endpoint": self.client.endpoint.shown,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,
-            "mode": self.mode,
-            "temperature": self.provider.temperature,
+            "mode": self.call_format,
+            "temperature": self.client.temperature,
             "tokens_in": self.meter.tokens_in,
             "tokens_out": self.meter.tokens_out,
             "latency_s": self.meter.latencies,
@@ -189,10 +189,10 @@ class ModelPlayer:
 
     def _shown(self, observation: Observation) -> Conversation:
         if self._talk is None:
-            self._form = form_of(self.mode, observation["available_actions"])
-            endpoint = self.provider.endpoint
+            self._form = form_of(self.call_format, observation["available_actions"])
+            endpoint = self.client.endpoint
             size = len(json.dumps(self._form)) if self._form else 0
-            self._talk = Conversation(self.prompt, self.mode, endpoint.window, endpoint.answer, size)
+            self._talk = Conversation(self.prompt, self.call_format, endpoint.window, endpoint.answer, size)
             self._talk.begin(observation)
         else:
             self._talk.answer(observation, self._note)
@@ -202,13 +202,13 @@ class ModelPlayer:
         while True:
             self._check_limits()
             own, whole = self.meter.left_s, self.run.left_s
-            left = min((s for s in (own, whole) if s is not None), default=None)
+            left = min((seconds for seconds in (own, whole) if seconds is not None), default=None)
             try:
-                answer = await self.provider.ask(talk.messages(), self._form, seed=self.seed, within_s=left)
+                answer = await self.client.ask(talk.messages(), self._form, seed=self.seed, within_s=left)
             except ContextFull as error:
                 if not talk.shorten():
                     raise Failed(
-                        f"The job does not fit the window of {self.provider.endpoint.model}: {error}"
+                        f"The job does not fit the window of {self.client.endpoint.model}: {error}"
                     ) from None
                 continue
             except TimeoutError:
@@ -226,6 +226,6 @@ class ModelPlayer:
 
 
 def _as_text(answer: Answer) -> str:
-    """An answer without its form, for the conversation."""
+    """An answer as plain text, for the conversation."""
     calls = [f"{call.name}({call.arguments})" for call in answer.calls]
     return "\n".join([part for part in (answer.text, *calls) if part]) or "(empty)"

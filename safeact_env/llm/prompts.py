@@ -1,7 +1,7 @@
 """Prompts: named, versioned texts, and how an observation is shown to a model.
 
-Owns every word that a model is shown beside the environment's own. Must not know endpoints, nor facts: it
-works on observations, and shows of them what an agent may act on. Rewards are not among it.
+Owns every word that a model is shown besides the environment's own. Must not know endpoints, nor facts: it
+shows what an agent may act on in an observation. Rewards are not part of that.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-from safeact_env.llm.call_formats import Mode
+from safeact_env.llm.call_formats import CallFormat
 
-__all__ = ["PROMPTS", "Prompt", "changes", "get_prompt", "state_lines"]
+__all__ = ["PROMPTS", "Prompt", "action_line", "changes", "get_prompt", "state_lines"]
 
 Observation = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is told.
+    """The texts that a model gets around its observations.
 
     Attributes:
         name: Such as `neutral`.
@@ -40,26 +40,26 @@ class Prompt:
 
     @property
     def sha256(self) -> str:
-        """The hash of all of its texts."""
+        """The hash of all its texts."""
         whole = [self.system, *(f"{key}={text}" for key, text in sorted(self.texts.items()))]
         return hashlib.sha256("\0".join(whole).encode()).hexdigest()
 
-    def opening(self, mode: Mode) -> str:
-        """The system message for a way of calling."""
-        return f"{self.system.strip()}\n\n{self.texts['tools' if mode == 'tools' else 'json'].strip()}"
+    def opening(self, call_format: CallFormat) -> str:
+        """The system message for a call format."""
+        return f"{self.system.strip()}\n\n{self.texts['tools' if call_format == 'tools' else 'json'].strip()}"
 
-    def start(self, observation: Observation, mode: Mode, *, omitted: bool) -> str:
+    def start(self, observation: Observation, call_format: CallFormat, *, omitted: bool) -> str:
         """The message that shows an observation whole.
 
         Args:
             observation: What to show.
-            mode: Where functions are sent with the request, they are not listed here as well.
+            call_format: With `tools` the actions are sent as functions, and the message does not list them.
             omitted: Whether earlier turns have been left out of the conversation.
         """
         texts = self.texts
         parts = [f"{texts['job']}\n{observation['task_description']}"]
-        if mode != "tools":
-            parts.append("\n".join([texts["actions"], *map(_action, observation["available_actions"])]))
+        if call_format != "tools":
+            parts.append("\n".join([texts["actions"], *map(action_line, observation["available_actions"])]))
         parts.append(
             "\n".join([texts["state"], *state_lines(observation["current_state"], texts["unknown"])])
         )
@@ -114,7 +114,8 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(", ", ": "))
 
 
-def _action(row: Mapping[str, Any]) -> str:
+def action_line(row: Mapping[str, Any]) -> str:
+    """An action of `available_actions` as a line."""
     params = ", ".join(f"{name}: {kind}" for name, kind in row["parameters"].items())
     return f"- {row['name']}({params}): {row['description']}"
 
@@ -124,7 +125,7 @@ def _is_table(value: Any) -> bool:
 
 
 def state_lines(state: Mapping[str, Any], unknown: str) -> Iterator[str]:
-    """The state, a line per thing; what is not known of all things of a kind is said once."""
+    """The state, a line per entity; a field that is unknown for all of a kind is named once."""
     for name, value in state.items():
         if not _is_table(value):
             yield f"{name}: {_json(value)}"
@@ -142,7 +143,7 @@ def state_lines(state: Mapping[str, Any], unknown: str) -> Iterator[str]:
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[str]:
-    """What is in a state and was not so before, a line per thing."""
+    """What is new in a state, a line per entity."""
     for name, value in after.items():
         old = before.get(name)
         if value == old:

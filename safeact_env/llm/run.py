@@ -1,4 +1,4 @@
-"""A run: episodes of an agent, several at a time, each on disk as it ends, to be gone on with when stopped.
+"""A run: episodes of an agent, several at a time, each written to disk as it ends, so that it can be resumed.
 
 Owns which episodes are played and what becomes of their records. Must not know how a model is asked, nor how
 anything is shown.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,12 +17,11 @@ from safeact_env.call import Call
 from safeact_env.core.task import Split
 from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
-from safeact_env.evaluation.store import RecordFile, StoreError, occupied
-from safeact_env.llm.backends import World
+from safeact_env.evaluation.store import RecordFile, StoreError, occupied, replace_file, versions_of
+from safeact_env.llm.backends import Backend
 from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task
-from safeact_env.version import VERSION
 
 __all__ = [
     "EPISODES",
@@ -40,41 +39,41 @@ __all__ = [
 EPISODES, SETTINGS = "episodes.jsonl", "settings.json"
 """Names of a run's files."""
 MOST_FAILED = 3
-"""After so many failed episodes in a row a run is stopped: the endpoint is not in order."""
+"""After so many failed episodes in a row a run is stopped: something is wrong with the endpoint."""
 
 Play = Callable[[Key], Awaitable[Mapping[str, Any]]]
 """Plays one episode and returns its record."""
 
 
 class Agent(Protocol):
-    """What plays one episode."""
+    """Plays one episode."""
 
     async def act(self, observation: Mapping[str, Any]) -> Call:
         """The next call."""
 
     def ended(self, observation: Mapping[str, Any]) -> None:
-        """Take note of the last observation."""
+        """Receive the last observation."""
 
     def part(self, stop: Limit | None) -> dict[str, Any] | None:
-        """The part `model` of the record, if it is a model."""
+        """Return the part `model` of the record; `None` if the agent is not a model."""
 
 
 class Keeper(Protocol):
-    """What keeps the records of a run."""
+    """Keeps the records of a run."""
 
     @property
     def samples(self) -> Mapping[Key, Sample]:
-        """The episodes that were there when it was opened."""
+        """The episodes it held when it was opened."""
 
     def keep(self, record: Mapping[str, Any]) -> None:
-        """Keep a record; it is on the disk when this returns."""
+        """Keep a record; it is on disk when this returns."""
 
 
 class PolicyAgent:
     """A reference policy as an agent.
 
     Args:
-        key: The episode.
+        key: The episode to play.
     """
 
     def __init__(self, key: Key) -> None:
@@ -86,23 +85,23 @@ class PolicyAgent:
         return self._policy.act(observation)
 
     def ended(self, observation: Mapping[str, Any]) -> None:
-        """It keeps nothing."""
+        """Nothing to do."""
 
     def part(self, stop: Limit | None) -> None:
-        """It is no model."""
+        """Return nothing: a policy is not a model."""
 
 
 class Watcher:
-    """Is told what happens. This one does nothing."""
+    """Is told what happens. This base class does nothing."""
 
     def begun(self, key: Key) -> None:
         """An episode begins."""
 
     def stepped(self, key: Key, step: int, call: Call, observation: Mapping[str, Any]) -> None:
-        """A step was taken, from 1, and answered with this observation."""
+        """A step was taken; steps count from 1."""
 
     def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
-        """An episode has ended; without a record it was not played to its end."""
+        """An episode has ended; without a record it was not played to the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,36 +110,36 @@ class Playing:
 
     Attributes:
         agent: Makes the agent of an episode.
-        world: Makes a place to play it.
+        backend: Makes the backend that runs it.
         watcher: Is told what happens.
     """
 
     agent: Callable[[Key], Agent]
-    world: Callable[[], World]
+    backend: Callable[[], Backend]
     watcher: Watcher = field(default_factory=Watcher)
 
     async def __call__(self, key: Key) -> dict[str, Any]:
-        """Play an episode; its record."""
+        """Play an episode; return its record."""
         self.watcher.begun(key)
         record: dict[str, Any] | None = None
         try:
-            record = await play_episode(key, self.agent(key), self.world(), self.watcher)
+            record = await play_episode(key, self.agent(key), self.backend(), self.watcher)
             return record
         finally:
             self.watcher.ended(key, record)
 
 
-async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -> dict[str, Any]:
-    """Play one episode to its end, or to a limit on what a model may use in it.
+async def play_episode(key: Key, agent: Agent, backend: Backend, watcher: Watcher) -> dict[str, Any]:
+    """Play one episode to its end, or until its model reaches a limit; return its record.
 
     Raises:
-        Exception: Whatever the agent or the world raises. The episode then has no record.
+        Exception: Whatever the agent or the backend raises. The episode then has no record.
     """
     split: Split = "test" if key.split == "test" else "train"
     stop: Limit | None = None
     step = 0
     try:
-        observation = await world.begin(key.task, split, key.seed)
+        observation = await backend.begin(key.task, split, key.seed)
         while not observation["done"]:
             try:
                 call = await agent.act(observation)
@@ -149,14 +148,14 @@ async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -
             except LimitReached as reached:
                 stop = reached.limit
                 break
-            observation = await world.step(call)
+            observation = await backend.step(call)
             step += 1
             watcher.stepped(key, step, call, observation)
         if stop is None:
             agent.ended(observation)
-        return record_of(world.episode, key.policy, key.attempt, agent.part(stop))
+        return record_of(backend.episode, key.policy, key.attempt, agent.part(stop))
     finally:
-        await world.close()
+        await backend.close()
 
 
 # A selection of episodes -----------------------------------------------------------------------------------
@@ -164,12 +163,12 @@ async def play_episode(key: Key, agent: Agent, world: World, watcher: Watcher) -
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of a run.
+    """The result of a run.
 
     Attributes:
-        samples: Of the episodes that were played to their end, now or before.
-        errors: Why others were not, by episode.
-        stopped: Why the run was stopped before its end, if it was.
+        samples: The episodes that were played to the end, now or before.
+        errors: Why other episodes were not, by episode.
+        stopped: Why the run was stopped early, if it was.
     """
 
     samples: dict[Key, Sample] = field(default_factory=dict)
@@ -183,18 +182,18 @@ async def play_selection(
     *,
     folder: Keeper | None = None,
     concurrency: int = 1,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[int, int], None] = lambda _played, _total: None,
     outcome: Outcome | None = None,
 ) -> Outcome:
     """Play the episodes of a selection that the folder does not hold yet.
 
     Args:
-        selection: Of one agent.
+        selection: Episodes of one agent.
         play: Plays one episode.
-        folder: Keeps every record as its episode ends.
+        folder: Keeps each record as its episode ends.
         concurrency: Episodes at a time, at least 1.
-        progress: Is told how many episodes are there, and of how many.
-        outcome: Is filled as episodes end, and returned; for a caller that may have to stop.
+        progress: Called with the number of episodes played, and of all.
+        outcome: Filled as episodes end, and returned; for a caller that may have to stop.
 
     Raises:
         Unusable: If the endpoint or the server cannot be used. Records made so far are kept.
@@ -204,38 +203,15 @@ async def play_selection(
     outcome = outcome or Outcome()
     if folder is not None:
         outcome.samples = {key: sample for key, sample in folder.samples.items() if key in set(keys)}
-    waiting = iter([key for key in keys if key not in outcome.samples])
-    failed_in_a_row = 0
+    progress(len(outcome.samples), len(keys))
+    queue = _Queue([key for key in keys if key not in outcome.samples], play, outcome)
 
-    def tell() -> None:
-        if progress:
-            progress(len(outcome.samples), len(keys))
+    def keep(record: Mapping[str, Any]) -> None:
+        if folder is not None:
+            folder.keep(record)
+        progress(len(outcome.samples), len(keys))
 
-    async def work() -> None:
-        nonlocal failed_in_a_row
-        # All workers draw from one iterator, in one thread.
-        for key in waiting:
-            if outcome.stopped is not None:
-                return
-            try:
-                record = await play(key)
-            except RunLimitReached as reached:
-                outcome.stopped = f"the run's limit on {reached.limit} was reached"
-                return
-            except Failed as error:
-                outcome.errors[key] = str(error)
-                failed_in_a_row += 1
-                if failed_in_a_row >= MOST_FAILED:
-                    outcome.stopped = f"{MOST_FAILED} episodes in a row failed, the last one so: {error}"
-                continue
-            failed_in_a_row = 0
-            outcome.samples[key] = Sample.of(record)
-            if folder is not None:
-                folder.keep(record)
-            tell()
-
-    tell()
-    workers = [asyncio.create_task(work()) for _ in range(concurrency)]
+    workers = [asyncio.create_task(queue.work(keep)) for _ in range(concurrency)]
     try:
         await asyncio.gather(*workers)
     finally:
@@ -246,6 +222,40 @@ async def play_selection(
     return outcome
 
 
+class _Queue:
+    """Episodes to play, for several workers in one thread."""
+
+    def __init__(self, keys: Iterable[Key], play: Play, outcome: Outcome) -> None:
+        self._keys = iter(keys)
+        self._play = play
+        self._outcome = outcome
+        self._failed_in_a_row = 0
+
+    async def work(self, keep: Callable[[Mapping[str, Any]], None]) -> None:
+        """Play episodes until none is left or the run is stopped; `keep` is called with each record."""
+        outcome = self._outcome
+        for key in self._keys:
+            if outcome.stopped is not None:
+                return
+            try:
+                record = await self._play(key)
+            except RunLimitReached as reached:
+                outcome.stopped = f"the run's limit on {reached.limit} was reached"
+                return
+            except Failed as error:
+                self._note_failure(key, str(error))
+                continue
+            self._failed_in_a_row = 0
+            outcome.samples[key] = Sample.of(record)
+            keep(record)
+
+    def _note_failure(self, key: Key, error: str) -> None:
+        self._outcome.errors[key] = error
+        self._failed_in_a_row += 1
+        if self._failed_in_a_row >= MOST_FAILED:
+            self._outcome.stopped = f"{MOST_FAILED} episodes in a row failed, the last one so: {error}"
+
+
 # On disk ---------------------------------------------------------------------------------------------------
 
 
@@ -253,14 +263,14 @@ class Folder:
     """A run on disk: its settings, and a line per episode. Use it as a context manager.
 
     Args:
-        path: The folder; made if it is not there.
-        settings: What every episode of the run is played with; none of them a secret.
-        tasks: What is played.
+        path: The folder; created if missing.
+        settings: The settings of every episode of the run; without secrets.
+        tasks: Names of the tasks played.
         resume: Whether the folder may hold episodes of the same settings already.
 
     Raises:
-        StoreError: If it cannot be opened, holds episodes although it is not to be gone on with, or holds
-            those of other settings.
+        StoreError: If the folder cannot be opened, holds episodes and `resume` is off, or holds episodes of
+            other settings.
     """
 
     def __init__(
@@ -270,7 +280,6 @@ class Folder:
         records, before = path / EPISODES, path / SETTINGS
         if not resume and records.exists() and records.stat().st_size:
             raise occupied(path)
-        versions = (VERSION, {name: get_task(name).version for name in tasks})
         try:
             path.mkdir(parents=True, exist_ok=True)
             if resume and before.exists():
@@ -279,24 +288,22 @@ class Folder:
                 raise StoreError(
                     f"{path} does not say how its episodes were played. Give --out another folder."
                 )
-            part = before.with_suffix(".part")
-            part.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-            part.replace(before)
+            replace_file(before, (json.dumps(settings, indent=2) + "\n").encode())
         except OSError as error:
             raise StoreError(f"{path} cannot be used: {error.strerror}. Give --out another folder.") from None
         except ValueError as error:
             if isinstance(error, StoreError):
                 raise
             raise StoreError(f"{before} cannot be read. Give --out another folder.") from None
-        self._file = RecordFile(records, versions, resume=resume)
+        self._file = RecordFile(records, versions_of(tasks), resume=resume)
 
     @property
     def samples(self) -> Mapping[Key, Sample]:
-        """The episodes that were there."""
+        """The episodes it held when it was opened."""
         return self._file.samples
 
     def keep(self, record: Mapping[str, Any]) -> None:
-        """Write a record; it is on the disk when this returns."""
+        """Write a record; it is on disk when this returns."""
         self._file.append(record)
         self._file.sync()
 
@@ -304,7 +311,7 @@ class Folder:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._file.__exit__(None, None, None)
+        self._file.close()
 
 
 def _compare(path: Path, before: Any, now: Mapping[str, Any]) -> None:

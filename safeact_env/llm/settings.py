@@ -1,6 +1,6 @@
-"""Which model is played, and where: from the environment, or from a file `.env` in the working folder.
+"""The model and its endpoint, from environment variables or a file `.env` in the working folder.
 
-Owns the variables and the choice of endpoint and key. Must not know how an endpoint is spoken to.
+Owns the variables and the choice of endpoint and key. Must not know how a client talks to an endpoint.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from safeact_env.llm.errors import Unusable
 __all__ = ["LOCAL", "Endpoint", "LLMSettings", "endpoint_of", "local_endpoint"]
 
 LOCAL = "local"
-"""The agent that stands for the local model."""
+"""Name of the agent that is the local model."""
 LOCAL_WINDOW, LOCAL_ANSWER = 8_192, 256
 WINDOW, ANSWER = 32_768, 4_096
 
 OPENAI_URL = "https://api.openai.com/v1"
 HUGGING_FACE_URL = "https://router.huggingface.co/v1"
 NO_KEY = "none"
-"""Sent where none is set: a server on one's own machine often takes any."""
+"""Sent if no key is set: a server on your own machine often accepts any."""
 
 
 class LLMSettings(BaseSettings):
-    """The variables. Empty ones count as not set."""
+    """The environment variables. Empty ones count as not set."""
 
     model_config = SettingsConfigDict(
         env_file=".env", env_ignore_empty=True, extra="ignore", protected_namespaces=()
@@ -59,10 +59,10 @@ class LLMSettings(BaseSettings):
 
     @classmethod
     def load(cls) -> Self:
-        """Read them.
+        """Read the variables.
 
         Raises:
-            Unusable: If one has a value that it cannot have.
+            Unusable: If one has an invalid value.
         """
         try:
             return cls()
@@ -84,17 +84,17 @@ class LLMSettings(BaseSettings):
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A model and where to ask it.
+    """A model and its address.
 
     Attributes:
         kind: `openai` for anything compatible, `azure`, or `local`.
         model: Name of the model; on Azure, of the deployment.
         url: Base URL; on Azure, of the resource; empty for a local model that has not been started.
-        key: Sent as the credential; never shown.
-        api_version: On Azure.
-        window: Tokens that a request and its answer may have together.
-        answer: Tokens that an answer may have.
-        file: The GGUF file of a local model, where it is not the built-in choice.
+        key: Credential; never shown.
+        api_version: API version, on Azure only.
+        window: Tokens of a request and its answer together.
+        answer: Tokens of an answer.
+        file: GGUF file of a local model, if not the built-in one.
     """
 
     kind: Literal["openai", "azure", "local"]
@@ -118,15 +118,15 @@ class Endpoint:
 
 
 def endpoint_of(settings: LLMSettings, model: str | None = None) -> Endpoint:
-    """The endpoint that the settings name.
+    """Return the endpoint that the settings name.
 
     Args:
         settings: The variables.
-        model: Ask this model instead of the one in `MODEL_NAME`; `local` for the local one. Without either,
-            and with neither key nor endpoint set, it is the local one.
+        model: Name of a model, instead of `MODEL_NAME`; `local` for the local model. Without a name, key and
+            endpoint it is the local model.
 
     Raises:
-        Unusable: If something is missing; the sentence names it.
+        Unusable: If something is missing; the message names it.
     """
     if model == LOCAL or (model is None and not settings.remote and settings.model_name in (None, LOCAL)):
         return local_endpoint(settings)
@@ -148,7 +148,7 @@ def endpoint_of(settings: LLMSettings, model: str | None = None) -> Endpoint:
 
 
 def local_endpoint(settings: LLMSettings) -> Endpoint:
-    """The local model; it has no URL before it is started."""
+    """Return the endpoint of the local model; it has no URL before it is started."""
     file = settings.safeact_local_model
     if file is not None and not file.is_file():
         raise Unusable(f"SAFEACT_LOCAL_MODEL names {file}, which is not a file.")
@@ -179,14 +179,14 @@ def _azure(settings: LLMSettings, model: str | None) -> Endpoint:
 
 
 def _usual_url(settings: LLMSettings) -> str | None:
-    """Where a key belongs if no endpoint is named."""
+    """The usual endpoint of a key, if none is named."""
     if settings.openai_api_key is not None:
         return OPENAI_URL
     return HUGGING_FACE_URL if settings.hf_token is not None else None
 
 
 def _key_for(settings: LLMSettings, url: str) -> str:
-    """The key for this endpoint. One of Hugging Face goes elsewhere only if there is no other."""
+    """The key for this endpoint. A Hugging Face key is sent elsewhere only if it is the only one."""
     host = urlsplit(url).hostname or ""
     keys = [settings.openai_api_key, settings.hf_token]
     if host == "huggingface.co" or host.endswith((".huggingface.co", ".huggingface.cloud", ".hf.space")):

@@ -1,1 +1,1 @@
-"""The reference policies (the rulers of the environment), which see only what an agent sees."""
+"""The reference policies, which see only what an agent sees."""

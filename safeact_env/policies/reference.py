@@ -1,4 +1,4 @@
-"""The reference policies: the rulers of the environment. Each sees only what an agent sees.
+"""The reference policies. Each sees only what an agent sees.
 
 Owns how a task's playbook becomes a policy. Must not know facts, nor any concrete task.
 """
@@ -26,22 +26,22 @@ __all__ = ["POLICIES", "Policy", "make_policy", "play"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
 UNLIMITED_STEPS = 10_000
-"""Budget of `look_only`, whose point is all that looking can show."""
+"""Budget of `look_only`, which inspects everything."""
 
 
 class Policy(Protocol):
-    """Something that plays: made for one episode, asked for a call per observation."""
+    """Plays one episode, a call per observation."""
 
     def act(self, observation: Observation) -> Call:
         """The next call."""
 
 
 class ScriptPolicy:
-    """The expert: plays the playbook's script, then finishes. Also the desk that the script leans on.
+    """The expert: plays the playbook's script, then finishes. Scripts use its methods as their tools.
 
     Args:
         task: The task; only what it publishes is used.
-        seed: Of the policy's own draws.
+        seed: Seed of the policy's own draws.
     """
 
     about: ClassVar[str] = "Inspects everything, reads runbooks until one works, asks exactly where it must."
@@ -378,7 +378,7 @@ POLICIES: dict[str, type[ScriptPolicy]] = {
     "reckless": Reckless,
     "random": RandomPolicy,
 }
-"""The reference policies by name, the ceiling first."""
+"""The reference policies by name, the best first."""
 
 
 def make_policy(name: str, task: Task[Any], seed: int) -> Policy:

@@ -1,1 +1,4 @@
-"""The HTTP and WebSocket doors. Transport only: every rule is the engine's."""
+"""The server: HTTP, WebSocket and MCP transports, middleware, operations and pages.
+
+Owns how requests become calls and episodes become answers. Must not know rules: those are the engine's.
+"""

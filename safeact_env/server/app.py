@@ -1,6 +1,6 @@
-"""The app: settings in, one FastAPI application out.
+"""The application: settings in, one FastAPI application out.
 
-Owns the assembly. Must not know what any route does.
+Owns how its parts are assembled. Must not know what any route does.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from starlette.routing import Route
 from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.catalog import catalog_routes
-from safeact_env.server.http.demonstrations import visit_routes
+from safeact_env.server.http.demonstrations import demonstration_routes
 from safeact_env.server.http.docs import docs_route
 from safeact_env.server.http.episodes import episode_routes
 from safeact_env.server.http.errors import install_error_handlers
-from safeact_env.server.http.steps import Steps
+from safeact_env.server.http.steps import FastStepMiddleware
 from safeact_env.server.http.task_api import ENV_NAME, PATHS, task_routes
-from safeact_env.server.mcp.episode_endpoint import PATH, AgentMcp
+from safeact_env.server.mcp.episode_endpoint import PATH, EpisodeMcpEndpoint
 from safeact_env.server.mcp.routes import mcp_routes
-from safeact_env.server.middleware.body import Guard
-from safeact_env.server.middleware.stack import put_around
-from safeact_env.server.operations.counters import Meter
+from safeact_env.server.middleware.body import BodyLimitMiddleware
+from safeact_env.server.middleware.stack import add_middleware_stack
+from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.operations.metrics import metrics_routes
 from safeact_env.server.operations.probes import probe_routes
 from safeact_env.server.page.static_files import page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
-from safeact_env.server.websocket.routes import Sockets
-from safeact_env.server.websocket.runtime import Playing
-from safeact_env.server.websocket.session_slots import Seats
-from safeact_env.sessions.executor import Lanes
+from safeact_env.server.websocket.routes import WebSocketMiddleware
+from safeact_env.server.websocket.runtime import Runtime
+from safeact_env.server.websocket.session_slots import SessionSlots
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.version import VERSION
@@ -47,37 +47,31 @@ with lightly():
 __all__ = ["create_app"]
 
 OURS = ("/health", "/ws", "/mcp", *PATHS)
-"""Routes of OpenEnv's server that are answered by this package."""
+"""Paths of OpenEnv's server that this package serves itself."""
 
 NO_GRADIO = (
-    "ENABLE_WEB_INTERFACE asks for the page at /web, which needs gradio: install it (pip install gradio), or "
+    "ENABLE_WEB_INTERFACE turns on the page at /web, which needs gradio: install it (pip install gradio), or "
     "unset ENABLE_WEB_INTERFACE to serve without the page."
 )
 
 
 def create_app(settings: Settings | None = None, service: SessionService | None = None) -> FastAPI:
-    """The application.
+    """Assemble the application.
 
     Args:
-        settings: What the operator set; by default from the environment.
-        service: The session service; by default a fresh one on the store of the settings. The application
+        settings: The operator's settings; by default read from the environment.
+        service: The session service; by default a new one on the store of the settings. The application
             closes it.
 
     Raises:
         StoreUnavailable: If the store cannot be opened.
     """
     settings = settings or Settings()
-    service = service or SessionService(
-        max_live=settings.max_episodes,
-        max_finished=settings.max_episodes,
-        idle_seconds=settings.idle_seconds,
-        keep_finished_seconds=settings.keep_finished_seconds,
-        cached=settings.cached_episodes,
-        make_store=store_maker(settings.store),
-    )
-    lanes = Lanes(service)
-    meter = service.observer = Meter.of_process()
-    drain = Drain(settings.drain_seconds, Playing(meter))
+    service = service or _service(settings)
+    executor = Executor(service)
+    counters = service.observer = Counters.for_this_process()
+    drain = Drain(settings.drain_seconds, Runtime(counters))
+    slots = SessionSlots(settings.max_sessions)
     app = FastAPI(
         title="SafeAct-Env",
         version=VERSION,
@@ -88,32 +82,39 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
         generate_unique_id_function=_operation_id,
     )
     install_error_handlers(app)
-    app.include_router(episode_routes(service, lanes))
-    app.include_router(catalog_routes(service, lanes, settings))
-    app.include_router(probe_routes(service, lanes, drain))
-    app.include_router(metrics_routes(meter, service, lanes, drain))
-    app.include_router(visit_routes(service, lanes))
-    # As they are: the FastAPI that is declared as the oldest includes no mounts.
+    app.include_router(episode_routes(service, executor))
+    app.include_router(catalog_routes(service, executor, settings))
+    app.include_router(probe_routes(service, executor, drain))
+    app.include_router(metrics_routes(counters, service, executor, drain))
+    app.include_router(demonstration_routes(service, executor))
+    # Not by include_router: the oldest supported FastAPI does not include mounts.
     app.router.routes.extend([docs_route(app.title), *page_routes().routes])
     app.include_router(task_routes())
-    ours = len(app.router.routes)
-    _openenv_server(settings).register_routes(app, mode="production")
-    # What is answered here would stand beside it in the OpenAPI document.
-    theirs = [r for r in app.router.routes[ours:] if getattr(r, "path", "") not in OURS]
-    app.router.routes[ours:] = theirs
-    seats = Seats(settings.max_sessions)
-    app.include_router(mcp_routes(service, lanes, seats))
-    agents = AgentMcp(service, lanes)
-    app.router.routes.append(Route(PATH, agents, methods=["POST", "DELETE"], include_in_schema=False))
-    app.router.on_startup.append(lanes.start)
-    app.router.on_shutdown += [agents.close, lanes.stop]
+    _add_openenv_routes(app, settings)
+    app.include_router(mcp_routes(service, executor, slots))
+    endpoint = EpisodeMcpEndpoint(service, executor)
+    app.router.routes.append(Route(PATH, endpoint, methods=["POST", "DELETE"], include_in_schema=False))
+    app.router.on_startup.append(executor.start)
+    app.router.on_shutdown += [endpoint.close, executor.stop]
     if web_interface_wanted():
         _add_web_interface(app, settings)
-    app.add_middleware(Guard, limit=settings.max_body_bytes)
-    app.add_middleware(Steps, service=service, lanes=lanes, limit=settings.max_body_bytes)
-    app.add_middleware(Sockets, seats=seats, limit=settings.max_body_bytes)
-    put_around(app, settings, service, meter, drain)
+    limit = settings.max_body_bytes
+    app.add_middleware(BodyLimitMiddleware, limit=limit)
+    app.add_middleware(FastStepMiddleware, service=service, executor=executor, limit=limit)
+    app.add_middleware(WebSocketMiddleware, slots=slots, limit=limit)
+    add_middleware_stack(app, settings, service, counters, drain)
     return app
+
+
+def _service(settings: Settings) -> SessionService:
+    return SessionService(
+        max_live=settings.max_episodes,
+        max_finished=settings.max_episodes,
+        idle_seconds=settings.idle_seconds,
+        keep_finished_seconds=settings.keep_finished_seconds,
+        cached=settings.cached_episodes,
+        make_store=store_maker(settings.store),
+    )
 
 
 def _add_web_interface(app: FastAPI, settings: Settings) -> None:
@@ -137,20 +138,26 @@ def _operation_id(route: APIRoute) -> str:
 
 
 class _Server(HTTPEnvServer):
-    """OpenEnv's server, which would import its LLM harness only to learn that this is none."""
+    """OpenEnv's server. It would import its LLM harness only to learn that this environment is none."""
 
     def _factory_produces_harness_env(self) -> bool:
         return False
 
 
-def _openenv_server(settings: Settings) -> HTTPEnvServer:
-    """OpenEnv's own routes: /metadata, /schema. The rest is ours."""
+def _add_openenv_routes(app: FastAPI, settings: Settings) -> None:
+    """Add OpenEnv's own routes, except those that this package serves itself."""
     options: dict[str, Any] = {"env_name": ENV_NAME, "state_cls": SafeActState}
     known = inspect.signature(HTTPEnvServer.__init__).parameters
-    return _Server(
+    server = _Server(
         SafeActEnvironment,
         SafeActAction,
         SafeActObservation,
         concurrency_config=ConcurrencyConfig(max_concurrent_envs=settings.max_sessions),
         **{name: value for name, value in options.items() if name in known},
     )
+    before = len(app.router.routes)
+    server.register_routes(app, mode="production")
+    # A second route for the same path would show up in the OpenAPI document.
+    app.router.routes[before:] = [
+        route for route in app.router.routes[before:] if getattr(route, "path", "") not in OURS
+    ]

@@ -1,4 +1,7 @@
-"""Running the server: uvicorn with this project's settings, in one process or in several."""
+"""Runs the server: uvicorn with this project's settings, in one process or in several.
+
+Owns processes, signals and uvicorn's configuration. Must not know routes.
+"""
 
 from __future__ import annotations
 
@@ -27,16 +30,16 @@ __all__ = ["serve"]
 
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
-"""How long open connections may take to end once the server is asked to stop."""
+"""How long open connections may take to end once the server has to stop."""
 
 
 def serve(settings: Settings) -> None:
-    """Serve until interrupted or terminated, which is no failure.
+    """Serve until interrupted or terminated; neither counts as a failure.
 
     Raises:
-        SystemExit: With a sentence, if the store cannot be opened or a port cannot be listened on.
+        SystemExit: With a sentence, if the store cannot be opened or a port is not available.
     """
-    # The first process of a container has no default handler: without one it could not be stopped until
+    # The first process of a container has no default handler. Without this one, nothing could stop it until
     # everything is imported.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     try:
@@ -53,12 +56,12 @@ def serve(settings: Settings) -> None:
         workers=settings.workers,
         log_level=settings.log_level,
         log_config=log_config(settings),
-        # In JSON each request has a line that says more (observed.py).
+        # With JSON logs, the access log middleware writes a fuller line.
         access_log=settings.log_format == "text",
         forwarded_allow_ips=settings.trusted_proxies,
-        # A frame over our own limit is answered with an error; uvicorn's larger one would close the socket.
+        # A frame over our own limit gets an error; one over uvicorn's larger limit closes the socket.
         ws_max_size=max(16 * settings.max_body_bytes, 2**20),
-        # Compressing every observation takes longer than making it.
+        # It takes longer to compress an observation than to make it.
         ws_per_message_deflate=settings.ws_compression,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
@@ -69,14 +72,14 @@ def serve(settings: Settings) -> None:
         _supervise(config, sockets)
         return
     server = uvicorn.Server(config)
-    # uvicorn raises the signal again when it has stopped, to end the process as a failure.
+    # Once stopped, uvicorn raises the signal again, which would end the process as a failure.
     signal.signal(signal.SIGTERM, server.handle_exit)
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
 
 
 def _app(settings: Settings) -> Any:
-    """The app; for several processes where they find it, once its store was seen to be there."""
+    """The app; for several processes its import path, after a check that the store can be opened."""
     if settings.workers > 1:
         SessionService(make_store=store_maker(settings.store)).close()
         hand_down(settings)
@@ -87,14 +90,14 @@ def _app(settings: Settings) -> Any:
 
 
 def _supervise(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
-    """Run worker processes on these sockets, and others in place of those that die."""
+    """Run worker processes on these sockets, and replace those that die."""
     for sock in sockets:
         sock.set_inheritable(True)
     with ExitStack() as stack:
         try:
             folder = tempfile.TemporaryDirectory(prefix="safeact-metrics-", ignore_cleanup_errors=True)
         except OSError as error:
-            # Without a place to write there are the numbers of one process at a time.
+            # Without a folder, /metrics shows the numbers of one process only.
             logging.getLogger("uvicorn.error").warning("Metrics are not summed over workers: %s", error)
         else:
             os.environ[SHARED] = stack.enter_context(folder)
@@ -111,7 +114,7 @@ def _run_workers(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
 
 
 def hand_down(settings: Settings) -> None:
-    """Put the settings into the environment, where a worker process finds them."""
+    """Put the settings into the environment, from which worker processes read them."""
     prefix = str(settings.model_config.get("env_prefix"))
     for name, value in settings:
         variable = f"{prefix}{name}".upper()

@@ -1,4 +1,4 @@
-"""How an episode looks on the wire: observations, answers, states, grades, task cards.
+"""Episodes as JSON: observations, answers, states, grades, task cards.
 
 Owns the JSON of answers. Must not know routes.
 """
@@ -27,13 +27,13 @@ def observation_of(episode: Episode[Any]) -> SafeActObservation:
 def answer_json(
     episode: Episode[Any], episode_id: str | None = None, *, before: bytes = b"", after: bytes = b""
 ) -> bytes:
-    """The answer to a reset or a step, in OpenEnv's form: reward and done beside the observation.
+    """The answer to a reset or a step in OpenEnv's form, with reward and done beside the observation.
 
     Args:
         episode: The episode, after the step.
-        episode_id: Its id, where the answer names it.
-        before: What the answer is to follow, such as the beginning of a frame.
-        after: What is to follow it.
+        episode_id: Its id, if the answer is to name it.
+        before: Bytes to put before the answer, such as the beginning of a frame.
+        after: Bytes to put after it.
     """
     shown = episode.shown()
     reward = to_json(episode.turns[-1].reward if episode.turns else 0.0)
@@ -62,11 +62,8 @@ def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
 
 
 def grade_of(episode: Episode[Any]) -> dict[str, Any]:
-    """The answer of the grader."""
-    return {
-        **episode.grade().to_json(),
-        "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}",
-    }
+    """The grade of an episode, as `/grader` answers it."""
+    return {**episode.grade().to_json(), "version": f"{VERSION}/{episode.task.name}-v{episode.task.version}"}
 
 
 def _action_card(task: Task[Any], action: Action[Any]) -> dict[str, Any]:
@@ -78,7 +75,7 @@ def _action_card(task: Task[Any], action: Action[Any]) -> dict[str, Any]:
 
 
 def task_card(task: Task[Any]) -> dict[str, Any]:
-    """What is public about a task. Nothing in it tells risk; look-alikes are an episode's."""
+    """The public part of a task. It does not reveal risk, and no look-alikes: those belong to an episode."""
     return {
         "name": task.name,
         "version": task.version,
@@ -89,7 +86,8 @@ def task_card(task: Task[Any]) -> dict[str, Any]:
         "splits": list(SPLITS),
         "actions": [_action_card(task, action) for action in task.fixed_actions],
         "grader": [
-            {"name": c.name, "weight": c.weight / 10_000, "description": c.about} for c in task.graded
+            {"name": part.name, "weight": part.weight / 10_000, "description": part.about}
+            for part in task.graded
         ],
     }
 

@@ -1,4 +1,7 @@
-"""What an operator can set: environment variables `SAFEACT_<NAME>`, or options of `safeact serve`."""
+"""The operator's settings: environment variables `SAFEACT_<NAME>`, or options of `safeact serve`.
+
+Owns names, defaults and validation. Must not know what a setting changes.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from safeact_env.sessions.stores import MEMORY, store_maker
 
 __all__ = ["Settings", "listed"]
 
-# An empty variable takes back what an image or a shell has set.
+# An empty variable undoes the value of an image or a shell.
 _OrNone = BeforeValidator(lambda value: None if value == "" else value)
 OptionalPort = Annotated[int | None, _OrNone]
 OptionalText = Annotated[str | None, _OrNone]
@@ -29,86 +32,84 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="SAFEACT_")
 
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
-    port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0 takes a free one.")
+    port: int = Field(default=7860, ge=0, le=65_535, description="Port to listen on; 0 picks a free one.")
     also_port: OptionalPort = Field(
-        default=None, ge=0, le=65_535, description="A further port of the same server; none if empty."
+        default=None, ge=0, le=65_535, description="A second port for the same server; empty for none."
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
-        default="info", description="Least severe log level."
+        default="info", description="Lowest level to log."
     )
     log_format: Literal["text", "json"] = Field(
-        default="text", description="`json` logs one object a line, with ids of request and episode."
+        default="text", description="`json` logs one object per line, with the ids of request and episode."
     )
     store: str = Field(
         default=MEMORY,
-        description="Where HTTP episodes are kept: `memory`, `sqlite:///FILE` for processes of one machine, "
-        "or `redis://HOST:PORT/DB` for several machines.",
+        description="Where to keep HTTP episodes: `memory`, `sqlite:///FILE` for several processes on one "
+        "machine, or `redis://HOST:PORT/DB` for several machines.",
     )
     workers: int = Field(
-        default=1, ge=1, le=256, description="Server processes; more than one need a store that they share."
+        default=1, ge=1, le=256, description="Number of server processes; more than one need a shared store."
     )
     cached_episodes: int = Field(
         default=4_096,
         ge=1,
-        description="Most HTTP episodes that a process holds ready; the others are replayed when used.",
+        description="Most HTTP episodes that a process caches; others are replayed when used.",
     )
     max_episodes: int = Field(default=10_000, ge=1, description="Most unfinished HTTP episodes at a time.")
     max_sessions: int = Field(default=1_024, ge=1, description="Most WebSocket sessions at a time.")
     idle_seconds: float = Field(
-        default=3_600, gt=0, description="Seconds after which an unused HTTP episode is forgotten."
+        default=3_600, gt=0, description="Seconds after which an unused HTTP episode is deleted."
     )
     keep_finished_seconds: float = Field(
-        default=3_600, gt=0, description="Seconds for which a finished HTTP episode is kept for grading."
+        default=3_600,
+        gt=0,
+        description="Seconds for which a finished HTTP episode stays available for grading.",
     )
     max_body_bytes: int = Field(
         default=65_536, ge=1_024, description="Largest request body or WebSocket frame, in bytes."
     )
     api_token: OptionalSecret = Field(
         default=None,
-        description="If set, all but probes and the files of /demo need `Authorization: Bearer TOKEN`.",
+        description="If set, all requests but probes and files of /demo need `Authorization: Bearer TOKEN`.",
     )
     rate_limit: OptionalText = Field(
         default=None,
-        description="Most requests and WebSocket frames of one client, such as `20/second;600/minute`.",
+        description="Most requests and WebSocket frames per client, such as `20/second;600/minute`.",
     )
     trusted_proxies: str = Field(
         default="127.0.0.1",
-        description="Addresses or networks, with commas, of proxies whose `X-Forwarded-For` is believed.",
+        description="Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted.",
     )
     cors_origins: OptionalText = Field(
-        default=None,
-        description="Sites, with commas, whose pages may use the API from a browser, or `*`.",
+        default=None, description="Comma-separated sites whose pages may use the API from a browser, or `*`."
     )
     max_requests: int = Field(
-        default=1_000, ge=1, description="Most HTTP requests under way; further ones are answered with 503."
+        default=1_000, ge=1, description="Most HTTP requests in progress; further ones get a 503."
     )
     overload_seconds: float = Field(
-        default=10, gt=0, description="Seconds of wait beyond which HTTP requests are answered with 503."
+        default=10, gt=0, description="Seconds the event loop may run late before HTTP requests get a 503."
     )
     drain_seconds: float = Field(
         default=2,
         ge=0,
-        description="Longest wait, after SIGTERM, for running episodes of this process to end.",
+        description="Seconds to wait after SIGTERM for running episodes of this process to end.",
     )
     ws_compression: bool = Field(
-        default=False, description="Compress WebSocket frames: smaller, at about twice the time per step."
+        default=False, description="Compress WebSocket frames: less traffic, about twice the time per step."
     )
     baseline_seconds: float = Field(
-        default=600,
-        gt=0,
-        description="Seconds after which a baseline run of a model answers with what it has.",
+        default=600, gt=0, description="Seconds after which a baseline run of a model returns what it has."
     )
     baseline_local_model: bool = Field(
-        default=False,
-        description="Whether a baseline run may play the local model, if no other is configured.",
+        default=False, description="Let baseline runs use the local model if no other is configured."
     )
 
     @field_validator("also_port")
     @classmethod
     def _is_another_port(cls, also: int | None, info: ValidationInfo) -> int | None:
-        # Two zeros are two free ports.
+        # Two zeros pick two free ports.
         if also and also == info.data.get("port"):
-            raise PydanticCustomError("same_port", "it must be another port than the first")
+            raise PydanticCustomError("same_port", "it must differ from the first port")
         return also
 
     @field_validator("store")
@@ -122,8 +123,8 @@ class Settings(BaseSettings):
     def _shared_store(cls, workers: int, info: ValidationInfo) -> int:
         if workers > 1 and info.data.get("store") == MEMORY:
             raise ValueError(
-                "each process would have its own episodes in memory; set SAFEACT_STORE to a store that they "
-                "share, such as sqlite:///episodes.db"
+                "processes cannot share episodes in memory; set SAFEACT_STORE to a shared store, such as "
+                "sqlite:///episodes.db"
             )
         return workers
 
@@ -131,20 +132,20 @@ class Settings(BaseSettings):
     @classmethod
     def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
         if token is not None and not TOKEN.fullmatch(token.get_secret_value()):
-            raise PydanticCustomError("token", "it must be visible ASCII characters without spaces")
+            raise PydanticCustomError("token", "it must consist of visible ASCII characters, without spaces")
         return token
 
     @field_validator("rate_limit")
     @classmethod
     def _readable_limit(cls, limit: str | None) -> str | None:
         if limit is not None:
-            # Imported only if there is one: it takes a quarter of a second.
+            # Imported only if there is a limit: it takes a quarter of a second.
             from limits import parse_many
 
             try:
                 parse_many(limit)
             except ValueError:
-                raise PydanticCustomError("limit", "it must be such as 20/second;600/minute") from None
+                raise PydanticCustomError("limit", "it must look like 20/second;600/minute") from None
         return limit
 
     @field_validator("cors_origins")
@@ -153,11 +154,11 @@ class Settings(BaseSettings):
         wrong = [one for one in listed(origins) if one != "*" and not ORIGIN.fullmatch(one)]
         if wrong:
             raise PydanticCustomError(
-                "origins", "each must be * or such as https://example.org, without a path"
+                "origins", "each must be * or look like https://example.org, without a path"
             )
         return origins
 
 
 def listed(text: str | None) -> list[str]:
-    """The parts of a list with commas."""
+    """The parts of a comma-separated list."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]

@@ -1,6 +1,6 @@
-"""Strict JSON: no NaN, no infinity, no number that becomes one, no lone surrogate, bounded nesting.
+"""Strict JSON: no NaN, no infinity, no number that overflows to it, no lone surrogate, bounded nesting.
 
-Owns what JSON is let in. Must not know what it is for.
+Owns which JSON the server accepts. Must not know what it is for.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ def strict_json(data: bytes | str) -> Any:
 
 
 def check_json(value: Any, depth: int = 0) -> None:
-    """Refuse what a parser lets pass.
+    """Refuse values that the parser accepts and strict JSON does not.
 
     Raises:
-        ValueError: If a number is not finite, a string not valid Unicode, or the nesting too deep.
+        ValueError: If a number is not finite, a string is not valid Unicode, or the nesting is too deep.
     """
     if depth > MAX_NESTING:
         raise ValueError("nested too deep")

@@ -1,1 +1,4 @@
-"""Episodes that outlive a request: who may step which, when they expire, what may be asked of them."""
+"""Episodes that outlive a request: ids, retries, expiry, grading, and the stores of their logs.
+
+Owns episodes between requests. Must not know HTTP, or the rules of a task.
+"""

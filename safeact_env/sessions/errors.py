@@ -1,6 +1,6 @@
-"""What a session service can say no with.
+"""The errors of the session service.
 
-Owns the two exceptions. Must not know HTTP, nor any store.
+Owns the two exceptions. Must not know HTTP, or any store.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ __all__ = ["SessionError", "StoreUnavailable"]
 
 
 class SessionError(Exception):
-    """A request that cannot be served. It changed nothing.
+    """A request that was refused. It changed nothing.
 
     Args:
         code: For programs, such as `unknown_episode`.
@@ -25,11 +25,11 @@ class SessionError(Exception):
 class StoreUnavailable(SessionError):
     """The store did not answer, or could not write.
 
-    Where the answer to an append was lost, the step may have been recorded: the same `request_id` again
-    tells, and acts once.
+    If the answer to an append was lost, the step may have been recorded. A retry with the same `request_id`
+    finds out, and acts once.
 
     Args:
-        reason: For the operator's log. Clients get a sentence that names no host and no file.
+        reason: For the operator's log. Clients get a sentence without host or file names.
     """
 
     def __init__(self, reason: str) -> None:

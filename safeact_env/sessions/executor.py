@@ -1,6 +1,6 @@
-"""Work on a store beside an event loop: at once if the store never waits, else in a few threads.
+"""Runs work on a store: directly if the store never blocks, else in a few threads beside the event loop.
 
-Owns order and patience. Must not know what the work is.
+Owns the lock of each episode, and how long work may wait. Must not know what the work is.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any, TypeVar
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["EPISODE", "Lanes"]
+__all__ = ["EPISODE", "Executor"]
 
 EPISODE: ContextVar[str | None] = ContextVar("episode", default=None)
-"""Id of the episode that the present request is about, once that is known; for whoever writes logs."""
+"""Id of the episode that the present request is about, once it is known; for log lines."""
 
 THREADS = 8
-PATIENCE_SECONDS = 5.0
-"""Work that could not begin for so long is refused: whoever asked has gone, or will ask again."""
+MAX_WAIT_SECONDS = 5.0
+"""Work that waits longer is refused: its client has gone, or will try again."""
 TICK_SECONDS = 15.0
 LEASE_SECONDS = 30.0
 
@@ -35,8 +35,8 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Lanes:
-    """Runs work of a service. Work on one episode is done in order of arrival, one at a time.
+class Executor:
+    """Runs work of a service. Work on one episode runs in order of arrival, one at a time.
 
     Args:
         service: The service.
@@ -47,17 +47,17 @@ class Lanes:
         self._blocking = service.store.blocking
         self._pool = ThreadPoolExecutor(THREADS, "store") if self._blocking else None
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        self._look: asyncio.Task[Any] | None = None
-        self._keeping_house: asyncio.Task[None] | None = None
+        self._peeking: asyncio.Task[Any] | None = None
+        self._ticking: asyncio.Task[None] | None = None
         self._failing = False
 
     async def run(self, episode_id: str | None, work: Callable[[], T]) -> T:
-        """Do work on an episode, or on none. It is done to its end, also if the caller is cancelled.
+        """Run work on an episode, or on none. The work runs to its end even if the caller is cancelled.
 
-        What is made of a session belongs into the work: after it, the next one may change the session.
+        The work must not return a session: as soon as it ends, the next work may change that session.
 
         Raises:
-            SessionError: As the work does; `store_unavailable` also if the work could not begin for long.
+            SessionError: As the work does; also `store_unavailable` if the work waited too long.
         """
         if episode_id is not None:
             EPISODE.set(episode_id)
@@ -65,20 +65,20 @@ class Lanes:
             return work()
         return await asyncio.shield(asyncio.ensure_future(self._in_turn(episode_id, work)))
 
-    async def glimpse(self, work: Callable[[], T], seconds: float) -> T | None:
-        """The result of work that only looks, or `None` if it fails or takes longer than so many seconds."""
+    async def peek(self, work: Callable[[], T], seconds: float) -> T | None:
+        """The result of work that only reads; `None` if it fails or takes longer than these seconds."""
         if not self._blocking:
             return work()
-        if self._look is None or self._look.done():
-            self._look = asyncio.ensure_future(self._in_turn(None, work))
-            self._look.add_done_callback(lambda look: look.cancelled() or look.exception())
-        done, _ = await asyncio.wait({self._look}, timeout=seconds)
-        failed = not done or self._look.cancelled() or self._look.exception() is not None
-        return None if failed else self._look.result()
+        if self._peeking is None or self._peeking.done():
+            self._peeking = asyncio.ensure_future(self._in_turn(None, work))
+            self._peeking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        done, _ = await asyncio.wait({self._peeking}, timeout=seconds)
+        failed = not done or self._peeking.cancelled() or self._peeking.exception() is not None
+        return None if failed else self._peeking.result()
 
     @asynccontextmanager
     async def lease(self, name: str) -> AsyncIterator[bool]:
-        """A lease among all processes that share the store; whether it was to be had."""
+        """Hold a lease among all processes that share the store. Yields whether it was free."""
         store, holder = self._service.store, secrets.token_hex(8)
         taken = await self.run(None, lambda: store.take(name, holder, LEASE_SECONDS))
         if not taken:
@@ -91,17 +91,17 @@ class Lanes:
             yield True
         finally:
             renewing.cancel()
-            with contextlib.suppress(StoreUnavailable):  # it lapses then
+            with contextlib.suppress(StoreUnavailable):  # the lease expires by itself
                 await self.run(None, lambda: store.give_back(name, holder))
 
     async def start(self) -> None:
-        """Keep house from now on: let time pass in the store, and forget what has expired."""
-        self._keeping_house = asyncio.ensure_future(self._every(TICK_SECONDS, self._service.tick))
+        """Begin to tick: let time pass in the store, and delete expired episodes."""
+        self._ticking = asyncio.ensure_future(self._every(TICK_SECONDS, self._service.tick))
 
     async def stop(self) -> None:
-        """Wait for what is under way, and close the store."""
-        if self._keeping_house is not None:
-            self._keeping_house.cancel()
+        """Wait for the running work, and close the store."""
+        if self._ticking is not None:
+            self._ticking.cancel()
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
         self._service.close()
@@ -121,13 +121,13 @@ class Lanes:
             return await self._in_thread(work, asked)
 
     async def _in_thread(self, work: Callable[[], T], asked: float) -> T:
-        def patient() -> T:
-            if time.monotonic() - asked > PATIENCE_SECONDS:
+        def in_time() -> T:
+            if time.monotonic() - asked > MAX_WAIT_SECONDS:
                 raise StoreUnavailable("too much work is waiting for the store")
             return work()
 
         try:
-            result = await asyncio.get_running_loop().run_in_executor(self._pool, patient)
+            result = await asyncio.get_running_loop().run_in_executor(self._pool, in_time)
         except StoreUnavailable as error:
             self._service.observer.store_failed()
             if not self._failing:
@@ -135,12 +135,12 @@ class Lanes:
             self._failing = True
             raise
         except SessionError:
-            self._answers()
+            self._note_answer()
             raise
-        self._answers()
+        self._note_answer()
         return result
 
-    def _answers(self) -> None:
+    def _note_answer(self) -> None:
         if self._failing:
             log.warning("The store of episodes answers again.")
         self._failing = False

@@ -1,6 +1,6 @@
-"""What happens to episodes, told to whoever counts it.
+"""Notifications about episodes, for counting.
 
-Owns the moments that are told. Must not know who listens.
+Owns which events are reported. Must not know who listens.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ __all__ = ["Observer"]
 
 
 class Observer:
-    """Is told of every start and step once, when it has been taken; this one does not listen.
+    """Is notified of every start and step once, when it has been taken. This base class ignores them.
 
-    A retry that was answered from the record is no step, and neither is a replay. Called on the way of every
-    step, perhaps from several threads: to be quick, and never to fail.
+    A retry that is answered from the record is no step, and neither is a replay. The methods run within every
+    step, possibly in several threads: they must be quick and must not fail.
     """
 
     def started(self, episode: Episode[Any]) -> None:

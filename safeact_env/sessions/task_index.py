@@ -1,4 +1,4 @@
-"""The Task API's numbering: an index of a split is a task and a seed.
+"""The numbering of the Task API: an index into a split stands for a task and a seed.
 
 Owns that mapping and the official sizes. Must not know episodes.
 """
@@ -9,12 +9,12 @@ from typing import Any
 
 from safeact_env.tasks import OFFICIAL
 
-__all__ = ["MOST_LISTED", "SIZES", "listed", "locate", "numbered", "size", "splits"]
+__all__ = ["MAX_LISTED", "SIZES", "listed", "locate", "numbered", "size", "splits"]
 
 SIZES: dict[str, int] = {"train": 50_000, "test": 1_000}
-"""Official number of tasks per split. Any other seed is valid too, by task name."""
+"""Official number of tasks per split. By task name, any other seed is valid too."""
 
-MOST_LISTED = 1_000
+MAX_LISTED = 1_000
 """Most entries that one listing returns."""
 
 
@@ -35,7 +35,7 @@ def size(split: str) -> int:
 
 
 def locate(split: str, index: int) -> tuple[str, int]:
-    """The task and seed of an index.
+    """The task and seed at an index.
 
     Raises:
         IndexError: If the index is not in the split.
@@ -47,11 +47,11 @@ def locate(split: str, index: int) -> tuple[str, int]:
 
 
 def numbered(split: str, index: int) -> dict[str, Any]:
-    """The entry of an index; raises `IndexError` if there is none."""
+    """The entry at an index; raises `IndexError` if there is none."""
     task, seed = locate(split, index)
     return {"id": f"{split}-{index}", "index": index, "split": split, "task_name": task, "seed": seed}
 
 
 def listed(split: str, start: int | None = None, stop: int | None = None) -> list[dict[str, Any]]:
-    """The entries of a slice, at most `MOST_LISTED`; raises `IndexError` if there is no such split."""
-    return [numbered(split, index) for index in range(size(split))[start:stop][:MOST_LISTED]]
+    """The entries of a slice, at most `MAX_LISTED`; raises `IndexError` if there is no such split."""
+    return [numbered(split, index) for index in range(size(split))[start:stop][:MAX_LISTED]]

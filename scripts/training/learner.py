@@ -1,6 +1,6 @@
-"""What every learner of a small policy has: episodes of training, a network, and what was seen and ended.
+"""The base of the learners of small policies: a vector of training episodes, a network, and counts.
 
-Owns playing. Must not know how what was played is learned from, nor how a run is logged.
+Owns playing. Must not know how a learner updates its network, nor how a run is logged.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ __all__ = ["Ended", "Learner", "Settings"]
 
 
 class Ended(NamedTuple):
-    """An episode of training that has ended: grade, outcome and sum of its rewards."""
+    """A finished training episode: grade, outcome and sum of its rewards."""
 
     score: float
     outcome: str
@@ -35,9 +35,9 @@ class Settings:
     """Settings of a training run.
 
     Attributes:
-        steps: Calls played in training, in all.
-        envs: Episodes at once.
-        lr: Learning rate at the start; it falls to a tenth, linearly.
+        steps: Calls in the whole training.
+        envs: Episodes in parallel.
+        lr: Learning rate at the start; it falls linearly to a tenth.
         gamma: Discount of training. Evaluations do not discount.
         grad: Largest norm of a gradient.
         hidden: Width of the network.
@@ -61,23 +61,23 @@ class Learner(ABC, Generic[S]):
         task: What is learned.
         clues: What tells look-alikes apart.
         config: Settings.
-        seed: Of the weights, the draws and the scenarios.
+        seed: Of the weights, the random draws and the scenarios.
 
     Attributes:
-        encoder: Makes what is seen.
-        net: What learns.
-        seen: What is seen now.
+        encoder: Encodes observations.
+        net: The network.
+        seen: The current observations.
         played: Calls played so far.
-        ended: The episodes that have ended since someone looked.
+        ended: Episodes that ended since the list was last emptied.
     """
 
     def __init__(self, task: str, clues: Clues, config: S, seed: int) -> None:
         torch.manual_seed(seed)
-        # Each episode is followed by the next in the step in which it ends.
+        # A new episode starts in the step in which the last one ends.
         self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep")
         self.config, self.encoder = config, self.env.encoder
         self.net = Network(self.encoder, config.hidden)
-        # Far from the seeds of evaluations, and apart for each run.
+        # Far from the seeds of evaluations, and different in each run.
         self.seen = seen_in(self.encoder, *self.env.reset(seed=1_000_000 * (seed + 1)))
         self.played = 0
         self.ended: list[Ended] = []
@@ -88,13 +88,12 @@ class Learner(ABC, Generic[S]):
 
     @abstractmethod
     def best(self, seen: Seen) -> Tensor:
-        """The best call in each episode, as it knows."""
+        """The call in each episode that it believes is best, (batch,)."""
 
     def make(self, action: Tensor) -> tuple[Tensor, Tensor]:
-        """Make a call in each episode; the rewards, and where the episode is over.
+        """Make a call in each episode; the rewards, and 1 where the episode is over, each (batch,).
 
-        The budget is part of the job, and shown: what it cuts off is worth nothing, so it ends an episode as
-        everything else does.
+        The budget is part of the job and shown, so running out of it ends an episode like any other outcome.
         """
         observation, reward, terminated, truncated, info = self.env.step(action.numpy())
         self.seen = seen_in(self.encoder, observation, info)
@@ -103,12 +102,12 @@ class Learner(ABC, Generic[S]):
         return torch.from_numpy(reward).float(), torch.from_numpy(over).float()
 
     def log_prior(self, seen: Seen) -> Tensor:
-        """Logarithms of the chances of one who draws blindly, (batch, rows * columns)."""
+        """Log-probabilities of a blind draw, (batch, rows * columns)."""
         return log_prior(seen.mask, self.encoder.grid.columns)
 
 
 def _ended_in(info: dict[str, Any], over: NDArray[np.bool_]) -> list[Ended]:
-    """The episodes that ended in a step of a vector."""
+    """The episodes that ended in this step."""
     if not over.any():
         return []
     final = info["final_info"]

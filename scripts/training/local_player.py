@@ -1,8 +1,8 @@
-"""A model of transformers, in this process, as a player: to measure it before and after it was trained.
+"""Measures a model of transformers in this process, before and after training.
 
-Owns generation and reading of calls in the form of Qwen's chat template. It takes the place of
-`safeact_env.llm.provider.Provider`, so that limits, prompts, conversations and records are those of
-inference.py. What a model has read of a conversation stays read: only what is new is computed.
+Owns generation, and parsing calls in the form of Qwen's chat template. `ModelHere` takes the place of
+`safeact_env.llm.client.EndpointClient`, so that limits, prompts, conversations and records are those of
+inference.py. Its cache is kept from turn to turn: only new tokens are computed.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from typing import Any
 from safeact_env.evaluation.metrics import summarise
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.run import Selection
-from safeact_env.llm.backends import Here
+from safeact_env.llm.backends import LocalBackend
+from safeact_env.llm.client import Answer, Message, ToolCall
 from safeact_env.llm.errors import ContextFull
 from safeact_env.llm.model import sampling_seed
 from safeact_env.llm.player import ModelPlayer
 from safeact_env.llm.prompts import get_prompt
-from safeact_env.llm.provider import Answer, Message, ToolCall
 from safeact_env.llm.run import Folder, Playing, play_selection
 from safeact_env.llm.settings import Endpoint
 
@@ -40,8 +40,8 @@ class ModelHere:
         name: Of the model, for records.
         model: A causal language model.
         words: Its tokenizer, with a chat template that shows tools.
-        window: Tokens that a request and its answer may have.
-        answer: Tokens that an answer may have.
+        window: Longest conversation in tokens, answer included.
+        answer: Longest answer in tokens.
         temperature: Of the sampling; 0 takes the likeliest token.
     """
 
@@ -62,7 +62,7 @@ class ModelHere:
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer, as of `Provider.ask`."""
+        """The model's next answer, as of `ModelClient.ask`."""
         async with asyncio.timeout(within_s):
             return await asyncio.to_thread(self._answered, messages, form, seed)
 
@@ -87,7 +87,7 @@ class ModelHere:
             self._cache.crop(-too_much)
         sampled = {"do_sample": True, "temperature": self.temperature} if self.temperature else {}
         if self.temperature:
-            # Not the same draws after every turn.
+            # Other draws in every turn.
             torch.manual_seed(0 if seed is None else seed + len(messages))
         given = torch.tensor([ids], device=self._model.device)
         with torch.no_grad():
@@ -99,7 +99,7 @@ class ModelHere:
                 pad_token_id=self._words.pad_token_id or self._words.eos_token_id,
                 **(sampled or {"do_sample": False}),
             )[0].tolist()
-        # The last token was written and not read.
+        # The last token is not in the cache.
         self._read = found[:-1]
         said = self._words.decode(found[len(ids) :], skip_special_tokens=True)
         calls = tuple(_calls(said))
@@ -114,7 +114,7 @@ class ModelHere:
 
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many tokens two texts begin with alike."""
+    """The length of the common prefix."""
     alike = 0
     for left, right in zip(one, other, strict=False):
         if left != right:
@@ -124,7 +124,7 @@ def _common(one: Sequence[int], other: Sequence[int]) -> int:
 
 
 def _with_objects(message: Message) -> Message:
-    """A message with the arguments of its calls as objects, as chat templates want them."""
+    """A message with the arguments of its calls as objects, as chat templates need them."""
     if not message.get("tool_calls"):
         return message
     calls = [
@@ -135,7 +135,7 @@ def _with_objects(message: Message) -> Message:
 
 
 def _calls(said: str) -> Iterator[ToolCall]:
-    """The calls of an answer that are JSON objects with a name."""
+    """The calls in an answer that are JSON objects with a name."""
     for number, text in enumerate(CALL.findall(said)):
         try:
             found = json.loads(text)
@@ -148,7 +148,7 @@ def _calls(said: str) -> Iterator[ToolCall]:
 def measure(
     here: ModelHere, tasks: Sequence[str], seeds: Sequence[int], attempts: int, prompt: str, out: Path
 ) -> dict[str, Any]:
-    """Play the split `test` and keep every episode, with what the model said, in a folder.
+    """Play the split `test` and keep every episode, with the model's answers, in a folder.
 
     Args:
         here: The model.
@@ -169,7 +169,7 @@ def measure(
 
     settings = {"model": name, "prompt": prompt, "temperature": here.temperature}
     with Folder(out, settings, tuple(tasks), resume=False) as folder:
-        outcome = asyncio.run(play_selection(selection, Playing(player, Here), folder=folder))
+        outcome = asyncio.run(play_selection(selection, Playing(player, LocalBackend), folder=folder))
     groups = summarise(outcome.samples.values())
     return {
         "episodes": len(outcome.samples),

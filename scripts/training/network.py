@@ -1,8 +1,8 @@
-"""A small network over the menu of a task, and the chances of one who draws from it blindly.
+"""A small network over the menu of a task, and the prior of a blind draw from it.
 
-The rows of a menu are read by the same weights and see each other only through what all of them have in
-common (their mean and maximum), so that neither the order of the rows nor their number matters.
-Owns what a learner sees and the network. Must not know how it is trained.
+The same weights read every row of a menu, and rows see each other only through their mean and maximum, so
+that neither the order nor the number of the rows matters. Owns the network and its input. Must not know how
+it is trained.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from safeact_env.integrations.action_menu import CALL
 from safeact_env.integrations.encoding import Encoded, Encoder
-from safeact_env.integrations.menu import CALL
 
 __all__ = ["IMPOSSIBLE", "Network", "Seen", "log_prior", "prior", "seen_in", "seen_of"]
 
 IMPOSSIBLE = -1e9
-"""Stands for the worth of a call that is not there."""
+"""The value of a call that is not offered."""
 TINY = 1e-20
 
 
 class Seen(NamedTuple):
-    """What learners see of several episodes.
+    """The observations of several episodes.
 
     Attributes:
         rows: Features of the rows, (batch, rows, row features).
         job: Features of the jobs, (batch, job features).
-        mask: 1 per call that can be chosen, (batch, rows * columns), int8.
+        mask: 1 where a call can be chosen, (batch, rows * columns), int8.
     """
 
     rows: Tensor
@@ -39,10 +39,10 @@ class Seen(NamedTuple):
 
 
 def _seen(encoder: Encoder, rows: Any, job: Any, mask: Any) -> Seen:
-    """What is seen. The call that hands the job over is left out.
+    """Observations as tensors, with `finish` masked out.
 
-    As long as most calls are mistakes, to hand over at once is the best that a learner can find. An episode
-    ends when the job is complete, by a mistake, or with the budget.
+    While most calls are mistakes, finishing at once is the best policy that a learner finds. Without it an
+    episode ends when the job is complete, by a mistake, or with the budget.
     """
     finish = rows[:, :, encoder.row_features.index("action finish")]
     mask = mask.reshape(*rows.shape[:2], -1).copy()
@@ -52,41 +52,41 @@ def _seen(encoder: Encoder, rows: Any, job: Any, mask: Any) -> Seen:
 
 
 def seen_in(encoder: Encoder, observation: dict[str, Any], info: dict[str, Any]) -> Seen:
-    """What is seen of a vector of episodes."""
+    """The observations of a vector of episodes."""
     return _seen(encoder, observation["rows"], observation["job"], info["action_mask"])
 
 
 def seen_of(encoder: Encoder, encoded: Sequence[Encoded]) -> Seen:
-    """What is seen of episodes played one by one."""
+    """The observations of episodes played one by one."""
     rows, job = (np.stack([getattr(one, name) for one in encoded]) for name in ("rows", "job"))
     return _seen(encoder, rows, job, np.stack([one.mask for one in encoded]))
 
 
 def prior(mask: Tensor, columns: Sequence[str]) -> Tensor:
-    """Chances (batch, rows * columns) of one who draws an action's name and then one of its calls.
+    """Probabilities (batch, rows * columns) of drawing an action's name and then one of its calls.
 
-    That is how the reference policy `random` draws. The questions are one name, and so are the runbooks.
+    The reference policy `random` draws like this. All questions count as one name, and so do all runbooks.
     """
     there = mask.unflatten(1, (-1, len(columns))).float()
     asks = torch.tensor([name == "ask" or name.startswith("ask ") for name in columns])
     per_column = there.sum(1, keepdim=True)
     sizes = torch.where(asks, per_column[..., asks].sum(-1, keepdim=True), per_column)
-    # In the first column each row is an action of its own.
+    # In the first column every row is another action.
     sizes[..., CALL] = 1
     chances = (there / sizes.clamp(min=1)).flatten(1)
     return chances / chances.sum(1, keepdim=True)
 
 
 def log_prior(mask: Tensor, columns: Sequence[str]) -> Tensor:
-    """Logarithms of `prior`, finite where a call is not there."""
+    """The logarithm of `prior`, finite where a call is not offered."""
     return (prior(mask, columns) + TINY).log()
 
 
 class Network(nn.Module):
-    """A number for every cell of a menu, and one for the menu as a whole.
+    """A number for every cell of a menu, and one for the whole menu.
 
     Args:
-        encoder: Makes its input.
+        encoder: Encodes its input.
         hidden: Width.
     """
 
@@ -103,7 +103,7 @@ class Network(nn.Module):
                 last.weight *= 0.1
 
     def forward(self, rows: Tensor, job: Tensor) -> tuple[Tensor, Tensor]:
-        """The numbers of the cells, (batch, rows * columns), and of the wholes, (batch,)."""
+        """The numbers of the cells, (batch, rows * columns), and of the menus, (batch,)."""
         there = rows[..., :1]
         read = torch.relu(self.norms[0](self.row(rows) + self.job(job).unsqueeze(1))) * there
         common = self.common(torch.cat([read.sum(1) / there.sum(1), read.amax(1)], 1))

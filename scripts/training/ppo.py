@@ -27,12 +27,12 @@ class Config(Settings):
     """Settings of a training run.
 
     Attributes:
-        horizon: Calls of each episode between two updates.
-        epochs: Passes over what was played.
+        horizon: Calls in each episode between two updates.
+        epochs: Passes over a batch.
         minibatches: Parts of each pass.
         lam: Of the generalised advantage estimate.
         clip: Of the probability ratio.
-        entropy: Weight of the entropy at the start; it falls to a tenth, linearly.
+        entropy: Weight of the entropy at the start; it falls linearly to a tenth.
         value: Weight of the value loss.
     """
 
@@ -48,7 +48,7 @@ class Config(Settings):
 
 
 class Batch(NamedTuple):
-    """What was played, (calls, ...)."""
+    """The calls between two updates, each field (calls, ...)."""
 
     rows: Tensor
     job: Tensor
@@ -60,7 +60,7 @@ class Batch(NamedTuple):
 
 
 class Learner(Base[Config]):
-    """Plays and learns, as its base says."""
+    """Learns by PPO."""
 
     def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
         super().__init__(task, clues, config, seed)
@@ -69,14 +69,14 @@ class Learner(Base[Config]):
     def policy(self, seen: Seen) -> tuple[Categorical, Tensor]:
         """The policy and the values, (batch,).
 
-        A score is added to the logarithm of the prior, so that an untrained network draws by the prior.
+        Scores are added to the log-prior, so that an untrained network draws by the prior.
         """
         cells, values = self.net(seen.rows, seen.job)
         scores = (cells + self.log_prior(seen)).masked_fill(seen.mask == 0, IMPOSSIBLE)
         return Categorical(logits=scores, validate_args=False), values
 
     def best(self, seen: Seen) -> Tensor:
-        """The call that the policy would most likely make in each episode."""
+        """The likeliest call in each episode, (batch,)."""
         with torch.no_grad():
             found: Tensor = self.policy(seen)[0].probs.argmax(1)
         return found

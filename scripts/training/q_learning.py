@@ -1,10 +1,10 @@
 """Q-learning over a grid of calls: double, with prioritised replay, and curious about new kinds of calls.
 
-Most calls that end an episode badly are learned within minutes to be bad. What is hard to find is the rare
-case in which such a call is right: with an approval in hand, after a look. Chance does not find it, since by
-then the call is shunned. So a call is the more attractive the less often its kind was made: the same action,
-after the same answer, with or without an approval; and a little more attractive the less often it was made
-of such a row at such a stage of the job.
+A learner finds out within minutes that most irreversible calls are bad. The rare case in which such a call is
+right, with an approval in hand and after a look, is hard to find: by then the learner avoids the call. So a
+call gets a bonus that falls with the number of times that its kind was made (the same action, after the same
+answer, with or without an approval), and a small one for its kind in a context (such a row at such a stage of
+the job).
 
 Sources: double Q-learning, van Hasselt et al., arXiv:1509.06461; prioritised replay, Schaul et al.,
 arXiv:1511.05952; gaps between calls (advantage learning), Bellemare et al., arXiv:1512.04860; bonuses of one
@@ -26,8 +26,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from safeact_env.integrations.action_menu import ASK, CALL
 from safeact_env.integrations.encoding import Clues, Encoder
-from safeact_env.integrations.menu import ASK, CALL
 from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Network, Seen
@@ -35,12 +35,12 @@ from scripts.training.network import IMPOSSIBLE, Network, Seen
 __all__ = ["Config", "Kinds", "Learner", "Memory"]
 
 ANSWERS = (0.0, -1.0, 0.5, 1.0)
-"""What the feature of an answer can be: none yet, a refusal, not needed, done or granted."""
+"""Values of an answer's feature: none yet, refused, not needed, done or granted."""
 PASSING = ("left", "hurry", "questions")
-"""Features of the job that say how long it has gone on."""
+"""Features of the job that tell how long it has run."""
 CONTEXTS = 1_024
 UNSEEN = 0.01
-"""Least error that a remembered call counts with, so that none is forgotten."""
+"""Smallest priority of a remembered call, so that each can be drawn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +52,11 @@ class Config(Settings):
         batch: Remembered calls per update.
         memory: Calls remembered.
         start: Calls played before the first update.
-        follow: How far the target network follows, per update.
-        alpha: Exponent of the errors by which calls are remembered.
-        beta: Exponent of the weights that correct for it.
-        explore: Share of exploring calls at the start, in the most curious of the episodes.
-        settled: The same from four fifths of the run on; before, it falls linearly.
+        follow: Step of the target network towards the network, per update.
+        alpha: Exponent of the errors in the priorities.
+        beta: Exponent of the weights that correct for the priorities.
+        explore: Share of exploring calls at the start, in the most curious episode.
+        settled: The same from four fifths of the run on; it falls linearly until then.
         ladder: By how much the other episodes differ: their shares are powers of this one, up to 1 + ladder.
         late: Share of the episodes that explore from a drawn step on only, so that what is tried late in a
             job is tried where it has gone well so far.
@@ -109,7 +109,7 @@ class Kinds:
         self._asked[CALL] = ASK
         self._columns = torch.arange(len(columns))
         self._job = [n for n, name in enumerate(encoder.job_features) if name not in PASSING]
-        # What is told of a row beside its action and the answers to its calls.
+        # The features of a row beside its action and the answers to its calls.
         told = [
             *range(self._action.stop, self._answers),
             *range(self._approvals + len(columns), len(features)),
@@ -122,7 +122,7 @@ class Kinds:
         self.in_context = torch.ones(CONTEXTS * len(self.counts))
 
     def of(self, seen: Seen) -> tuple[Tensor, Tensor]:
-        """The kind of every cell, and the kind with its context, each (batch, rows * columns)."""
+        """The kind of every cell, and its kind in context, each (batch, rows * columns)."""
         rows, size = seen.rows, len(self._columns)
         answers = rows[..., self._answers : self._answers + size]
         approvals = rows[..., self._approvals : self._approvals + size][..., self._asked]
@@ -137,26 +137,26 @@ class Kinds:
         return kinds.flatten(1), (context.unsqueeze(-1) * len(self.counts) + kinds).flatten(1)
 
     def rarity(self, kinds: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """1 for what was not made yet, falling with the root of how often it was: kinds, and in context."""
+        """One over the root of the counts, of the kinds and of the kinds in context."""
         return self.counts[kinds[0]].rsqrt(), self.in_context[kinds[1]].rsqrt()
 
     def note(self, kinds: tuple[Tensor, Tensor], action: Tensor) -> None:
-        """These cells were called, one of each episode."""
+        """Count these calls, one per episode."""
         for counts, found in zip((self.counts, self.in_context), kinds, strict=True):
             counts.scatter_add_(0, found.gather(1, action[:, None]).squeeze(1), torch.ones(len(action)))
 
 
 class Memory:
-    """The last calls of every episode at once, a ring in time: what was seen after one is in the next place.
+    """The last calls of every parallel episode, in a ring; the observation after a call is in the next place.
 
     Args:
         places: Calls remembered per episode.
-        first: What is seen at the start.
+        first: The first observations.
     """
 
     def __init__(self, places: int, first: Seen) -> None:
         shape = places, len(first.rows)
-        # Features are read back as they were up to one part in a thousand, in half of the room.
+        # Half precision: an error of at most one part in a thousand, in half the memory.
         self.rows = torch.zeros(*shape, *first.rows.shape[1:], dtype=torch.float16)
         self.job = torch.zeros(*shape, *first.job.shape[1:])
         self.mask = torch.zeros(*shape, *first.mask.shape[1:], dtype=torch.int8)
@@ -167,34 +167,34 @@ class Memory:
         self._place = 0
 
     def put(self, seen: Seen, action: Tensor, reward: Tensor, ended: Tensor) -> None:
-        """Remember a call of every episode. It can be recalled when the next one is remembered."""
+        """Remember a call of every episode. It can be drawn once the next one is remembered."""
         at = self._place
         self.rows[at], self.job[at], self.mask[at] = seen
         self.action[at], self.reward[at], self.ended[at] = action, reward, ended
         if self._is_filled(at - 1):
             self.errors[at - 1] = max(1.0, self.errors.max())
         self._place = (at + 1) % len(self.errors)
-        # What stands there is overwritten next, and is no longer what followed on the place before it.
+        # The next place is overwritten soon, and no longer follows the place before it.
         self.errors[at] = self.errors[self._place] = 0
 
     def _is_filled(self, place: int) -> bool:
         return bool(self.mask[place].any())
 
     def draw(self, size: int, alpha: float, rng: np.random.Generator) -> tuple[Any, NDArray[np.float64]]:
-        """Where calls stand, drawn by their errors, and the chances that they were drawn with."""
+        """Places of calls drawn by priority, and their probabilities."""
         weights = self.errors.reshape(-1) ** alpha
         sums = np.cumsum(weights)
         drawn = np.searchsorted(sums, rng.random(size) * sums[-1], side="right")
         return np.unravel_index(drawn, self.errors.shape), weights[drawn] / sums[-1]
 
     def seen(self, time: NDArray[np.int64], episode: NDArray[np.int64]) -> Seen:
-        """What was seen there."""
+        """The observations at these places."""
         at = time % len(self.errors), episode
         return Seen(self.rows[at].float(), self.job[at], self.mask[at])
 
 
 class Learner(Base[Config]):
-    """Plays and learns, as its base says."""
+    """Learns by Q-learning."""
 
     def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
         super().__init__(task, clues, config, seed)
@@ -202,7 +202,7 @@ class Learner(Base[Config]):
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr)
         self.kinds = Kinds(self.encoder)
         self.memory = Memory(config.memory // config.envs, self.seen)
-        # Some episodes get far by what is known, while others try what is not.
+        # Some episodes get far by known calls, while others explore.
         self._rungs = torch.linspace(1, 1 + config.ladder, config.envs).unsqueeze(1)
         self._rng = np.random.default_rng(seed)
         # A runbook says the same in every context.
@@ -216,12 +216,12 @@ class Learner(Base[Config]):
         return (late < self.config.late) * (when * self.encoder.task.max_steps).floor()
 
     def worth(self, net: Network, seen: Seen) -> Tensor:
-        """What every call is worth, times the scale, (batch, rows * columns)."""
+        """The value of every call, times the scale, (batch, rows * columns)."""
         cells, whole = net(seen.rows, seen.job)
         return (cells + whole.unsqueeze(1)).masked_fill(seen.mask == 0, IMPOSSIBLE)
 
     def best(self, seen: Seen) -> Tensor:
-        """The call worth most in each episode."""
+        """The call with the highest value in each episode, (batch,)."""
         with torch.no_grad():
             return self.worth(self.net, seen).argmax(1)
 
@@ -266,14 +266,14 @@ class Learner(Base[Config]):
         return torch.multinomial(torch.where(exploring, wild, tame), 1).squeeze(1)
 
     def aims(self, seen: Seen, made: Tensor, reward: Tensor, goes_on: Tensor, after: Seen) -> Tensor:
-        """What calls are to be worth, times the scale, (batch,).
+        """The targets of calls, times the scale, (batch,).
 
         Args:
-            seen: What was seen before each.
+            seen: The observations before them.
             made: The cells called, (batch, 1).
-            reward: What they earned, times the scale.
+            reward: Their rewards, times the scale.
             goes_on: 1 where the episode goes on, else 0.
-            after: What was seen after them.
+            after: The observations after them.
         """
         with torch.no_grad():
             best = self.worth(self.net, after).argmax(1, keepdim=True)

@@ -1,8 +1,8 @@
-"""Training runs of small policies: played, measured on unseen scenarios, and logged.
+"""Runs the training of small policies, measures them on unseen scenarios, and logs.
 
-Training plays the split `train`; every figure recorded is from the split `test`, whose names and wordings are
-others. Each run writes one file, a JSON line per evaluation; a run that is complete is not repeated.
-Owns the runs and their logs. Must not know how a learner learns.
+Training plays the split `train`; every recorded figure is from the split `test`, which has other names and
+wordings. Each run writes one file, a JSON line per evaluation; a complete run is not repeated. Owns the runs
+and their logs. Must not know how a learner learns.
 """
 
 from __future__ import annotations
@@ -36,22 +36,22 @@ __all__ = ["Algorithm", "Run", "main", "measured", "of_training", "play_all", "t
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"
 POINTS = 12
-"""Evaluations in the course of a run."""
+"""Evaluations during a run."""
 WHILE = range(60)
-"""Test scenarios of these."""
+"""Their test scenarios."""
 AT_END = range(1_000, 1_200)
-"""Test scenarios of the last one: others, so that no choice can have been made by them."""
+"""The test scenarios of the last evaluation: others, so that no choice depends on them."""
 
 
 @dataclass(frozen=True, slots=True)
 class Algorithm:
-    """What a run trains with.
+    """A training algorithm.
 
     Attributes:
         name: In logs and file names.
-        learner: Makes a learner of task, clues, settings and seed.
-        settings: By default.
-        steps: Calls played in training, by task.
+        learner: Makes a learner for a task, clues, settings and a seed.
+        settings: The defaults.
+        steps: Calls in the whole training, by task.
     """
 
     name: str
@@ -65,9 +65,9 @@ class Run:
     """One training run.
 
     Attributes:
-        algorithm: Name of it.
-        task: What is learned.
-        seed: Of the weights, the draws and the training scenarios.
+        algorithm: Its name.
+        task: Name of the task.
+        seed: Of the weights, the random draws and the training scenarios.
         clues: What tells look-alikes apart.
     """
 
@@ -77,7 +77,7 @@ class Run:
     clues: Clues
 
     def path(self, out: Path) -> Path:
-        """Where its log is."""
+        """The file of its log."""
         return out / f"{self.algorithm}-{self.clues}-{self.task}-{self.seed}.jsonl.gz"
 
 
@@ -116,7 +116,7 @@ def measured(episodes: Sequence[Episode[Any]]) -> dict[str, float]:
 
 
 def of_training(ended: Sequence[Ended]) -> dict[str, float]:
-    """What the episodes of training since the last evaluation show; `gap`: the most return above a grade."""
+    """Means over the training episodes since the last evaluation; `gap` is the largest return minus grade."""
     if not ended:
         return {"trained_on": 0}
     return {
@@ -125,13 +125,13 @@ def of_training(ended: Sequence[Ended]) -> dict[str, float]:
         "mistakes_in_training": round(
             float(np.mean([one.outcome == "irreversible_mistake" for one in ended])), 6
         ),
-        # In whole ten-thousandths, as all rewards and grades are.
+        # In whole ten-thousandths, like all rewards and grades.
         "gap": round(max(one.total - one.score for one in ended), 4) + 0.0,
     }
 
 
 def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Train, and yield the lines of the log: what was run, evaluations, the last one with every episode."""
+    """Train, and yield the log: the settings, then evaluations, the last one with every episode."""
     yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
     learner = algorithm.learner(run.task, run.clues, settings, run.seed)
     encoder = learner.encoder
@@ -151,14 +151,14 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
 
 
 def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:
-    """How a learner plays the test scenarios of these seeds, and how it played in training."""
+    """The figures of a learner on these test scenarios, and in training since the last evaluation."""
     found = measured(play_all(learner.best, learner.encoder, "test", seeds)) | of_training(learner.ended)
     learner.ended = []
     return found
 
 
 def versions() -> dict[str, str]:
-    """Of everything that a result may depend on."""
+    """The versions that a result may depend on."""
     return {
         "safeact-env": VERSION,
         "python": platform.python_version(),
@@ -169,7 +169,7 @@ def versions() -> dict[str, str]:
 
 
 def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> None:
-    """Train and write the log, whole or not at all."""
+    """Train and write the log in one piece."""
     lines = []
     for line in train(run, algorithm, settings):
         lines.append(json.dumps(line))
@@ -184,7 +184,7 @@ def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> Non
 
 
 def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
-    """Train what is asked for and not yet recorded; return the exit code."""
+    """Train what is not yet recorded; return the exit code."""
     parser = argparse.ArgumentParser(description=about)
     parser.add_argument("--task", action="append", choices=OFFICIAL, help="repeat for several (default: all)")
     parser.add_argument("--seeds", default="0-4", help="training runs per task (default: 0-4)")
@@ -200,7 +200,7 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
         seeds = parse_seeds(options.seeds)
     except ValueError as error:
         parser.error(f"{error}")
-    # Small networks: several threads wait for each other more than they work.
+    # Small networks: several threads would mostly wait for each other.
     torch.set_num_threads(1)
     for clues in options.clues or CLUES:
         for seed in seeds:

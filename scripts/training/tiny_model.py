@@ -1,8 +1,8 @@
-"""A tiny language model with a chat template for tools, made of nothing: no hub, no files, no GPU.
+"""Makes a tiny language model with a chat template for tools, without a hub, files or a GPU.
 
-Its weights are random, and its tokenizer is trained on what this project shows to models. Some calls are one
-token each, so that such a model makes calls, too, when it is allowed little else. It shows that a training
-runs, and nothing about learning.
+Its weights are random, and its tokenizer is trained on this project's texts. Some calls are single tokens, so
+that the model makes calls when generation is limited to them. It checks that a training runs, and shows
+nothing about learning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class TinyModel(NamedTuple):
     Attributes:
         model: A causal language model with random weights.
         words: Its tokenizer, with Qwen's chat template.
-        generation: Options of generation that leave the calls which are tokens, and the end of the turn.
+        generation: Options that limit generation to these calls and the end of the turn.
     """
 
     model: Any
@@ -39,7 +39,7 @@ class TinyModel(NamedTuple):
 
 
 def tiny_model(calls: Sequence[str], seed: int = 0) -> TinyModel:
-    """A model in whose vocabulary each of these calls is a token."""
+    """A model whose vocabulary has each of these calls as a token."""
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -63,7 +63,7 @@ def tiny_model(calls: Sequence[str], seed: int = 0) -> TinyModel:
 
 
 def call_text(task: Task[Any], call: Call) -> str:
-    """A call as the chat template writes it."""
+    """A call in the form of the chat template."""
     name, arguments = toolset_of(task).use(call)
     return "<tool_call>\n" + json.dumps({"name": name, "arguments": arguments}) + "\n</tool_call>"
 
@@ -86,7 +86,7 @@ def simple_calls(tasks: Iterable[str]) -> list[str]:
 
 
 def _texts() -> Iterable[str]:
-    """What the tokenizer is trained on."""
+    """The texts to train the tokenizer on."""
     for name in OFFICIAL:
         task = get_task(name)
         yield json.dumps(toolset_of(task).schemas())

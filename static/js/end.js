@@ -1,5 +1,5 @@
 /**
- * The end of an episode: what it came to, what each step was, what would have told.
+ * The end of an episode: its outcome, the class of each step, and what would have warned.
  *
  * Owns the score card. It draws a report, which the server gives out only after the end.
  */

@@ -21,7 +21,7 @@ import { drawWorld } from "./worlds/world.js";
 /** @typedef {import("./api.js").TaskCard} TaskCard */
 /** @typedef {import("./approvals.js").Turn} Turn */
 
-/** From this width on, actions and results stand beside the world; as in the style sheet. */
+/** From this width on, actions and results stand beside the state; as in the style sheet. */
 const WIDE = "(min-width: 60rem)";
 const UPKEEP = "Routine upkeep: ";
 const RULES = "Call one action per step;";

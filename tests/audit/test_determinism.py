@@ -1,4 +1,4 @@
-"""The audit of determinism: clean on every task and door, and it catches what depends on the process."""
+"""The audit of determinism: clean on every task and transport, and it catches what depends on the process."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from safeact_env.audit.base import Scope, UnknownTask, resolve
 from safeact_env.audit.determinism import DETERMINISM, canonical, determinism
-from safeact_env.cli.transports import doors
+from safeact_env.cli.transports import transports
 from safeact_env.tasks import OFFICIAL
 from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
 
@@ -15,10 +15,10 @@ MUTANTS = "tests.audit.mutants"
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_a_task_is_the_same_in_every_process_and_through_every_door(name):
-    found = determinism(doors()).run(Scope(resolve(name), "train", 1))
+    found = determinism(transports()).run(Scope(resolve(name), "train", 1))
     assert not found.breaches
     assert found.figures["doors"] == ["in process", "HTTP", "WebSocket"]
-    # One start, four policies in two processes, two policies through two doors.
+    # One start, four policies in two processes, two policies through two transports.
     assert found.checked == 1 + 8 + 4
 
 
@@ -35,7 +35,7 @@ def test_a_task_that_depends_on_the_process_is_caught(attribute, message):
 
 
 def test_a_door_that_answers_otherwise_is_caught():
-    real = doors()["HTTP"]
+    real = transports()["HTTP"]
 
     def late(task, split, seed, calls):
         answers = real(task, split, seed, calls)
@@ -44,10 +44,12 @@ def test_a_door_that_answers_otherwise_is_caught():
     def short(task, split, seed, calls):
         return real(task, split, seed, calls)[:-1]
 
-    found = determinism({"a late door": late, "a short door": short}).run(Scope(resolve("easy"), "test", 1))
+    found = determinism({"a late transport": late, "a short transport": short}).run(
+        Scope(resolve("easy"), "test", 1)
+    )
     messages = [breach.message for breach in found.breaches]
-    assert messages[0] == "a late door answers otherwise at step 3 of expert"
-    assert messages[1].startswith("a short door answers otherwise")
+    assert messages[0] == "a late transport answers otherwise at step 3 of expert"
+    assert messages[1].startswith("a short transport answers otherwise")
     assert len(found.breaches[0].calls) == 3
 
 

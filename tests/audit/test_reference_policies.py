@@ -1,4 +1,4 @@
-"""Solvable, free points and dominance: clean on the toy, and each broken ruler is caught."""
+"""Solvable, free points and dominance: clean on the toy, and each broken policy is caught."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import UNSOLVABLE, changed, row, scope_of, scored, share_of
 from tests.toy import TOY, with_action
 
-RULERS = {audit.name: audit for audit in (SOLVABLE, FREE_POINTS, DOMINANCE)}
+AUDITS = {audit.name: audit for audit in (SOLVABLE, FREE_POINTS, DOMINANCE)}
 
 
 def breaches(name: str, task: Any, seeds: int = 1) -> str:
-    return "; ".join(breach.message for breach in RULERS[name].run(scope_of(task, seeds)).breaches)
+    return "; ".join(breach.message for breach in AUDITS[name].run(scope_of(task, seeds)).breaches)
 
 
-@pytest.mark.parametrize("audit", RULERS)
+@pytest.mark.parametrize("audit", AUDITS)
 @pytest.mark.parametrize("name", [*OFFICIAL, "toy"])
 def test_a_task_is_clean(audit, name):
-    result = RULERS[audit].run(scope_of(TOY if name == "toy" else get_task(name), 2))
+    result = AUDITS[audit].run(scope_of(TOY if name == "toy" else get_task(name), 2))
     # The toy gives its points away for looking at three boxes; it is not a task to be trained on.
     assert not result.breaches or (name, audit) == ("toy", "free-points")
     assert result.checked

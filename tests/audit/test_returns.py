@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from safeact_env.audit.base import Result
-from safeact_env.audit.plays import fork
 from safeact_env.audit.returns import LIMITED, RETURNS
+from safeact_env.audit.rollouts import fork
 from safeact_env.core.episode import Episode
 from safeact_env.core.scoring import Share, factor
 from safeact_env.core.task import Task
@@ -124,6 +124,7 @@ def test_a_fork_goes_on_by_itself():
     other = fork(played)
     assert other.observation() == before
     do(other, "photograph", box=name)
+    assert other.observation() != before
     assert played.observation() == before
     assert len(other.turns) == 2
     assert not played.state.facts.boxes[name].photo

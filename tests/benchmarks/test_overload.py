@@ -11,9 +11,9 @@ import pytest
 
 from benchmarks import overload as load
 from benchmarks import soak
-from benchmarks.overload import Broken
-from benchmarks.plain_http import Line
+from benchmarks.plain_http import Connection
 from tools.servers import fuzz_api
+from tools.servers.replicas import CheckFailed
 
 
 class Scripted(socketserver.ThreadingTCPServer):
@@ -77,20 +77,20 @@ REFUSED = {"detail": {"code": "overloaded", "message": "later"}}
     ],
 )
 async def test_what_an_answer_under_overload_is(scripted, reply, kind):
-    async with Line(scripted(reply).port) as line:
-        assert load.kind_of(await line.ask("POST", "/grader", {})) == kind
+    async with Connection(scripted(reply).port) as connection:
+        assert load.kind_of(await connection.ask("POST", "/grader", {})) == kind
 
 
 async def test_an_answer_that_does_not_come_is_late(scripted):
     with pytest.raises(TimeoutError):
-        await Line(scripted(None).port, 0.2).ask("GET", "/tasks")
+        await Connection(scripted(None).port, 0.2).ask("GET", "/tasks")
 
 
-async def test_a_line_is_used_again_and_opened_again(scripted):
-    async with Line(scripted(answer(200, {"n": 1})).port) as line:
-        assert [(await line.ask("GET", "/x")).json() for _ in range(3)] == [{"n": 1}] * 3
-        line.close()
-        assert (await line.ask("GET", "/x")).status == 200
+async def test_a_connection_is_reused_and_reopened(scripted):
+    async with Connection(scripted(answer(200, {"n": 1})).port) as connection:
+        assert [(await connection.ask("GET", "/x")).json() for _ in range(3)] == [{"n": 1}] * 3
+        connection.close()
+        assert (await connection.ask("GET", "/x")).status == 200
 
 
 def test_ten_episodes_are_held_and_one_more_is_refused(tmp_path):
@@ -101,7 +101,7 @@ def test_ten_episodes_are_held_and_one_more_is_refused(tmp_path):
 
 def test_too_much_memory_is_noticed(tmp_path, monkeypatch):
     monkeypatch.setattr(load, "MOST_BYTES", 1_000_000)
-    with pytest.raises(Broken, match="10 episodes take"):
+    with pytest.raises(CheckFailed, match="10 episodes take"):
         load.ten_thousand(tmp_path, 10)
 
 
@@ -113,12 +113,12 @@ def test_a_server_without_a_bound_is_noticed(tmp_path, monkeypatch):
         return real(store, log, *("11" if one == "10" else one for one in options))
 
     monkeypatch.setattr(load, "Replica", unbounded)
-    with pytest.raises(Broken, match="one more was answered 200"):
+    with pytest.raises(CheckFailed, match="one more was answered 200"):
         load.ten_thousand(tmp_path, 10)
 
 
 def test_a_load_that_is_none_is_noticed(tmp_path):
-    with pytest.raises(Broken, match="there was no overload"):
+    with pytest.raises(CheckFailed, match="there was no overload"):
         load.overload(tmp_path, 1, 1.0)
 
 

@@ -89,7 +89,7 @@ def test_a_round_counts_steps_and_checks_answers(server, played, ws):
 @pytest.mark.parametrize("ws", [True, False])
 def test_another_answer_than_the_engines_is_noticed(server, played, ws):
     broken = [replace(one, answers=[*one.answers[:-1], one.answers[0]]) for one in played]
-    with ExitStack() as stack, pytest.raises(RuntimeError, match="otherwise than the engine"):
+    with ExitStack() as stack, pytest.raises(RuntimeError, match="does not answer as the engine"):
         Run(server, stack, 2, broken, ws=ws).round(Costs(), own=True)
 
 

@@ -1,4 +1,4 @@
-"""The clients against a live server: whole episodes, typed results, the same through each door."""
+"""The clients against a live server: whole episodes, typed results, the same on each transport."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def way(task: str, seed: int = 5) -> list[SafeActAction]:
 
 
 @pytest.mark.parametrize("task", task_names())
-def test_both_doors_show_the_same_episode(live_url: str, task: str) -> None:
+def test_both_clients_show_the_same_episode(live_url: str, task: str) -> None:
     wanted = {"task_name": task, "split": "test", "seed": 5}
     with SafeActEnv(base_url=live_url).sync() as ws, SafeActHTTPClient(live_url) as http:
         pairs = [(ws.reset(**wanted), http.reset(**wanted))]

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from safeact_env.audit.plays import walking
+from safeact_env.audit.rollouts import walking
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import OPENING

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from safeact_env.audit.plays import facts_of, verdict
+from safeact_env.audit.rollouts import facts_of, verdict
 from safeact_env.core.episode import CRITICAL
 from safeact_env.core.lookalikes import Pool, draw
 from safeact_env.core.reviewer import UNINSPECTED

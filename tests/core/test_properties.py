@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from safeact_env.audit.plays import verdict
+from safeact_env.audit.rollouts import verdict
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.playbook import Move

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import pytest
 
-from safeact_env.audit.plays import every_move, facts_of, parsed, verdict
+from safeact_env.audit.rollouts import every_move, facts_of, parsed, verdict
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Gate, NoParams, Params, Risk
 from safeact_env.core.episode import CRITICAL, Episode, EpisodeDone

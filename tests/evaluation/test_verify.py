@@ -44,9 +44,9 @@ def model(runs: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(runs / "model", tmp_path / "model"))
 
 
-def faults(folder: Path) -> dict[str, list[str]]:
+def mismatches(folder: Path) -> dict[str, list[str]]:
     """What does not hold, by check."""
-    return {check.name: check.faults for check in verify(folder) if check.faults}
+    return {check.name: check.mismatches for check in verify(folder) if check.mismatches}
 
 
 def run(path: Path) -> Result:
@@ -62,8 +62,8 @@ def output(result: Result) -> str:
 
 
 def test_a_true_report_holds(policy: Path, model: Path) -> None:
-    assert faults(policy) == {}
-    assert faults(model / "report.json") == {}
+    assert mismatches(policy) == {}
+    assert mismatches(model / "report.json") == {}
     result = run(policy)
     assert result.exit_code == 0
     assert result.stdout.count("as reported") == 8
@@ -74,12 +74,12 @@ def test_compressed_records_are_the_same_records(policy: Path) -> None:
     path = policy / "trajectories.jsonl"
     (policy / "trajectories.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
     path.unlink()
-    assert faults(policy) == {}
+    assert mismatches(policy) == {}
 
 
 def test_the_order_of_the_records_is_nobodys_business(model: Path) -> None:
     rewrite_records(model, list.reverse)
-    assert faults(model) == {}
+    assert mismatches(model) == {}
 
 
 def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> None:
@@ -98,10 +98,10 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
         return record
 
     run_suite(TINY, player, tmp_path, MODEL)
-    assert faults(tmp_path) == {}
+    assert mismatches(tmp_path) == {}
     for other in ("done", "boredom", None):
         rewrite_records(tmp_path, lambda found, stop=other: found[1]["model"].update(stop=stop))
-        assert faults(tmp_path) == {
+        assert mismatches(tmp_path) == {
             "agent": [
                 f"{SECOND}the episode is not over, and the record does not name the limit that stopped the "
                 "model."
@@ -201,10 +201,10 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
 def test_a_forged_record_is_caught_although_the_hash_was_made_to_fit(policy: Path, twin: str) -> None:
     change, expected = FORGED_RECORDS[twin]
     rewrite_records(policy, change)
-    found = faults(policy)
+    found = mismatches(policy)
     assert "file" not in found
     for check, sentence in expected.items():
-        assert any(fault.startswith(sentence) for fault in found[check]), found
+        assert any(mismatch.startswith(sentence) for mismatch in found[check]), found
 
 
 def test_the_command_names_what_does_not_hold_and_ends_with_code_1(policy: Path) -> None:
@@ -219,7 +219,7 @@ def test_the_command_names_what_does_not_hold_and_ends_with_code_1(policy: Path)
 def test_a_record_changed_without_its_hash_is_another_file(model: Path) -> None:
     path = model / "trajectories.jsonl"
     path.write_bytes(path.read_bytes().replace(b'"reasoning":"What ', b'"reasoning":"That ', 1))
-    found = faults(model)
+    found = mismatches(model)
     assert list(found) == ["file"]  # reasons are recorded, never interpreted
     (sentence,) = found["file"]
     assert sentence.startswith("The hash of trajectories.jsonl is ")
@@ -231,7 +231,7 @@ def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> Non
 
     better = record_of(play_attempt("easy", "test", 5, "expert", 2), "guesser", 2)
     rewrite_records(policy, lambda found: found.__setitem__(1, better))
-    found = faults(policy)
+    found = mismatches(policy)
     assert found["agent"] == [f"{SECOND}guesser plays other calls here."]
     assert "replay" not in found
     assert "metrics" in found
@@ -249,19 +249,19 @@ def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> Non
 )
 def test_a_model_outside_the_conditions_is_caught(model: Path, part: dict[str, Any], sentence: str) -> None:
     rewrite_records(model, lambda found: found[1]["model"].update(part))
-    assert faults(model)["agent"] == [SECOND + sentence]
+    assert mismatches(model)["agent"] == [SECOND + sentence]
 
 
 def test_a_model_whose_record_has_no_model_is_caught(model: Path) -> None:
     rewrite_records(model, lambda found: found[1].pop("model"))
-    found = faults(model)
+    found = mismatches(model)
     assert found["agent"] == [f"{SECOND}the record has no part `model`."]
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
 
 
 def test_a_model_that_does_not_say_what_it_used_is_caught(model: Path) -> None:
     rewrite_records(model, lambda found: found[1]["model"].update(tokens_in=-1))
-    found = faults(model)
+    found = mismatches(model)
     assert list(found) == ["cost"]
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
 
@@ -394,8 +394,8 @@ FORGED_REPORTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
 def test_a_forged_report_is_caught(model: Path, twin: str) -> None:
     change, check, sentence = FORGED_REPORTS[twin]
     rewrite_report(model, change)
-    found = faults(model)
-    assert any(fault.startswith(sentence) for fault in found[check]), found
+    found = mismatches(model)
+    assert any(mismatch.startswith(sentence) for mismatch in found[check]), found
     if check in ("metrics", "cost", "suite", "tasks", "file") and "policy" not in twin:
         assert list(found) == [check]
 
@@ -405,17 +405,17 @@ def test_a_reward_as_large_as_a_rounding_is_caught(policy: Path) -> None:
         metric(report, "return")["value"] += 0.00001
 
     rewrite_report(policy, nudge)
-    assert [fault[:24] for fault in faults(policy)["metrics"]] == ["all tasks, return: repor"]
+    assert [mismatch[:24] for mismatch in mismatches(policy)["metrics"]] == ["all tasks, return: repor"]
 
 
 def test_a_suite_that_was_changed_here_is_noticed(policy: Path) -> None:
     other = {"tiny": replace(TINY, seeds=(5, 4))}
-    found = {check.name: check.faults for check in verify(policy, other)}
+    found = {check.name: check.mismatches for check in verify(policy, other)}
     assert "The report is of another suite tiny" in found["suite"][0]
     assert "easy, seed 4, attempt 1: missing." in found["episodes"]
 
 
-def test_many_faults_are_cut_short(policy: Path) -> None:
+def test_many_mismatches_are_cut_short(policy: Path) -> None:
     rewrite_records(policy, lambda found: [one["rewards"].append(0) for one in found])
     found = run(policy).stdout
     assert "replay: and " not in found  # eight

@@ -20,21 +20,21 @@ from safeact_env.exports import (
     CANARY,
     Export,
     ExportError,
-    Played,
+    Rollout,
     SourceError,
     export,
     pair_row,
     pairs_of,
-    played,
+    policy_rollouts,
     rated_rows,
-    recorded,
+    recorded_rollouts,
     sft_row,
 )
 from safeact_env.exports import files as files_module
 from safeact_env.exports.export import FORMS
 from safeact_env.exports.pairs import REASON
 from safeact_env.exports.rows import ABOUT, COLUMNS
-from safeact_env.exports.sources import played as fresh
+from safeact_env.exports.sources import policy_rollouts as fresh
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.tasks import OFFICIAL
 from tests.documents import blocks
@@ -44,7 +44,7 @@ RUNNER = CliRunner()
 
 
 def episode(task, policy="expert", seed=0, split="train"):
-    return Played(play(get_task(task), split, seed, policy), policy)
+    return Rollout(play(get_task(task), split, seed, policy), policy)
 
 
 def rows_in(path):
@@ -151,7 +151,7 @@ def test_a_mistake_about_the_same_thing_is_preferred():
 
 
 def test_the_example_of_the_documents_finds_pairs(capsys):
-    (example,) = [block for block in blocks("DPO pair collection") if "pairs_of" in block]
+    (example,) = [block for block in blocks("docs/collect-data.md") if "pairs_of" in block]
     exec(compile(example, "TECHNICAL", "exec"), {})
     printed = capsys.readouterr().out
     assert printed.count("irreversible_mistake, graded") == 3
@@ -191,7 +191,7 @@ def test_rated_answers_are_the_two_sides_of_a_pair():
 
 def test_every_file_and_row_has_the_canary_and_the_card_says_what_is_there(tmp_path):
     counts = export(
-        played(("easy", "hard"), "train", range(2), "expert"), tmp_path / "d", Export(), made="here"
+        policy_rollouts(("easy", "hard"), "train", range(2), "expert"), tmp_path / "d", Export(), made="here"
     )
     assert sorted(path.name for path in (tmp_path / "d").iterdir()) == [
         "README.md", "dpo.jsonl", "kto.jsonl", "sft.jsonl"
@@ -215,7 +215,7 @@ def test_every_file_and_row_has_the_canary_and_the_card_says_what_is_there(tmp_p
         assert all(f"| `{name}` | {ABOUT[name]} |" in card for name in COLUMNS[form])
     assert counts.rows["kto"] == 2 * counts.rows["dpo"]
     again = export(
-        played(("easy", "hard"), "train", range(2), "expert"), tmp_path / "e", Export(), made="here"
+        policy_rollouts(("easy", "hard"), "train", range(2), "expert"), tmp_path / "e", Export(), made="here"
     )
     assert again == counts
     assert (tmp_path / "e" / "dpo.jsonl").read_bytes() == (tmp_path / "d" / "dpo.jsonl").read_bytes()
@@ -226,7 +226,7 @@ def test_recorded_episodes_are_exported_each_once(tmp_path):
     evaluate(Selection(("expert", "guesser"), ("easy",), ("train",), (0, 1), attempts=2), out=file, workers=1)
     packed = tmp_path / "records.jsonl.gz"
     packed.write_bytes(gzip.compress(file.read_bytes()))
-    found = list(recorded([file, packed]))
+    found = list(recorded_rollouts([file, packed]))
     # Of the expert both attempts are the same episode.
     assert [one.by for one in found].count("expert") == 2
     assert len(found) == len({json.dumps([t.call.to_json() for t in one.episode.turns]) for one in found})
@@ -244,7 +244,7 @@ def test_a_chat_to_learn_from_has_no_made_up_action(tmp_path):
         one.step(turn.call)
     assert one.grade().score == 1.0
     with pytest.raises(ExportError, match="No episode is graded 1 or more"):
-        export([Played(one, "model")], tmp_path / "d", Export(("sft",)), made="here")
+        export([Rollout(one, "model")], tmp_path / "d", Export(("sft",)), made="here")
     assert not (tmp_path / "d").exists()
 
 
@@ -252,7 +252,7 @@ def test_records_of_a_model_are_taken_and_what_they_say_of_rewards_is_not_believ
     record = record_of(play(get_task("easy"), "train", 0, "guesser"), "gpt", 1, {"messages": []})
     file = tmp_path / "episodes.jsonl"
     file.write_text(json.dumps({**record, "score": 1.0, "outcome": "completed", "rewards": []}) + "\n\n")
-    (one,) = recorded([file])
+    (one,) = recorded_rollouts([file])
     assert one.by == "gpt"
     assert sft_row(one)["score"] == play(get_task("easy"), "train", 0, "guesser").grade().score
 
@@ -271,10 +271,10 @@ def test_a_file_of_something_else_is_refused_by_line(tmp_path, line, match):
     file = tmp_path / "records.jsonl"
     file.write_text(f"{good}\n{line}\n")
     with pytest.raises(SourceError, match=re.escape(str(file))) as error:
-        list(recorded([file]))
+        list(recorded_rollouts([file]))
     assert re.search(match, str(error.value))
     with pytest.raises(SourceError, match="cannot be read"):
-        list(recorded([tmp_path / "missing.jsonl"]))
+        list(recorded_rollouts([tmp_path / "missing.jsonl"]))
 
 
 def test_the_split_test_is_refused_unless_insisted_on(tmp_path):
@@ -367,7 +367,7 @@ def test_a_call_that_changed_its_meaning_would_be_noticed(monkeypatch):
 def test_the_reason_of_a_call_is_kept_in_a_chat():
     one = Episode(get_task("easy"), "train", 0)
     one.step(Call("list_directory", {}, "Because of this."))
-    (call,) = calls_in(sft_row(Played(one, ""))["messages"], "easy")
+    (call,) = calls_in(sft_row(Rollout(one, ""))["messages"], "easy")
     assert call.reasoning == "Because of this."
 
 
@@ -375,5 +375,5 @@ def test_paths_are_only_read(tmp_path):
     file = tmp_path / "records.jsonl"
     file.write_text(json.dumps(record_of(play(get_task("easy"), "train", 0, "expert"), "expert")) + "\n")
     before = file.read_bytes()
-    list(recorded([Path(file)]))
+    list(recorded_rollouts([Path(file)]))
     assert file.read_bytes() == before

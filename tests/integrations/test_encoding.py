@@ -17,8 +17,8 @@ from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.twins import Twin
+from safeact_env.integrations.action_menu import ASK, RUNBOOK
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
-from safeact_env.integrations.menu import ASK, RUNBOOK
 from safeact_env.policies.calls import random_call
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import OFFICIAL, get_task

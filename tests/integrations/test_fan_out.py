@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from safeact_env.cli import app
 from safeact_env.evaluation import Selection, evaluate
-from safeact_env.exports import played
+from safeact_env.exports import policy_rollouts
 from safeact_env.integrations import ray as fan_out
 from safeact_env.integrations.ray import RayError, map_episodes
 
@@ -138,20 +138,20 @@ def test_a_worker_with_another_version_is_refused(cluster: Cluster, monkeypatch:
 
 
 def test_an_evaluation_is_the_same_on_a_cluster(cluster: Cluster, tmp_path: Path) -> None:
-    def mapped(play: Any, jobs: Any) -> Any:
+    def mapper(play: Any, jobs: Any) -> Any:
         return map_episodes(play, jobs, address="auto")
 
     one, two = tmp_path / "one", tmp_path / "two"
-    assert evaluate(SELECTION, out=one, workers=1) == evaluate(SELECTION, out=two, mapped=mapped)
+    assert evaluate(SELECTION, out=one, workers=1) == evaluate(SELECTION, out=two, mapper=mapper)
     assert one.read_bytes() == two.read_bytes()
-    assert evaluate(SELECTION, out=two, mapped=mapped) == evaluate(SELECTION, out=one, workers=1)
+    assert evaluate(SELECTION, out=two, mapper=mapper) == evaluate(SELECTION, out=one, workers=1)
 
 
 def test_played_episodes_are_the_same_on_a_cluster(cluster: Cluster) -> None:
-    def mapped(play: Any, jobs: Any) -> Any:
+    def mapper(play: Any, jobs: Any) -> Any:
         return map_episodes(play, jobs, address="auto")
 
-    here, there = (list(played(("easy",), "train", range(3), "naive", by)) for by in (None, mapped))
+    here, there = (list(policy_rollouts(("easy",), "train", range(3), "naive", by)) for by in (None, mapper))
     assert [x.episode.turns for x in here] == [x.episode.turns for x in there]
     assert {x.by for x in there} == {"naive"}
 

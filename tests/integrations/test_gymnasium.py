@@ -22,8 +22,8 @@ from tests.documents import blocks
 def action_of(env: SafeActGymEnv, action: str, /, **params: Any) -> int:
     """The action that is this call."""
     encoder = env.encoder
-    assert env._seat is not None
-    row, column = env._seat.encoded.menu.places[encoder.grid.key_of(action, params)]
+    assert env._rollout is not None
+    row, column = env._rollout.encoded.menu.places[encoder.grid.key_of(action, params)]
     return row * len(encoder.grid.columns) + column
 
 
@@ -32,9 +32,9 @@ def expert_plays(env: SafeActGymEnv, seed: int) -> tuple[float, list[bool], dict
     task, total, ends = env.encoder.task, 0.0, [False, False]
     policy = make_policy("expert", task, seed)
     _seen, info = env.reset(seed=seed)
-    assert env._seat is not None
+    assert env._rollout is not None
     while not any(ends):
-        call = policy.act(env._seat.episode.observation())
+        call = policy.act(env._rollout.episode.observation())
         action = action_of(env, call.action_name, **call.parameters)
         assert info["action_mask"][action]
         _seen, reward, *ends, info = env.step(action)
@@ -116,7 +116,7 @@ def test_only_the_budget_truncates() -> None:
         env.step(look)
 
     env.reset(seed=0)
-    directory = env._seat.episode.observation()["current_state"]["directories"][0]  # type: ignore[union-attr]
+    directory = env._rollout.episode.observation()["current_state"]["directories"][0]  # type: ignore[union-attr]
     step = env.step(action_of(env, "delete_all_in_directory", path=directory))
     assert (step[1:4], step[4]["outcome"]) == ((-1.0, True, False), "irreversible_mistake")
 
@@ -129,8 +129,8 @@ def test_seeds_name_scenarios_and_then_the_scenarios_that_follow() -> None:
     one, two = SafeActGymEnv(), SafeActGymEnv()
     for env in (one, two):
         env.reset(seed=5)
-    assert one._seat is not None
-    assert one._seat.episode.seed == 5
+    assert one._rollout is not None
+    assert one._rollout.episode.seed == 5
     drawn = []
     for env in (one, two):
         drawn.append([env.reset()[0]["rows"].tobytes() for _ in range(4)])
@@ -228,15 +228,15 @@ def test_the_outcome_is_that_of_the_same_calls_elsewhere() -> None:
     env = SafeActGymEnv("cloud_infra")
     reference = play(get_task("cloud_infra"), "train", 8, "expert")
     _total, _ends, info = expert_plays(env, 8)
-    assert env._seat is not None
-    assert [turn.call for turn in env._seat.episode.turns][-1].action_name == reference.turns[
+    assert env._rollout is not None
+    assert [turn.call for turn in env._rollout.episode.turns][-1].action_name == reference.turns[
         -1
     ].call.action_name
     assert info["score"] == reference.grade().score
 
 
 def test_the_examples_of_the_chapter_run(capsys: pytest.CaptureFixture[str]) -> None:
-    found = blocks("Gymnasium")
+    found = blocks("docs/train/gymnasium.md")
     assert len(found) == 2
     for block in found:
         exec(compile(block, "TECHNICAL", "exec"), {})

@@ -18,7 +18,7 @@ from inspect_ai.tool import ToolCall
 
 from safeact_env.integrations import inspect as ours
 from tests.documents import blocks
-from tests.integrations.plays import played, told
+from tests.integrations.rollouts import played, told
 from tests.llm.stub import KEY, MODEL, Expert, Stub, calls
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
@@ -260,7 +260,7 @@ def test_the_command_line_finds_the_tasks_and_plays_them_at_an_endpoint(task, tm
 
 # The chapter ------------------------------------------------------------------------------------------------
 
-CHAPTER = "Evaluation with Inspect"
+CHAPTER = "docs/train/inspect.md"
 COMMANDS = [line for block in blocks(CHAPTER, "bash") for line in block.splitlines()]
 PLAYED = {
     "safeact_env/easy": [("easy", "test", 0), ("easy", "test", 1)],

@@ -22,7 +22,7 @@ from responses_api_agents.gymnasium_agent.app import (
 )
 
 from safeact_env.integrations import nemo_gym
-from tests.integrations.plays import answers, played, serving, told
+from tests.integrations.rollouts import answers, played, serving, told
 from tests.llm.stub import Reply, Stub
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]

@@ -42,12 +42,12 @@ def dying(play: Any, marks: str, job: Any) -> Any:
 
 
 def test_workers_that_die_in_mid_run_change_nothing(tmp_path: Path) -> None:
-    def mapped(play: Any, jobs: Any) -> Any:
+    def mapper(play: Any, jobs: Any) -> Any:
         return map_episodes(partial(dying, play, str(tmp_path)), jobs, address=LOCAL, workers=2)
 
     serial, fanned = tmp_path / "serial.jsonl", tmp_path / "fanned.jsonl"
     expected = evaluate(SELECTION, out=serial, workers=1)
-    assert evaluate(SELECTION, out=fanned, mapped=mapped) == expected
+    assert evaluate(SELECTION, out=fanned, mapper=mapper) == expected
     assert fanned.read_bytes() == serial.read_bytes()
     assert len([mark for mark in tmp_path.iterdir() if mark.suffix != ".jsonl"]) == 4
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 from skyrl_gym.envs.base_text_env import BaseTextEnv
 
 from safeact_env.integrations import skyrl
-from tests.integrations.plays import answers, played, told
+from tests.integrations.rollouts import answers, played, told
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
 

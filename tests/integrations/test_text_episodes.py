@@ -14,7 +14,7 @@ from safeact_env.integrations.torchforge import SafeActForgeEnv
 from safeact_env.models import SafeActAction
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
-from tests.integrations.plays import answers, played, serving, told
+from tests.integrations.rollouts import answers, played, serving, told
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
 

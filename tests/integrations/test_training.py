@@ -279,6 +279,6 @@ def test_a_return_above_a_grade_would_show() -> None:
 
 
 def test_the_examples_of_the_chapter_run(capsys: pytest.CaptureFixture[str]) -> None:
-    for block in blocks("Training small policies"):
+    for block in blocks("docs/train/small-policies.md"):
         exec(compile(block, "TECHNICAL", "exec"), {})
     assert capsys.readouterr().out.startswith("8 ")

@@ -24,11 +24,11 @@ from transformers.utils import get_json_schema  # noqa: E402 - what may be missi
 
 from safeact_env import Call, Episode, get_task, play  # noqa: E402
 from safeact_env.cli import app  # noqa: E402
-from safeact_env.exports import CANARY, Export, export, played  # noqa: E402
+from safeact_env.exports import CANARY, Export, export, policy_rollouts  # noqa: E402
 from safeact_env.integrations.toolset import toolset_of  # noqa: E402
 from safeact_env.integrations.trl import environment, environments, rows  # noqa: E402
+from safeact_env.llm.client import ToolCall  # noqa: E402
 from safeact_env.llm.errors import ContextFull  # noqa: E402
-from safeact_env.llm.provider import ToolCall  # noqa: E402
 from safeact_env.tasks import OFFICIAL  # noqa: E402
 from scripts import train_grpo  # noqa: E402
 from scripts.training.local_player import ModelHere  # noqa: E402
@@ -206,7 +206,7 @@ def test_a_wrong_reward_would_be_noticed(tmp_path, monkeypatch):
 
 def test_the_script_trains_after_a_warm_start_and_again_on_what_it_saved(tmp_path):
     data, out = tmp_path / "data", tmp_path / "run"
-    export(played(("easy",), "train", range(2), "expert"), data, Export(("sft",)), made="here")
+    export(policy_rollouts(("easy",), "train", range(2), "expert"), data, Export(("sft",)), made="here")
     common = ["--cpu", "--generations", "2", "--completion-tokens", "512", "--steps", "2"]
     sft = ["--sft", str(data / "sft.jsonl"), "--sft-steps", "2"]
     assert train_grpo.main(["--model", "tiny", "--task", "easy", *sft, "--out", str(out), *common]) == 0
@@ -289,7 +289,9 @@ def test_the_script_refuses_a_model_that_is_not_there_and_chats_of_other_tasks(t
     out = ["--out", str(tmp_path / "run"), "--cpu"]
     assert train_grpo.main(["--model", str(tmp_path / "none"), *out]) == 2
     assert "cannot be loaded" in capsys.readouterr().err
-    export(played(("easy",), "train", [0], "expert"), tmp_path / "data", Export(("sft",)), made="here")
+    export(
+        policy_rollouts(("easy",), "train", [0], "expert"), tmp_path / "data", Export(("sft",)), made="here"
+    )
     chats = ["--sft", str(tmp_path / "data" / "sft.jsonl"), "--task", "hard"]
     assert train_grpo.main(["--model", "tiny", *chats, *out]) == 2
     assert "no chat of the tasks hard" in capsys.readouterr().err
@@ -310,7 +312,7 @@ def test_another_export_into_a_folder_of_the_same_name_is_not_taken_for_the_firs
     found = []
     for name, seed in (("one", 0), ("other", 1), ("one", 2)):
         folder = tmp_path / name / "data"
-        export(played(("easy",), "train", [seed], "expert"), folder, Export(("sft",)), made="here")
+        export(policy_rollouts(("easy",), "train", [seed], "expert"), folder, Export(("sft",)), made="here")
         found.append(loaded(folder, "sft")["seed"][0])
     assert found == [0, 1, 2]
 
@@ -447,11 +449,11 @@ def run_example(block, **other):
 
 
 def test_the_examples_of_grpo_run(here, live_url):
-    alone, mixed = blocks("GRPO with TRL")
+    alone, mixed = blocks("docs/train/trl.md")
     run_example(alone)
     assert "http://localhost:7860" in mixed
     run_example(mixed, **{"http://localhost:7860": live_url})
-    install, commands = blocks("GRPO with TRL", "bash")
+    install, commands = blocks("docs/train/trl.md", "bash")
     pinned = (ROOT / "tests" / "integrations" / "requirements" / "trl.txt").read_text()
     assert install.split()[2] in pinned.splitlines()
     shell(commands, here)
@@ -459,7 +461,7 @@ def test_the_examples_of_grpo_run(here, live_url):
 
 
 def test_the_examples_of_dpo_run(here):
-    (commands,) = blocks("DPO pair collection", "bash")
+    (commands,) = blocks("docs/collect-data.md", "bash")
     shell(commands, here)
-    (example,) = [block for block in blocks("DPO pair collection") if "DPOTrainer" in block]
+    (example,) = [block for block in blocks("docs/collect-data.md") if "DPOTrainer" in block]
     run_example(example)

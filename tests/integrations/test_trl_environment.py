@@ -15,7 +15,7 @@ import pytest
 from safeact_env import Call, Episode, get_task
 from safeact_env.core.action import Params
 from safeact_env.core.task import SPLITS
-from safeact_env.integrations import backends as worlds
+from safeact_env.integrations import backends as backends
 from safeact_env.integrations.chat import OVER, Chat
 from safeact_env.integrations.toolset import UPKEEP, Toolset, toolset_of
 from safeact_env.integrations.trl import environment, environments, rows
@@ -424,7 +424,7 @@ def test_a_dropped_connection_loses_neither_a_reset_nor_a_step(live_url):
 
 
 def test_a_server_that_was_started_again_is_played_on(monkeypatch):
-    monkeypatch.setattr(worlds, "RETRIES", 2)
+    monkeypatch.setattr(backends, "RETRIES", 2)
     with running(Settings()) as first, running(Settings()) as second, wired(first) as wire:
         env = environment("hard", wire.url)()
         env.reset(seed=5)
@@ -440,7 +440,7 @@ def test_a_server_that_was_started_again_is_played_on(monkeypatch):
 
 
 def test_without_its_server_an_episode_has_no_reward(monkeypatch, live_url):
-    monkeypatch.setattr(worlds, "RETRIES", 0)
+    monkeypatch.setattr(backends, "RETRIES", 0)
     with wired(live_url) as wire:
         env = environment("easy", wire.url)()
         env.reset(seed=1)
@@ -458,7 +458,7 @@ def test_episodes_are_not_left_on_the_server(live_url):
 
     env = environment("easy", live_url)()
     env.reset(seed=1)
-    first = env._world._client.episode_id
+    first = env._backend._client.episode_id
     env.reset(seed=2)
     assert httpx.get(f"{live_url}/state?episode_id={first}").status_code == 404
 
@@ -467,11 +467,11 @@ def test_a_server_with_another_version_of_the_task_is_refused(monkeypatch, live_
     from dataclasses import replace
 
     later = replace(get_task("easy"), version=get_task("easy").version + 1)
-    with pytest.raises(worlds.WrongServer, match=f"version {later.version}"):
-        worlds.There(later, live_url).begin("train", 0)
+    with pytest.raises(backends.WrongServer, match=f"version {later.version}"):
+        backends.ServerBackend(later, live_url).begin("train", 0)
     unknown = replace(get_task("easy"), name="other")
-    with pytest.raises(worlds.WrongServer, match="has none"):
-        worlds.There(unknown, live_url).begin("train", 0)
+    with pytest.raises(backends.WrongServer, match="has none"):
+        backends.ServerBackend(unknown, live_url).begin("train", 0)
 
 
 def test_headers_are_sent(live_url):
@@ -479,5 +479,5 @@ def test_headers_are_sent(live_url):
 
     env = environment("easy", live_url, headers={"Authorization": "Bearer secret"})()
     env.reset(seed=1)
-    client: SafeActHTTPClient = env._world._client
+    client: SafeActHTTPClient = env._backend._client
     assert client._client.headers["authorization"] == "Bearer secret"

@@ -14,7 +14,7 @@ import verifiers.v1 as vf
 
 import safeact_verifiers
 from safeact_env.integrations.verifiers import SafeActConfig, SafeActVerifiersTaskset
-from tests.integrations.plays import played, told
+from tests.integrations.rollouts import played, told
 from tests.llm.stub import KEY, MODEL, Reply, Stub, says
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -129,8 +129,9 @@ def test_a_rollout_that_is_stopped_keeps_what_it_has_earned(tmp_path):
     assert trace["metrics"]["steps"] == 6
 
 
-def test_the_command_of_the_readme_runs(tmp_path):
-    (command,) = re.findall(r"`uv run (eval safeact-verifiers [^`]*)`", (ROOT / "README.md").read_text())
+def test_the_documented_command_runs(tmp_path):
+    page = (ROOT / "docs" / "train" / "verifiers.md").read_text()
+    (command,) = re.findall(r"^uv run (eval safeact-verifiers .*)$", page, re.MULTILINE)
     options = (
         "--env.taskset.seeds 0 --env.player.max-turns 1 --no-push --no-rich --client.api-key-var STUB_KEY"
     )

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from safeact_env.llm import provider
+from safeact_env.llm import client
 from safeact_env.llm.settings import Endpoint, LLMSettings
 from tests.llm.stub import KEY, MODEL, Stub
 
@@ -17,7 +17,7 @@ def _nothing_configured(monkeypatch, tmp_path):
         monkeypatch.delenv(name.upper(), raising=False)
     # No .env lies there.
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(provider, "FIRST_PAUSE_S", 0.01)
+    monkeypatch.setattr(client, "FIRST_PAUSE_S", 0.01)
 
 
 @pytest.fixture

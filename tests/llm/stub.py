@@ -92,6 +92,8 @@ class Stub:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            # Headers and body go out at once: apart, the second waits 40 ms for the client's delayed ACK.
+            wbufsize = -1
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -105,6 +107,7 @@ class Stub:
                     self.send_header("Content-Length", str(len(data)))
                     self.end_headers()
                     self.wfile.write(data)
+                    self.wfile.flush()
                 except OSError:
                     self.close_connection = True  # the client has given up
 
@@ -164,13 +167,13 @@ def free_port() -> int:
 
 def in_turn(*replies: Reply) -> Script:
     """Answer with these, one after the other; with the last one from then on."""
-    waiting = iter(replies)
+    retry = iter(replies)
     last = replies[-1]
     lock = threading.Lock()
 
     def script(_asked: Asked) -> Reply:
         with lock:
-            return next(waiting, last)
+            return next(retry, last)
 
     return script
 

@@ -9,7 +9,7 @@ from jsonschema import Draft202012Validator
 
 from safeact_env import get_task, play, task_names
 from safeact_env.llm.call_formats import NO_REASON, UNREADABLE, Unreadable, form_of, read
-from safeact_env.llm.provider import Answer, ToolCall
+from safeact_env.llm.client import Answer, ToolCall
 
 
 def text(said, cut=False):

@@ -194,7 +194,7 @@ def test_a_suite_is_played_by_a_model_and_its_report_is_verified(serve, tmp_path
     assert report.cost.model_calls == report.cost.tokens_in // 100 == report.cost.tokens_out // 10 > 8
     assert report.cost.money == pytest.approx((200 + 80) * report.cost.model_calls / 1_000_000)
     assert re.search(r"gave [\d,]+ answers; .* which costs 0\.0\d+ at the given prices", done.stderr)
-    assert [check for check in verify(tmp_path) if check.faults] == []
+    assert [check for check in verify(tmp_path) if check.mismatches] == []
     assert KEY not in "".join(file.read_text() for file in tmp_path.iterdir())
 
 
@@ -214,7 +214,7 @@ def test_a_suite_that_was_stopped_goes_on_only_with_resume(serve, tmp_path, smal
     done = inference(*arguments, "--resume", env=configured(stub))
     assert done.exit_code == 0
     assert len(list(RESULT.finditer(done.stdout))) == 8 - kept
-    assert [check for check in verify(tmp_path) if check.faults] == []
+    assert [check for check in verify(tmp_path) if check.mismatches] == []
 
 
 def test_a_failed_episode_of_a_suite_is_played_when_the_run_goes_on(serve, tmp_path, small):
@@ -471,15 +471,15 @@ def test_the_help_names_every_option_once():
         assert len(re.findall(rf"^│ {option} ", text, re.MULTILINE)) == 1
 
 
-def test_the_readmes_commands_are_made_of_options_that_exist():
+def test_the_documented_commands_are_made_of_options_that_exist():
     known = set(re.findall(r"^│ (--[a-z-]+) ", inference("--help").stdout, re.MULTILINE))
-    readme = (ROOT / "README.md").read_text()
+    page = (ROOT / "docs" / "evaluate.md").read_text()
     commands = [
-        shlex.split(line, comments=True) for line in readme.splitlines() if "python inference.py" in line
+        shlex.split(line, comments=True) for line in page.splitlines() if "python inference.py" in line
     ]
     assert len(commands) >= 4
     used = {word for command in commands for word in command if word.startswith("--")}
-    named = set(re.findall(r"`(--(?:prompt|max|run)[a-z-]*)", readme))
+    named = set(re.findall(r"`(--(?:prompt|max|run)[a-z-]*)", page))
     assert {"--out", "--resume", "--max-calls"} <= used | named <= known
 
 

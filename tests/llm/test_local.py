@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from safeact_env.evaluation import Selection
-from safeact_env.evaluation.trace import differences, replayed
+from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.llm import local
-from safeact_env.llm.backends import Here
+from safeact_env.llm.backends import LocalBackend
+from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import Unusable
 from safeact_env.llm.local import FILE, fetch, find, serving
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits
-from safeact_env.llm.provider import Waiting
 from safeact_env.llm.run import Playing, play_selection
 from safeact_env.llm.settings import LLMSettings, local_endpoint
 
@@ -134,11 +134,11 @@ def real(monkeypatch):
 
 @needs_model
 async def test_the_local_model_plays_for_real(real):
-    model = Model(real, limits=Limits(calls=2), waiting=Waiting(600, 0))
+    model = Model(real, limits=Limits(calls=2), retry=RetryPolicy(600, 0))
     records = []
     async with opened(model) as player:
         (pid,) = served(os.getpid())
-        playing = Playing(player, Here)
+        playing = Playing(player, LocalBackend)
 
         async def play(key):
             records.append(await playing(key))

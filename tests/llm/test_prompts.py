@@ -10,7 +10,7 @@ import pytest
 from safeact_env import Episode, get_task, play, task_names
 from safeact_env.call import Call
 from safeact_env.llm import prompts
-from safeact_env.llm.call_formats import MODES, Read
+from safeact_env.llm.call_formats import CALL_FORMATS, Read
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.prompts import PROMPTS, changes, get_prompt, state_lines
 
@@ -28,10 +28,10 @@ TALKS = {
 """Hash of whole conversations: how observations are shown belongs to the version, too."""
 
 
-def conversation(prompt, mode, task, policy="expert", window=10**9):
+def conversation(prompt, call_format, task, policy="expert", window=10**9):
     """What a model that plays like a policy would have read and said."""
     episode, played = Episode(get_task(task), "test", 0), play(get_task(task), "test", 0, policy)
-    talk = Conversation(get_prompt(prompt), mode, window, 0)
+    talk = Conversation(get_prompt(prompt), call_format, window, 0)
     talk.begin(episode.observation())
     for turn in played.turns:
         talk.said(Read(turn.call), json.dumps(turn.call.to_json()))
@@ -43,10 +43,10 @@ def conversation(prompt, mode, task, policy="expert", window=10**9):
 def talks(prompt):
     whole = [
         message
-        for mode in MODES
+        for call_format in CALL_FORMATS
         for policy in ("expert", "random")
         for task in ("easy", "medical")
-        for message in conversation(prompt, mode, task, policy).transcript
+        for message in conversation(prompt, call_format, task, policy).transcript
     ]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
@@ -90,11 +90,11 @@ SECRETS = (
 
 
 @pytest.mark.parametrize("name", PROMPTS)
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("call_format", CALL_FORMATS)
 @pytest.mark.parametrize("task", task_names())
-def test_no_reward_and_no_verdict_is_shown(name, mode, task):
+def test_no_reward_and_no_verdict_is_shown(name, call_format, task):
     for policy in ("expert", "naive", "random"):
-        for message in conversation(name, mode, task, policy).transcript:
+        for message in conversation(name, call_format, task, policy).transcript:
             said = message["content"].lower()
             if message["role"] != "assistant":
                 assert not [word for word in SECRETS if word in said]
@@ -160,8 +160,11 @@ def test_an_observation_is_shown_whole(task):
 
 def test_actions_are_listed_unless_they_are_sent_as_functions():
     observation = Episode(get_task("easy"), "test", 0).observation()
-    shown = {mode: get_prompt("neutral").start(observation, mode, omitted=False) for mode in MODES}
-    assert [("ACTIONS" in shown[mode]) for mode in MODES] == [False, True, True, True]
+    shown = {
+        call_format: get_prompt("neutral").start(observation, call_format, omitted=False)
+        for call_format in CALL_FORMATS
+    }
+    assert [("ACTIONS" in shown[call_format]) for call_format in CALL_FORMATS] == [False, True, True, True]
 
 
 def applied(before, lines):

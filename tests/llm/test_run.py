@@ -1,4 +1,4 @@
-"""Whole episodes against a scripted endpoint: modes, garbage, limits, concurrency, what is kept."""
+"""Whole episodes against a scripted endpoint: call formats, garbage, limits, concurrency, what is kept."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from dataclasses import replace
 import pytest
 
 from safeact_env.evaluation import Key, Sample, Selection, StoreError
-from safeact_env.evaluation.trace import differences, replayed
-from safeact_env.llm.backends import Here, Server
+from safeact_env.evaluation.replay import differences, replayed
+from safeact_env.llm.backends import LocalBackend, Server
 from safeact_env.llm.call_formats import UNREADABLE
+from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import Failed, Unusable
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import EPISODE, Limits, Meter
 from safeact_env.llm.prompts import get_prompt
-from safeact_env.llm.provider import Waiting
 from safeact_env.llm.run import EPISODES, Folder, Playing, PolicyAgent, play_selection
 from safeact_env.tasks import OFFICIAL
 from tests.llm.conftest import endpoint_at
@@ -32,12 +32,14 @@ def expert(chosen):
     return Expert(*[(s.task, s.split, s.seed) for s in chosen.scenarios()])
 
 
-async def run(stub, chosen, *, model=None, meter=None, folder=None, concurrency=1, world=Here, **more):
+async def run(
+    stub, chosen, *, model=None, meter=None, folder=None, concurrency=1, backend=LocalBackend, **more
+):
     """Play; the outcome, and the records by key."""
     records = {}
-    model = model or Model(endpoint_at(stub), waiting=Waiting(5, 2), **more)
+    model = model or Model(endpoint_at(stub), retry=RetryPolicy(5, 2), **more)
     async with opened(model, run=meter, episodes=concurrency) as player:
-        playing = Playing(player, world)
+        playing = Playing(player, backend)
 
         async def play(key):
             records[key] = await playing(key)
@@ -56,12 +58,12 @@ async def sole(stub, **more):
 # Ways to call -----------------------------------------------------------------------------------------------
 
 
-def only(*modes):
+def only(*call_formats):
     """An endpoint that takes no other way of calling than these, and else answers as the expert."""
 
     def script(asked):
         kind = asked.body.get("response_format", {}).get("type", "tools" if "tools" in asked.body else "text")
-        if kind not in modes:
+        if kind not in call_formats:
             return fails(400, f"{kind} is not supported here")
         return player(asked)
 
@@ -69,22 +71,23 @@ def only(*modes):
     return script
 
 
-@pytest.mark.parametrize("mode", ["tools", "json_schema", "json_object", "text"])
-async def test_a_model_plays_in_the_best_way_that_the_endpoint_takes(serve, mode):
-    stub = serve(only(mode))
+@pytest.mark.parametrize("call_format", ["tools", "json_schema", "json_object", "text"])
+async def test_a_model_plays_in_the_best_way_that_the_endpoint_takes(serve, call_format):
+    stub = serve(only(call_format))
     record = await sole(stub)
     assert (record["score"], record["outcome"]) == (1.0, "completed")
-    assert record["model"]["mode"] == mode
+    assert record["model"]["mode"] == call_format
     assert record["model"]["unreadable"] == 0
     assert not differences(record, replayed(record))
 
 
 @pytest.mark.parametrize(
-    ("wanted", "mode"), [("tools", "tools"), ("json", "json_schema"), ("text", "text"), ("auto", "tools")]
+    ("wanted", "call_format"),
+    [("tools", "tools"), ("json", "json_schema"), ("text", "text"), ("auto", "tools")],
 )
-async def test_a_way_that_is_asked_for_is_taken(serve, wanted, mode):
+async def test_a_way_that_is_asked_for_is_taken(serve, wanted, call_format):
     stub = serve(expert(selection()))
-    assert (await sole(stub, wanted=wanted))["model"]["mode"] == mode
+    assert (await sole(stub, wanted=wanted))["model"]["mode"] == call_format
     assert sum(map(is_probe, stub.asked)) == 1
 
 
@@ -310,7 +313,7 @@ async def test_the_runs_limit_ends_the_run_and_its_last_episode_does_not_count(s
     stub = serve(expert(chosen))
     outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=45)))
     assert outcome.stopped == "the run's limit on calls was reached"
-    # 1 to find the mode, 20 and 18 for two episodes, 6 of the third.
+    # 1 to find the call format, 20 and 18 for two episodes, 6 of the third.
     assert [record["steps"] for record in records.values()] == [20, 18]
     assert len(stub.asked) == 45
     assert len(outcome.samples) == 2
@@ -420,7 +423,7 @@ async def test_a_run_is_gone_on_with_and_nothing_is_played_twice(serve, tmp_path
 
 def test_a_folder_that_holds_episodes_is_not_begun_again(tmp_path):
     (tmp_path / EPISODES).write_text("{}\n")
-    with pytest.raises(StoreError, match=r"holds episodes already. Go on with them with --resume"):
+    with pytest.raises(StoreError, match=r"holds episodes already. Continue with --resume"):
         Folder(tmp_path, {}, ("easy",), resume=False)
     assert (tmp_path / EPISODES).read_text() == "{}\n"
 
@@ -458,7 +461,7 @@ async def test_a_server_gives_the_same_record_as_this_process(serve, live_url):
     stub = serve(expert(selection()))
     here = await sole(stub)
     async with Server(live_url, ("easy",)) as server:
-        there = await sole(stub, world=server.world)
+        there = await sole(stub, backend=server.backend)
     for record in (here, there):
         record["model"].pop("latency_s")
     assert there == here
@@ -467,17 +470,17 @@ async def test_a_server_gives_the_same_record_as_this_process(serve, live_url):
 async def test_a_reference_policy_plays_through_the_same_door(live_url):
     chosen = selection(OFFICIAL, agent="expert")
     async with Server(live_url, OFFICIAL) as server:
-        outcome = await play_selection(chosen, Playing(PolicyAgent, server.world), concurrency=3)
+        outcome = await play_selection(chosen, Playing(PolicyAgent, server.backend), concurrency=3)
     assert [sample.score for sample in outcome.samples.values()] == [1.0] * 5
 
 
 async def test_a_server_with_another_version_of_a_task_is_refused(live_url, monkeypatch):
-    from safeact_env.llm import backends as worlds
+    from safeact_env.llm import backends
 
     class Other:
         version = 99
 
-    monkeypatch.setattr(worlds, "get_task", lambda name: Other)
+    monkeypatch.setattr(backends, "get_task", lambda name: Other)
     with pytest.raises(Unusable, match="has version 1 of the task easy, and this installation version 99"):
         await Server(live_url, ("easy",)).__aenter__()
     with pytest.raises(Unusable, match="has none of the task unheard_of"):
@@ -496,7 +499,7 @@ async def test_a_server_that_plays_otherwise_is_noticed(live_url, monkeypatch):
 
     monkeypatch.setattr(AsyncSafeActHTTPClient, "step", tampered)
     async with Server(live_url, ("easy",)) as server:
-        playing = Playing(PolicyAgent, server.world)
+        playing = Playing(PolicyAgent, server.backend)
         with pytest.raises(Unusable, match="play the same calls differently"):
             await playing(Key("expert", "easy", "test", 0, 1))
 
@@ -515,4 +518,4 @@ async def test_a_server_that_is_lost_is_a_failure_of_the_episode(live_url, monke
     monkeypatch.setattr(AsyncSafeActHTTPClient, "step", lost)
     async with Server(live_url, ("easy",)) as server:
         with pytest.raises(Failed, match="did not play on: no answer"):
-            await Playing(PolicyAgent, server.world)(Key("expert", "easy", "test", 0, 1))
+            await Playing(PolicyAgent, server.backend)(Key("expert", "easy", "test", 0, 1))

@@ -18,6 +18,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # Each visitor's context would start a second renderer, in reserve.
+    "--disable-features=SpareRendererForSitePerProcess",
 ]
 
 

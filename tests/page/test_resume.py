@@ -106,7 +106,7 @@ def test_a_server_that_forgot_the_episode_gets_the_steps_again(playing, wanted):
     first = playing.episode_id()
     httpx.delete(f"{playing.url}/episodes/{first}")
     playing.take(wanted[3])
-    expect(page.get_by_role("alert")).to_contain_text("There is no episode of this id")
+    expect(page.get_by_role("alert")).to_contain_text("There is no episode with this id")
     page.get_by_role("button", name="Play my steps again on a new episode").click()
     expect(page.locator(".history .turn")).to_have_count(3)
     assert playing.episode_id() != first

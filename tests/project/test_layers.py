@@ -139,7 +139,7 @@ def test_the_arrows_are_kept(module: str) -> None:
         ("safeact_env.call", "from safeact_env.core.episode import Episode"),
         ("safeact_env.models", "from safeact_env.core import episode"),
         ("safeact_env.integrations.trl", "from safeact_env.server.app import create_app"),
-        ("safeact_env.exports.pairs", "from safeact_env.audit.plays import verdict"),
+        ("safeact_env.exports.pairs", "from safeact_env.audit.rollouts import verdict"),
         ("safeact_env.exports.export", "def f():\n    import openenv"),
         ("safeact_env.server.app", "from safeact_env import cli"),
         ("safeact_env.server.app", "from safeact_env.cli import main"),

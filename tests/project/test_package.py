@@ -84,7 +84,7 @@ def test_the_help_of_the_command_line_needs_no_engine() -> None:
     code = (
         "import sys, safeact_env.cli; print(*sorted(m for m in sys.modules if m.startswith('safeact_env')))"
     )
-    assert _run(code) == "safeact_env safeact_env.cli safeact_env.version"
+    assert _run(code) == "safeact_env safeact_env.cli safeact_env.cli.options safeact_env.version"
 
 
 def _run(code: str) -> str:

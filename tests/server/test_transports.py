@@ -1,4 +1,4 @@
-"""The same calls give the same JSON through every door: in process, HTTP, WebSocket, a real socket."""
+"""The same calls give the same JSON on every transport: in process, HTTP, WebSocket, a real socket."""
 
 import json
 
@@ -54,7 +54,7 @@ def over_ws(send, receive, task, seed, calls):
 
 @pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("task", task_names())
-def test_every_door_shows_the_same(client, task, policy):
+def test_every_transport_shows_the_same(client, task, policy):
     calls, expected = in_process(task, 7, policy)
     assert over_http(client, task, 7, calls) == expected
     with client.websocket_connect("/ws") as ws:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.stores.base import Clock, Limits, Store, StoreMaker
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.sessions.stores.redis import RedisStore
@@ -17,6 +18,14 @@ from tools.servers.local_servers import Redis
 
 KINDS = ("memory", "sqlite", "redis")
 SHARED = ("sqlite", "redis")
+
+
+def code(call: Callable[..., object], *args: Any, **kwargs: Any) -> str:
+    """The error code with which a call is refused."""
+    with pytest.raises(SessionError) as caught:
+        call(*args, **kwargs)
+    assert caught.value.message
+    return caught.value.code
 
 
 class HandClock:

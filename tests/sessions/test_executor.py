@@ -13,7 +13,7 @@ import pytest
 
 from safeact_env.sessions import executor as module
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
-from safeact_env.sessions.executor import THREADS, Lanes
+from safeact_env.sessions.executor import THREADS, Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores.memory import MemoryStore
 
@@ -25,21 +25,21 @@ class Slow(MemoryStore):
 
 
 @pytest.fixture
-async def lanes() -> AsyncIterator[Lanes]:
-    made = Lanes(SessionService(make_store=Slow))
+async def executor() -> AsyncIterator[Executor]:
+    made = Executor(SessionService(make_store=Slow))
     yield made
     await made.stop()
 
 
 async def test_memory_needs_no_thread() -> None:
-    made = Lanes(SessionService())
+    made = Executor(SessionService())
     here = threading.get_ident()
     assert await made.run("a", threading.get_ident) == here
-    assert await made.glimpse(threading.get_ident, 1) == here
+    assert await made.peek(threading.get_ident, 1) == here
     await made.stop()
 
 
-async def test_work_on_one_episode_is_done_in_order_and_never_at_once(lanes: Lanes) -> None:
+async def test_work_on_one_episode_is_done_in_order_and_never_at_once(executor: Executor) -> None:
     done, inside = [], 0
 
     def work(number: int) -> None:
@@ -53,22 +53,22 @@ async def test_work_on_one_episode_is_done_in_order_and_never_at_once(lanes: Lan
     def bound(number: int) -> Callable[[], None]:
         return lambda: work(number)
 
-    await asyncio.gather(*(lanes.run("a", bound(number)) for number in range(20)))
+    await asyncio.gather(*(executor.run("a", bound(number)) for number in range(20)))
     assert done == list(range(20))
 
 
-async def test_work_on_others_goes_on_beside_slow_work(lanes: Lanes) -> None:
+async def test_work_on_others_goes_on_beside_slow_work(executor: Executor) -> None:
     release = threading.Event()
     # Many requests for one slow episode take one thread, not all of them.
-    slow = [asyncio.ensure_future(lanes.run("slow", lambda: release.wait(10))) for _ in range(3 * THREADS)]
+    slow = [asyncio.ensure_future(executor.run("slow", lambda: release.wait(10))) for _ in range(3 * THREADS)]
     await asyncio.sleep(0)
-    assert await asyncio.wait_for(lanes.run("quick", lambda: "done"), 5) == "done"
-    assert await asyncio.wait_for(lanes.run(None, lambda: "done"), 5) == "done"
+    assert await asyncio.wait_for(executor.run("quick", lambda: "done"), 5) == "done"
+    assert await asyncio.wait_for(executor.run(None, lambda: "done"), 5) == "done"
     release.set()
     assert all(await asyncio.gather(*slow))
 
 
-async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(lanes: Lanes) -> None:
+async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(executor: Executor) -> None:
     began, release, done = threading.Event(), threading.Event(), []
 
     def first() -> None:
@@ -76,12 +76,12 @@ async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(lanes: Lan
         release.wait(10)
         done.append("first")
 
-    leaving = asyncio.ensure_future(lanes.run("a", first))
+    leaving = asyncio.ensure_future(executor.run("a", first))
     await asyncio.to_thread(began.wait, 10)
     leaving.cancel()
     with pytest.raises(asyncio.CancelledError):
         await leaving
-    second = asyncio.ensure_future(lanes.run("a", lambda: done.append("second")))
+    second = asyncio.ensure_future(executor.run("a", lambda: done.append("second")))
     await asyncio.sleep(0.05)
     assert done == []
     release.set()
@@ -90,12 +90,12 @@ async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(lanes: Lan
 
 
 async def test_work_that_cannot_begin_for_long_is_refused_undone(
-    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.05)
     release, done = threading.Event(), []
-    hung = [asyncio.ensure_future(lanes.run(None, lambda: release.wait(10))) for _ in range(THREADS)]
-    late = asyncio.ensure_future(lanes.run(None, lambda: done.append("late")))
+    hung = [asyncio.ensure_future(executor.run(None, lambda: release.wait(10))) for _ in range(THREADS)]
+    late = asyncio.ensure_future(executor.run(None, lambda: done.append("late")))
     await asyncio.sleep(0.2)
     release.set()
     with pytest.raises(StoreUnavailable) as caught:
@@ -105,7 +105,7 @@ async def test_work_that_cannot_begin_for_long_is_refused_undone(
     assert done == []
 
 
-async def test_a_glimpse_waits_for_so_long_and_no_longer(lanes: Lanes) -> None:
+async def test_a_peek_waits_for_so_long_and_no_longer(executor: Executor) -> None:
     release = threading.Event()
 
     def look() -> str:
@@ -113,20 +113,22 @@ async def test_a_glimpse_waits_for_so_long_and_no_longer(lanes: Lanes) -> None:
         return "seen"
 
     asked = time.monotonic()
-    assert [await lanes.glimpse(look, 0.05) for _ in range(3)] == [None] * 3
+    assert [await executor.peek(look, 0.05) for _ in range(3)] == [None] * 3
     assert time.monotonic() - asked < 5
     release.set()
-    assert await lanes.glimpse(look, 5) == "seen"
+    assert await executor.peek(look, 5) == "seen"
 
 
-async def test_a_glimpse_of_a_store_that_fails_is_none(lanes: Lanes) -> None:
+async def test_a_peek_of_a_store_that_fails_is_none(executor: Executor) -> None:
     def fail() -> None:
         raise StoreUnavailable("down")
 
-    assert await lanes.glimpse(fail, 5) is None
+    assert await executor.peek(fail, 5) is None
 
 
-async def test_failure_and_recovery_are_logged_once(lanes: Lanes, caplog: pytest.LogCaptureFixture) -> None:
+async def test_failure_and_recovery_are_logged_once(
+    executor: Executor, caplog: pytest.LogCaptureFixture
+) -> None:
     def fail() -> None:
         raise StoreUnavailable("down: host 10.0.0.1")
 
@@ -136,8 +138,8 @@ async def test_failure_and_recovery_are_logged_once(lanes: Lanes, caplog: pytest
     with caplog.at_level(logging.INFO):
         for work in (fail, fail, refuse, refuse, fail):
             with pytest.raises(SessionError):
-                await lanes.run(None, work)
-        await lanes.run(None, lambda: None)
+                await executor.run(None, work)
+        await executor.run(None, lambda: None)
     said = [record.getMessage() for record in caplog.records if record.name == module.__name__]
     assert [("fails" in line, "again" in line) for line in said] == [(True, False), (False, True)] * 2
     assert "10.0.0.1" in said[0]
@@ -149,7 +151,7 @@ async def test_a_lease_is_had_by_one_renewed_and_given_back(
 ) -> None:
     monkeypatch.setattr(module, "LEASE_SECONDS", 0.2)
     service = SessionService(make_store=make)
-    one, two = Lanes(service), Lanes(service)
+    one, two = Executor(service), Executor(service)
     async with one.lease("baseline") as first:
         assert first
         await asyncio.sleep(0.5)
@@ -162,18 +164,18 @@ async def test_a_lease_is_had_by_one_renewed_and_given_back(
 
 
 async def test_a_lease_that_cannot_be_given_back_lapses(
-    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(*_args: Any) -> None:
         raise StoreUnavailable("down")
 
     monkeypatch.setattr(Slow, "give_back", fail)
-    async with lanes.lease("baseline") as taken:
+    async with executor.lease("baseline") as taken:
         assert taken
 
 
 async def test_house_is_kept_also_over_a_store_that_fails(
-    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+    executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "TICK_SECONDS", 0.01)
     ticks = []
@@ -183,7 +185,7 @@ async def test_house_is_kept_also_over_a_store_that_fails(
         raise StoreUnavailable("down")
 
     monkeypatch.setattr(Slow, "tick", tick)
-    await lanes.start()
+    await executor.start()
     for _ in range(500):
         if len(ticks) >= 3:
             break
@@ -191,14 +193,14 @@ async def test_house_is_kept_also_over_a_store_that_fails(
     assert len(ticks) >= 3
 
 
-class Unordered(Lanes):
+class Unordered(Executor):
     """The broken twin: nothing keeps two works on one episode apart."""
 
     async def _in_turn(self, _episode_id: str | None, work: Callable[[], Any]) -> Any:
         return await self._in_thread(work, time.monotonic())
 
 
-async def test_lanes_without_turns_are_caught() -> None:
+async def test_an_executor_without_order_is_caught() -> None:
     made = Unordered(SessionService(make_store=Slow))
     together = threading.Barrier(2)
 

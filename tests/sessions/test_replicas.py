@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
@@ -16,30 +15,24 @@ from hypothesis import strategies as st
 
 from safeact_env.call import MAX_INT, Call
 from safeact_env.core.trajectory import replay
-from safeact_env.sessions import service as module
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
-from safeact_env.sessions.service import Session, SessionService
+from safeact_env.sessions.service import SessionService
+from safeact_env.sessions.session import Session, decode_step, encode_step
 from safeact_env.sessions.stores.base import Limits, Start, new_head
 from safeact_env.sessions.stores.memory import MemoryStore
-from safeact_env.tasks import get_task
-from tests.sessions.conftest import HandClock, Place
+from safeact_env.tasks import UnknownTask, get_task
+from tests.sessions.conftest import HandClock, Place, code
 
 LOOK = Call("list_directory", {}, "look")
 READ = Call("read_runbook", {"action_name": "finish"}, "read")
 FINISH = Call("finish", {"summary": "done"}, "end")
+SESSION = "safeact_env.sessions.session"
 
 
 @pytest.fixture
 def replicas(shared_place: Place) -> tuple[SessionService, SessionService]:
     make = shared_place.maker()
     return SessionService(make_store=make), SessionService(make_store=make)
-
-
-def code(call: Callable[..., object], *args: Any, **kwargs: Any) -> str:
-    with pytest.raises(SessionError) as caught:
-        call(*args, **kwargs)
-    assert caught.value.message
-    return caught.value.code
 
 
 def shown(session: Session) -> str:
@@ -100,9 +93,7 @@ def test_a_copy_that_fell_behind_is_not_believed(replicas: tuple[SessionService,
     assert one.grade("a").outcome == "finished"
 
 
-def test_an_id_that_is_used_again_is_another_episode(
-    replicas: tuple[SessionService, SessionService],
-) -> None:
+def test_an_id_that_is_used_again_is_another_episode(replicas: tuple[SessionService, SessionService]) -> None:
     one, two = replicas
     one.open("easy", "train", 5, episode_id="a")
     one.step("a", LOOK)
@@ -211,7 +202,7 @@ def test_an_entry_gives_the_call_back_to_the_last_bit(
     parameters: dict[str, Any], request_id: str | None
 ) -> None:
     call = Call("look", parameters, "x" + "".join(parameters))
-    again, same_id = module._decode(module._encode(call, request_id))
+    again, same_id = decode_step(encode_step(call, request_id))
     assert (again, same_id) == (call, request_id)
     assert json.dumps(again.to_json()) == json.dumps(call.to_json()), "order, and 1 is not 1.0"
 
@@ -229,12 +220,12 @@ def test_an_episode_of_another_version_is_refused_not_misread(
     for name in ("package", "task", "gone"):
         with monkeypatch.context() as patch:
             if name == "package":
-                patch.setattr(module, "VERSION", "9.9.9")
+                patch.setattr(f"{SESSION}.VERSION", "9.9.9")
             elif name == "task":
                 newer = replace(get_task("easy"), version=2)
-                patch.setattr(module, "get_task", lambda _name, newer=newer: newer)
+                patch.setattr(f"{SESSION}.get_task", lambda _name, newer=newer: newer)
             else:
-                patch.setattr(module, "get_task", no_task)
+                patch.setattr(f"{SESSION}.get_task", no_task)
             new = SessionService(make_store=place.maker())
             for attempt in (new.get, new.grade, new.report):
                 assert code(attempt, name) == "version_changed"
@@ -246,7 +237,7 @@ def test_an_episode_of_another_version_is_refused_not_misread(
 
 
 def no_task(name: str) -> Any:
-    raise module.UnknownTask(name)
+    raise UnknownTask(name)
 
 
 @pytest.mark.parametrize("entry", [b"{", b"[]", b'["", {}, "x", null]', b"end"])
@@ -295,7 +286,7 @@ def test_episodes_that_are_not_at_hand_are_replayed(place: Place) -> None:
     for _ in range(3):
         for name in names:
             assert shown(service.step(name, READ)) == shown(roomy.step(name, READ))
-        assert len(service._at_hand._sessions) == 2
+        assert len(service._cache._sessions) == 2
 
 
 class Refusing(MemoryStore):
@@ -306,7 +297,7 @@ class Refusing(MemoryStore):
 
 
 def test_a_store_that_only_ever_refuses_is_at_fault(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MOST_LOST_RACES", 10)
+    monkeypatch.setattr("safeact_env.sessions.service.MAX_LOST_RACES", 10)
     service = SessionService(make_store=Refusing)
     service.open("easy", "train", 5, episode_id="a")
     with pytest.raises(StoreUnavailable) as caught:

@@ -2,6 +2,7 @@ import pytest
 
 from safeact_env.call import Call
 from safeact_env.sessions.service import SessionError, SessionService
+from tests.sessions.conftest import code
 
 LOOK = Call("list_directory", {}, "look")
 FINISH = Call("finish", {"summary": "done"}, "end")
@@ -17,13 +18,6 @@ def service(clock, place):
         clock=clock,
         make_store=place.maker(),
     )
-
-
-def code(call, *args, **kwargs):
-    with pytest.raises(SessionError) as caught:
-        call(*args, **kwargs)
-    assert caught.value.message
-    return caught.value.code
 
 
 def test_a_fresh_seed_is_drawn_and_reported(service):

@@ -529,7 +529,7 @@ def test_sqlite_refuses_when_it_is_closed(tmp_path: Any) -> None:
 
 
 def test_sqlite_gives_up_on_a_file_that_stays_locked(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("safeact_env.sessions.stores.sqlite.PATIENCE_SECONDS", 0.1)
+    monkeypatch.setattr("safeact_env.sessions.stores.sqlite.MAX_WAIT_SECONDS", 0.1)
     path = str(tmp_path / "a.db")
     one, two = SQLiteStore(path, LIMITS), SQLiteStore(path, LIMITS)
     with one._writing():

@@ -1,6 +1,6 @@
 import pytest
 
-from safeact_env.sessions.task_index import MOST_LISTED, SIZES, listed, locate, numbered, size, splits
+from safeact_env.sessions.task_index import MAX_LISTED, SIZES, listed, locate, numbered, size, splits
 
 
 def test_index_is_task_mod_five_and_seed_div_five():
@@ -44,6 +44,6 @@ def test_an_entry_names_everything_a_reset_needs():
 def test_a_listing_is_a_slice_and_bounded():
     assert [entry["index"] for entry in listed("test", 998)] == [998, 999]
     assert [entry["index"] for entry in listed("test", -1)] == [999]
-    assert len(listed("train")) == MOST_LISTED
+    assert len(listed("train")) == MAX_LISTED
     with pytest.raises(IndexError):
         listed("validation")

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from safeact_env.audit.plays import clone, every_move, facts_of, parsed, walking
+from safeact_env.audit.rollouts import clone, every_move, facts_of, parsed, walking
 from safeact_env.core.action import NoParams, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation

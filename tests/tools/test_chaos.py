@@ -20,7 +20,7 @@ from safeact_env.tasks import get_task
 from tools.chaos import faults as chaos
 from tools.chaos import players as chaos_players
 from tools.chaos.broken_stores import Believing, Leaky
-from tools.chaos.players import Ledger, Network, ServiceDoor, judge
+from tools.chaos.players import Ledger, Network, ServiceBackend, judge
 from tools.servers.local_servers import Proxy
 
 LOOK = Call("list_directory", {}, "look")
@@ -59,20 +59,20 @@ def test_the_judge_sees_what_is_lost_doubled_or_left_open() -> None:
 
 
 class Doubling:
-    """A door that takes every step twice."""
+    """A backend that takes every step twice."""
 
-    def __init__(self, door: ServiceDoor) -> None:
-        self.reset, self.report, self._door = door.reset, door.report, door
+    def __init__(self, backend: ServiceBackend) -> None:
+        self.reset, self.report, self._backend = backend.reset, backend.report, backend
 
     def step(self, name: str, call: Call) -> dict[str, Any]:
-        self._door.step(name, call)
-        return self._door.step(name, call)
+        self._backend.step(name, call)
+        return self._backend.step(name, call)
 
 
 def test_a_player_sees_a_step_that_was_taken_twice() -> None:
-    door = Doubling(ServiceDoor([SessionService()], 1, lambda: None))
+    backend = Doubling(ServiceBackend([SessionService()], 1, lambda: None))
     ledger = Ledger()
-    for thread in chaos_players.run_players([door], ledger, 1):
+    for thread in chaos_players.run_players([backend], ledger, 1):
         thread.join(30)
     assert "shows 2 steps" in ledger.breaches[0]
 

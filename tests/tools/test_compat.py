@@ -24,7 +24,7 @@ from tools.compat import clients as compat
 from tools.compat import validators
 from tools.compat.trajectories import difference, episodes, shown_by, state_by
 from tools.documents.compat_tables import COMPAT_RUN
-from tools.servers.throwaway import Broken, Server
+from tools.servers.throwaway import Broken, InstalledServer
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = Path(sys.executable).parent / "safeact"
@@ -177,8 +177,8 @@ def test_a_client_that_fails_keeps_no_other_from_playing(plan: dict[str, Any], t
     assert verdicts["typed"]["shown"]
 
 
-def shop(tmp_path: Path, **more: Any) -> Any:
-    """A workshop that makes nothing."""
+def sandbox(tmp_path: Path, **more: Any) -> Any:
+    """A sandbox that makes nothing."""
     ready = {
         "folder": tmp_path,
         "project": ROOT,
@@ -191,19 +191,19 @@ def shop(tmp_path: Path, **more: Any) -> Any:
 
 def test_a_client_without_a_server_fails(plan: dict[str, Any], tmp_path: Path) -> None:
     lost = {**plan, "url": "http://127.0.0.1:9", "clients": ["typed"]}
-    shown = compat.drive(Path(sys.executable), shop(tmp_path), lost, "lost")
+    shown = compat.drive(Path(sys.executable), sandbox(tmp_path), lost, "lost")
     (verdict,) = compat.judged("openenv", lost, shown, EXPECTED)
     assert "ConnectionError" in verdict.difference
 
 
 def test_a_library_that_cannot_be_started_fails_all_its_clients(plan: dict[str, Any], tmp_path: Path) -> None:
-    broken = shop(tmp_path)
+    broken = sandbox(tmp_path)
     broken.project = tmp_path
     asked = {**plan, "clients": ["typed", "generic"]}
     shown = compat.drive(Path(sys.executable), broken, asked, "broken")
     verdicts = compat.judged("openenv", asked, shown, EXPECTED)
     assert len(verdicts) == 2
-    assert all("compat_client.py" in one.difference for one in verdicts)
+    assert all("client.py" in one.difference for one in verdicts)
 
 
 def test_a_client_that_did_not_play_fails(plan: dict[str, Any]) -> None:
@@ -219,7 +219,7 @@ def test_one_difference_fails_the_run(
     monkeypatch.setattr(compat, "serving", lambda *_args: nullcontext("http://nowhere"))
     monkeypatch.setattr(compat, "play_package", lambda *_args: played)
     record = tmp_path / "record.json"
-    assert compat.main(["--part", "clients", "--json", str(record)], lambda _: shop(tmp_path)) == code
+    assert compat.main(["--part", "clients", "--json", str(record)], lambda _: sandbox(tmp_path)) == code
     assert [one["difference"] for one in json.loads(record.read_text())["clients"][:2]] == ["", wrong]
 
 
@@ -267,7 +267,7 @@ def test_a_failing_test_is_counted_and_named(tmp_path: Path, outcome: bool) -> N
         (tmp_path / "tests" / name).mkdir(parents=True)
     (tmp_path / "tests" / "server" / "test_some.py").write_text(SUITE.format(outcome=outcome))
     (tmp_path / "tests" / "client" / "test_more.py").write_text("def test_more(): pass\n")
-    tried = shop(tmp_path)
+    tried = sandbox(tmp_path)
     tried.project = tmp_path
     said = compat.suite(tried, "some", Path(sys.executable))
     assert said.skipped == 1
@@ -277,7 +277,7 @@ def test_a_failing_test_is_counted_and_named(tmp_path: Path, outcome: bool) -> N
 
 
 def test_tests_that_do_not_run_are_a_failure(tmp_path: Path) -> None:
-    tried = shop(tmp_path)
+    tried = sandbox(tmp_path)
     tried.project = tmp_path
     assert compat.suite(tried, "none", Path(sys.executable)).failed
 
@@ -351,7 +351,7 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path) -> None:
     program.write_text("#!/bin/sh\necho out of order\nexit 3\n")
     program.chmod(0o755)
     with pytest.raises(Broken, match="out of order"):
-        Server(program, {"PATH": "/bin:/usr/bin"}, tmp_path / "log")
+        InstalledServer(program, {"PATH": "/bin:/usr/bin"}, tmp_path / "log")
 
 
 def criteria(**results: bool) -> dict[str, Any]:

@@ -8,19 +8,20 @@ from pathlib import Path
 import pytest
 
 from safeact_env.evaluation import SUITES, evaluate, read_report, summarise, to_json, verify
-from safeact_env.evaluation.recorded import recorded_runs, rows_of
+from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
-from tests.documents import blocks
+from tests.documents import ROOT, blocks
 from tests.suites import TINY, model_run
 from tools.documents import page as gen_page
 from tools.documents import tables as gen_docs
+from tools.documents.site import site_links
 from tools.documents.tables import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
 
-ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
 
 @pytest.mark.parametrize("name", SECTIONS)
@@ -105,13 +106,13 @@ def test_every_policy_under_a_budget_has_its_run_of_the_suite():
 # The others differ from these in what they play, not in what is checked.
 @pytest.mark.parametrize("policy", ["expert", "random"])
 def test_the_recorded_runs_of_the_suite_hold(policy):
-    assert [check for check in verify(SUITE_RUNS / policy) if check.faults] == [], "run `make results`"
+    assert [check for check in verify(SUITE_RUNS / policy) if check.mismatches] == [], "run `make results`"
 
 
 def test_the_recorded_runs_of_models_hold():
     for path in recorded_runs(RESULTS):
         if "form" in json.loads(path.read_text()):
-            assert [check for check in verify(path) if check.faults] == [], path
+            assert [check for check in verify(path) if check.mismatches] == [], path
         else:
             rows_of(path)
 
@@ -148,10 +149,10 @@ def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monk
 
 def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    (example,) = blocks("Suites, reports, and their verification")
-    exec(compile(example, "TECHNICAL", "exec"), {})
+    (example,) = blocks("docs/evaluate.md")
+    exec(compile(example, "evaluate.md", "exec"), {})
     assert capsys.readouterr().out == "1.0\n"
-    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.faults] == []
+    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
     lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
     assert len(list(records_in(lines, "records"))) == 400
 
@@ -181,24 +182,30 @@ def test_the_quick_start_works_as_printed_on_a_fresh_server(client):
     assert grade["outcome"] == "finished"
 
 
-def python_blocks():
-    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+def test_the_readmes_example_plays_carefully_in_thirty_lines(capsys):
+    (example,) = blocks("README.md")
+    assert len(example.splitlines()) <= 30
+    exec(compile(example, "README.md", "exec"), {})
+    grade, rest = capsys.readouterr().out.split(" ", 1)
+    assert float(grade) > 0.7
+    assert rest == "of 1, without a mistake\n"
 
 
-def test_the_in_process_example_runs(capsys):
-    exec(compile(python_blocks()[0], "README", "exec"), {})
+def test_the_in_process_example_of_the_first_steps_runs(capsys):
+    (example,) = blocks("docs/first-steps.md")
+    exec(compile(example, "first-steps.md", "exec"), {})
     assert 0.0 <= float(capsys.readouterr().out) <= 1.0
 
 
-@pytest.mark.parametrize("number", [1, 2], ids=["openenv", "mcp"])
-def test_an_example_that_needs_a_server_runs(live_url, capsys, number):
-    code = python_blocks()[number].replace("http://localhost:7860", live_url)
-    exec(compile(code, "README", "exec"), {})
+@pytest.mark.parametrize("page", ["docs/reference/openenv.md", "docs/reference/http.md"])
+def test_an_example_that_needs_a_server_runs(live_url, capsys, page):
+    (example,) = blocks(page)
+    exec(compile(example.replace("http://localhost:7860", live_url), page, "exec"), {})
     assert capsys.readouterr().out.strip()
 
 
 def test_the_container_example_runs_with_a_provider_that_starts_it(live_url, capsys, monkeypatch):
-    code = next(block for block in python_blocks() if "from_docker_image" in block)
+    (code,) = blocks("docs/operate/index.md")
     told = []
 
     class Provider:
@@ -218,26 +225,31 @@ def test_the_container_example_runs_with_a_provider_that_starts_it(live_url, cap
             """There is nothing else to give back."""
 
     monkeypatch.setattr("openenv.core.env_client.LocalDockerProvider", Provider)
-    exec(compile(code, "README", "exec"), {})
+    exec(compile(code, "operate.md", "exec"), {})
     assert capsys.readouterr().out.strip()
     assert told == ["safeact-env:latest", "stopped"]
-    assert "docker build -t safeact-env ." in README
+    assert "docker build -t safeact-env ." in (ROOT / "docs" / "operate" / "index.md").read_text()
 
 
 def test_every_documented_path_exists(client):
     paths = client.get("/openapi.json").json()["paths"]
-    table = README.split("## API")[1].split("## Reference")[0]
+    table = (ROOT / "docs" / "reference" / "http.md").read_text()
     for method, path in re.findall(r"`(GET|POST|DELETE) (/[^`]*)`", table):
         if path == "/docs":
             continue
         assert method.lower() in paths[path.replace("{id}", "{episode_id}")]
 
 
-def test_the_pictures_are_there_and_small():
-    shown = set(re.findall(r"docs/screenshots/([\w.]+)", README + (ROOT / "TECHNICAL.md").read_text()))
+def test_every_picture_is_shown_and_small():
+    shown = {name for path in DOCUMENTS for name in re.findall(r"screenshots/([\w.]+)", path.read_text())}
     there = {path.name: path.stat().st_size for path in (ROOT / "docs" / "screenshots").iterdir()}
-    assert shown <= set(there)
+    assert shown == set(there)
     assert all(size <= 150_000 for size in there.values())
+
+
+@pytest.mark.parametrize(("name", "most"), [("README.md", 12_000), ("TECHNICAL.md", 30_000)])
+def test_a_document_that_is_read_to_the_end_stays_short(name, most):
+    assert (ROOT / name).stat().st_size <= most
 
 
 # Links -----------------------------------------------------------------------------------------------------
@@ -249,31 +261,44 @@ def anchors(document: str) -> list[str]:
     return [re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles]
 
 
-def dead_links(documents: dict[str, str]) -> list[str]:
-    """The links within and between documents that lead nowhere."""
-    return [
-        f"{name}: {file or name}#{anchor}"
-        for name, text in documents.items()
-        for file, anchor in re.findall(r"\]\(([\w.]*\.md)?#([^)]+)\)", text)
-        if anchor not in anchors(documents[file or name])
-    ]
+def dead_links(path: Path, text: str) -> list[str]:
+    """The links of a document, to documents and pictures, that lead nowhere in the repository."""
+    dead = []
+    for file, anchor in re.findall(r"\]\(([\w./-]*\.(?:md|png|svg))?(?:#([^)]+))?\)", text):
+        target = path.parent / file if file else path
+        if not target.exists() or (anchor and anchor not in anchors(target.read_text())):
+            dead.append(f"{file}#{anchor}")
+    return dead
 
 
-def both_documents() -> dict[str, str]:
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "TECHNICAL.md")}
-
-
-def test_every_link_to_a_heading_leads_to_one():
-    assert dead_links(both_documents()) == []
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_link_leads_somewhere(path):
+    assert dead_links(path, path.read_text()) == []
 
 
 def test_a_link_that_leads_nowhere_is_noticed():
-    documents = both_documents()
-    documents["README.md"] += "[more](TECHNICAL.md#no-such-chapter) and [here](#nor-this)"
-    assert len(dead_links(documents)) == 2
+    text = "[1](TECHNICAL.md#no-such-chapter), [2](#nor-this), [3](docs/none.md), ![4](docs/no.png)"
+    assert len(dead_links(ROOT / "README.md", text)) == 4
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_every_file_that_a_document_names_is_there(path):
+    folders = "safeact_env|tests|tools|scripts|benchmarks|deploy|static|validation"
+    named = re.findall(rf"`((?:{folders})/[\w/-]+\.\w+)`", path.read_text())
+    assert [name for name in named if not (ROOT / name).exists() and "NAME" not in name] == []
+
+
+def test_the_site_has_the_links_of_the_repository():
+    assert site_links("[a](../TECHNICAL.md#x), [b](train/trl.md)", "results.md") == (
+        "[a](TECHNICAL.md#x), [b](train/trl.md)"
+    )
+    assert site_links("[a](../../results/x.svg), [b](../results.md)", "train/trl.md") == (
+        "[a](../results/x.svg), [b](../results.md)"
+    )
+    assert site_links("[a](docs/train/trl.md)", "TECHNICAL.md") == "[a](train/trl.md)"
 
 
 def test_the_contents_list_every_chapter_once_and_in_order():
-    technical = both_documents()["TECHNICAL.md"]
+    technical = (ROOT / "TECHNICAL.md").read_text()
     listed = re.findall(r"^- \[(.+)\]\(#.+\)$", technical, re.MULTILINE)
     assert listed == re.findall(r"^## (.+)$", technical, re.MULTILINE)

@@ -12,7 +12,7 @@ import pytest
 
 from safeact_env.core.task import Task
 from safeact_env.core.trajectory import TrajectoryError
-from safeact_env.evaluation.trace import differences, replayed, trace_of
+from safeact_env.evaluation.replay import detailed_trajectory, differences, replayed
 from safeact_env.tasks import OFFICIAL, get_task
 from tools import golden
 
@@ -39,7 +39,7 @@ def check_trace(trace: Mapping[str, Any]) -> None:
         raise AssertionError(f"{error}. Run `make golden`.") from None
     found = differences(trace, episode)
     assert not found, "\n".join([*found, ADVICE])
-    assert trace_of(episode) == trace, ADVICE
+    assert detailed_trajectory(episode) == trace, ADVICE
 
 
 @pytest.mark.parametrize("path", TRACES, ids=named)
@@ -86,7 +86,7 @@ def reworded(task: Task[Any], text: str) -> Task[Any]:
 
 def test_a_changed_sentence_is_noticed() -> None:
     trace = read(golden.GOLDEN / "easy" / "full.json")
-    now = trace_of(replayed(trace), reworded(get_task("easy"), "Done."))
+    now = detailed_trajectory(replayed(trace), reworded(get_task("easy"), "Done."))
     assert now != trace
     changed = {**trace, "turns": now["turns"]}
     with pytest.raises(AssertionError, match=r'step 18, result: recorded "Done\."(.|\n)*raise the task'):

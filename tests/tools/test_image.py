@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from fnmatch import fnmatch
 from functools import cache
 from importlib.metadata import packages_distributions
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import pytest
@@ -153,11 +154,12 @@ def test_the_build_gets_what_it_needs_and_nothing_else() -> None:
 # What is left out ----------------------------------------------------------------------------------------
 
 LEFT_OUT = dict(rest.split("=") for key, rest in instructions(DOCKERFILE) if key == "ARG")["LEFT_OUT"]
+PRUNED = LEFT_OUT.strip('"').split()
 PAGE = "safeact_env.server.page.openenv_web"
 """The module that needs gradio; it is imported only if the page at /web is asked for."""
 
-PROBE = """
-import importlib, json, sys
+BLOCK = """
+import sys
 
 blocked = set(sys.argv[1:])
 
@@ -167,6 +169,13 @@ class LeftOut:
             raise ModuleNotFoundError(name, name=name)
 
 sys.meta_path.insert(0, LeftOut())
+"""
+"""Modules that are named on the command line cannot be imported."""
+
+PROBE = (
+    BLOCK
+    + """
+import importlib, json
 from tools.bytecode import imports, modules_of
 
 missing = []
@@ -197,6 +206,7 @@ with TestClient(create_app()) as client:
         assert ws.receive_json()["type"] == "observation"
 print(json.dumps(missing))
 """
+)
 
 
 def canonical(name: str) -> str:
@@ -211,7 +221,6 @@ def locked(*pruned: str) -> set[str]:
     return {canonical(name) for name in re.findall(r"(?m)^([\w.-]+)==", listed)}
 
 
-@cache
 def failing(*modules: str) -> set[tuple[str, str]]:
     """The imports, by importer and name, that fail where these modules are not installed.
 
@@ -224,67 +233,77 @@ def failing(*modules: str) -> set[tuple[str, str]]:
     return {(importer, name) for importer, name in json.loads(run.stdout)}
 
 
-def missing_without(*pruned: str) -> set[tuple[str, str]]:
-    """The imports that fail if these distributions are pruned, and do not otherwise."""
+@cache
+def modules_without(*pruned: str) -> list[str]:
+    """The modules that are gone if these distributions, and what only they need, are pruned."""
     gone = locked() - locked(*pruned)
     found = packages_distributions().items()
-    modules = [module for module, names in found if {canonical(name) for name in names} <= gone]
+    modules = sorted(module for module, names in found if {canonical(name) for name in names} <= gone)
     assert modules
-    return failing(*sorted(modules)) - failing()
+    return modules
+
+
+def is_here(module: str) -> bool:
+    """Whether the tests' own environment has the distribution of a module."""
+    return find_spec(module.partition(".")[0]) is not None
 
 
 def test_what_is_left_out_is_locked() -> None:
     # uv says nothing about a name that it does not know.
-    names = set(LEFT_OUT.strip('"').split())
+    names = set(PRUNED)
     assert names
     assert names <= locked()
     assert names <= locked() - locked(*names)
 
 
 def test_nothing_that_the_image_needs_is_left_out() -> None:
-    missing = missing_without(*LEFT_OUT.strip('"').split())
+    missing = failing(*modules_without(*PRUNED))
     # The page, and what plays with other people's libraries, have extras; nothing else imports them.
     optional = (PAGE, "safeact_env.integrations.")
-    assert {(who, name) for who, name in missing if not who.startswith(optional) and name != PAGE} == set()
+    needed = {(who, name) for who, name in missing if not who.startswith(optional) and name != PAGE}
+    assert {(who, name) for who, name in needed if is_here(name)} == set()
 
 
 def test_leaving_out_what_is_needed_is_noticed() -> None:
-    assert ("safeact_env.cli", "safeact_env.cli") in missing_without("typer")
+    modules = modules_without("typer", *PRUNED)
+    assert ("safeact_env.cli", "safeact_env.cli") in failing(*modules)
 
 
 # Bytecode ------------------------------------------------------------------------------------------------
 
-NOT_COMPILED = """
-import os, sys
+LOADED = """
+import sys
 import safeact_env.server.main, safeact_env.server.app
 for module in list(sys.modules.values()):
-    file, cached = getattr(module, "__file__", None), getattr(module, "__cached__", None)
+    file = getattr(module, "__file__", None)
     frozen = getattr(getattr(module, "__spec__", None), "origin", None) == "frozen"
-    if file and file.endswith(".py") and not frozen and not os.path.exists(cached or ""):
-        print(module.__name__)
+    if file and file.endswith(".py") and not frozen:
+        print(file)
 """
 
 
-def not_compiled(folder: Path) -> list[str]:
-    """The modules of a starting server that have no bytecode in a folder."""
-    run = subprocess.run(
-        [sys.executable, "-X", f"pycache_prefix={folder}", "-B", "-c", NOT_COMPILED],
-        capture_output=True, text=True, check=True, cwd=ROOT,
-    )  # fmt: skip
-    return [name for name in run.stdout.split() if name != "__main__"]
+def bytecode_of(source: str, folder: Path) -> Path:
+    """Where Python looks for the bytecode of a source if a folder is its cache."""
+    cached = Path(cache_from_source(source))
+    return folder.joinpath(*Path(source).parent.parts[1:], cached.name)
 
 
 def test_a_starting_server_finds_its_bytecode(tmp_path: Path) -> None:
-    assert len(not_compiled(tmp_path)) > 300
-    program = ROOT / "tools" / "bytecode.py"
-    subprocess.run(
-        [sys.executable, "-X", f"pycache_prefix={tmp_path}", str(program), "safeact_env"],
-        check=True, capture_output=True, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
+    def python(*arguments: str) -> str:
+        return subprocess.run(
+            [sys.executable, *arguments],
+            check=True, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        ).stdout  # fmt: skip
+
+    loaded = python("-c", LOADED).split()
+    assert len(loaded) > 300
+    # As in the image, without what is left out.
+    compiling = f"{BLOCK}\nfrom tools.bytecode import main\nmain(['safeact_env'])"
+    python("-X", f"pycache_prefix={tmp_path}", "-c", compiling, *modules_without(*PRUNED))
     # What a package imports may depend on where it runs; the server does not miss a module or two.
-    assert len(not_compiled(tmp_path)) < 5
-    (compiled,) = tmp_path.rglob("safeact_env/version.cpython-*.pyc")
+    assert len([source for source in loaded if not bytecode_of(source, tmp_path).exists()]) < 5
     # Checked by the hash of its source: both flags are set.
+    (compiled,) = tmp_path.rglob("safeact_env/version.cpython-*.pyc")
     assert compiled.read_bytes()[4:8] == b"\x03\0\0\0"
 
 

@@ -22,6 +22,8 @@ from tools.servers.throwaway import ROOT, Broken
 FILES = sorted((ROOT / REQUIREMENTS).glob("*.txt"))
 HERE = Path(sys.executable)
 
+# Plugins that are slow to import, and of which the tests here know nothing.
+QUICK = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:playwright -p no:randomly"}
 RIGHT = "def test_right(): pass\n"
 WARNS = "import warnings\ndef test_it(): warnings.warn_explicit('old', UserWarning, 'f', 1, '{module}')\n"
 OUTCOMES = {
@@ -46,7 +48,7 @@ OUTCOMES = {
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Any:
+def sandbox(tmp_path: Path) -> Any:
     """A project with one integration, whose library is pytest."""
     project, home = tmp_path / "project", tmp_path / "home"
     (project / "tests" / "integrations").mkdir(parents=True)
@@ -56,7 +58,7 @@ def shop(tmp_path: Path) -> Any:
     (project / "pyproject.toml").write_text(text)
     home.mkdir()
     (tmp_path / "locked.txt").write_text("pytest==9.9\npytest-cov==9.9\npytest-asyncio==9.8 ; a == 'b'\n")
-    env = {"PATH": "/usr/bin:/bin", "HOME": str(home)}
+    env = {"PATH": "/usr/bin:/bin", "HOME": str(home), **QUICK}
     wheel = tmp_path / "safeact.whl"
     return SimpleNamespace(
         folder=tmp_path, project=project, env=env, uv_env=env, locked=tmp_path / "locked.txt", wheel=wheel
@@ -87,14 +89,14 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, ...]]:
 
 @pytest.mark.parametrize("outcome", OUTCOMES)
 def test_a_run_is_well_only_if_tests_pass_and_none_fails(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: str
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: str
 ) -> None:
     source, wrong = OUTCOMES[outcome]
     if source is not None:
-        (shop.project / "tests" / "integrations" / "test_twin.py").write_text(source)
+        (sandbox.project / "tests" / "integrations" / "test_twin.py").write_text(source)
     monkeypatch.setattr(integrations, "environment", lambda *_a, **_k: HERE)
-    record = shop.folder / "record.json"
-    code = integrations.main(["--json", str(record)], shop.project, lambda _folder: shop)
+    record = sandbox.folder / "record.json"
+    code = integrations.main(["--json", str(record)], sandbox.project, lambda _folder: sandbox)
     assert code == (1 if wrong else 0)
     one = json.loads(record.read_text())["twin"]
     assert len(one["failed"]) == len(wrong)
@@ -121,23 +123,23 @@ def test_tests_that_hang_are_ended_with_all_that_they_started(tmp_path: Path) ->
         "    time.sleep(300)\n"
     )
     options = ["-p", "no:randomly", "test_slow.py"]
-    found = run_tests(HERE, options, tmp_path / "report.xml", {"PATH": "/bin"}, tmp_path, timeout_s=8)
-    assert found.failed == ["the tests did not end within 8 s"]
+    found = run_tests(HERE, options, tmp_path / "report.xml", {"PATH": "/bin"}, tmp_path, timeout_s=4)
+    assert found.failed == ["the tests did not end within 4 s"]
     if started.exists():
         # It was killed before this line is reached; a busy machine may take a while to end it.
         stat = Path(f"/proc/{started.read_text()}/stat")
         assert any(is_over(stat) or time.sleep(0.1) for _ in range(100))
 
 
-def test_nothing_to_run_is_a_failure(tmp_path: Path, shop: Any) -> None:
-    assert integrations.main([], tmp_path, lambda _folder: shop) == 1
+def test_nothing_to_run_is_a_failure(tmp_path: Path, sandbox: Any) -> None:
+    assert integrations.main([], tmp_path, lambda _folder: sandbox) == 1
 
 
 def test_a_library_that_cannot_be_installed_is_a_failure_and_the_others_are_run(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (shop.project / REQUIREMENTS / "gone.txt").write_text("# Gone: nothing\npytest==0.0\n")
-    (shop.project / "tests" / "integrations" / "test_twin.py").write_text(RIGHT)
+    (sandbox.project / REQUIREMENTS / "gone.txt").write_text("# Gone: nothing\npytest==0.0\n")
+    (sandbox.project / "tests" / "integrations" / "test_twin.py").write_text(RIGHT)
 
     def environment(_shop: Any, asked: Pinned, *_more: Any, **_options: Any) -> Path:
         if asked.name == "gone":
@@ -145,8 +147,8 @@ def test_a_library_that_cannot_be_installed_is_a_failure_and_the_others_are_run(
         return HERE
 
     monkeypatch.setattr(integrations, "environment", environment)
-    assert integrations.main([], shop.project, lambda _folder: shop) == 1
-    assert integrations.main(["--only", "twin"], shop.project, lambda _folder: shop) == 0
+    assert integrations.main([], sandbox.project, lambda _folder: sandbox) == 1
+    assert integrations.main(["--only", "twin"], sandbox.project, lambda _folder: sandbox) == 0
     said = capsys.readouterr().out
     assert "FAIL  gone" in said
     assert "no such release" in said
@@ -154,29 +156,29 @@ def test_a_library_that_cannot_be_installed_is_a_failure_and_the_others_are_run(
 
 
 def test_what_is_tested_is_not_the_source_beside_the_tests(
-    shop: Any, monkeypatch: pytest.MonkeyPatch
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (shop.project / "safeact_env").mkdir()
-    (shop.project / "safeact_env" / "__init__.py").write_text("raise ImportError")
+    (sandbox.project / "safeact_env").mkdir()
+    (sandbox.project / "safeact_env" / "__init__.py").write_text("raise ImportError")
     test = "def test_it():\n    import safeact_env\n    assert safeact_env.__version__\n"
-    (shop.project / "tests" / "integrations" / "test_twin.py").write_text(test)
+    (sandbox.project / "tests" / "integrations" / "test_twin.py").write_text(test)
     monkeypatch.setattr(integrations, "environment", lambda *_a, **_k: HERE)
-    assert integrations.main([], shop.project, lambda _folder: shop) == 0
+    assert integrations.main([], sandbox.project, lambda _folder: sandbox) == 0
 
 
 # Environments -----------------------------------------------------------------------------------------------
 
 
 def test_an_environment_is_made_once_and_again_when_its_contents_change(
-    shop: Any, made: list[tuple[str, ...]]
+    sandbox: Any, made: list[tuple[str, ...]]
 ) -> None:
-    kept = shop.folder / "kept"
-    asked = pinned(shop.project / REQUIREMENTS / "twin.txt")
+    kept = sandbox.folder / "kept"
+    asked = pinned(sandbox.project / REQUIREMENTS / "twin.txt")
 
     def homes(one: Pinned = asked, *, fresh: bool = False) -> Path:
-        return integrations.environment(shop, one, kept, fresh=fresh)
+        return integrations.environment(sandbox, one, kept, fresh=fresh)
 
-    wheel = ("--no-deps", "--force-reinstall", str(shop.wheel))
+    wheel = ("--no-deps", "--force-reinstall", str(sandbox.wheel))
     first = homes()
     everything, then = made
     assert everything[0] == "pytest==1.2"
@@ -193,10 +195,10 @@ def test_an_environment_is_made_once_and_again_when_its_contents_change(
 
 
 def test_an_environment_that_was_not_made_to_its_end_is_made_again(
-    shop: Any, made: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+    sandbox: Any, made: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = shop.folder / "kept"
-    asked = pinned(shop.project / REQUIREMENTS / "twin.txt")
+    kept = sandbox.folder / "kept"
+    asked = pinned(sandbox.project / REQUIREMENTS / "twin.txt")
     with monkeypatch.context() as broken:
 
         def fails(*_arguments: Any) -> None:
@@ -204,8 +206,8 @@ def test_an_environment_that_was_not_made_to_its_end_is_made_again(
 
         broken.setattr(integrations, "pip", fails)
         with pytest.raises(Broken, match="network"):
-            integrations.environment(shop, asked, kept, fresh=False)
-    integrations.environment(shop, asked, kept, fresh=False)
+            integrations.environment(sandbox, asked, kept, fresh=False)
+    integrations.environment(sandbox, asked, kept, fresh=False)
     assert len(made) == 2
 
 
@@ -239,9 +241,9 @@ def test_requirements_are_read(tmp_path: Path) -> None:
 
 
 def test_requirements_may_need_another_python(
-    shop: Any, monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, ...]]
+    sandbox: Any, monkeypatch: pytest.MonkeyPatch, made: list[tuple[str, ...]]
 ) -> None:
-    path = shop.project / REQUIREMENTS / "twin.txt"
+    path = sandbox.project / REQUIREMENTS / "twin.txt"
     path.write_text("# Twin: nothing much\n# python: 3.99\npytest==1.2\n")
     asked = pinned(path)
     assert asked.python == "3.99"
@@ -252,7 +254,7 @@ def test_requirements_may_need_another_python(
 
         without.setattr(integrations, "run", absent)
         with pytest.raises(Broken, match=r"it needs Python 3\.99"):
-            integrations.environment(shop, asked, shop.folder / "kept", fresh=False)
+            integrations.environment(sandbox, asked, sandbox.folder / "kept", fresh=False)
     bases = []
 
     def run(command: list[str], *_more: Any) -> str:
@@ -263,10 +265,10 @@ def test_requirements_may_need_another_python(
         return ""
 
     monkeypatch.setattr(integrations, "run", run)
-    home = integrations.environment(shop, asked, shop.folder / "kept", fresh=False)
+    home = integrations.environment(sandbox, asked, sandbox.folder / "kept", fresh=False)
     assert bases == ["/usr/bin/python3.99"]
     assert home != integrations.environment(
-        shop, replace(asked, python=""), shop.folder / "kept", fresh=False
+        sandbox, replace(asked, python=""), sandbox.folder / "kept", fresh=False
     )
     assert made
 

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 from safeact_env.evaluation.metrics import Interval
-from safeact_env.evaluation.recorded import Row
+from safeact_env.evaluation.result_files import Row
 
 pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
 

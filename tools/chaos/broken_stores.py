@@ -1,6 +1,6 @@
-"""Broken stores, which the chaos check must catch, and a replica that runs on one.
+"""Serves on a broken store, which the chaos check must catch.
 
-Each breaks one promise of `Store` in a way that a careless implementation would.
+Each store breaks one promise of `Store` as a careless implementation would.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ from safeact_env.sessions.stores.base import Clock, Limits, Log
 from safeact_env.sessions.stores.sqlite import SQLiteStore
 from safeact_env.sessions.stores.uptime import SECOND, Look, Uptime
 
-__all__ = ["TWINS", "Believing", "Blind", "Forgetful", "Leaky"]
+__all__ = ["BROKEN_STORES", "Believing", "Blind", "Forgetful", "Leaky"]
 
 
 class Forgetful(SQLiteStore):
     """Acknowledges an append before it writes it."""
 
     def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
-        """Write it a little later."""
+        """Write it a moment later."""
 
         def write() -> None:
             time.sleep(0.3)
@@ -37,10 +37,10 @@ class Forgetful(SQLiteStore):
 
 
 class Blind(SQLiteStore):
-    """Ignores which log an entry was made for."""
+    """Ignores the log that an entry was made for."""
 
     def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
-        """Append to whatever is there."""
+        """Append to the log as it is."""
         log = self.load(episode_id)
         found = expected if log is None else log.head
         return super().append(episode_id, found, entry, head, last=last)
@@ -50,34 +50,34 @@ class Leaky(SQLiteStore):
     """Keeps the slot of an episode that is over."""
 
     def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
-        """Append, and never end."""
+        """Append without ending the episode."""
         return super().append(episode_id, expected, entry, head, last=False)
 
 
 class _Wall(Uptime):
-    """Whatever the clock says."""
+    """Follows the clock, jumps included."""
 
     def look(self) -> Look:
         return super().look()._replace(proposed=int(self._clock() * SECOND))
 
 
 class Believing(SQLiteStore):
-    """Believes a clock that may jump."""
+    """Trusts a clock that may jump."""
 
     def __init__(self, path: str, limits: Limits, clock: Clock) -> None:
         super().__init__(path, limits, clock)
         self._uptime = _Wall(clock)
 
 
-TWINS: dict[str, type[SQLiteStore]] = {
+BROKEN_STORES: dict[str, type[SQLiteStore]] = {
     one.__name__.lower(): one for one in (Forgetful, Blind, Leaky, Believing)
 }
 
 
 def main(arguments: list[str]) -> None:
-    """Serve on a port, on a twin, in a file."""
-    twin, path, port = arguments
-    service = SessionService(make_store=partial(TWINS[twin], path))
+    """Serve on a port, with a broken store in a file."""
+    name, path, port = arguments
+    service = SessionService(make_store=partial(BROKEN_STORES[name], path))
     uvicorn.run(create_app(Settings(), service), host="127.0.0.1", port=int(port), log_level="warning")
 
 

@@ -1,9 +1,9 @@
-"""Breaks everything that can break, and checks that every acknowledged step is there exactly once.
+"""Injects faults and checks that the store keeps every acknowledged step exactly once.
 
-Players play known episodes against replicas of this server and compare every answer with an undisturbed
-run, while processes are killed, Redis is restarted, connections are cut, requests are lost, doubled and
-delayed, the disk fills up and clocks jump. Afterwards the store is read directly: no step may be lost, none
-there twice, no slot taken. Broken stores, which must be caught, show that the check can fail.
+Players play known episodes on replicas of this server and compare every answer with an undisturbed run.
+Meanwhile processes are killed, Redis restarts, connections are cut, requests are lost, doubled and delayed,
+the disk fills up and clocks jump. Afterwards the store is read directly: no step may be lost or doubled, and
+no slot taken. Broken stores show that the check can fail.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.sessions.stores.base import StoreMaker
 from safeact_env.version import VERSION
-from tools.chaos.broken_stores import TWINS
-from tools.chaos.players import Door, HTTPDoor, Ledger, Network, ServiceDoor, judge, run_players
+from tools.chaos.broken_stores import BROKEN_STORES
+from tools.chaos.players import Backend, HTTPBackend, Ledger, Network, ServiceBackend, judge, run_players
 from tools.servers.local_servers import Proxy, Redis, Replica, Server, free_port
 
 PLAYERS = 6
 LAST_SECONDS = 300.0
-"""Longest time for the players to end their episodes when the faults are over."""
+"""Longest time for the players to end their episodes after the last fault."""
 DURABLE = ("--appendonly", "yes", "--appendfsync", "always")
 
 Faults = dict[str, int]
@@ -47,7 +47,7 @@ MakeFaults = Callable[[Ledger], Faults]
 
 @dataclass(frozen=True)
 class Size:
-    """How much of each fault."""
+    """The number of each fault."""
 
     replicas: int
     kills: int
@@ -62,7 +62,7 @@ QUICK = Size(replicas=2, kills=2, restarts=2, seconds=2.0, jumps=100)
 
 @dataclass
 class Result:
-    """What a trial showed."""
+    """The result of a trial."""
 
     trial: str
     store: str
@@ -88,10 +88,10 @@ class Result:
 
 
 def played(
-    doors: Sequence[Door], make_faults: MakeFaults, ledger: Ledger, service: SessionService, seed: int
+    backends: Sequence[Backend], make_faults: MakeFaults, ledger: Ledger, service: SessionService, seed: int
 ) -> Faults:
-    """Play while faults are made, then let the players end, and judge what a service finds in the store."""
-    threads = run_players(doors, ledger, seed)
+    """Play during the faults, let the players end, and compare the store with what was acknowledged."""
+    threads = run_players(backends, ledger, seed)
     faults = make_faults(ledger)
     ledger.over.set()
     until = time.monotonic() + LAST_SECONDS
@@ -112,14 +112,14 @@ def over_http(ports: Sequence[int], make_faults: MakeFaults, store: str, seed: i
         networks = [Network(ports, seed + n, ledger) for n in range(PLAYERS)]
         for network in networks:
             stack.callback(network.close)
-        doors = [HTTPDoor(network) for network in networks]
-        faults = played(doors, make_faults, ledger, SessionService(make_store=store_maker(store)), seed)
+        backends = [HTTPBackend(network) for network in networks]
+        faults = played(backends, make_faults, ledger, SessionService(make_store=store_maker(store)), seed)
     asked = ("requests lost", "requests doubled", "requests late", "answers lost")
     return {**faults, **{name: ledger.counts.pop(name, 0) for name in asked}}
 
 
 def kill_often(servers: Sequence[Server], times: int, seed: int, ledger: Ledger) -> Faults:
-    """Kill one after the other in the middle of its work, and start it again."""
+    """Kill servers in the middle of their work, and start them again."""
     rng = random.Random(seed)
     killed = 0
     while killed < times and not ledger.over.is_set():
@@ -182,7 +182,7 @@ def jumping_clocks(make: StoreMaker, jumps: int, seed: int, ledger: Ledger) -> F
     """Services in this process whose clocks jump by up to years, either way."""
     rng = random.Random(seed)
     clocks = [Jumpy(), Jumpy()]
-    # What is in use must live. What has ended may go, but not before it was looked at.
+    # Keep ended episodes until they are judged.
     services = [SessionService(make_store=make, clock=c, keep_finished_seconds=1e9) for c in clocks]
     made = 0
 
@@ -197,8 +197,10 @@ def jumping_clocks(make: StoreMaker, jumps: int, seed: int, ledger: Ledger) -> F
             pass
         return {"jumps": made}
 
-    doors = [ServiceDoor([service, services[1 - n]], seed + n, jump) for n, service in enumerate(services)]
-    found = played(doors, faults, ledger, services[0], seed)
+    backends = [
+        ServiceBackend([service, services[1 - n]], seed + n, jump) for n, service in enumerate(services)
+    ]
+    found = played(backends, faults, ledger, services[0], seed)
     services[0] = SessionService(make_store=make, clock=clocks[0])
     services[0].open("easy", "train", 1)
     clocks[0].ahead -= 1e9
@@ -213,11 +215,11 @@ def jumping_clocks(make: StoreMaker, jumps: int, seed: int, ledger: Ledger) -> F
     return found
 
 
-def twin(name: str, folder: Path, seed: int, ledger: Ledger) -> Faults:
-    """The trials at their smallest, on a broken store."""
+def broken_store(name: str, folder: Path, seed: int, ledger: Ledger) -> Faults:
+    """The smallest trial that a broken store must fail."""
     path = str(folder / f"{name}.db")
     if name in ("leaky", "believing"):
-        return jumping_clocks(partial(TWINS[name], path), QUICK.jumps, seed, ledger)
+        return jumping_clocks(partial(BROKEN_STORES[name], path), QUICK.jumps, seed, ledger)
     command = [sys.executable, "-m", "tools.chaos.broken_stores", name, path]
     with ExitStack() as stack:
         ports = [free_port() for _ in range(2)]
@@ -231,7 +233,7 @@ def twin(name: str, folder: Path, seed: int, ledger: Ledger) -> Faults:
 
 
 class Jumpy:
-    """A clock that somebody sets."""
+    """A clock that can be set."""
 
     def __init__(self) -> None:
         self.ahead = 0.0
@@ -242,7 +244,7 @@ class Jumpy:
 
 
 def started(stack: ExitStack, servers: list[Any]) -> list[Any]:
-    """Start servers side by side, to be stopped with the stack."""
+    """Start servers in parallel; the stack stops them."""
     for server in servers:
         server.start()
         stack.callback(server.stop)
@@ -262,7 +264,7 @@ class Disk:
 
 @contextmanager
 def small_disk(folder: Path) -> Iterator[Disk]:
-    """A small tmpfs; where none can be mounted, a limit on the size of files."""
+    """A small tmpfs or, where none can be mounted, a limit on the size of files."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", str(folder)]
     try:
@@ -287,12 +289,12 @@ def small_disk(folder: Path) -> Iterator[Disk]:
     try:
         yield Disk(folder, fill, free)
     finally:
-        # Lazily, as a replica that is being ended may still hold a file.
+        # Lazily, as a stopping replica may still hold a file.
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def limit_files(size: int, servers: Sequence[Server]) -> None:
-    """Let processes write files up to a size only."""
+    """Limit the size of the files that servers write."""
     for server in servers:
         if server.process is not None:
             _soft, hard = resource.prlimit(server.process.pid, resource.RLIMIT_FSIZE)
@@ -303,7 +305,7 @@ def limit_files(size: int, servers: Sequence[Server]) -> None:
 
 
 def on_sqlite(size: Size, folder: Path, seed: int) -> Iterator[Result]:
-    """The trials of replicas on one SQLite file."""
+    """The trials with replicas on one SQLite file."""
     with small_disk(folder / "disk") as disk, ExitStack() as stack:
         store = f"sqlite:///{disk.folder}/episodes.db"
         logs = [folder / f"sqlite-{n}.log" for n in range(size.replicas)]
@@ -316,7 +318,7 @@ def on_sqlite(size: Size, folder: Path, seed: int) -> Iterator[Result]:
 
 
 def on_redis(size: Size, redis: Redis, folder: Path, seed: int) -> Iterator[Result]:
-    """The trials of replicas on Redis, with proxies before and behind them."""
+    """The trials with replicas on Redis, with proxies on both sides of them."""
     with ExitStack() as stack:
         behind = [Proxy(redis.port, seed + n) for n in range(size.replicas)]
         stores = [f"redis://127.0.0.1:{proxy.port}/0" for proxy in behind]
@@ -355,7 +357,7 @@ def run(trial: str, store: str, body: MakeFaults) -> Result:
 
 
 def show(results: Sequence[Result], caught: dict[str, str]) -> None:
-    """Print what was seen."""
+    """Print the results."""
     table = Table("trial", "store", "faults", "episodes", "steps", "503", "breaches", "s")
     for one in results:
         faults = ", ".join(f"{number} {name}" for name, number in one.faults.items())
@@ -374,8 +376,8 @@ def main(arguments: list[str]) -> int:
     """Run all trials, print, write JSON if asked to; the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="few faults, under a minute")
-    parser.add_argument("--seed", type=int, default=0, help="of the draws (default: 0)")
-    parser.add_argument("--json", metavar="FILE", help="write what was seen as JSON")
+    parser.add_argument("--seed", type=int, default=0, help="of the random draws (default: 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the results as JSON")
     options = parser.parse_args(arguments)
     size = QUICK if options.quick else FULL
     client.LONGEST_PAUSE_S = 1.0  # an outage here is short, and the run should be
@@ -386,8 +388,8 @@ def main(arguments: list[str]) -> int:
         if redis is None:
             print("redis-server is not installed: the trials with Redis are left out")
         results = list(trials(size, redis, folder, options.seed))
-        for one in TWINS:
-            body = partial(twin, one, folder, options.seed)
+        for one in BROKEN_STORES:
+            body = partial(broken_store, one, folder, options.seed)
             breaches = run(f"broken store {one}", "SQLite", body).ledger.breaches
             caught[one] = breaches[0] if breaches else ""
     show(results, caught)

@@ -1,6 +1,6 @@
-"""Players that know what every answer must be, and a network that loses, repeats and reorders requests.
+"""Players that know the right answer to every call, and a network that loses, doubles and delays requests.
 
-Owns the comparison with an undisturbed run. Must not know which faults are made, nor which store there is.
+Owns the comparison with an undisturbed run. Must not know the faults or the store.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.service import HANDED_IN, SessionService
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["Door", "HTTPDoor", "Ledger", "Network", "ServiceDoor", "judge", "run_players"]
+__all__ = ["Backend", "HTTPBackend", "Ledger", "Network", "ServiceBackend", "judge", "run_players"]
 
 POLICIES = ("expert", "random", "guesser", "naive")
 RETRIES = 200
 TIMEOUT_SECONDS = 5.0
 
 
-class Door(Protocol):
+class Backend(Protocol):
     """A way to play episodes."""
 
     def reset(self, name: str, task: str, seed: int) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class Door(Protocol):
 
 @dataclass
 class Ledger:
-    """What happened, counted by all players together."""
+    """Counts and findings of all players."""
 
     episodes: dict[str, Episode[Any]] = field(default_factory=dict)
     steps: int = 0
@@ -55,7 +55,7 @@ class Ledger:
     over: threading.Event = field(default_factory=threading.Event)
 
     def breach(self, what: str) -> None:
-        """Note a broken promise, and let the players stop."""
+        """Record a broken promise, and stop the players."""
         with self.lock:
             self.breaches.append(what)
         self.over.set()
@@ -66,16 +66,16 @@ class Ledger:
             self.counts[what] += 1
 
 
-# Doors ---------------------------------------------------------------------------------------------------
+# Backends ---------------------------------------------------------------------------------------------------
 
 
 class Network(httpx.BaseTransport):
-    """Sends every request to the next replica; some get lost, some arrive twice, some late.
+    """Sends each request to a random replica; some get lost, some arrive twice, some late.
 
     Args:
         ports: Ports of the replicas on loopback.
-        seed: Of its draws.
-        ledger: Where answers and faults are counted.
+        seed: Of its random draws.
+        ledger: Counts answers and faults.
     """
 
     def __init__(self, ports: Sequence[int], seed: int, ledger: Ledger) -> None:
@@ -86,27 +86,27 @@ class Network(httpx.BaseTransport):
         self._inner = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=8))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send a request, or what becomes of it."""
+        """Send a request, perhaps with a fault."""
         request.read()
         fate = self._rng.random()
         if fate < 0.04:
             self._ledger.count("requests lost")
             raise httpx.ConnectError("lost", request=request)
         if fate < 0.12 and self._earlier:
-            # A retry that a proxy held back: its turn is long over.
+            # A retry that a proxy held back until long after its step.
             self._ledger.count("requests late")
             self._extra(self._rng.choice(self._earlier))
         if fate < 0.20:
             self._ledger.count("requests doubled")
-            twin = threading.Thread(target=self._extra, args=(request,))
-            twin.start()
+            double = threading.Thread(target=self._extra, args=(request,))
+            double.start()
         else:
-            twin = None
+            double = None
         try:
             response = self._send(request)
         finally:
-            if twin is not None:
-                twin.join()
+            if double is not None:
+                double.join()
         if request.method == "POST":
             self._earlier = [*self._earlier[-30:], request]
         if 0.20 <= fate < 0.28:
@@ -152,11 +152,11 @@ class Network(httpx.BaseTransport):
         self._inner.close()
 
 
-class HTTPDoor:
+class HTTPBackend:
     """Episodes through the project's own client, which retries.
 
     Args:
-        network: The network between.
+        network: The network in between.
     """
 
     def __init__(self, network: Network) -> None:
@@ -180,13 +180,13 @@ class HTTPDoor:
         return record
 
 
-class ServiceDoor:
-    """Episodes through services in this process, each call through another one.
+class ServiceBackend:
+    """Episodes on services in this process, each call on a random one.
 
     Args:
         services: The services.
-        seed: Of the draws.
-        before: Called before every call, to make faults.
+        seed: Of the random draws.
+        before: Called before every call, to inject faults.
     """
 
     def __init__(self, services: Sequence[SessionService], seed: int, before: Callable[[], None]) -> None:
@@ -215,44 +215,46 @@ class ServiceDoor:
 # Players -------------------------------------------------------------------------------------------------
 
 
-def run_players(doors: Sequence[Door], ledger: Ledger, seed: int) -> list[threading.Thread]:
-    """Start a player at each door; they play one episode after the other until `ledger.over`."""
+def run_players(backends: Sequence[Backend], ledger: Ledger, seed: int) -> list[threading.Thread]:
+    """Start a player per backend; they play one episode after the other until `ledger.over`."""
     threads = [
-        threading.Thread(target=_player, args=(door, ledger, random.Random(f"{seed}/{number}")), daemon=True)
-        for number, door in enumerate(doors)
+        threading.Thread(
+            target=_player, args=(backend, ledger, random.Random(f"{seed}/{number}")), daemon=True
+        )
+        for number, backend in enumerate(backends)
     ]
     for thread in threads:
         thread.start()
     return threads
 
 
-def _player(door: Door, ledger: Ledger, rng: random.Random) -> None:
+def _player(backend: Backend, ledger: Ledger, rng: random.Random) -> None:
     while not ledger.over.is_set():
         task, seed, policy = rng.choice(OFFICIAL), rng.randrange(10_000), rng.choice(POLICIES)
         name = f"{task}-{seed}-{uuid.uuid4().hex}"
         undisturbed = play(get_task(task), "train", seed, policy)
         calls = [turn.call for turn in undisturbed.turns]
         if rng.random() < 0.2:
-            # Some are left to the grader to end.
+            # Leave some for the grader to end.
             del calls[rng.randrange(len(calls)) :]
         try:
-            _play(door, ledger, name, task, seed, calls)
+            _play(backend, ledger, name, task, seed, calls)
         except (SafeActError, SessionError) as error:
             ledger.breach(f"{name}: a request was refused: {error.code}: {error}")
         except Exception as error:
-            # Whatever ends a player must not pass for silence.
+            # A player must not die silently.
             ledger.breach(f"{name}: {error!r}")
 
 
-def _play(door: Door, ledger: Ledger, name: str, task: str, seed: int, calls: list[Any]) -> None:
+def _play(backend: Backend, ledger: Ledger, name: str, task: str, seed: int, calls: list[Any]) -> None:
     expected: Episode[Any] = Episode(get_task(task), "train", seed)
     with ledger.lock:
         ledger.episodes[name] = expected
-    if door.reset(name, task, seed) != expected.observation():
+    if backend.reset(name, task, seed) != expected.observation():
         ledger.breach(f"{name}: the start is another")
         return
     for number, call in enumerate(calls, start=1):
-        shown = door.step(name, call)
+        shown = backend.step(name, call)
         expected.step(call)
         if shown != expected.observation():
             steps = [entry["action"] for entry in shown["action_history"]]
@@ -261,7 +263,7 @@ def _play(door: Door, ledger: Ledger, name: str, task: str, seed: int, calls: li
         with ledger.lock:
             ledger.steps += 1
     _end(expected)
-    if door.report(name) != report(expected):
+    if backend.report(name) != report(expected):
         ledger.breach(f"{name}: the record is not that of an undisturbed run")
 
 
@@ -272,7 +274,7 @@ def _end(episode: Episode[Any]) -> None:
 
 
 def judge(service: SessionService, ledger: Ledger) -> None:
-    """Compare what is in the store, after everything, with what was acknowledged."""
+    """Compare the store, after all faults, with what was acknowledged."""
     if service.live:
         ledger.breach(f"{service.live} slots are taken, and every episode is over")
     for name, expected in ledger.episodes.items():

@@ -1,9 +1,9 @@
-"""Plays given episodes through a client library and writes down what the library showed.
+"""Plays given episodes through a client library and records what the library shows.
 
-Runs by itself in an environment that holds that library: of this project it uses nothing but, for the clients
-that are this project's, the installed package. It knows the calls and never what they should show.
+Runs in an environment with that library; it imports nothing of this project except, for this project's own
+clients, the installed package. It knows the calls and not their expected results.
 
-    python compat_client.py PLAN.json SHOWN.json
+    python client.py PLAN.json SHOWN.json
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Plan = JSON
 
 
 def line(result: Any) -> JSON:
-    """What a result shows: observation, reward, done."""
+    """A result as JSON: observation, reward, done."""
     shown = result.observation
     if hasattr(shown, "model_dump"):
         if (shown.reward, shown.done) != (result.reward, result.done):
@@ -33,7 +33,7 @@ def line(result: Any) -> JSON:
 
 
 def state_line(state: Any) -> JSON:
-    """What a state shows, without the episode's id, which is drawn."""
+    """A state as JSON, without the episode's id, which is random."""
     shown = dict(state) if isinstance(state, dict) else state.model_dump(mode="json")
     del shown["episode_id"]
     return shown
@@ -51,7 +51,7 @@ def moves(plan: Plan, act: Callable[..., Any]) -> Iterator[tuple[str, JSON]]:
 
 
 def play(env: Any, plan: Plan, act: Callable[..., Any] = dict) -> list[JSON]:
-    """Make the moves."""
+    """Play the plan."""
     shown = []
     for name, arguments in moves(plan, act):
         answer = getattr(env, name)(**arguments)
@@ -60,7 +60,7 @@ def play(env: Any, plan: Plan, act: Callable[..., Any] = dict) -> list[JSON]:
 
 
 async def play_async(env: Any, plan: Plan, act: Callable[..., Any] = dict) -> list[JSON]:
-    """Make the moves with a client whose methods are awaited."""
+    """Play the plan through an asynchronous client."""
     shown = []
     for name, arguments in moves(plan, act):
         answer = await getattr(env, name)(**arguments)
@@ -68,12 +68,12 @@ async def play_async(env: Any, plan: Plan, act: Callable[..., Any] = dict) -> li
     return shown
 
 
-# The clients of OpenEnv ---------------------------------------------------------------------------------
+# OpenEnv's clients ---------------------------------------------------------------------------------
 
 
 @dataclass
 class MyAction:
-    """An action as a user would write it."""
+    """A user's own action class."""
 
     action_name: str
     parameters: JSON
@@ -124,7 +124,7 @@ def ws_client() -> Any:
 
 
 def old_http(plan: Plan) -> list[JSON]:
-    """`HTTPEnvClient`: the episode is recognised by the cookie alone."""
+    """`HTTPEnvClient`, which names its episode by the cookie alone."""
     env = http_client()(base_url=plan["url"])
     shown = play(env, plan, MyAction)
     env.close()
@@ -132,7 +132,7 @@ def old_http(plan: Plan) -> list[JSON]:
 
 
 def old_docker(plan: Plan) -> list[JSON]:
-    """`HTTPEnvClient.from_docker_image`, where something else runs the container."""
+    """`HTTPEnvClient.from_docker_image` with a stand-in for Docker."""
     env = http_client().from_docker_image("safeact-env:latest", provider=Running(plan["url"]))
     shown = play(env, plan, MyAction)
     env.close()
@@ -183,7 +183,7 @@ def generic_with(plan: Plan) -> list[JSON]:
 
 
 def auto_generic(plan: Plan) -> list[JSON]:
-    """`AutoEnv` and `AutoAction` with `skip_install=True`: nothing of this environment is installed."""
+    """`AutoEnv` and `AutoAction` with `skip_install=True`, without this project's package."""
     from openenv import AutoAction, AutoEnv
 
     env = AutoEnv.from_env("safeact", base_url=plan["url"], skip_install=True)
@@ -192,7 +192,7 @@ def auto_generic(plan: Plan) -> list[JSON]:
 
 
 def uv(plan: Plan) -> list[JSON]:
-    """`from_env(use_docker=False)`: OpenEnv starts the server of a checkout by `uv run`."""
+    """`from_env(use_docker=False)`: OpenEnv starts the server of a checkout with `uv run`."""
     from openenv.core import GenericEnvClient
 
     async def run() -> list[JSON]:
@@ -207,11 +207,11 @@ def uv(plan: Plan) -> list[JSON]:
     return asyncio.run(run())
 
 
-# The clients of this project ----------------------------------------------------------------------------
+# This project's clients ----------------------------------------------------------------------------
 
 
 class Running:
-    """Takes the place of Docker: the container that is asked for is the server that runs already."""
+    """Stands in for Docker: the container asked for is the server that runs already."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -257,7 +257,7 @@ def typed_http(plan: Plan) -> list[JSON]:
 
 
 def typed_docker(plan: Plan) -> list[JSON]:
-    """`SafeActEnv.from_docker_image`, where something else runs the container."""
+    """`SafeActEnv.from_docker_image` with a stand-in for Docker."""
     from safeact_env.client import SafeActAction, SafeActEnv
 
     async def run() -> list[JSON]:
@@ -271,7 +271,7 @@ def typed_docker(plan: Plan) -> list[JSON]:
 
 
 def auto(plan: Plan) -> list[JSON]:
-    """`AutoEnv` and `AutoAction`, which find the installed package by its name."""
+    """`AutoEnv` and `AutoAction`, which find the installed package by name."""
     from openenv import AutoAction, AutoEnv
 
     known = {name: AutoEnv.get_env_info("safeact")[name] for name in ("description", "default_image")}
@@ -292,7 +292,7 @@ CLIENTS: dict[str, Callable[[Plan], list[JSON]]] = {
 
 
 def main(plan_file: str, shown_file: str) -> None:
-    """Play with each client of the plan; one that fails does not keep the others from playing."""
+    """Play with each client of the plan, also after one has failed."""
     plan = json.loads(Path(plan_file).read_text(encoding="utf-8"))
     shown: dict[str, JSON] = {}
     for name in plan["clients"]:

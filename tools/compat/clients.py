@@ -1,9 +1,9 @@
-"""Plays the same episodes through every OpenEnv client, and runs OpenEnv's validators.
+"""Checks compatibility: plays through every OpenEnv client and runs OpenEnv's validators.
 
-One server runs, installed from this project's wheel. Every client, in an environment of its own, plays whole
-episodes of all tasks on it, and all that it showed is compared, as canonical JSON, with what the engine shows
-in this process. Then OpenEnv's validators judge the project, and the tests of the API run on dependencies
-other than the locked ones. Exits 1 if anything differs, fails or was not played.
+Every client plays whole episodes of all tasks, in its own environment, on one server that is installed from
+this project's wheel. Its results are compared, as canonical JSON, with those of the engine in this process.
+Then OpenEnv's validators judge the project, and the tests of the API run on dependencies other than the
+locked ones. Exits with 1 if anything differs, fails or was not played.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from safeact_env.version import VERSION
 from tools.compat import validators
 from tools.compat.junit import run_tests
 from tools.compat.trajectories import difference, episodes
-from tools.servers.throwaway import Broken, Workshop, serving
+from tools.servers.throwaway import Broken, Sandbox, serving
 
 JSON = dict[str, Any]
 
@@ -48,7 +48,7 @@ TITLES = {
     "typed_docker": ("`SafeActEnv`", "`from_docker_image`"),
     "typed_http": ("`SafeActHTTPClient`", "sync"),
 }
-"""For readers: the client, and how it is used."""
+"""The client, and how it is used, for readers."""
 
 OTHER_SERVER = "openenv-core==0.3.0"
 TEST_TOOLS = (
@@ -59,15 +59,15 @@ TEST_TOOLS = (
 
 @dataclass(frozen=True)
 class Played:
-    """What became of one client.
+    """The result of one client.
 
     Attributes:
         package: The library and its version.
         client: Its class.
         use: How it was used.
-        episodes: How many were to be played.
-        steps: How many steps they take.
-        difference: The first thing that was not the same; empty if all was.
+        episodes: Episodes to play.
+        steps: Steps in them.
+        difference: The first difference from the engine; empty if there is none.
     """
 
     package: str
@@ -80,7 +80,7 @@ class Played:
 
 @dataclass(frozen=True)
 class Suite:
-    """What the tests of the API said on other dependencies."""
+    """The result of the tests of the API on other dependencies."""
 
     dependencies: str
     passed: int
@@ -102,15 +102,15 @@ def packages(locked: str) -> dict[str, tuple[tuple[str, ...], tuple[str, ...]]]:
 # The runs -----------------------------------------------------------------------------------------------
 
 
-def drive(python: Path, shop: Workshop, plan: JSON, name: str) -> dict[str, JSON]:
-    """Let the clients of a plan play; per client what it showed, or its error."""
-    plan_file, shown_file = shop.folder / f"{name}.plan.json", shop.folder / f"{name}.shown.json"
+def drive(python: Path, sandbox: Sandbox, plan: JSON, name: str) -> dict[str, JSON]:
+    """Run the clients of a plan; per client its results or its error."""
+    plan_file, shown_file = sandbox.folder / f"{name}.plan.json", sandbox.folder / f"{name}.shown.json"
     plan_file.write_text(json.dumps(plan), encoding="utf-8")
-    script = shop.project / "tools" / "compat" / "client.py"
+    script = sandbox.project / "tools" / "compat" / "client.py"
     done = subprocess.run(
         [str(python), str(script), str(plan_file), str(shown_file)],
-        env=shop.env,
-        cwd=shop.env["HOME"],
+        env=sandbox.env,
+        cwd=sandbox.env["HOME"],
         capture_output=True,
         text=True,
         timeout=300,
@@ -123,7 +123,7 @@ def drive(python: Path, shop: Workshop, plan: JSON, name: str) -> dict[str, JSON
 
 
 def judged(package: str, plan: JSON, shown: dict[str, JSON], expected: Sequence[JSON]) -> list[Played]:
-    """What became of every client of a plan."""
+    """The result of every client of a plan."""
     steps = sum(len(one["calls"]) for one in plan["episodes"])
     verdicts = []
     for name in plan["clients"]:
@@ -134,62 +134,61 @@ def judged(package: str, plan: JSON, shown: dict[str, JSON], expected: Sequence[
 
 
 def play_package(
-    shop: Workshop, package: str, url: str, plans: Sequence[JSON], expected: Sequence[JSON]
+    sandbox: Sandbox, package: str, url: str, plans: Sequence[JSON], expected: Sequence[JSON]
 ) -> list[Played]:
     """Play with all clients of a library, first without this project's package, then with it."""
-    bare, own = packages(shop.openenv)[package]
-    manifest = yaml.safe_load((shop.project / "openenv.yaml").read_text(encoding="utf-8"))
+    bare, own = packages(sandbox.openenv)[package]
+    manifest = yaml.safe_load((sandbox.project / "openenv.yaml").read_text(encoding="utf-8"))
     known = {"description": manifest["description"], "default_image": "safeact-env:latest"}
-    base = {"url": url, "project": str(shop.project), "episodes": plans, "manifest": known}
-    python = shop.environment(package, [package])
+    base = {"url": url, "project": str(sandbox.project), "episodes": plans, "manifest": known}
+    python = sandbox.environment(package, [package])
     played = []
     for kind, clients in (("bare", bare), ("own", own)):
         if kind == "own" and own:
-            shop.add_wheel(python)
-            shop.add(python, "pydantic", "httpx")
+            sandbox.add_wheel(python)
+            sandbox.add(python, "pydantic", "httpx")
         plan = {**base, "clients": list(clients)}
-        shown = drive(python, shop, plan, f"{package}-{kind}") if clients else {}
+        shown = drive(python, sandbox, plan, f"{package}-{kind}") if clients else {}
         played.extend(judged(package, plan, shown, expected))
     return played
 
 
-def suite(shop: Workshop, title: str, python: Path, *options: str) -> Suite:
-    """Run the tests of the API with the packages that this Python has."""
-    report = shop.folder / f"{python.parents[1].name}.xml"
+def suite(sandbox: Sandbox, title: str, python: Path, *options: str) -> Suite:
+    """Run the tests of the API with the packages of this Python."""
+    report = sandbox.folder / f"{python.parents[1].name}.xml"
     chosen = ["-n", "2", *options, "tests/server", "tests/client"]
-    found = run_tests(python, chosen, report, shop.env, shop.project, timeout_s=600)
+    found = run_tests(python, chosen, report, sandbox.env, sandbox.project, timeout_s=600)
     return Suite(title, found.passed, found.skipped, found.failed)
 
 
-def servers(shop: Workshop) -> list[Suite]:
-    """The tests of the API on another OpenEnv, and on the oldest dependencies that are declared."""
-    needed = shop.dependencies()
-    other = shop.environment("other", [OTHER_SERVER, *needed, *TEST_TOOLS])
-    oldest = shop.environment("oldest", ["-r", str(shop.project / "pyproject.toml")], lowest=True)
+def servers(sandbox: Sandbox) -> list[Suite]:
+    """Run the tests of the API on another OpenEnv, and on the oldest declared dependencies."""
+    needed = sandbox.dependencies()
+    other = sandbox.environment("other", [OTHER_SERVER, *needed, *TEST_TOOLS])
+    oldest = sandbox.environment("oldest", ["-r", str(sandbox.project / "pyproject.toml")], lowest=True)
     for python in (other, oldest):
-        shop.add_wheel(python)
-    shop.add(oldest, *TEST_TOOLS)
-    # Old releases warn of what they use in the newer ones that they did not know of.
-    # The page at /web is gradio's, whose release this project does not declare.
+        sandbox.add_wheel(python)
+    sandbox.add(oldest, *TEST_TOOLS)
+    # Old releases use what newer ones deprecate. The page at /web needs gradio, which is not declared here.
     lenient = ("-W", "default::DeprecationWarning", "--ignore", "tests/server/page/test_openenv_web.py")
     return [
-        suite(shop, OTHER_SERVER, other),
-        suite(shop, "the oldest declared dependencies", oldest, *lenient),
+        suite(sandbox, OTHER_SERVER, other),
+        suite(sandbox, "the oldest declared dependencies", oldest, *lenient),
     ]
 
 
-def validated(shop: Workshop, program: Path, url: str) -> list[validators.Report]:
+def validated(sandbox: Sandbox, program: Path, url: str) -> list[validators.Report]:
     """The reports of OpenEnv's validators."""
-    newest = shop.openenv
-    pythons = {name: shop.environment(name, [name]) for name in (OTHER_SERVER, newest)}
-    provider = validators.LocalProvider(lambda _root: program, shop.env, shop.folder)
-    other, project, outside = OTHER_SERVER, shop.project, shop.folder
+    newest = sandbox.openenv
+    pythons = {name: sandbox.environment(name, [name]) for name in (OTHER_SERVER, newest)}
+    provider = validators.LocalProvider(lambda _root: program, sandbox.env, sandbox.folder)
+    other, project, outside = OTHER_SERVER, sandbox.project, sandbox.folder
     with ThreadPoolExecutor(2) as pool:
         commands = [
-            pool.submit(validators.running, other, pythons[other], shop.env, outside, url),
-            pool.submit(validators.running, newest, pythons[newest], shop.env, outside, url),
-            pool.submit(validators.local, other, pythons[other], shop.env, project),
-            pool.submit(validators.static, newest, pythons[newest], shop.env, project),
+            pool.submit(validators.running, other, pythons[other], sandbox.env, outside, url),
+            pool.submit(validators.running, newest, pythons[newest], sandbox.env, outside, url),
+            pool.submit(validators.local, other, pythons[other], sandbox.env, project),
+            pool.submit(validators.static, newest, pythons[newest], sandbox.env, project),
         ]
     reports = [command.result() for command in commands]
     return [*reports, validators.runtime(newest, project, provider), validators.task_api(url)]
@@ -199,7 +198,7 @@ def validated(shop: Workshop, program: Path, url: str) -> list[validators.Report
 
 
 def say(name: str, wrong: Sequence[str], right: str) -> None:
-    """One line of the report, and what is wrong."""
+    """Print a line of the report, and the failures."""
     print(
         f"{'FAIL' if wrong else 'ok':4}  {name}: {right if not wrong else f'{len(wrong)} wrong'}", flush=True
     )
@@ -207,23 +206,24 @@ def say(name: str, wrong: Sequence[str], right: str) -> None:
         print("      " + one.strip().replace("\n", "\n      "), flush=True)
 
 
-def everything(shop: Workshop, parts: Sequence[str]) -> tuple[JSON, bool]:
-    """Run the parts that are asked for; the record, and whether all is well."""
-    record: JSON = {"version": VERSION, "openenv": shop.openenv}
+def everything(sandbox: Sandbox, parts: Sequence[str]) -> tuple[JSON, bool]:
+    """Run parts of the check; the record, and whether all is well."""
+    record: JSON = {"version": VERSION, "openenv": sandbox.openenv}
     wrongs: list[str] = []
 
     def note(name: str, wrong: Sequence[str], right: str) -> None:
         say(name, wrong, right)
         wrongs.extend(wrong)
 
-    server = shop.environment("server", [str(shop.wheel), shop.openenv])
+    server = sandbox.environment("server", [str(sandbox.wheel), sandbox.openenv])
     program = server.parent / "safeact"
-    with serving(program, shop.env, shop.folder / "server.log") as url:
+    with serving(program, sandbox.env, sandbox.folder / "server.log") as url:
         if "clients" in parts:
             plans, expected = episodes()
             with ThreadPoolExecutor(2) as pool:
                 runs = pool.map(
-                    lambda package: play_package(shop, package, url, plans, expected), packages(shop.openenv)
+                    lambda package: play_package(sandbox, package, url, plans, expected),
+                    packages(sandbox.openenv),
                 )
                 played = [one for run in runs for one in run]
             for one in played:
@@ -233,14 +233,14 @@ def everything(shop: Workshop, parts: Sequence[str]) -> tuple[JSON, bool]:
                 )
             record["clients"] = [asdict(one) for one in played]
         if "validators" in parts:
-            reports = validated(shop, program, url)
+            reports = validated(sandbox, program, url)
             for report in reports:
                 count = sum(result == "pass" for result in report.criteria.values())
                 skips = f", {len(report.skipped)} skipped" if report.skipped else ""
                 note(f"{report.package} {report.validator}", report.wrong, f"{count} pass{skips}")
             record["validators"] = [report.to_json() for report in reports]
     if "servers" in parts:
-        suites = servers(shop)
+        suites = servers(sandbox)
         for test in suites:
             right = f"{test.passed} tests pass, {test.skipped} skipped"
             note(f"server on {test.dependencies}", test.failed, right)
@@ -248,12 +248,12 @@ def everything(shop: Workshop, parts: Sequence[str]) -> tuple[JSON, bool]:
     return record, not wrongs
 
 
-def main(arguments: Sequence[str], make: Callable[[Path], Workshop] = Workshop) -> int:
+def main(arguments: Sequence[str], make: Callable[[Path], Sandbox] = Sandbox) -> int:
     """Run it; return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parts = ("clients", "validators", "servers")
     parser.add_argument("--part", choices=parts, action="append", help="run this part only; may be repeated")
-    parser.add_argument("--json", type=Path, help="write what was seen to this file")
+    parser.add_argument("--json", type=Path, help="write the record to this file")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="safeact-compat-") as folder:
         try:

@@ -1,12 +1,11 @@
-"""Runs the tests of each integration with the real library, in an environment of its own.
+"""Tests each integration with the real library, in a virtual environment per library.
 
-For each file `tests/integrations/requirements/NAME.txt`, pip makes a virtual environment with these
-releases, this project's wheel and what its tests need, and `tests/integrations/test_NAME.py` is run there.
-The first line of the file is a comment, `# LIBRARY: what is run`; all requirements are pinned. A line
-`# python: 3.12` asks for that Python. Environments are kept in `.integrations`, under the hash of what is in
-them, and made again when that changes.
+For each file `tests/integrations/requirements/NAME.txt`, pip installs these releases, this project's wheel
+and the test tools, and `tests/integrations/test_NAME.py` runs there. The first line of the file is a comment,
+`# LIBRARY: what is run`; all requirements are pinned. A line `# python: 3.12` asks for that Python.
+Environments are kept in `.integrations` under a hash of their contents, and rebuilt when that changes.
 
-Exits 1 if an environment cannot be made, a test fails, or none is run.
+Exits with 1 if an environment cannot be made, a test fails, or none runs.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ from typing import Any
 
 from safeact_env.version import VERSION
 from tools.compat.junit import Found, run_tests
-from tools.servers.throwaway import ROOT, Broken, Workshop, run
+from tools.servers.throwaway import ROOT, Broken, Sandbox, run
 
 __all__ = ["Pinned", "Tried", "main", "merged", "pinned", "try_all"]
 
 REQUIREMENTS = Path("tests/integrations/requirements")
 KEPT = ROOT / ".integrations"
 TOOLS = ("pytest", "pytest-asyncio")
-"""What the configuration of pytest in pyproject.toml needs."""
+"""Needed by the configuration of pytest in pyproject.toml."""
 COMPLETE = "complete"
-"""A file in an environment that was made to its end."""
+"""A file that marks a finished environment."""
 WARNINGS = "filterwarnings=default\nerror:::safeact_env(\\..*)?"
-"""Other people's libraries may warn; this one may not."""
+"""Other libraries may warn; this one may not."""
 
 PYTHON = re.compile(r"# python: (?P<version>3\.\d+)")
 FIRST = re.compile(r"# (?P<library>[^:]+): (?P<what>.+)")
@@ -52,7 +51,7 @@ TEST_S = 1_200.0
 
 @dataclass(frozen=True)
 class Pinned:
-    """What a file of requirements asks for.
+    """The contents of a file of requirements.
 
     Attributes:
         name: Of the integration.
@@ -73,7 +72,7 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Tried:
-    """What became of one integration.
+    """The result of one integration.
 
     Attributes:
         library: Its name for readers.
@@ -125,15 +124,15 @@ def pinned(path: Path) -> Pinned:
 # Environments -----------------------------------------------------------------------------------------------
 
 
-def contents(shop: Workshop, asked: Pinned) -> list[str]:
-    """All that pip is to install beside this project's wheel."""
-    declared = tomllib.loads((shop.project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-    locked = shop.locked.read_text(encoding="utf-8").splitlines()
+def contents(sandbox: Sandbox, asked: Pinned) -> list[str]:
+    """The requirements that pip installs beside this project's wheel."""
+    declared = tomllib.loads((sandbox.project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    locked = sandbox.locked.read_text(encoding="utf-8").splitlines()
     tools = [line for line in locked if line.partition("==")[0] in TOOLS]
     return [*asked.requirements, *declared["dependencies"], *tools]
 
 
-def interpreter(shop: Workshop, version: str) -> tuple[str, str]:
+def interpreter(sandbox: Sandbox, version: str) -> tuple[str, str]:
     """A Python of this version, or this one, and its full version.
 
     Raises:
@@ -141,8 +140,8 @@ def interpreter(shop: Workshop, version: str) -> tuple[str, str]:
     """
     if not version:
         return sys.executable, platform.python_version()
-    # pyenv has one name for all of its Pythons, and is told here which is meant.
-    env = {**shop.uv_env, "PYENV_VERSION": version}
+    # pyenv has one shim for all Pythons, and takes the version from here.
+    env = {**sandbox.uv_env, "PYENV_VERSION": version}
     code = "import platform, sys; print(sys.executable); print(platform.python_version())"
     try:
         path, full = run([f"python{version}", "-c", code], env).split()
@@ -151,10 +150,10 @@ def interpreter(shop: Workshop, version: str) -> tuple[str, str]:
     return path, full
 
 
-def environment(shop: Workshop, asked: Pinned, kept: Path, *, fresh: bool) -> Path:
-    """The Python of the environment of an integration, made if it is not kept already."""
-    base, full = interpreter(shop, asked.python)
-    packages = contents(shop, asked)
+def environment(sandbox: Sandbox, asked: Pinned, kept: Path, *, fresh: bool) -> Path:
+    """The Python of an integration's environment, which is built if it is not kept already."""
+    base, full = interpreter(sandbox, asked.python)
+    packages = contents(sandbox, asked)
     key = hashlib.sha256("\n".join([full, *packages]).encode()).hexdigest()[:12]
     home = kept / f"{asked.name}-{key}"
     python = home / "bin" / "python"
@@ -162,17 +161,17 @@ def environment(shop: Workshop, asked: Pinned, kept: Path, *, fresh: bool) -> Pa
         for old in kept.glob(f"{asked.name}-" + "[0-9a-f]" * len(key)):
             shutil.rmtree(old)
         kept.mkdir(parents=True, exist_ok=True)
-        run([base, "-m", "venv", str(home)], shop.uv_env)
-        pip(shop, python, *packages)
+        run([base, "-m", "venv", str(home)], sandbox.uv_env)
+        pip(sandbox, python, *packages)
         (home / COMPLETE).write_text("\n".join(packages) + "\n", encoding="utf-8")
-    pip(shop, python, "--no-deps", "--force-reinstall", str(shop.wheel))
+    pip(sandbox, python, "--no-deps", "--force-reinstall", str(sandbox.wheel))
     return python
 
 
-def pip(shop: Workshop, python: Path, *arguments: str) -> None:
-    """Install, as pip does it."""
+def pip(sandbox: Sandbox, python: Path, *arguments: str) -> None:
+    """Run `pip install`."""
     command = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *arguments]
-    run(command, shop.uv_env, timeout_s=INSTALL_S)
+    run(command, sandbox.uv_env, timeout_s=INSTALL_S)
 
 
 def installed(python: Path, packages: Sequence[str], env: Mapping[str, str]) -> tuple[str, dict[str, str]]:
@@ -188,19 +187,23 @@ def installed(python: Path, packages: Sequence[str], env: Mapping[str, str]) -> 
 
 
 def judged(found: Found) -> list[str]:
-    """What is wrong with the outcome of some tests: those that failed, or that none was run."""
+    """The failures, or that no test ran."""
     if not found.failed and not found.passed:
         return [f"no test was run, {found.skipped} skipped"]
     return found.failed
 
 
-def try_one(shop: Workshop, asked: Pinned, python: Path) -> Tried:
-    """Run the tests of an integration with the packages that this Python has."""
-    env = {**shop.env, "PATH": f"{python.parent}:{shop.env['PATH']}", "VIRTUAL_ENV": str(python.parents[1])}
-    report = shop.folder / f"{asked.name}.xml"
+def try_one(sandbox: Sandbox, asked: Pinned, python: Path) -> Tried:
+    """Run the tests of an integration with the packages of this Python."""
+    env = {
+        **sandbox.env,
+        "PATH": f"{python.parent}:{sandbox.env['PATH']}",
+        "VIRTUAL_ENV": str(python.parents[1]),
+    }
+    report = sandbox.folder / f"{asked.name}.xml"
     started = time.monotonic()
     options = ["-o", WARNINGS, f"tests/integrations/test_{asked.name}.py"]
-    found = run_tests(python, options, report, env, shop.project, TEST_S)
+    found = run_tests(python, options, report, env, sandbox.project, TEST_S)
     version, packages = installed(python, asked.packages, env)
     return Tried(
         asked.library,
@@ -215,15 +218,15 @@ def try_one(shop: Workshop, asked: Pinned, python: Path) -> Tried:
     )
 
 
-def try_all(shop: Workshop, chosen: Sequence[Pinned], kept: Path, *, fresh: bool) -> dict[str, Tried]:
-    """Make the environments and run the tests, one integration after the other; by name."""
-    # What is tested is the wheel, as users have it, and not the source beside the tests.
+def try_all(sandbox: Sandbox, chosen: Sequence[Pinned], kept: Path, *, fresh: bool) -> dict[str, Tried]:
+    """Build the environments and run the tests, one integration after the other; results by name."""
+    # Test the wheel, as users have it, and not the source beside the tests.
     for name in ("safeact_env", "safeact_verifiers", "server"):
-        shutil.rmtree(shop.project / name, ignore_errors=True)
+        shutil.rmtree(sandbox.project / name, ignore_errors=True)
     tried = {}
     for asked in chosen:
         try:
-            one = try_one(shop, asked, environment(shop, asked, kept, fresh=fresh))
+            one = try_one(sandbox, asked, environment(sandbox, asked, kept, fresh=fresh))
         except Broken as error:
             today = datetime.now(UTC).date().isoformat()
             wrong = [str(error)]
@@ -234,7 +237,7 @@ def try_all(shop: Workshop, chosen: Sequence[Pinned], kept: Path, *, fresh: bool
 
 
 def say(name: str, one: Tried) -> None:
-    """One line of the report, and what is wrong."""
+    """Print a line of the report, and the failures."""
     releases = ", ".join(f"{package} {version}" for package, version in one.packages.items())
     skips = f", {one.skipped} skipped" if one.skipped else ""
     print(
@@ -247,7 +250,7 @@ def say(name: str, one: Tried) -> None:
 
 
 def merged(before: Mapping[str, Any], tried: Mapping[str, Tried], names: Sequence[str]) -> dict[str, Any]:
-    """The record with new runs in it: what was not run again stays, what is no longer there goes."""
+    """The record with new runs: it keeps those not run again and drops removed integrations."""
     now = {**before, **{name: asdict(one) for name, one in tried.items()}}
     return {name: now[name] for name in sorted(now) if name in names}
 
@@ -255,7 +258,7 @@ def merged(before: Mapping[str, Any], tried: Mapping[str, Tried], names: Sequenc
 def main(
     arguments: Sequence[str],
     root: Path = ROOT,
-    make: Callable[[Path], Workshop] = Workshop,
+    make: Callable[[Path], Sandbox] = Sandbox,
     kept: Path = KEPT,
 ) -> int:
     """Run it; return the exit code.
@@ -270,8 +273,8 @@ def main(
     names = [path.stem for path in files]
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--only", choices=names, action="append", help="run this one only; may be repeated")
-    parser.add_argument("--fresh", action="store_true", help="make the environments anew")
-    parser.add_argument("--json", type=Path, help="write what was seen to this file, and keep its other runs")
+    parser.add_argument("--fresh", action="store_true", help="rebuild the environments")
+    parser.add_argument("--json", type=Path, help="write the results to this file, and keep its other runs")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(prefix="sa-") as folder:
         try:
@@ -283,7 +286,7 @@ def main(
     if options.json is not None:
         target: Path = options.json
         before = json.loads(target.read_text(encoding="utf-8")) if target.exists() else {}
-        # Files may have come while this ran.
+        # Files may have been added during the run.
         there = [path.stem for path in (root / REQUIREMENTS).glob("*.txt")]
         text = json.dumps(merged(before, tried, there), indent=2, ensure_ascii=False)
         target.write_text(text + "\n", encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Running pytest as a program, and what its report says. Must not know what the tests are about."""
+"""Runs pytest as a program and reads its report. Must not know what the tests are about."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ __all__ = ["Found", "run_tests"]
 NOTHING_COLLECTED = 5
 """Exit code of pytest if it found no test."""
 MOST_SAID = 500
-"""Characters of a failure's message that are kept."""
+"""Characters kept of a failure's message."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What came of the tests.
+    """The result of some tests.
 
     Attributes:
-        passed: How many passed.
-        skipped: How many were not run.
-        failed: Those that failed, or why none was run.
+        passed: Tests that passed.
+        skipped: Tests that were skipped.
+        failed: Tests that failed, or why none ran.
     """
 
     passed: int = 0
@@ -36,15 +36,15 @@ class Found:
 def run_tests(
     python: Path, options: Sequence[str], report: Path, env: Mapping[str, str], cwd: Path, timeout_s: float
 ) -> Found:
-    """Run pytest with the packages that this Python has.
+    """Run pytest with the packages of this Python.
 
     Args:
         python: The Python of an environment.
         options: What to run, and how.
-        report: A file that is not there yet, for what is found.
+        report: A new file for the report.
         env: The environment variables.
         cwd: The folder to run it in.
-        timeout_s: Seconds after which it is ended, with all that it has started.
+        timeout_s: Seconds after which it is killed with its children.
     """
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--junitxml={report}", *options]
     process = subprocess.Popen(
@@ -85,6 +85,6 @@ def _read(report: Path, code: int, said: str) -> Found:
 
 
 def _failure(case: ET.Element, part: ET.Element | None) -> str:
-    """A test that failed, and why."""
+    """A failed test, and why it failed."""
     why = ("" if part is None else part.get("message") or "").strip()[:MOST_SAID]
     return f"{case.get('classname')}::{case.get('name')}" + (f"\n{why}" if why else "")

@@ -1,7 +1,4 @@
-"""The episodes that clients are compared on: what is played, and what the engine shows of it.
-
-Owns the choice of episodes and the comparison. Must not know clients or servers.
-"""
+"""Chooses the episodes that clients are compared on, and compares. Must not know clients or servers."""
 
 from __future__ import annotations
 
@@ -24,14 +21,14 @@ PLAYS: tuple[tuple[str, str, Split, int], ...] = (
     *((task, "guesser", "train", 6) for task in OFFICIAL),
     ("easy", "escalate_all", "train", 7),
 )
-"""What is played: task, policy, split, seed. They end by completion, by a mistake, and by the budget."""
+"""Task, policy, split, seed. They end by completion, by a mistake, and by the budget."""
 
 ODD = Call("no_such_action", {"päth": "grüße/\u3042/🧷", "n": [1, 2.5, None, True]}, "“Odd” but well-formed.")
-"""The first step of every episode: it costs a penalty, and everything in it comes back in the history."""
+"""The first step of every episode: it costs a penalty, and the history repeats all of it."""
 
 
 def shown_by(episode: Episode[Any]) -> JSON:
-    """What the engine shows now, in the form in which clients write it down."""
+    """What the engine shows now, in the form that clients record."""
     observation = episode.observation()
     return {"reward": observation.pop("reward"), "done": observation.pop("done"), "observation": observation}
 
@@ -50,7 +47,7 @@ def state_by(episode: Episode[Any]) -> JSON:
 
 
 def episodes() -> tuple[list[JSON], list[JSON]]:
-    """The episodes to play, and all that they show: per episode its start, its steps, its last state."""
+    """The episodes to play, and what they show: per episode its start, its steps and its last state."""
     plans, shown = [], []
     for task, policy, split, seed in PLAYS:
         episode: Episode[Any] = Episode(get_task(task), split, seed)
@@ -66,9 +63,9 @@ def episodes() -> tuple[list[JSON], list[JSON]]:
 
 
 def difference(shown: Sequence[JSON], expected: Sequence[JSON]) -> str:
-    """The first thing that a client showed otherwise than the engine; empty if all is the same.
+    """The first difference between a client and the engine; empty if there is none.
 
-    A client begins with a reset without arguments, whose scenario is drawn: its state tells which it was.
+    A client begins with a reset without arguments, which draws a scenario; its state names it.
     """
     if len(shown) < 2:
         return "it showed nothing"

@@ -1,8 +1,8 @@
-"""OpenEnv's own validators on this project: each criterion of each, as it was judged.
+"""Runs OpenEnv's own validators on this project and reads the result of each criterion.
 
-Owns how they are run and read, and the provider that lets the runtime checks of `openenv validate` start a
-subject without a container engine. Must not know what a good result is beyond the validators' own words, save
-for the checks that may be skipped, which are named here with the reason.
+Owns running and reading them, and the provider that starts a subject for the runtime checks without a
+container engine. The validators alone decide what is good, except for the checks that may be skipped, which
+are named here.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import httpx
 import yaml  # type: ignore[import-untyped]  # its stubs are another package
 
 from safeact_env._openenv import lightly
-from tools.servers.throwaway import Broken, Server
+from tools.servers.throwaway import Broken, InstalledServer
 
 with lightly():
     from openenv.validation import Level, run_validation
@@ -31,19 +31,19 @@ with lightly():
 __all__ = ["LocalProvider", "Report", "local", "running", "runtime", "static", "task_api"]
 
 MAY_BE_SKIPPED = ("grader not implemented in this build", "missing provider capabilities: network_policy")
-"""OpenEnv has not written the check, or it needs a container engine. Any other reason is a failure."""
+"""OpenEnv lacks the check, or it needs a container engine. Any other reason is a failure."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What one validator said.
+    """The report of one validator.
 
     Attributes:
-        package: The OpenEnv that it is of.
+        package: Its OpenEnv.
         validator: How it was called.
         criteria: Result by criterion: `pass`, `fail`, `error` or `skip`.
-        wrong: What is not as it must be, in the validator's words; empty if all is well.
-        skipped: Why criteria were skipped.
+        wrong: Failures in the validator's words; empty if all is well.
+        skipped: Reasons by skipped criterion.
     """
 
     package: str
@@ -78,7 +78,7 @@ def _called(python: Path, env: dict[str, str], cwd: Path, *arguments: str) -> di
 
 
 def _criteria(package: str, validator: str, report: dict[str, Any]) -> Report:
-    """A report of the kind that lists criteria which passed or did not."""
+    """Read a report that lists criteria as passed or not."""
     found = {one["id"]: one for one in report["criteria"]}
     wrong = [
         f"{name}: {one.get('details', 'failed')}, expected {one.get('expected')}, got {one.get('actual')}"
@@ -93,12 +93,12 @@ def _criteria(package: str, validator: str, report: dict[str, Any]) -> Report:
 
 
 def running(package: str, python: Path, env: dict[str, str], cwd: Path, url: str) -> Report:
-    """`openenv validate --url`, of the OpenEnv that this Python has."""
+    """`openenv validate --url`, with the OpenEnv of this Python."""
     return _criteria(package, "validate --url", _called(python, env, cwd, "validate", "--url", url, "--json"))
 
 
 def local(package: str, python: Path, env: dict[str, str], project: Path) -> Report:
-    """`openenv validate` in the project, as OpenEnv before 0.5 does it."""
+    """`openenv validate` in the project, for OpenEnv before 0.5."""
     report = _called(python, env, project, "validate", "--verbose", "--json")
     return _criteria(package, "validate", report)
 
@@ -113,8 +113,8 @@ def static(package: str, python: Path, env: dict[str, str], project: Path) -> Re
 def runtime(package: str, project: Path, provider: LocalProvider) -> Report:
     """`openenv validate --level runtime` on a server that the provider starts.
 
-    The project is a copy: what makes OpenEnv start a subject is added to its manifest. In the project itself
-    it would make `openenv validate` fail wherever there is no Docker.
+    The project is a copy, as its manifest is changed to declare how OpenEnv starts a subject. In the project
+    itself that would make `openenv validate` fail wherever there is no Docker.
     """
     declared = project / "openenv.yaml"
     manifest = yaml.safe_load(declared.read_text(encoding="utf-8"))
@@ -125,7 +125,7 @@ def runtime(package: str, project: Path, provider: LocalProvider) -> Report:
 
 
 def _levels(package: str, validator: str, report: dict[str, Any]) -> Report:
-    """A report of the kind that has levels and a verdict."""
+    """Read a report with levels and a verdict."""
     criteria, wrong, skipped = {}, [], {}
     for one in report["results"]:
         name, said = one["check_id"], "; ".join(one["evidence"])
@@ -142,7 +142,7 @@ def _levels(package: str, validator: str, report: dict[str, Any]) -> Report:
 
 
 def task_api(url: str) -> Report:
-    """The routes of the Task API, and that they agree with each other and with `/reset`."""
+    """Check that the routes of the Task API agree with each other and with `/reset`."""
     wrong: dict[str, str] = {}
     with httpx.Client(base_url=url) as client:
 
@@ -178,12 +178,12 @@ def task_api(url: str) -> Report:
 class LocalProvider:
     """Starts the subject of a validation as a process of this machine.
 
-    It enforces no resource limits and no network policy, and says so by its capabilities.
+    Its capabilities declare neither resource limits nor a network policy.
 
     Args:
         install: Builds and installs a package and returns its program `safeact`.
         env: Environment of the subject.
-        folder: Where its output goes.
+        folder: For its logs.
     """
 
     name = "local-process"
@@ -197,7 +197,7 @@ class LocalProvider:
         self._programs: dict[str, Path] = {}
 
     def build(self, root: Path, execution: ExecutionDeclaration) -> str:
-        """Install the package; the digest of its declarations stands for the image's."""
+        """Install the package; a digest of its declarations takes the place of the image's."""
         try:
             program = self._install(root)
         except Broken as error:
@@ -208,11 +208,13 @@ class LocalProvider:
         return digest
 
     def start(self, spec: LaunchSpec) -> LocalSubject:
-        """Serve."""
+        """Start a server."""
         env = {**self._env, **spec.env_vars}
         log = self._folder / f"{spec.run_id}.log"
         try:
-            return LocalSubject(Server(self._programs[spec.image_ref], env, log, spec.startup_timeout_s))
+            return LocalSubject(
+                InstalledServer(self._programs[spec.image_ref], env, log, spec.startup_timeout_s)
+            )
         except Broken as error:
             raise StartupError(str(error)) from None
 
@@ -220,22 +222,22 @@ class LocalProvider:
 class LocalSubject:
     """A server that is being validated."""
 
-    def __init__(self, server: Server) -> None:
+    def __init__(self, server: InstalledServer) -> None:
         self._server = server
         self.base_url = server.url
 
     def inspect(self) -> dict[str, Any]:
-        """What kind of subject it is."""
+        """The kind of subject."""
         return {"kind": "process"}
 
     def logs(self, max_bytes: int = 65_536) -> str:
-        """The end of what it printed."""
+        """The end of its output."""
         return self._server.printed(max_bytes)
 
     def exec(self, argv: list[str], timeout_s: float) -> ExecResult:
-        """Not offered: there is nothing that would contain the command."""
+        """Not supported: nothing would contain the command."""
         raise ProviderError("a process of this machine contains no command")
 
     def stop(self) -> None:
-        """End it."""
+        """Stop it."""
         self._server.stop()

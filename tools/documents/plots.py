@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from safeact_env.evaluation.metrics import Interval
-from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
+from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from tools.documents.curves import curves

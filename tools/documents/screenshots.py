@@ -69,10 +69,10 @@ def trap(page: Page, url: str) -> None:
 
 
 def watching(page: Page, url: str) -> None:
-    """Two policies on one seed."""
-    page.goto(f"{url}/demo#/watch?task=easy&seed=34&a=naive&b=expert")
+    """Two policies on one seed: in the same step one deletes a file, and the other reads its record."""
+    page.goto(f"{url}/demo#/watch?task=easy&seed=386&a=naive&b=expert")
     page.wait_for_selector(".screen")
-    page.get_by_label("Step", exact=True).fill("7")
+    page.get_by_label("Step", exact=True).fill("3")
     page.locator(".player-title").focus()
     page.evaluate("window.scrollTo(0, document.querySelector('.player').offsetTop - 20)")
 

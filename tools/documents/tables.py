@@ -16,8 +16,8 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
-from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of
 from safeact_env.evaluation.report import REPORT
+from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
@@ -54,13 +54,13 @@ def tasks_table() -> str:
 
 
 def actions_tables() -> str:
-    """The actions of every task, folded away."""
+    """The actions of every task, under a heading each."""
     parts = []
     for name in OFFICIAL:
         task = get_task(name)
         rows = [_action_row(task, a) for a in task.fixed_actions if a.name not in COMMON]
         body = table(["action", "parameters", "what it does", "risk", "taken back by"], rows)
-        parts.append(f"<details><summary><code>{name}</code>: {task.title}</summary>\n\n{body}\n\n</details>")
+        parts.append(f"### `{name}`: {task.title}\n\n{body}")
     return "\n\n".join(parts)
 
 
@@ -364,31 +364,29 @@ def _soak_figures(run: dict[str, Any]) -> str:
 
 
 SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
-    "README.md": {
-        "tasks": tasks_table,
-        "actions": actions_tables,
+    "README.md": {"tasks": tasks_table, "policies": policies_table},
+    "docs/operate/index.md": {"settings": settings_table},
+    "docs/reference/tasks.md": {"tasks": tasks_table, "actions": actions_tables},
+    "docs/results.md": {
         "policies": policies_table,
         "suite": suite_table,
         "models": models_table,
         "training": training_table,
-        "clients": clients_table,
-        "integrations": integrations_table,
-        "settings": settings_table,
-        "container": container_table,
-        "peers": peers_table,
-    },
-    "TECHNICAL.md": {
+        "grpo": grpo_table,
         "audit": audit_table,
         "undo": undo_table,
+        "peers": peers_table,
+        "bench": bench_table,
+        "sessions": sessions_table,
+        "trust": trust_table,
+        "chaos": chaos_table,
+        "container": container_table,
+        "layers": layers_table,
+        "clients": clients_table,
         "validators": validators_table,
         "servers": servers_table,
-        "bench": bench_table,
-        "grpo": grpo_table,
-        "layers": layers_table,
-        "chaos": chaos_table,
-        "trust": trust_table,
-        "sessions": sessions_table,
     },
+    "docs/train/index.md": {"integrations": integrations_table},
 }
 
 

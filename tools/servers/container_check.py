@@ -1,6 +1,6 @@
-"""Builds the image, runs it hardened, plays through both ports and stops it; exits 1 if anything is wrong.
+"""Builds the image, runs it hardened, plays through both ports and stops it; exits with 1 at a failure.
 
-Needs a container engine. TOOL is `docker` or `podman`, or another program that builds and runs for them:
+Needs a container engine. TOOL is `docker` or `podman`, or another program with these commands:
 
     TOOL build CONTEXT TAG [ARGUMENT...]    build CONTEXT/Dockerfile, with further arguments of `build`
     TOOL run NAME TAG [ARGUMENT...]         start it in the background, ports 7860 and 8000 on this machine
@@ -11,7 +11,6 @@ Needs a container engine. TOOL is `docker` or `podman`, or another program that 
 from __future__ import annotations
 
 import argparse
-import http.client
 import json
 import os
 import re
@@ -36,13 +35,14 @@ from safeact_env import get_task, play
 from safeact_env.client import SafeActAction, SafeActEnv, SafeActHTTPClient
 from safeact_env.server.operations.ports import PortError, listen
 from tools.servers.container_tool import DOCKER_LIKE, Failed, Tool, last_stage, layers
+from tools.servers.local_servers import healthy
 
 ROOT = Path(__file__).resolve().parents[2]
 PORTS = (7860, 8000)
 HARDENED = ("--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges")
 
 STARTS = 3
-# A stop waits for running episodes, by default five seconds, then for open connections.
+# A stop waits for running episodes, by default for five seconds, then for open connections.
 START_S, STOP_S = 4.0, 5.0
 PATIENCE_S = 60.0
 
@@ -57,7 +57,7 @@ CACHES = (
 
 @dataclass
 class Run:
-    """A container under check, and what was found so far."""
+    """A container under check, and the findings so far."""
 
     tool: Tool
     name: str
@@ -66,16 +66,16 @@ class Run:
     found: dict[str, Any]
 
     def inside(self, *command: str, user: str | None = None) -> str:
-        """What a command prints inside the container."""
+        """The output of a command inside the container."""
         as_user = ["--user", user] if user else []
         return self.tool.run("exec", *as_user, self.name, *command).strip()
 
 
 def first_answer(begin: float) -> float:
-    """Seconds from `begin` to the first healthy answer of both ports.
+    """Seconds from `begin` until both ports have answered as healthy.
 
     Raises:
-        Failed: If there is none in time.
+        Failed: If they do not in time.
     """
     for port in PORTS:
         while not healthy(port):
@@ -85,25 +85,11 @@ def first_answer(begin: float) -> float:
     return time.monotonic() - begin
 
 
-def healthy(port: int) -> bool:
-    """Whether `/health` of a port answers 200."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-    try:
-        connection.request("GET", "/health")
-        return connection.getresponse().status == 200
-    except OSError:
-        return False
-    except http.client.HTTPException:
-        return False
-    finally:
-        connection.close()
-
-
 # The checks, in order ------------------------------------------------------------------------------------
 
 
 def starts(run: Run) -> str:
-    """Time to the first healthy answer; the last container stays for the other checks."""
+    """Time to the first healthy answer. The last container stays for the other checks."""
     seconds = []
     for number in range(STARTS):
         if number:
@@ -121,7 +107,7 @@ def starts(run: Run) -> str:
 
 
 def memory(run: Run) -> str:
-    """Memory of the server process before it was used."""
+    """Memory of the server process before its first request."""
     pages = re.search(r"VmRSS:\s+(\d+) kB", run.inside("cat", "/proc/1/status"))
     if not pages:
         raise Failed("The memory of the server process cannot be read.")
@@ -130,7 +116,7 @@ def memory(run: Run) -> str:
 
 
 def own_health_check(run: Run) -> str:
-    """The image's HEALTHCHECK, run inside."""
+    """Run the image's HEALTHCHECK inside."""
     stated = json.loads(run.tool.inspect(run.name, "{{json .Config.Healthcheck}}"))
     kind, *command = (stated or {}).get("Test") or ["NONE"]
     if kind != "CMD":
@@ -140,7 +126,7 @@ def own_health_check(run: Run) -> str:
 
 
 def user(run: Run) -> str:
-    """Who the server runs as."""
+    """The user that the server runs as."""
     identity = run.inside("id", "-u")
     real = run.inside("sh", "-c", "grep ^Uid: /proc/1/status").split()[1]
     if "0" in (identity, real):
@@ -149,7 +135,7 @@ def user(run: Run) -> str:
 
 
 def nothing_to_build_with(run: Run) -> str:
-    """No compiler, no installer, no cache."""
+    """The image holds no compiler, installer or cache."""
     search = 'for name in "$@"; do command -v "$name"; done; true'
     left = run.inside("sh", "-c", search, "sh", *BUILD_TOOLS).split()
     code = "import importlib.util as u, sys; print(*(n for n in sys.argv[1:] if u.find_spec(n)))"
@@ -162,7 +148,7 @@ def nothing_to_build_with(run: Run) -> str:
 
 
 def unwritable(run: Run) -> str:
-    """Nothing belongs to the server's user, or may be written by all; a read-only root would hide that."""
+    """The server's user owns nothing and can write nowhere; a read-only root would hide that."""
     uid, gid = run.inside("id", "-u"), run.inside("id", "-g")
     owned = rf"\( -uid {uid} -o -gid {gid} -o -perm -0002 \)"
     search = rf"find / -xdev {owned} -not -type l -not -path '/proc/*' -not -path '/dev/*' 2>/dev/null; true"
@@ -173,7 +159,7 @@ def unwritable(run: Run) -> str:
 
 
 def actions(task: str) -> Iterator[SafeActAction]:
-    """What the expert does."""
+    """The expert's actions."""
     for turn in play(get_task(task), "train", 1, "expert").turns:
         yield SafeActAction(**turn.call.to_json())
 
@@ -197,12 +183,12 @@ def over_websocket(url: str, task: str) -> float:
 
 
 def episodes(run: Run) -> str:
-    """A whole episode through each door of each port."""
+    """Play a whole episode over HTTP and one over WebSocket on each port."""
     played = 0
     for port in PORTS:
-        for door, task in ((over_http, "hard"), (over_websocket, "cloud_infra")):
+        for transport, task in ((over_http, "hard"), (over_websocket, "cloud_infra")):
             try:
-                grade = door(f"http://127.0.0.1:{port}", task)
+                grade = transport(f"http://127.0.0.1:{port}", task)
             except (RuntimeError, OSError) as error:
                 raise Failed(
                     f"An episode of {task} on port {port} was not played to its end: {error}"
@@ -214,7 +200,7 @@ def episodes(run: Run) -> str:
 
 
 def stops(run: Run) -> str:
-    """A stop with a WebSocket open on each port."""
+    """Stop with a WebSocket open on each port."""
     with ExitStack() as open_ones:
         for port in PORTS:
             socket = open_ones.enter_context(connect(f"ws://127.0.0.1:{port}/ws"))
@@ -247,7 +233,7 @@ CHECKS: dict[str, Callable[[Run], str]] = {
 
 
 def built(tool: Tool, tag: str, arguments: list[str]) -> tuple[dict[str, Any], str]:
-    """Build; return the sizes, and what to print."""
+    """Build the image; its sizes, and a line to print."""
     begin = time.monotonic()
     tool.build(ROOT, tag, arguments)
     seconds = time.monotonic() - begin
@@ -260,10 +246,10 @@ def built(tool: Tool, tag: str, arguments: list[str]) -> tuple[dict[str, Any], s
 
 
 def check(tool: Tool, tag: str, build_args: list[str], run_args: list[str], table: Table) -> dict[str, Any]:
-    """Build and check; rows go into the table.
+    """Build and check, adding rows to the table.
 
     Raises:
-        Failed: At the first thing that is wrong.
+        Failed: At the first failure.
     """
     try:
         for sock in listen("0.0.0.0", PORTS):
@@ -279,14 +265,14 @@ def check(tool: Tool, tag: str, build_args: list[str], run_args: list[str], tabl
         for what, one in CHECKS.items():
             table.add_row(escape(what), escape(one(run)))
     finally:
-        # It may never have started; a second failure would hide the first.
+        # It may never have started, and a second failure would hide the first.
         with suppress(Failed):
             tool.remove(run.name)
     return run.found
 
 
 def main(arguments: list[str]) -> int:
-    """Check, print, and write JSON if asked to; return the exit code."""
+    """Check, print, and write JSON on demand; return the exit code."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

@@ -1,4 +1,4 @@
-"""A container engine, driven by its command line, and what an image's layers are.
+"""Drives a container engine by its command line, and reads the layers of an image.
 
 Owns the words of each command. Must not know what is checked.
 """
@@ -16,13 +16,13 @@ __all__ = ["DOCKER_LIKE", "Failed", "Tool", "instructions", "last_stage", "layer
 DOCKER_LIKE = ("docker", "podman", "nerdctl")
 
 LINES = 15
-"""How many of the last lines of a failed command are shown."""
+"""Last lines shown of a failed command."""
 SMALLEST = 50_000
-"""Bytes from which a layer is named; an engine may count those of the settings as well."""
+"""Bytes from which a layer is named; an engine may count settings as well."""
 
 
 class Failed(Exception):
-    """What is wrong, in a sentence."""
+    """A check failed; the message says how."""
 
 
 def instructions(dockerfile: str) -> list[tuple[str, str]]:
@@ -44,7 +44,7 @@ class Tool:
 
     Args:
         program: `docker` or `podman`, with options if need be, or a program whose `build`, `run` and `rm`
-            take what `container_check --help` says.
+            work as `container_check --help` says.
     """
 
     def __init__(self, program: str) -> None:
@@ -53,10 +53,10 @@ class Tool:
         self.docker_like = self.name in DOCKER_LIKE
 
     def run(self, *words: str) -> str:
-        """What a command prints.
+        """The output of a command.
 
         Raises:
-            Failed: If it fails, with the end of what it said.
+            Failed: If it fails, with the end of its output.
         """
         ended = self._ended(*words)
         if ended.returncode:
@@ -95,23 +95,23 @@ class Tool:
         self.run("rm", *(["--force"] if self.docker_like else []), name)
 
     def inspect(self, name: str, form: str, *more: str) -> str:
-        """One value that the engine knows."""
+        """One value from the engine's `inspect`."""
         return self.run("inspect", *more, "--format", form, name).strip()
 
     def logs(self, name: str) -> str:
-        """What the container has printed."""
+        """The output of the container."""
         ended = self._ended("logs", name)
         return ended.stdout + ended.stderr
 
     def sizes(self, tag: str) -> list[int]:
-        """Bytes that each instruction added, the newest first; the rest are those of the base."""
+        """Bytes that each instruction added, the newest first; the base comes last."""
         if self.docker_like:
             form = "{{.Size}}"
             lines = self.run("history", "--human=false", "--format", form, tag).splitlines()
             return [size_in_bytes(line) for line in lines if line.strip()]
         totals, image = [], tag
         while image:
-            # Each instruction left an image, whose parent is the image before it.
+            # Each instruction left an image whose parent is the one before it.
             total, _, image = self.inspect(image, "{{.Size}} {{.Parent}}", "--type", "image").partition(" ")
             totals.append(int(total))
         return [own - before for own, before in zip(totals, [*totals[1:], 0], strict=True)]
@@ -121,7 +121,7 @@ def size_in_bytes(text: str) -> int:
     """A size as engines print it: `1234`, `792 kB`, `70.6MB`.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is not a size.
     """
     found = re.fullmatch(r"([\d.]+)\s*([kMG]?)B?", text.strip())
     if not found:
@@ -130,7 +130,7 @@ def size_in_bytes(text: str) -> int:
 
 
 def layers(sizes: list[int], stage: list[tuple[str, str]]) -> list[tuple[str, float]]:
-    """Name and megabytes of the layers that hold something, the base first.
+    """Names and megabytes of the layers that hold something, the base first.
 
     Raises:
         Failed: If there are fewer layers than instructions.

@@ -1,7 +1,7 @@
-"""Tries the API against its OpenAPI document with schemathesis, all checks, on a server of its own.
+"""Fuzzes the API against its OpenAPI document with all checks of schemathesis.
 
-Schemathesis is run in a throwaway environment of uv. Two servers are tried: one that is open, and one that
-needs a token. What schemathesis cannot know from the document is told in `CONFIG`, with the reason.
+Schemathesis runs in a throwaway environment of uv, on an open server and on one that needs a token. `CONFIG`
+tells it, with reasons, what the document cannot.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ expected-statuses = ["2xx", 401, 403, 404, 409, 413, 422, 429, "5xx"]
 def schemathesis(
     server: Replica, folder: Path, examples: int, seed: int, token: str | None
 ) -> dict[str, Any]:
-    """Try one server; what was found."""
+    """Fuzz one server; the findings."""
     config = folder / "schemathesis.toml"
     config.write_text(CONFIG)
     command = [str(UV), "tool", "run", "--from", SCHEMATHESIS, "schemathesis", "--config-file", str(config)]
@@ -88,9 +88,11 @@ def schemathesis(
 
 
 def main(arguments: list[str]) -> int:
-    """Try both servers; the exit code is 0 if nothing was found."""
+    """Fuzz both servers; the exit code is 0 if nothing was found."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--examples", type=int, default=60, help="most examples per operation and phase")
+    parser.add_argument(
+        "--examples", type=int, default=60, help="largest number of examples per operation and phase"
+    )
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--json", metavar="FILE", help="write what was found as JSON")
     options = parser.parse_args(arguments)

@@ -1,12 +1,13 @@
-"""Servers on loopback for tests and checks: Redis, replicas of this project, nginx.
+"""Starts servers on free loopback ports for tests and checks: Redis, replicas of this project, nginx.
 
-Owns starting, waiting and stopping. Must not know what is checked. Each server is a child process that its
-context manager stops, and listens on a free port.
+Owns starting, waiting, stopping and reading memory. Must not know what is checked. Each server is a child
+process that its context manager stops.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import random
 import shutil
@@ -20,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Proxy", "Redis", "Replica", "Server", "free_port"]
+__all__ = ["START_SECONDS", "Proxy", "Redis", "Replica", "Server", "free_port", "healthy", "resident_bytes"]
 
 START_SECONDS = 240.0
 STOP_SECONDS = 15.0
@@ -34,14 +35,32 @@ def free_port() -> int:
         return port
 
 
+def healthy(port: int) -> bool:
+    """Whether `/health` of a loopback port answers 200."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/health")
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def resident_bytes(pid: int | str = "self") -> int:
+    """Resident memory of a process, by default this one, in bytes (Linux)."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1_024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmRSS")))
+
+
 class Server:
     """A child process that listens on a loopback port.
 
     Args:
         command: What to run.
         port: Where it will listen.
-        env: Variables beside those of this process.
-        log: A file for what it prints.
+        log: A file for its output.
+        env: Its environment; by default that of this process.
     """
 
     def __init__(
@@ -50,7 +69,7 @@ class Server:
         self.command = list(command)
         self.port = port
         self.log = log
-        self.env = {**os.environ, **(env or {})}
+        self.env = dict(os.environ if env is None else env)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -146,7 +165,7 @@ class Replica(Server):
 
     Args:
         store: The URL of its store.
-        log: A file for what it prints.
+        log: A file for its output.
         options: Further options of `safeact serve`.
     """
 
@@ -157,11 +176,11 @@ class Replica(Server):
 
 
 class Proxy:
-    """A TCP proxy on loopback that delays and cuts connections when it is told to.
+    """A TCP proxy on loopback that delays and cuts connections on demand.
 
     Args:
-        port: Where it passes connections on to.
-        seed: Of its draws.
+        port: Where it forwards connections to.
+        seed: Of its random draws.
     """
 
     def __init__(self, port: int, seed: int) -> None:
@@ -170,9 +189,9 @@ class Proxy:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.port: int = self._listener.getsockname()[1]
         self.cut_chance = 0.0
-        """Chance that a piece of data is lost and its connection with it, either way."""
+        """Chance that a chunk of data is lost together with its connection, in either direction."""
         self.delay_seconds = 0.0
-        """Longest delay of a piece of data."""
+        """Longest delay of a chunk of data."""
         self.cuts = 0
         self.delays = 0
         self._open = True
@@ -209,7 +228,7 @@ class Proxy:
         one.close()
 
     def close(self) -> None:
-        """Take no more connections; those there are pass on what they still get, undisturbed."""
+        """Accept no more connections, and forward the open ones without faults."""
         self._open = False
         self.cut_chance = self.delay_seconds = 0.0
         self._listener.close()

@@ -1,7 +1,7 @@
-"""Runs what `compose.yaml` describes on this machine, without containers, and plays on it.
+"""Checks the deployment of `compose.yaml` on this machine, without containers.
 
-Two replicas, Redis and nginx with `deploy/nginx.conf`, on loopback; then one server with two worker processes
-and SQLite. Ends at the first thing that is not as promised, with a sentence.
+Plays on two replicas with Redis behind nginx with `deploy/nginx.conf`, then on one server with two worker
+processes and SQLite. Stops at the first broken promise.
 """
 
 from __future__ import annotations
@@ -22,21 +22,21 @@ from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.servers.local_servers import Redis, Replica, Server, free_port
 
-__all__ = ["nginx_config"]
+__all__ = ["CheckFailed", "need", "nginx_config"]
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
 SEED = 7
 
 
-class Broken(Exception):
-    """Something is not as promised."""
+class CheckFailed(Exception):
+    """A promise does not hold; the message says which."""
 
 
 def nginx_config(ports: Sequence[int], listen: int) -> str:
-    """The file for nginx, with loopback ports in place of the containers' names.
+    """The configuration of nginx with loopback ports in place of container names.
 
     Raises:
-        ValueError: If the file has not as many replicas as there are ports.
+        ValueError: If the file does not list one replica per port.
     """
     text, replaced = re.subn(r"listen \d+;", f"listen 127.0.0.1:{listen};", CONFIG.read_text())
     for number, port in enumerate(ports, start=1):
@@ -48,7 +48,7 @@ def nginx_config(ports: Sequence[int], listen: int) -> str:
 
 
 def nginx(folder: Path, ports: Sequence[int]) -> Server:
-    """An nginx before these replicas."""
+    """An nginx in front of these replicas."""
     port = free_port()
     (folder / "nginx.conf").write_text(nginx_config(ports, port))
     options = ["-c", str(folder / "nginx.conf"), "-g", f"daemon off; pid {folder}/nginx.pid;"]
@@ -62,18 +62,22 @@ def expert(task: str) -> tuple[list[Call], float]:
 
 
 def action(call: Call) -> SafeActAction:
-    """The call as clients send it."""
+    """The call as the clients' action."""
     return SafeActAction(**call.to_json())
 
 
 def need(holds: bool, otherwise: str) -> None:
-    """Check one promise."""
+    """Check one promise.
+
+    Raises:
+        CheckFailed: If it does not hold.
+    """
     if not holds:
-        raise Broken(otherwise)
+        raise CheckFailed(otherwise)
 
 
 def play_http(url: str, task: str, interrupt: Any = None, **options: Any) -> None:
-    """Play the expert's episode over HTTP; `interrupt` is called in its middle."""
+    """Play the expert's episode over HTTP, calling `interrupt` half way."""
     calls, score = expert(task)
     with SafeActHTTPClient(url, **options) as env:
         env.reset(task, seed=SEED)
@@ -97,7 +101,7 @@ def play_websocket(url: str, task: str) -> None:
 
 
 def behind_nginx(folder: Path) -> None:
-    """Two replicas, Redis, nginx."""
+    """Play behind nginx on two replicas with Redis, and kill each of them."""
     with ExitStack() as stack:
         redis = stack.enter_context(Redis(folder / "redis", "--appendonly", "yes"))
         replicas = [Replica(redis.store, folder / f"replica-{n}.log") for n in (1, 2)]
@@ -107,43 +111,43 @@ def behind_nginx(folder: Path) -> None:
         for replica in replicas:
             replica.wait()
         front = stack.enter_context(nginx(folder, [replica.port for replica in replicas]))
-        said("nginx, Redis and two replicas are up")
+        report("nginx, Redis and two replicas are up")
         for task in OFFICIAL:
             play_http(front.url, task)
         served = front.log.read_text()
         for replica in replicas:
             steps = len(re.findall(rf'"POST /step .* 200 127\.0\.0\.1:{replica.port} ', served))
             need(steps > 10, f"a replica took only {steps} steps: the load is not shared")
-        said(f"{len(OFFICIAL)} episodes over HTTP, each on both replicas, graded as in process")
+        report(f"{len(OFFICIAL)} episodes over HTTP, each on both replicas, graded as in process")
         for task in OFFICIAL:
             play_websocket(front.url, task)
-        said(f"{len(OFFICIAL)} episodes over WebSockets")
+        report(f"{len(OFFICIAL)} episodes over WebSockets")
         play_http(front.url, "hard", interrupt=replicas[0].kill)
-        said("a replica was killed in the middle of an episode, which went on")
+        report("a replica was killed in the middle of an episode, which went on")
         replicas[0].start()
         replicas[0].wait()
         play_http(front.url, "hard", interrupt=replicas[1].kill)
-        said("it came back, and the other one was killed")
+        report("it came back, and the other one was killed")
         redis.kill()
         time.sleep(0.2)
         redis.start()
         redis.wait()
         play_http(front.url, "medium")
-        said("Redis was killed and came back")
+        report("Redis was killed and came back")
 
 
 def with_workers(folder: Path) -> None:
-    """One server, two processes, one SQLite file."""
+    """Play on one server with two processes and one SQLite file."""
     store = f"sqlite:///{folder}/episodes.db"
     with Replica(store, folder / "workers.log", "--workers", "2") as server:
         for task in OFFICIAL:
-            # A new connection for every request: whichever process takes it.
+            # A new connection per request, so that both processes take some.
             play_http(server.url, task, headers={"Connection": "close"})
-    said(f"{len(OFFICIAL)} episodes on two worker processes and SQLite")
+    report(f"{len(OFFICIAL)} episodes on two worker processes and SQLite")
 
 
-def said(what: str) -> None:
-    """Print what holds."""
+def report(what: str) -> None:
+    """Report a promise that holds."""
     print(f"ok  {what}", flush=True)
 
 
@@ -160,7 +164,7 @@ def main() -> int:
         try:
             behind_nginx(folder)
             with_workers(folder)
-        except Broken as error:
+        except CheckFailed as error:
             print(f"NOT ok  {error}")
             return 1
     return 0

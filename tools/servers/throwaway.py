@@ -1,22 +1,23 @@
-"""Throwaway environments: a copy of the project, its wheel, virtual environments, a running server.
+"""Makes throwaway environments: a copy of the project, its wheel, virtual environments, a running server.
 
-Owns what must be made before anything can be compared, all of it in one folder. Must not know what for.
+Owns everything that a comparison needs first, all in one folder. Must not know what is compared.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
 import tomllib
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tools.servers.local_servers import Server, free_port, healthy
+
+__all__ = ["ROOT", "UNCOPIED", "UV", "Broken", "InstalledServer", "Sandbox", "run", "serving"]
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).parent / "uv"
@@ -25,15 +26,14 @@ UNCOPIED = shutil.ignore_patterns(
 )
 
 START_S = 30.0
-STOP_S = 10.0
 
 
 class Broken(RuntimeError):
-    """Something that was to be made could not be made; the message holds the tool's own words."""
+    """A step failed; the message holds the tool's own words."""
 
 
-class Workshop:
-    """One folder with everything that a run makes.
+class Sandbox:
+    """A folder with everything that a run makes.
 
     Args:
         folder: An empty folder; the caller deletes it.
@@ -43,7 +43,7 @@ class Workshop:
         self.folder = folder
         self.project = folder / "safeact"
         shutil.copytree(ROOT, self.project, ignore=UNCOPIED)
-        # Found by OpenEnv instead of the user's: it remembers there which environments are installed.
+        # OpenEnv keeps a list of installed environments in the home folder; leave the user's alone.
         homes = {name: folder / "home" / name for name in ("HOME", "TMPDIR", "XDG_CACHE_HOME")}
         for home in homes.values():
             home.mkdir(parents=True)
@@ -70,7 +70,7 @@ class Workshop:
     def environment(self, name: str, packages: Sequence[str], *, lowest: bool = False) -> Path:
         """The Python of a virtual environment with these packages and what they need, made on first use.
 
-        What the lock file names is installed as it is locked there; with `lowest`, as old as may be.
+        Versions are those of the lock file or, with `lowest`, the oldest allowed.
         """
         home = self.folder / "envs" / name
         if home.exists():
@@ -83,7 +83,7 @@ class Workshop:
         return python
 
     def add(self, python: Path, *packages: str) -> None:
-        """Install more, as it is locked."""
+        """Install more packages in their locked versions."""
         locked = ["--constraints", str(self.locked)]
         self._uv("pip", "install", "--quiet", "--python", str(python), *locked, *packages)
 
@@ -98,7 +98,7 @@ class Workshop:
 
 
 def run(command: Sequence[str], env: dict[str, str], cwd: Path | None = None, timeout_s: float = 600) -> str:
-    """What a command prints.
+    """The output of a command.
 
     Raises:
         Broken: If it fails.
@@ -112,63 +112,39 @@ def run(command: Sequence[str], env: dict[str, str], cwd: Path | None = None, ti
     return done.stdout
 
 
-def healthy(url: str) -> bool:
-    """Whether a server answers."""
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=2) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-class Server:
-    """A server of this project on a free port of this machine.
+class InstalledServer(Server):
+    """A server of an installed package, started and answering.
 
     Args:
         program: The installed `safeact`.
         env: Its environment.
-        log: File for what it prints.
-        start_s: Seconds that it may take to answer.
+        log: A file for its output.
+        start_s: Longest time to its first answer, in seconds.
 
     Raises:
         Broken: If it does not answer in time.
     """
 
     def __init__(self, program: Path, env: dict[str, str], log: Path, start_s: float = START_S) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = probe.getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}"
-        self.log = log
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                [str(program), "serve", "--port", str(port)], env=env, stdout=output, stderr=output
-            )
+        port = free_port()
+        super().__init__([str(program), "serve", "--port", str(port)], port, log, env)
+        self.start()
         deadline = time.monotonic() + start_s
-        while not healthy(self.url):
-            if self.process.poll() is not None or time.monotonic() > deadline:
+        while not healthy(port):
+            if self.process is None or self.process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
                 raise Broken(f"the server did not start: {self.printed()}")
             time.sleep(0.05)
 
     def printed(self, most: int = 2_000) -> str:
-        """The end of what it printed."""
+        """The end of its output, at most this many characters."""
         return self.log.read_text(encoding="utf-8", errors="replace")[-most:].strip()
-
-    def stop(self) -> None:
-        """End it."""
-        self.process.terminate()
-        try:
-            self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
 
 
 @contextmanager
 def serving(program: Path, env: dict[str, str], log: Path) -> Iterator[str]:
     """The URL of a server that runs meanwhile."""
-    server = Server(program, env, log)
+    server = InstalledServer(program, env, log)
     try:
         yield server.url
     finally:

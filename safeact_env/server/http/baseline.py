@@ -1,7 +1,7 @@
-"""Baseline runs: a reference policy, or the model that the operator has configured, on tasks and seeds.
+"""Baseline runs: a reference policy, or the model that the operator configured, plays tasks and seeds.
 
-Owns which agents there are, and what of an error a client is told. Must not know routes. What plays a model
-is imported when one is first played: it costs the start of the server nothing.
+Owns the list of agents, and what a client learns of an error. Must not know routes. Everything that plays a
+model is imported on the first run, so that it does not slow down the start of the server.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ __all__ = ["MODEL_AGENT", "check_agent", "run_baseline", "run_model"]
 
 MODEL_AGENT = "llm"
 """The agent that stands for the configured model."""
-AT_A_TIME = 4
-"""Episodes of a model."""
+CONCURRENCY = 4
+"""Episodes that a model plays at a time."""
 
 FAULT = "a fault of the server; its log says more"
 UNUSABLE = "the model of this server cannot be used; the server's log says why"
@@ -37,7 +37,7 @@ LOG = logging.getLogger(__name__)
 
 
 def check_agent(name: str) -> None:
-    """Refuse an agent that there is not.
+    """Refuse an unknown agent.
 
     Raises:
         SessionError: `unknown_agent`.
@@ -56,7 +56,7 @@ def run_baseline(request: BaselineRequest, tasks: Sequence[Task[Any]]) -> Baseli
                 grade = play(task, request.split, seed, request.agent).grade()
                 episodes.append(_episode(task.name, seed, request.split, grade.to_json()))
         except Exception:
-            # A task, perhaps another package's, that cannot be played must not take the others' scores away.
+            # A task that fails, perhaps another package's, must not cost the other tasks their scores.
             LOG.exception("baseline: %s on %s", request.agent, task.name)
             errors[task.name] = FAULT
     return _response(request, tasks, episodes, errors)
@@ -65,12 +65,12 @@ def run_baseline(request: BaselineRequest, tasks: Sequence[Task[Any]]) -> Baseli
 async def run_model(
     request: BaselineRequest, tasks: Sequence[Task[Any]], settings: Settings
 ) -> BaselineResponse:
-    """Play the configured model on every task and seed, some episodes at a time, until the deadline.
+    """Play the configured model on every task and seed, several episodes at a time, until the deadline.
 
     Raises:
         SessionError: `llm_not_configured`.
     """
-    # Reading the settings and importing the client library would hold up the event loop.
+    # Reading the settings and importing the client library would block the event loop.
     model = await asyncio.to_thread(_model, settings)
     from safeact_env.llm.errors import LLMError
     from safeact_env.llm.run import Outcome
@@ -83,24 +83,22 @@ async def run_model(
         async with asyncio.timeout(settings.baseline_seconds):
             await _play_model(model, request, tasks, outcome, watcher)
     except TimeoutError:
-        problem = f"the deadline of {settings.baseline_seconds:g} s was over before every episode had ended"
+        problem = f"the deadline of {settings.baseline_seconds:g} s passed before every episode had ended"
     except LLMError as error:
         LOG.warning("baseline: %s", error)
         problem = UNUSABLE
     errors = {key.task: told for key, told in outcome.errors.items()}
-    missing = {t.name for t in tasks} - {
-        t.name for t in tasks if sum(e.task_name == t.name for e in episodes) == len(request.seeds)
-    }
-    for name in missing:
-        errors.setdefault(name, problem or SILENT)
+    for task in tasks:
+        if sum(episode.task_name == task.name for episode in episodes) < len(request.seeds):
+            errors.setdefault(task.name, problem or SILENT)
     response = _response(request, tasks, episodes, errors)
     response.model = model.endpoint.model
     return response
 
 
 def _model(settings: Settings) -> Model:
-    """The model that is configured, and the import of all that plays it."""
-    import openai  # noqa: F401  # imported here, in a thread of its own
+    """The configured model. Also imports everything that plays it."""
+    import openai  # noqa: F401  # imported here, off the event loop
 
     import safeact_env.llm.run  # noqa: F401  # likewise
     from safeact_env.llm.errors import Unusable
@@ -121,22 +119,18 @@ def _model(settings: Settings) -> Model:
 
 
 async def _play_model(
-    model: Model,
-    request: BaselineRequest,
-    tasks: Sequence[Task[Any]],
-    outcome: Outcome,
-    watcher: Watcher,
+    model: Model, request: BaselineRequest, tasks: Sequence[Task[Any]], outcome: Outcome, watcher: Watcher
 ) -> None:
     from safeact_env.evaluation.run import Selection
-    from safeact_env.llm.backends import Here
+    from safeact_env.llm.backends import LocalBackend
     from safeact_env.llm.errors import Failed, LLMError
     from safeact_env.llm.model import opened
     from safeact_env.llm.run import Playing, play_selection
 
     names = tuple(task.name for task in tasks)
     selection = Selection((MODEL_AGENT,), names, (request.split,), tuple(request.seeds))
-    async with opened(model, episodes=AT_A_TIME, say=LOG.info) as player:
-        play_one = Playing(player, Here, watcher)
+    async with opened(model, episodes=CONCURRENCY, say=LOG.info) as player:
+        play_one = Playing(player, LocalBackend, watcher)
 
         async def play_kept(key: Key) -> dict[str, Any]:
             try:
@@ -150,14 +144,14 @@ async def _play_model(
                 LOG.exception("baseline: %s, seed %d", key.task, key.seed)
                 raise Failed(FAULT) from None
 
-        await play_selection(selection, play_kept, concurrency=AT_A_TIME, outcome=outcome)
+        await play_selection(selection, play_kept, concurrency=CONCURRENCY, outcome=outcome)
 
 
 def _watcher(keep: Callable[[BaselineEpisode], None]) -> Watcher:
     from safeact_env.llm.run import Watcher
 
     class Keeper(Watcher):
-        """Keeps of every record what the answer holds."""
+        """Keeps the part of every record that belongs in the answer."""
 
         def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
             if record is not None:
@@ -189,5 +183,5 @@ def _response(
         own = [episode.score for episode in episodes if episode.task_name == task.name]
         scores[task.name] = round(sum(own) / len(own), 4) if own else None
     order = {task.name: number for number, task in enumerate(tasks)}
-    episodes = sorted(episodes, key=lambda e: (order[e.task_name], request.seeds.index(e.seed)))
+    episodes = sorted(episodes, key=lambda one: (order[one.task_name], request.seeds.index(one.seed)))
     return BaselineResponse(agent=request.agent, scores=scores, episodes=episodes, errors=errors)

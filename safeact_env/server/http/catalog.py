@@ -1,7 +1,7 @@
 """The routes about the server and its tasks: health, task list, baseline runs.
 
-Owns the limit on baseline runs: one at a time, among all processes that share a store. Must not know episodes
-of clients.
+Owns the limit on baseline runs: one at a time among all processes that share a store. Must not know clients'
+episodes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from safeact_env.server.http.errors import error_docs
 from safeact_env.server.middleware.access import from_this_machine
 from safeact_env.server.responses import task_cards
 from safeact_env.server.settings import Settings
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
@@ -25,23 +25,23 @@ from safeact_env.version import VERSION
 __all__ = ["catalog_routes"]
 
 HEALTH_SECONDS = 0.25
-"""Longest wait of a health check for the store: it asks about this process."""
+"""Longest wait for the store: a health check asks about this process."""
 
 NOT_FOR_EVERYBODY = (
-    "playing the model of this server costs its operator: that takes the token that the operator sets as "
-    "SAFEACT_API_TOKEN, or a request from the server's own machine to localhost"
+    "a run of this server's model costs its operator money: send the token that the operator sets as "
+    "SAFEACT_API_TOKEN, or send the request to localhost from the server's own machine"
 )
 
 
-def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) -> APIRouter:
+def catalog_routes(service: SessionService, executor: Executor, settings: Settings) -> APIRouter:
     """The routes."""
     router = APIRouter(tags=["Server"])
     cards = task_cards()
 
     @router.get("/health")
     async def health() -> dict[str, Any]:
-        """Whether the server is up. `live_episodes` is null while their store does not answer."""
-        live = await lanes.glimpse(lambda: service.live, HEALTH_SECONDS)
+        """Whether the server is up. `live_episodes` is null while the store does not answer."""
+        live = await executor.peek(lambda: service.live, HEALTH_SECONDS)
         return {"status": "healthy", "version": VERSION, "live_episodes": live}
 
     @router.get("/tasks")
@@ -60,20 +60,20 @@ def catalog_routes(service: SessionService, lanes: Lanes, settings: Settings) ->
     ) -> BaselineResponse:
         """Run a reference policy, by default the rule-based `expert`, on one task or on all.
 
-        The agent `llm` is the model that the server is configured with; what it has not played when the
-        deadline is over is missing from the answer, and `errors` says so. One run at a time. Whoever asks for
-        it over a network needs the server's token.
+        The agent `llm` is the model that the server is configured with. If the deadline passes first, the
+        answer lacks the episodes that the model has not finished, and `errors` says so. Only one run happens
+        at a time. A request for `llm` that comes over a network needs the server's token.
         """
         wanted = request or BaselineRequest()
         check_agent(wanted.agent)
         names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
         chosen = [known_task(name) for name in names]
-        # Where there is a token, the request has shown it.
+        # If there is a token, the request has already shown it.
         if wanted.agent == MODEL_AGENT and settings.api_token is None and not from_this_machine(http.scope):
             raise SessionError("token_required", NOT_FOR_EVERYBODY)
-        async with lanes.lease("baseline") as taken:
+        async with executor.lease("baseline") as taken:
             if not taken:
-                raise SessionError("busy", "a baseline run is under way; try again when it is over")
+                raise SessionError("busy", "another baseline run is in progress; try again when it has ended")
             if wanted.agent == MODEL_AGENT:
                 return await run_model(wanted, chosen, settings)
             return await asyncio.to_thread(run_baseline, wanted, chosen)

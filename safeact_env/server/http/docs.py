@@ -1,7 +1,7 @@
 """The page at /docs: Swagger UI over the OpenAPI document, under a content security policy.
 
-Owns that page. Must not know the API. Swagger UI comes from the network that FastAPI takes it from; the
-policy lets in that library and the one script of the page, by its hash.
+Owns that page. Must not know the API. The browser loads Swagger UI from the CDN that FastAPI uses; the policy
+allows that library, and the page's one script by its hash.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 @cache
 def _page(title: str) -> tuple[bytes, str]:
-    """The page and its policy. Addresses are relative, so that they hold behind a proxy that adds a path."""
+    """The page and its policy. URLs are relative, so that they work behind a proxy that adds a path."""
     body = bytes(
         get_swagger_ui_html(
             openapi_url="openapi.json",
@@ -40,7 +40,7 @@ def _page(title: str) -> tuple[bytes, str]:
     policy = (
         "default-src 'none'",
         f"script-src {hashes} {LIBRARY}",
-        # Swagger UI sets styles of single elements.
+        # Swagger UI styles elements inline.
         f"style-src 'unsafe-inline' {LIBRARY}",
         "img-src 'self' data:",
         "connect-src 'self'",

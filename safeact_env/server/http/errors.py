@@ -1,6 +1,6 @@
-"""Errors as JSON: one form, a code for programs and a message for people. Never a body echoed back.
+"""Errors as JSON, in one form: a code for programs and a message for people. They never repeat the body.
 
-Owns the mapping from codes to HTTP statuses. Must not know what causes an error.
+Owns the HTTP status of every code. Must not know what causes an error.
 """
 
 from __future__ import annotations
@@ -71,10 +71,10 @@ RETRY_AFTER = {
     "store_unavailable": "1",
 }
 """Seconds after which it is worth trying again."""
-FAULT = "a fault of the server; the episode was dropped, reset to start over"
+
 MAX_LISTED = 10
 FAULT = "a fault of the server; the episode was dropped, reset to start over"
-"""What a client is told of a fault, at every door."""
+"""What every transport tells a client about an internal error."""
 
 
 def error_body(code: str, message: str) -> dict[str, Any]:
@@ -90,7 +90,7 @@ def error_response(code: str, message: str, status: int | None = None) -> JSONRe
 
 
 def body_errors(errors: Any) -> list[dict[str, Any]]:
-    """A validator's findings without the input, which must not come back to the client."""
+    """The findings of a validator, without the input: errors must not send it back."""
     return [
         {
             "type": error["type"],
@@ -102,9 +102,9 @@ def body_errors(errors: Any) -> list[dict[str, Any]]:
 
 
 def readable(error: ValidationError) -> str:
-    """A validator's findings as one line."""
+    """The findings of a validator in one line."""
     found = body_errors(error.errors(include_url=False, include_input=False, include_context=False))
-    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'body'}: {e['msg']}" for e in found[:3])
+    return "; ".join(f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in found[:3])
 
 
 def error_docs(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -117,7 +117,7 @@ def error_docs(*codes: str) -> dict[int | str, dict[str, Any]]:
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Give every error of the app the one form."""
+    """Answer every error of the app in this form."""
 
     @app.exception_handler(SessionError)
     async def _session(_request: Request, error: SessionError) -> JSONResponse:
@@ -135,12 +135,12 @@ def install_error_handlers(app: FastAPI) -> None:
         if code == "not_found" and message == "Not Found":
             message = "there is no such path; GET /docs lists all of them"
         if code == "method_not_allowed":
-            message = "this path does not take this method; GET /docs lists what it takes"
+            message = "this path does not take this method; GET /docs lists the methods that it takes"
         response = error_response(code, message, error.status_code)
         response.headers.update(error.headers or {})
         return response
 
     @app.exception_handler(Exception)
     async def _fault(_request: Request, _error: Exception) -> JSONResponse:
-        # The server's log gets the traceback from the framework; the client gets a sentence.
+        # The framework logs the traceback; the client gets a sentence.
         return error_response("internal_error", FAULT)

@@ -1,6 +1,6 @@
 """The OpenAPI document, with what no single route knows: refusals before any route, names, limits of a call.
 
-Owns what is added to the document that FastAPI makes. Must not know how anything is checked.
+Owns the additions to the document that FastAPI makes. Must not know how anything is checked.
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ Document = dict[str, Any]
 ERROR = {"$ref": "#/components/schemas/ErrorBody"}
 BEARER = "token"
 BEFORE = ("rate_limited", "overloaded")
-"""What any request can be answered with before a route sees it."""
+"""Error codes with which any request can be refused before it reaches a route."""
 READING = ("get", "head")
 
 BLANK = r"\t-\r\x1c- \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-"""Whitespace, as Python has it."""
+"""Whitespace, as Python defines it."""
 TEXT = {"type": "string", "maxLength": MAX_STRING, "pattern": r"^[^\x00]*$"}
 WORDS = {**TEXT, "pattern": rf"^[^\x00]*[^\x00{BLANK}][^\x00]*$", "minLength": 1}
 
 
 def completed(app: FastAPI, closed: bool) -> Callable[[], Document]:
-    """What makes the document of an app, once.
+    """A function that makes the document of an app on the first call, and keeps it.
 
     Args:
         app: The app.
-        closed: Whether it needs a token.
+        closed: Whether the app needs a token.
     """
     make = app.openapi
 
@@ -80,7 +80,7 @@ def _complete(operation: Document, method: str, *, is_open: bool, closed: bool) 
 
 
 def _limit(schemas: Document) -> None:
-    """Add the names that there are, and the limits that are checked by code."""
+    """Add the known names, and the limits that code checks."""
     schemas.setdefault("ErrorBody", ErrorBody.model_json_schema(ref_template="#/components/schemas/{model}"))
     names: dict[str, list[str]] = {
         "task_name": list(task_names()),
@@ -104,7 +104,7 @@ def _limit(schemas: Document) -> None:
 
 
 def _name(field: Document, values: list[str]) -> None:
-    """Say which values a field has, beside null where that is one."""
+    """List the values that a field may have, besides null."""
     texts = [one for one in field.get("anyOf", [field]) if one.get("type") == "string"]
     for one in texts:
         one.pop("maxLength", None)
@@ -112,7 +112,7 @@ def _name(field: Document, values: list[str]) -> None:
 
 
 def _json(schemas: Document, depth: int) -> str:
-    """Add the schema of a JSON value with so many levels; return its name."""
+    """Add the schema of a JSON value that is nested at most `depth` deep; return its name."""
     name = f"Json{depth}"
     plain: list[Document] = [
         {"type": "null"},
@@ -129,7 +129,7 @@ def _json(schemas: Document, depth: int) -> str:
 
 
 def _object(values: Document) -> Document:
-    """The schema of an object of such values."""
+    """The schema of an object with these values."""
     return {
         "type": "object",
         "additionalProperties": values,

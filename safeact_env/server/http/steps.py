@@ -1,8 +1,8 @@
-"""`POST /step`, by a short way for requests in the usual form.
+"""A fast path for `POST /step` requests in the usual form.
 
-Owns which requests are in that form. Must not know rules, nor how errors of form are told: every other
-request goes on, as it came, to the route, which checks it in full and documents it. The route's way through
-FastAPI, with its dependencies and models, takes ten times as long as the step.
+Owns which requests are in that form. Must not know rules, nor how malformed requests are reported: every
+other request goes on unchanged to the route, which checks it in full and documents it. The route takes ten
+times as long as the step itself, because of FastAPI's dependencies and models.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from safeact_env.server.http.episodes import COOKIE
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
 from safeact_env.sessions.errors import SessionError
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["Steps"]
+__all__ = ["FastStepMiddleware"]
 
 BODY_FIELDS = {"action", "episode_id", "request_id"}
 ACTION_FIELDS = {"action_name", "parameters", "reasoning"}
@@ -38,9 +38,9 @@ class Step(NamedTuple):
     """A request in the usual form.
 
     Attributes:
-        names: The episode, as the body, the header and the cookie name it.
+        names: The ids that the body, the header and the cookie give.
         call: The action.
-        request_id: As in the body.
+        request_id: The id of the request, as in the body.
     """
 
     names: tuple[str | None, str | None, str | None]
@@ -48,31 +48,31 @@ class Step(NamedTuple):
     request_id: str | None
 
 
-class Steps:
-    """ASGI middleware that takes steps.
+class FastStepMiddleware:
+    """ASGI middleware that answers steps.
 
     Args:
         app: The app, which serves everything else.
         service: The session service.
-        lanes: Where its work is done.
+        executor: Runs the service's work.
         limit: Largest body, in bytes.
     """
 
-    def __init__(self, app: ASGIApp, service: SessionService, lanes: Lanes, limit: int) -> None:
+    def __init__(self, app: ASGIApp, service: SessionService, executor: Executor, limit: int) -> None:
         self.app = app
         self.service = service
-        self.lanes = lanes
+        self.executor = executor
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Take a step, or pass on what is none, or not in the usual form."""
+        """Take a step, or pass on any other request."""
         if scope["type"] != "http" or scope["path"] != "/step" or scope["method"] != "POST":
             await self.app(scope, receive, send)
             return
         message = await receive()
         step = _step_in(scope["headers"], message, self.limit)
         if step is None:
-            await self.app(scope, _once_more(message, receive), send)
+            await self.app(scope, _replayed(message, receive), send)
             return
         try:
             body = await self._answer(step)
@@ -83,10 +83,7 @@ class Steps:
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [
-                    (b"content-length", b"%d" % len(body)),
-                    (b"content-type", b"application/json"),
-                ],
+                "headers": [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")],
             }
         )
         await send({"type": "http.response.body", "body": body})
@@ -94,17 +91,17 @@ class Steps:
     async def _answer(self, step: Step) -> bytes:
         episode_id = next((name for name in step.names if name is not None), None)
         if episode_id is None:
-            episode_id = await self.lanes.run(None, self.service.sole)
+            episode_id = await self.executor.run(None, self.service.sole)
         name = episode_id
 
         def work() -> bytes:
             return answer_json(self.service.step(name, step.call, step.request_id).episode, name)
 
-        return await self.lanes.run(name, work)
+        return await self.executor.run(name, work)
 
 
 def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
-    """The step of a request that is whole and in the usual form, and at most so many bytes long."""
+    """The step of a complete request in the usual form, of at most `limit` bytes; else `None`."""
     body = message.get("body", b"")
     if message.get("more_body", False) or not 0 < len(body) <= limit:
         return None
@@ -119,7 +116,7 @@ def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
 
 
 def _named_in(headers: Headers) -> tuple[str | None, str | None] | None:
-    """The episode that header and cookie name; `None` if the headers are not the usual ones."""
+    """The ids in the header and the cookie; `None` if the headers are not in the usual form."""
     found: dict[bytes, bytes] = {}
     for name, value in headers:
         if name in (b"content-type", b"x-episode-id", b"cookie"):
@@ -136,7 +133,7 @@ def _named_in(headers: Headers) -> tuple[str | None, str | None] | None:
 
 
 def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
-    """The step of a body in the usual form: what may be in it, and nothing else, is of the right type."""
+    """The step of a body in the usual form: only known fields, all of the right type; else `None`."""
     if not isinstance(value, dict) or not value.keys() <= BODY_FIELDS:
         return None
     action, name, request_id = value.get("action"), value.get("episode_id"), value.get("request_id")
@@ -154,8 +151,8 @@ def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
         return None
 
 
-def _once_more(message: Message, receive: Receive) -> Receive:
-    """What receives a message that was received, and then the rest."""
+def _replayed(message: Message, receive: Receive) -> Receive:
+    """A `receive` that returns this message again, and then the rest."""
     waiting = [message]
 
     async def next_message() -> Message:

@@ -1,10 +1,10 @@
 """The MCP endpoint of one episode, for ordinary MCP clients: `/episodes/{episode_id}/mcp`.
 
 Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
-episode is named by the path, so any replica answers. A trainer starts the episode and grades it; whoever has
-this address plays it.
+path names the episode, so any replica can answer. A trainer starts the episode and grades it; whoever has the
+address plays it.
 
-fastmcp's server takes 0.4 s and 14 MiB to import, so that is done for the first request.
+fastmcp's server takes 0.4 s and 14 MiB to import, so the first request imports it.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from safeact_env.server.mcp.jsonrpc import (
     failure,
     request_in,
 )
-from safeact_env.server.mcp.tools import call_tool, for_agent, observation_json, state_text, tools_of
+from safeact_env.server.mcp.tools import Play, call_tool, for_agent, observation_json, state_text, tools_of
 from safeact_env.server.strict_json import MALFORMED
 from safeact_env.sessions.errors import SessionError
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -44,9 +44,11 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
     from starlette.applications import Starlette
 
-__all__ = ["PATH", "AgentMcp"]
+__all__ = ["PATH", "EpisodeMcpEndpoint"]
 
 T = TypeVar("T")
+OnEpisode = Callable[[Callable[[Episode[Any], Play], Any]], Awaitable[Any]]
+"""Runs work on the episode that the present request names, and on the function that takes its steps."""
 
 PATH = "/episodes/{episode_id}/mcp"
 INTRODUCTION = (
@@ -67,24 +69,24 @@ METHODS = {
 }
 NULL_ID = "id must be a string or an integer; a notification has none"
 NO_METHOD = "there is no such method; an agent needs initialize, tools/list, tools/call and resources/read"
-NOTHING = "there are the tools that tools/list lists, the resource safeact://observation, and nothing else"
-NOT_STARTED = "the MCP endpoint could not be started, the server's log says why; POST /mcp has the same tools"
+NOTHING = "there is nothing but the tools that tools/list returns and the resource safeact://observation"
+NOT_STARTED = "the MCP endpoint could not start, the server's log says why; POST /mcp has the same tools"
 
 log = logging.getLogger(__name__)
 
 
-class AgentMcp:
+class EpisodeMcpEndpoint:
     """ASGI app at `PATH`.
 
     Args:
         service: The session service.
-        lanes: Where its work is done.
+        executor: Runs the service's work.
     """
 
-    def __init__(self, service: SessionService, lanes: Lanes) -> None:
+    def __init__(self, service: SessionService, executor: Executor) -> None:
         self._service = service
-        self._lanes = lanes
-        self._running: _Running | None = None
+        self._executor = executor
+        self._running: _RunningApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request about an episode that exists."""
@@ -95,25 +97,25 @@ class AgentMcp:
             job = episode.observation()["task_description"]
             return INTRODUCTION.format(job=job, state=state_text(episode))
 
-        await self._lanes.run(episode_id, lambda: self._service.get(episode_id))
+        await self._executor.run(episode_id, lambda: self._service.get(episode_id))
         if scope["method"] == "POST":
             body = await Request(scope, receive).body()
-            answer, receive = _answered(body), _again(body, receive)
+            answer, receive = _answered(body), _replayed(body, receive)
             if answer is not None:
                 await answer(scope, receive, send)
                 return
         if self._running is None or not self._running.alive:
-            self._running = _Running(self._make)
+            self._running = _RunningApp(self._make)
         try:
             app = await self._running.app()
         except Exception:
-            log.exception("the MCP endpoint of episodes cannot be started")
+            log.exception("the MCP endpoint of episodes could not start")
             await _refuse(RpcError(INTERNAL_ERROR, NOT_STARTED), 503)(scope, receive, send)
             return
-        await app(scope, receive, _introducing(lambda: self._lanes.run(episode_id, introduction), send))
+        await app(scope, receive, _introducing(lambda: self._executor.run(episode_id, introduction), send))
 
     async def _make(self) -> Starlette:
-        server = await asyncio.to_thread(_server, self._service, self._lanes)
+        server = await asyncio.to_thread(_server, self._service, self._executor)
         return server.http_app(path=PATH, stateless_http=True, json_response=True)
 
     async def close(self) -> None:
@@ -123,8 +125,8 @@ class AgentMcp:
             await running.stop()
 
 
-class _Running:
-    """fastmcp's app and its lifespan, in a task of its own: a lifespan has to end in the task it began in.
+class _RunningApp:
+    """fastmcp's app and its lifespan, in its own task: a lifespan must end in the task in which it began.
 
     Args:
         make: Makes the app.
@@ -138,11 +140,11 @@ class _Running:
 
     @property
     def alive(self) -> bool:
-        """Whether it starts or runs, and on the loop that asks."""
+        """Whether it is starting or running, on the current event loop."""
         return self._loop is asyncio.get_running_loop() and not self._task.done()
 
     async def app(self) -> Starlette:
-        """The app, once it runs; raises what kept it from that."""
+        """The app, once it runs. Raises the error that kept it from starting."""
         return await asyncio.shield(self._app)
 
     async def stop(self) -> None:
@@ -160,17 +162,16 @@ class _Running:
     def _ended(self, task: asyncio.Task[None]) -> None:
         error = None if task.cancelled() else task.exception()
         if not self._app.done():
-            self._app.set_exception(error or RuntimeError("it was stopped before it had started"))
+            self._app.set_exception(error or RuntimeError("the app was stopped before it had started"))
         elif error is not None:
-            log.error(
-                "the MCP endpoint of episodes broke down; the next request starts it again", exc_info=error
-            )
+            log.error("the MCP endpoint of episodes failed; the next request starts it again", exc_info=error)
 
 
 def _answered(body: bytes) -> Response | None:
-    """The answer to what fastmcp need not see; `None` to what it has to answer.
+    """The answer to a request that fastmcp need not see; `None` if fastmcp has to answer.
 
-    It would log what it cannot parse line by line. Notifications it has no use for, as it keeps nothing.
+    fastmcp would log every line of a body that it cannot parse. It has no use for notifications, as it keeps
+    nothing between requests.
     """
     try:
         request = request_in(from_json(body))
@@ -188,11 +189,11 @@ def _answered(body: bytes) -> Response | None:
 
 
 def _refuse(error: RpcError, status: int) -> JSONResponse:
-    return JSONResponse(failure(error, error.number), status)
+    return JSONResponse(failure(error, error.request_id), status)
 
 
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A body that was read, to be read once more."""
+def _replayed(body: bytes, receive: Receive) -> Receive:
+    """A `receive` that returns this body, which was already read, and then the rest."""
     parts = [body]
 
     async def again() -> Message:
@@ -204,7 +205,7 @@ def _again(body: bytes, receive: Receive) -> Receive:
 
 
 def _introducing(introduction: Callable[[], Awaitable[str]], send: Send) -> Send:
-    """Write the job and the state into the answer to `initialize`; fastmcp knows one text for all."""
+    """A `send` that adds job and state to the answer to `initialize`; fastmcp has one text for all."""
     start: Message | None = None
     body = b""
 
@@ -233,27 +234,40 @@ def _introduced(introduction: str, body: bytes) -> bytes:
     return to_json(answer)
 
 
-def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
+def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
     """An MCP server whose tools are those of the episode that a request names."""
     from fastmcp import FastMCP
-    from fastmcp.exceptions import NotFoundError
     from fastmcp.server.dependencies import get_http_request
+
+    async def on_episode(work: Callable[[Episode[Any], Play], T]) -> T:
+        name: str = get_http_request().path_params["episode_id"]
+
+        def step(call: Call) -> Episode[Any]:
+            return service.step(name, call).episode
+
+        return await executor.run(name, lambda: work(service.get(name).episode, step))
+
+    server: FastMCP[Any] = FastMCP("safeact-env", version=VERSION, middleware=[_episode_tools(on_episode)])
+
+    @server.resource("safeact://observation", mime_type="application/json")
+    async def observation() -> str:
+        """The job, the state as far as it is known, the actions and the steps so far."""
+        return await on_episode(lambda episode, _step: observation_json(episode))
+
+    return server
+
+
+def _episode_tools(on_episode: OnEpisode) -> Any:
+    """Middleware for fastmcp that lists and calls the tools of the requested episode."""
+    from fastmcp.exceptions import NotFoundError
     from fastmcp.server.middleware import Middleware
     from fastmcp.tools.base import Tool, ToolResult
     from mcp import McpError
     from mcp.types import ErrorData
 
-    async def on_episode(work: Callable[[Episode[Any]], T]) -> T:
-        name = named()
-        return await lanes.run(name, lambda: work(service.get(name).episode))
-
-    def named() -> str:
-        name: str = get_http_request().path_params["episode_id"]
-        return name
-
-    class Tools(Middleware):
+    class EpisodeTools(Middleware):
         async def on_message(self, context: Any, call_next: Any) -> Any:
-            # What is raised here would reach the client as its text.
+            # fastmcp would send the text of any other exception to the client.
             try:
                 return await call_next(context)
             except SessionError as error:
@@ -261,23 +275,19 @@ def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
             except NotFoundError:
                 raise McpError(ErrorData(code=INVALID_PARAMS, message=NOTHING)) from None
             except Exception:
-                log.exception("a fault at the MCP endpoint of an episode")
+                log.exception("internal error at the MCP endpoint of an episode")
                 raise McpError(ErrorData(code=INTERNAL_ERROR, message=FAULT)) from None
 
         async def on_list_tools(self, context: Any, call_next: Any) -> Any:
             return [
                 Tool(name=tool["name"], description=tool["description"], parameters=tool["inputSchema"])
-                for tool in await on_episode(tools_of)
+                for tool in await on_episode(lambda episode, _step: tools_of(episode))
             ]
 
         async def on_call_tool(self, context: Any, call_next: Any) -> Any:
-            name, wanted = named(), context.message
-
-            def step(call: Call) -> Episode[Any]:
-                return service.step(name, call).episode
-
+            wanted = context.message
             result = await on_episode(
-                lambda episode: call_tool(episode, step, wanted.name, wanted.arguments or {})
+                lambda episode, step: call_tool(episode, step, wanted.name, wanted.arguments or {})
             )
             return ToolResult(
                 content=result["content"][0]["text"],
@@ -285,11 +295,4 @@ def _server(service: SessionService, lanes: Lanes) -> FastMCP[Any]:
                 is_error=result["isError"],
             )
 
-    server: FastMCP[Any] = FastMCP("safeact-env", version=VERSION, middleware=[Tools()])
-
-    @server.resource("safeact://observation", mime_type="application/json")
-    async def observation() -> str:
-        """The job, the state as far as it is known, the actions and the steps so far."""
-        return await on_episode(observation_json)
-
-    return server
+    return EpisodeTools()

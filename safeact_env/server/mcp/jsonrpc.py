@@ -1,7 +1,7 @@
 """JSON-RPC 2.0 as OpenEnv speaks it at `/mcp` and in `mcp` frames.
 
-Owns the form of requests and answers. Must not know what is behind a method. No error repeats what the client
-sent, but for a short id, which has to come back.
+Owns the form of requests and answers. Must not know any method. Errors repeat nothing that the client sent,
+except a short id, which the answer must contain.
 """
 
 from __future__ import annotations
@@ -28,14 +28,8 @@ __all__ = [
     "request_in",
 ]
 
-PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS, INTERNAL_ERROR, SERVER_ERROR = (
-    -32700,
-    -32600,
-    -32601,
-    -32602,
-    -32603,
-    -32000,
-)
+PARSE_ERROR, INVALID_REQUEST, METHOD_NOT_FOUND, INVALID_PARAMS = -32700, -32600, -32601, -32602
+INTERNAL_ERROR, SERVER_ERROR = -32603, -32000
 """Codes of JSON-RPC 2.0, section 5.1."""
 
 MAX_ID = 255
@@ -52,16 +46,16 @@ class RpcError(Exception):
     """A request that is answered with an error.
 
     Args:
-        code: JSON-RPC's number.
+        code: JSON-RPC's error code.
         message: What to send instead.
-        number: The id of the request, where it is known.
+        request_id: The id of the request, if it is known.
     """
 
-    def __init__(self, code: int, message: str, number: Id = None) -> None:
+    def __init__(self, code: int, message: str, request_id: Id = None) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.number = number
+        self.request_id = request_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +63,10 @@ class Request:
     """A request.
 
     Attributes:
-        method: Its method.
+        method: The method.
         params: Its parameters.
-        id: What its answer repeats.
-        notification: Whether it has no id. Nothing answers it, and nothing is done for it.
+        id: The id, which the answer repeats.
+        notification: Whether it has no id. The server ignores notifications and does not answer them.
     """
 
     method: str
@@ -82,38 +76,38 @@ class Request:
 
 
 def request_in(message: Any) -> Request:
-    """The request of a message.
+    """The request in a message.
 
     Raises:
-        RpcError: If it is none.
+        RpcError: If the message is not a request.
     """
     if not isinstance(message, dict) or message.get("jsonrpc") != "2.0":
         raise RpcError(INVALID_REQUEST, FORM)
-    number = _id_in(message)
+    request_id = _id_in(message)
     method, params = message.get("method"), message.get("params", {})
     if not isinstance(method, str):
-        raise RpcError(INVALID_REQUEST, FORM, number)
+        raise RpcError(INVALID_REQUEST, FORM, request_id)
     if "id" not in message:
         return Request(method, {}, None, notification=True)
     if not isinstance(params, dict):
-        raise RpcError(INVALID_PARAMS, "params must be an object", number)
-    return Request(method, params, number)
+        raise RpcError(INVALID_PARAMS, "params must be an object", request_id)
+    return Request(method, params, request_id)
 
 
 def _id_in(message: dict[str, Any]) -> Id:
-    number = message.get("id")
-    if isinstance(number, bool) or not isinstance(number, str | int | None):
+    request_id = message.get("id")
+    if isinstance(request_id, bool) or not isinstance(request_id, str | int | None):
         raise RpcError(INVALID_REQUEST, "id must be a string or an integer")
-    if isinstance(number, str) and len(number) > MAX_ID:
+    if isinstance(request_id, str) and len(request_id) > MAX_ID:
         raise RpcError(INVALID_REQUEST, f"id must be at most {MAX_ID} characters long")
-    if isinstance(number, int) and abs(number) > MAX_INT:
+    if isinstance(request_id, int) and abs(request_id) > MAX_INT:
         raise RpcError(INVALID_REQUEST, "id must fit into 64 bits")
-    return number
+    return request_id
 
 
-def failure(error: RpcError, number: Id = None) -> dict[str, Any]:
+def failure(error: RpcError, request_id: Id = None) -> dict[str, Any]:
     """The answer to a request that failed."""
-    return {"jsonrpc": "2.0", "id": number, "error": {"code": error.code, "message": error.message}}
+    return {"jsonrpc": "2.0", "id": request_id, "error": {"code": error.code, "message": error.message}}
 
 
 async def answer_to(
@@ -124,15 +118,15 @@ async def answer_to(
     """The answer to a message; `None` to a notification.
 
     Args:
-        message: What was sent, as JSON.
-        work: Gives the result of a request, or raises `RpcError`. What else it raises is a fault of ours: the
-            log gets it, and the client a sentence.
-        passing: Exceptions of the work that are the caller's to answer.
+        message: The parsed JSON of the message.
+        work: Returns the result of a request, or raises `RpcError`. Any other exception is a bug of this
+            server: it is logged, and the client gets a sentence.
+        passing: Exceptions of `work` that the caller answers itself.
     """
     try:
         request = request_in(message)
     except RpcError as error:
-        return failure(error, error.number)
+        return failure(error, error.request_id)
     if request.notification:
         return None
     try:
@@ -142,5 +136,5 @@ async def answer_to(
     except passing:
         raise
     except Exception:
-        log.exception("a fault in a JSON-RPC request")
+        log.exception("internal error in a JSON-RPC request")
         return failure(RpcError(INTERNAL_ERROR, FAULT), request.id)

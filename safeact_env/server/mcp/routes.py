@@ -1,6 +1,6 @@
-"""OpenEnv's MCP: tools of a session or of an HTTP episode as JSON-RPC, and sessions made and closed.
+"""OpenEnv's MCP: the tools of a session or of an HTTP episode over JSON-RPC, and the methods for sessions.
 
-Owns `POST /mcp`, and the methods about sessions at every door. Must not know rules.
+Owns `POST /mcp`, and the session methods for all transports. Must not know rules.
 """
 
 from __future__ import annotations
@@ -25,59 +25,59 @@ from safeact_env.server.mcp.jsonrpc import (
     failure,
 )
 from safeact_env.server.mcp.tools import result_of
-from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seat, Seats
+from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-__all__ = ["mcp_routes", "result_in_seat"]
+__all__ = ["mcp_routes", "result_in_slot"]
 
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
 EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
 EMPTY = f"the body is empty; send an object such as {json.dumps(EXAMPLE)}"
 NOT_A_SESSION = "session_id must be a string, as openenv/session/create returned it"
-NOT_AN_EPISODE = "X-Episode-Id, or the cookie, is no id of an episode; send it as POST /reset returned it"
-OWN = "this session ends with its WebSocket; close that"
+NOT_AN_EPISODE = "X-Episode-Id, or the cookie, is not an episode id; send it as POST /reset returned it"
+OWN_SESSION = "this session ends with its WebSocket; close that"
 
 EPISODE_ID: TypeAdapter[str] = TypeAdapter(EpisodeId)
 
 
-def result_in_seat(request: Request, seat: Seat, seats: Seats) -> dict[str, Any]:
-    """The result of a request that came through a connection which holds this session.
+def result_in_slot(request: Request, slot: SessionSlot, slots: SessionSlots) -> dict[str, Any]:
+    """The result of a request that came over the connection of this session.
 
     Raises:
-        RpcError: As `tools.result_of` does, or if it asks to close a session that there is not, or this one.
+        RpcError: As `tools.result_of` does; also if the request closes this session, or an unknown one.
     """
     if request.method == CREATE:
-        return {"session_id": seat.id}
+        return {"session_id": slot.id}
     if request.method == CLOSE:
-        if request.params.get("session_id") == seat.id:
-            raise RpcError(INVALID_REQUEST, OWN)
-        return _closed(request, seats)
-    return result_of(request, seat.environment.episode, seat.environment.play)
+        if request.params.get("session_id") == slot.id:
+            raise RpcError(INVALID_REQUEST, OWN_SESSION)
+        return _closed(request, slots)
+    return result_of(request, slot.environment.episode, slot.environment.play)
 
 
-def _result_in_session(request: Request, seats: Seats) -> dict[str, Any]:
-    """The result of a request that names a session of OpenEnv's or makes one; raises `RpcError`."""
+def _result_in_session(request: Request, slots: SessionSlots) -> dict[str, Any]:
+    """The result of a request that names or creates an OpenEnv session; raises `RpcError`."""
     if request.method == CREATE:
         try:
-            return {"session_id": seats.lease().id}
+            return {"session_id": slots.lease().id}
         except Full as error:
             raise RpcError(SERVER_ERROR, str(error)) from None
     if request.method == CLOSE:
-        return _closed(request, seats)
+        return _closed(request, slots)
     try:
-        environment = seats.find(_session_id(request)).environment
-    except NoSuchSeat as error:
+        environment = slots.find(_session_id(request)).environment
+    except NoSuchSession as error:
         raise RpcError(INVALID_PARAMS, str(error)) from None
     return result_of(request, environment.episode, environment.play)
 
 
-def _closed(request: Request, seats: Seats) -> dict[str, Any]:
+def _closed(request: Request, slots: SessionSlots) -> dict[str, Any]:
     session_id = _session_id(request)
     try:
-        ended = seats.close(session_id)
-    except NoSuchSeat as error:
+        ended = slots.close(session_id)
+    except NoSuchSession as error:
         raise RpcError(INVALID_PARAMS, str(error)) from None
     found = {"session_id": session_id, "closed": ended}
     return found if ended else {**found, "closing": True}
@@ -90,21 +90,70 @@ def _session_id(request: Request) -> str:
     return found
 
 
-def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter:
+def mcp_routes(service: SessionService, executor: Executor, slots: SessionSlots) -> APIRouter:
     """The route.
 
     Args:
         service: The session service.
-        lanes: Where its work is done.
-        seats: The sessions of OpenEnv's clients.
+        executor: Runs the service's work.
+        slots: The sessions of OpenEnv's clients.
     """
     router = APIRouter(tags=["MCP"])
+    router.post("/mcp")(_Handlers(service, executor, slots).mcp)
+    return router
 
-    async def meant(named: str | None) -> str | None:
-        """The id of the episode that a request means; `None` if there is none, or it is not clear which."""
+
+class _Handlers:
+    def __init__(self, service: SessionService, executor: Executor, slots: SessionSlots) -> None:
+        self._service = service
+        self._run = executor.run
+        self._slots = slots
+
+    async def mcp(
+        self,
+        message: Annotated[Any, Body(examples=[EXAMPLE])] = None,
+        header: Annotated[str | None, Header(alias="X-Episode-Id")] = None,
+        cookie: Annotated[str | None, Cookie(alias=COOKIE)] = None,
+    ) -> Response:
+        """List and call the actions of an episode as MCP tools, by JSON-RPC: `tools/list` and `tools/call`.
+
+        The header `X-Episode-Id` names the episode; without it the cookie of `/reset` does. If neither is
+        given, the server uses its only unfinished episode. With `session_id` in the parameters, the request
+        is about the episode of that OpenEnv session.
+        """
+        if message is None:
+            return JSONResponse(failure(RpcError(PARSE_ERROR, EMPTY)))
+
+        async def work(request: Request) -> dict[str, Any]:
+            if request.method in (CREATE, CLOSE) or "session_id" in request.params:
+                return _result_in_session(request, self._slots)
+            return await self._result_of_episode(request, cookie if header is None else header)
+
+        # JSON-RPC has no code for a store that does not answer: HTTP's answer has a Retry-After.
+        answer = await answer_to(message, work, passing=StoreUnavailable)
+        return Response(status_code=202) if answer is None else JSONResponse(answer)
+
+    async def _result_of_episode(self, request: Request, named: str | None) -> dict[str, Any]:
+        name = await self._episode_id(named)
+        if name is None:
+            return result_of(request, None, _no_step)
+
+        def work() -> dict[str, Any]:
+            episode = self._service.get(name).episode
+            return result_of(request, episode, lambda call: self._service.step(name, call).episode)
+
+        try:
+            return await self._run(name, work)
+        except StoreUnavailable:
+            raise
+        except SessionError as error:
+            raise RpcError(SERVER_ERROR, error.message) from None
+
+    async def _episode_id(self, named: str | None) -> str | None:
+        """The id of the episode that a request means; `None` if there is none or the choice is ambiguous."""
         if named is None:
             try:
-                return await lanes.run(None, service.sole)
+                return await self._run(None, self._service.sole)
             except StoreUnavailable:
                 raise
             except SessionError:
@@ -114,43 +163,6 @@ def mcp_routes(service: SessionService, lanes: Lanes, seats: Seats) -> APIRouter
         except ValidationError:
             raise RpcError(INVALID_PARAMS, NOT_AN_EPISODE) from None
 
-    def play(name: str, request: Request) -> dict[str, Any]:
-        session = service.get(name)
-        return result_of(request, session.episode, lambda call: service.step(name, call).episode)
 
-    @router.post("/mcp")
-    async def mcp(
-        message: Annotated[Any, Body(examples=[EXAMPLE])] = None,
-        header: Annotated[str | None, Header(alias="X-Episode-Id")] = None,
-        cookie: Annotated[str | None, Cookie(alias=COOKIE)] = None,
-    ) -> Response:
-        """List and call the actions of an episode as MCP tools, by JSON-RPC: `tools/list` and `tools/call`.
-
-        The episode is the one named by the header `X-Episode-Id`, else by the cookie of `/reset`, else the
-        only unfinished one. With `session_id` in the parameters it is that of an OpenEnv session.
-        """
-
-        async def work(request: Request) -> dict[str, Any]:
-            if request.method in (CREATE, CLOSE) or "session_id" in request.params:
-                return _result_in_session(request, seats)
-            name = await meant(cookie if header is None else header)
-            if name is None:
-                return result_of(request, None, _nothing)
-            try:
-                return await lanes.run(name, lambda: play(name, request))
-            except StoreUnavailable:
-                raise
-            except SessionError as error:
-                raise RpcError(SERVER_ERROR, error.message) from None
-
-        if message is None:
-            return JSONResponse(failure(RpcError(PARSE_ERROR, EMPTY)))
-        # A store that does not answer is said as HTTP says it, with Retry-After: JSON-RPC has no word for it.
-        answer = await answer_to(message, work, passing=StoreUnavailable)
-        return Response(status_code=202) if answer is None else JSONResponse(answer)
-
-    return router
-
-
-def _nothing(_call: Any) -> Any:
-    raise AssertionError("without an episode nothing is played")
+def _no_step(_call: Any) -> Any:
+    raise AssertionError("without an episode there is no step to take")

@@ -1,10 +1,10 @@
 """The actions of an episode as MCP tools.
 
-Owns tool schemas, the methods of MCP about tools, and how a tool call becomes a call and its answer a result.
-Must not know a transport.
+Owns tool schemas, the tool methods of MCP, and the way from a tool call to a step and from its observation to
+a result. Must not know a transport.
 
 An agent gets the episode's actions as tools and nothing else: no reset, no state, no grade. Tools carry no
-annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent is to find out.
+annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent has to find out.
 """
 
 from __future__ import annotations
@@ -40,12 +40,10 @@ REASONING = {
 }
 NO_EPISODE = "no episode has been started; reset first"
 OVER = "The episode is over. No further call changes anything."
-METHODS = (
-    "the methods are tools/list and tools/call, and here openenv/session/create and openenv/session/close"
-)
+METHODS = "the methods are tools/list, tools/call, openenv/session/create and openenv/session/close"
 
-OF_THE_TRAINER = ("reward", "metadata")
-"""What an agent's own endpoint leaves out of an observation."""
+TRAINER_ONLY = ("reward", "metadata")
+"""Fields of an observation that the endpoint of an episode leaves out."""
 
 Play = Callable[[Call], Episode[Any]]
 
@@ -61,14 +59,14 @@ def _schema(params: type[Params]) -> dict[str, Any]:
 
 
 def _without_extensions(schema: Any) -> Any:
-    """A schema without `x-...`, which this project's own clients read and others send to a model."""
+    """A schema without `x-...` keys: this project's clients read them, others would show them to a model."""
     if isinstance(schema, dict):
         return {key: _without_extensions(part) for key, part in schema.items() if not key.startswith("x-")}
     return [_without_extensions(part) for part in schema] if isinstance(schema, list) else schema
 
 
 def tools_of(episode: Episode[Any]) -> list[dict[str, Any]]:
-    """The actions that the episode offers: `name`, `description`, `inputSchema`, sorted by name."""
+    """The actions that the episode offers, sorted by name: `name`, `description`, `inputSchema`."""
     return [
         {
             "name": row["name"],
@@ -80,15 +78,15 @@ def tools_of(episode: Episode[Any]) -> list[dict[str, Any]]:
 
 
 def result_of(request: Request, episode: Episode[Any] | None, play: Play) -> dict[str, Any]:
-    """The result of a request about an episode; without one there are no tools.
+    """The result of a request about an episode. Without an episode there are no tools.
 
     Args:
         request: The request.
         episode: The episode, if one has been started.
-        play: Takes a step of it, and returns it.
+        play: Takes a step and returns the episode.
 
     Raises:
-        RpcError: If there is no such method, the parameters are not what it takes, or there is no episode.
+        RpcError: If the method is unknown, its parameters are wrong, or there is no episode.
     """
     if request.method == "tools/list":
         return {"tools": [] if episode is None else tools_of(episode)}
@@ -103,7 +101,7 @@ def result_of(request: Request, episode: Episode[Any] | None, play: Play) -> dic
 
 
 def call_in(name: object, arguments: dict[str, Any]) -> Call:
-    """The call that a tool call means: the action's parameters and `reasoning` are its arguments.
+    """The call in a tool call, whose arguments are the action's parameters and `reasoning`.
 
     Raises:
         EnvelopeError: If it is not well-formed.
@@ -118,13 +116,13 @@ def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str,
 
     Args:
         episode: The episode.
-        play: Takes the step, and returns the episode after it.
-        name: The tool. One that is not offered is an unknown action, which costs a step as at every door.
+        play: Takes a step and returns the episode.
+        name: The tool. One that is not offered is an unknown action and costs a step, as on every transport.
         arguments: The action's parameters, and `reasoning`.
 
     Returns:
-        An MCP result: the sentence and the state as text, the observation as structured content. `isError`
-        says that the call was not made and used no step.
+        An MCP result: the result sentence and the state as text, the observation as structured content.
+        `isError` says that the call was not made and used no step.
     """
     if episode.done:
         return _failed(OVER)
@@ -136,7 +134,7 @@ def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str,
 
 
 def result_after(episode: Episode[Any]) -> dict[str, Any]:
-    """The MCP result of the last step."""
+    """The MCP result of the latest step."""
     return {
         "content": [{"type": "text", "text": f"{episode.turns[-1].result}\n\n{state_text(episode)}"}],
         "structuredContent": episode.observation(),
@@ -145,7 +143,7 @@ def result_after(episode: Episode[Any]) -> dict[str, Any]:
 
 
 def state_text(episode: Episode[Any]) -> str:
-    """The state as far as it is known, for clients that show a model the text of an answer only."""
+    """The state as far as it is known, for clients that show a model only the text of an answer."""
     left = episode.max_steps - len(episode.turns)
     about = "The episode is over." if episode.done else f"{left} steps left."
     state = to_json(episode.observation()["current_state"]).decode()
@@ -157,14 +155,14 @@ def _failed(message: str) -> dict[str, Any]:
 
 
 def for_agent(observation: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """What a client of an episode's own endpoint sees of an observation.
+    """The part of an observation that a client of an episode's own endpoint sees.
 
-    Such clients pass on what they get to the model that they serve. Rewards and grades are the trainer's, who
-    has them from `/grader`.
+    Such clients pass everything on to the model that they serve. Rewards and grades are for the trainer, who
+    gets them from `/grader`.
     """
     if observation is None:
         return None
-    return {name: value for name, value in observation.items() if name not in OF_THE_TRAINER}
+    return {name: value for name, value in observation.items() if name not in TRAINER_ONLY}
 
 
 def observation_json(episode: Episode[Any]) -> str:

@@ -1,6 +1,6 @@
-"""Who may come in: the token, and which other pages may use this server from a browser.
+"""Who may use the server: the token, and which other sites' pages may use it from a browser.
 
-Owns the paths that are open to everybody. Must not know what is behind a door.
+Owns the paths that are open to everybody. Must not know routes.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 
-__all__ = ["OPEN", "Access", "deny", "from_this_machine", "is_open", "path_of"]
+__all__ = ["OPEN", "AccessMiddleware", "deny", "from_this_machine", "is_open", "path_of"]
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
-"""Paths that need no token; the files below /demo neither."""
+"""Paths that need no token. The files below /demo need none either."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -26,21 +26,21 @@ FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"
 
 NO_TOKEN = (
     "this server needs a token: send the header Authorization: Bearer TOKEN, with the token that its "
-    "operator has set as SAFEACT_API_TOKEN"
+    "operator set as SAFEACT_API_TOKEN"
 )
 OTHER_PAGE = (
-    "another site's page asked for this; the operator of this server lets a site in by SAFEACT_CORS_ORIGINS"
+    "a page of another site sent this request; the server's operator can allow it with SAFEACT_CORS_ORIGINS"
 )
 
 
 def path_of(scope: Scope) -> str:
-    """The path below the one that the app is mounted at, as routes see it."""
+    """The path as routes see it, below the path at which the app is mounted."""
     path, root = str(scope["path"]), str(scope.get("root_path", ""))
     return path.removeprefix(root) if path == root or path.startswith(f"{root}/") else path
 
 
 def is_open(scope: Scope) -> bool:
-    """Whether a request needs no token: probes, and the page's files."""
+    """Whether a request needs no token: probes and the page's files."""
     if scope["type"] != "http" or scope["method"] not in READING:
         return False
     path = path_of(scope)
@@ -48,10 +48,10 @@ def is_open(scope: Scope) -> bool:
 
 
 async def deny(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request, or the handshake of a WebSocket, with a refusal."""
+    """Refuse a request or the handshake of a WebSocket with this response."""
     if scope["type"] == "websocket":
         await receive()
-        # Without that extension, a server answers 403 by itself.
+        # Without that extension, the server itself answers 403.
         if "websocket.http.response" not in scope.get("extensions", {}):
             await send({"type": "websocket.close", "code": 1008})
             return
@@ -63,28 +63,28 @@ def _values(scope: Scope, name: bytes) -> list[bytes]:
 
 
 def from_this_machine(scope: Scope) -> bool:
-    """Whether a request was made on this machine, by its user.
+    """Whether a user of this machine made the request.
 
-    Not one that a proxy passed on, nor one of a page whose name was made to point to this address.
+    Excludes requests that a proxy passed on, and pages whose host name was made to resolve to this machine.
     """
     client = scope.get("client")
     host = b"".join(_values(scope, b"host")).decode("latin-1").lower()
     name = host if host.endswith("]") else host.rpartition(":")[0] or host
-    passed_on = any(_values(scope, header) for header in FORWARDED)
-    return client is not None and client[0] in LOOPBACK and name in LOOPBACK_NAMES and not passed_on
+    forwarded = any(_values(scope, header) for header in FORWARDED)
+    return client is not None and client[0] in LOOPBACK and name in LOOPBACK_NAMES and not forwarded
 
 
-class Access:
-    """ASGI middleware that lets in whoever has the token, and no other site's page.
+class AccessMiddleware:
+    """ASGI middleware that admits requests with the token, and refuses those of other sites' pages.
 
-    A page of another site can make a browser send requests with the user's cookies. Browsers say so in
-    `Sec-Fetch-Site`, or else in `Origin`; the rule is that of Go's net/http.CrossOriginProtection, for
-    WebSockets as well.
+    A page of another site can make a browser send requests with the user's cookies. Browsers report that in
+    `Sec-Fetch-Site`, or in `Origin`. The rule is that of Go's net/http.CrossOriginProtection, applied to
+    WebSockets too.
 
     Args:
         app: The app.
-        token: The token; `None` lets everybody in.
-        origins: The sites whose pages are let in; `*` for all.
+        token: The token; `None` admits everybody.
+        origins: The sites whose pages are admitted; `*` for all.
     """
 
     def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str] = ()) -> None:
@@ -108,15 +108,15 @@ class Access:
     def _has_token(self, scope: Scope) -> bool:
         given = _values(scope, b"authorization")
         scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
-        # Digests have one length, so that the comparison does not tell that of the token either.
+        # Digests have a fixed length, so the comparison does not reveal the length of the token.
         same = hmac.compare_digest(_digest(token.strip()), self._token or b"")
         return scheme.lower() == b"bearer" and same
 
     def _is_of_another_site(self, scope: Scope) -> bool:
         if scope["type"] == "http" and scope["method"] in READING:
             return False
-        told = {name for name, _ in scope["headers"]}
-        if b"origin" not in told and b"sec-fetch-site" not in told:
+        present = {name for name, _ in scope["headers"]}
+        if b"origin" not in present and b"sec-fetch-site" not in present:
             return False
         origin = b"".join(_values(scope, b"origin"))
         if origin and (b"*" in self._origins or origin in self._origins):

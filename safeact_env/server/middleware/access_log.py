@@ -1,6 +1,6 @@
-"""Every request seen from outside: its id, time, line in the log, the headers of its answer, its faults.
+"""The id, duration, log line, headers and internal errors of every request.
 
-Owns what is the same for every answer. Must not know what is asked.
+Owns what all answers have in common. Must not know routes.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.middleware.access import path_of
-from safeact_env.server.operations.counters import Meter
-from safeact_env.server.websocket.runtime import PLAYING, Playing
+from safeact_env.server.operations.counters import Counters
+from safeact_env.server.websocket.runtime import RUNTIME, Runtime
 
-__all__ = ["HEADERS", "REQUEST", "Observed", "route_of"]
+__all__ = ["HEADERS", "REQUEST", "AccessLogMiddleware", "route_of"]
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
-"""Id of the request that is being answered, for whoever writes logs."""
+"""Id of the request that is being answered, for log lines."""
 
 HEADERS = {
     b"content-security-policy": b"default-src 'none'; frame-ancestors 'none'",
@@ -33,55 +33,35 @@ HEADERS = {
     b"x-content-type-options": b"nosniff",
 }
 """Headers of every answer that does not set its own."""
-NOT_KEPT = (b"cache-control", b"no-store")
-"""Of answers in JSON, which hold episodes."""
+NO_STORE = (b"cache-control", b"no-store")
+"""Header of JSON answers, which hold episodes."""
 
 METHODS = frozenset({"GET", "HEAD", "OPTIONS", "POST", "PUT", "PATCH", "DELETE"})
-PATHS = frozenset(
-    {
-        "/",
-        "/baseline",
-        "/demo",
-        "/docs",
-        "/grader",
-        "/mcp",
-        "/metrics",
-        "/reset",
-        "/state",
-        "/step",
-        "/watch",
-        "/ws",
-    }
-)
-"""The paths that are counted by name although no route has seen the request."""
+PATHS = re.compile("/(baseline|demo|docs|grader|mcp|metrics|reset|state|step|watch|ws)?")
+"""Paths that are counted by name even if no route has seen the request."""
 GIVEN_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 log = logging.getLogger(__name__)
-access = logging.getLogger("safeact_env.access")
+access_log = logging.getLogger("safeact_env.access")
 
 
-class Observed:
-    """ASGI middleware around everything else.
+class AccessLogMiddleware:
+    """The outermost ASGI middleware.
 
     Args:
         app: The app.
-        meter: What counts requests and frames.
-        playing: The sessions of this process.
-        lines: Whether to log each request; uvicorn logs them otherwise.
-        shared: Whether pages of other sites may have the answers.
+        counters: Counts requests and frames.
+        runtime: The sessions of this process.
+        lines: Whether to log each request; otherwise uvicorn does.
+        shared: Whether pages of other sites may read the answers.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        meter: Meter,
-        playing: Playing,
-        lines: bool = False,
-        shared: bool = False,
+        self, app: ASGIApp, counters: Counters, runtime: Runtime, lines: bool = False, shared: bool = False
     ) -> None:
         self.app = app
-        self._meter = meter
-        self._playing = playing
+        self._counters = counters
+        self._runtime = runtime
         self._lines = lines
         self._process = os.urandom(8).hex()
         self._numbers = itertools.count()
@@ -90,13 +70,13 @@ class Observed:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and look after its answer."""
+        """Pass a request on; log, count and complete its answer."""
         if scope["type"] == "lifespan":
             await self.app(scope, receive, send)
             return
-        # Every request is served in a context of its own.
+        # Every request has its own context.
         request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
-        PLAYING.set(self._playing)
+        RUNTIME.set(self._runtime)
         REQUEST.set(request_id)
         if scope["type"] == "http":
             await self._http(scope, receive, send, request_id.encode())
@@ -116,8 +96,8 @@ class Observed:
         try:
             await self.app(scope, receive, answering)
         except Exception:
-            # Here, and not in the framework: the line has the request's id, and the answer its headers.
-            log.exception("a fault in answering %s %s", scope["method"], route_of(scope))
+            # Here and not in the framework, so that the line has the request's id and the answer its headers.
+            log.exception("internal error in %s %s", scope["method"], route_of(scope))
             if status:
                 raise
             await error_response("internal_error", FAULT)(scope, receive, answering)
@@ -137,14 +117,14 @@ class Observed:
             nonlocal begin
             await send(message)
             if begin and message["type"] == "websocket.send":
-                self._meter.framed(path, time.perf_counter() - begin)
+                self._counters.frame_answered(path, time.perf_counter() - begin)
                 begin = 0.0
 
-        self._meter.connections += 1
+        self._counters.connections += 1
         try:
             await self.app(scope, receiving, sending)
         finally:
-            self._meter.connections -= 1
+            self._counters.connections -= 1
 
     def _completed(self, given: Any, request_id: bytes) -> list[tuple[bytes, bytes]]:
         there = dict(given)
@@ -154,13 +134,13 @@ class Observed:
         else:
             headers += [pair for pair in self._headers.items() if pair[0] not in there]
         if b"json" in there.get(b"content-type", b"") and b"cache-control" not in there:
-            headers.append(NOT_KEPT)
+            headers.append(NO_STORE)
         return headers
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         method, route = scope["method"], route_of(scope)
-        # Anything may be sent as a method, and everything counted has its place in memory.
-        self._meter.answered(method if method in METHODS else "other", route, status, seconds)
+        # A client can send any method, and every label that is counted takes memory.
+        self._counters.answered(method if method in METHODS else "other", route, status, seconds)
         if self._lines:
             fields = {
                 "method": method,
@@ -169,11 +149,11 @@ class Observed:
                 "ms": round(seconds * 1_000, 3),
                 "client": (scope.get("client") or ("",))[0],
             }
-            access.info("%s %s %d", method, route, status, extra={"fields": fields})
+            access_log.info("%s %s %d", method, route, status, extra={"fields": fields})
 
 
 def _given(scope: Scope) -> str | None:
-    """The id that a client, or a proxy, has given the request."""
+    """The request id that a client or a proxy sent."""
     for name, value in scope["headers"]:
         if name == b"x-request-id" and GIVEN_ID.fullmatch(value):
             return str(value.decode())
@@ -181,11 +161,10 @@ def _given(scope: Scope) -> str | None:
 
 
 def route_of(scope: Scope) -> str:
-    """The path of the route that answered, with names in place of what was given."""
+    """The path of the route that answered, with the names of its parameters."""
     path: str | None = getattr(scope.get("route"), "path", None)
     if path is None:
-        # No route has seen it: it was answered before, or there is none. What is counted is kept, so not
-        # every path that somebody asks for may be.
+        # No route has seen the request. Every label that is counted takes memory, so unknown paths share one.
         path = path_of(scope)
-        path = path if path in PATHS else "other"
+        path = path if PATHS.fullmatch(path) else "other"
     return path

@@ -1,6 +1,6 @@
-"""What comes in by HTTP is small, strict JSON, before anything acts on it.
+"""Limits on request bodies: small, strict JSON, checked before anything acts on them.
 
-Owns sizes, and that bodies are checked. Must not know episodes. Frames are checked where they are read.
+Owns the size limit and the check. Must not know episodes. WebSocket frames are checked where they are read.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from safeact_env.server.http.errors import STATUS, error_response
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, RpcError, failure
 from safeact_env.server.strict_json import MALFORMED, strict_json
 
-__all__ = ["Guard"]
+__all__ = ["BodyLimitMiddleware"]
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"
 
 
 def _refusal(scope: Scope, code: str, message: str) -> JSONResponse:
-    """The answer to a body that is not let in, as JSON-RPC where that is spoken."""
+    """The answer to a refused body, as JSON-RPC on the paths that speak it."""
     if scope["path"].endswith("/mcp"):
         return JSONResponse(failure(RpcError(PARSE_ERROR, message)), STATUS[code])
     return error_response(code, message)
 
 
-class Guard:
+class BodyLimitMiddleware:
     """ASGI middleware in front of every route.
 
     Args:
@@ -38,7 +38,7 @@ class Guard:
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request's body, and pass on what is well-formed."""
+        """Check the body of a request, and pass on what is well-formed."""
         if scope["type"] == "http" and scope["method"] in ("POST", "PUT", "PATCH", "DELETE"):
             await self._http(scope, receive, send)
         else:

@@ -1,6 +1,6 @@
-"""More than the server can do: refused at once, with a time to try again, instead of answered too late.
+"""Load shedding: more work than the server can do is refused at once, with a time to try again.
 
-Owns when it is too much. Must not know what is asked.
+Owns when the server is overloaded. Must not know routes.
 """
 
 from __future__ import annotations
@@ -12,77 +12,77 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import is_open
 
-__all__ = ["Lateness", "Overload"]
+__all__ = ["Lateness", "OverloadMiddleware"]
 
-LOOK_SECONDS = 0.1
-TOO_MUCH = "the server has more to do than it can; send the same request again in a moment"
+PROBE_SECONDS = 0.1
+OVERLOADED = "the server is overloaded; send the same request again in a moment"
 
 
 class Lateness:
-    """How late the event loop is: work that waits for it is not seen as requests yet."""
+    """How late the event loop runs: it does not yet count the requests that wait for it."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
-        """Seconds by which it was late at least, at the last two looks: a single pause is no overload."""
-        self._looking: asyncio.Task[None] | None = None
+        """The smaller of the last two delays, in seconds: a single pause is no overload."""
+        self._probing: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Look from now on."""
-        self._looking = asyncio.ensure_future(self._look())
+        """Start to measure."""
+        self._probing = asyncio.ensure_future(self._probe())
 
     async def stop(self) -> None:
-        """Look no more."""
-        if self._looking is not None:
-            self._looking.cancel()
+        """Stop measuring."""
+        if self._probing is not None:
+            self._probing.cancel()
 
-    async def _look(self) -> None:
+    async def _probe(self) -> None:
         loop, before = asyncio.get_running_loop(), 0.0
         while True:
             begin = loop.time()
-            await asyncio.sleep(LOOK_SECONDS)
-            now = loop.time() - begin - LOOK_SECONDS
+            await asyncio.sleep(PROBE_SECONDS)
+            now = loop.time() - begin - PROBE_SECONDS
             self.seconds, before = min(before, now), now
 
 
-class Overload:
-    """ASGI middleware that refuses requests while the server is behind.
+class OverloadMiddleware:
+    """ASGI middleware that refuses requests while the server is overloaded.
 
-    It is, while so many requests are under way that one more would wait for long, or while the event loop
-    itself is late. Probes and the page's files are always answered.
+    It is overloaded while too many requests are in progress, or while the event loop runs late. Probes and
+    the page's files are always answered.
 
     Args:
         app: The app.
-        most: Most requests under way.
-        seconds: Longest lateness.
-        lateness: That of the event loop.
+        max_requests: Most requests in progress.
+        max_late_seconds: Largest delay of the event loop, in seconds.
+        lateness: Measures that delay.
     """
 
-    def __init__(self, app: ASGIApp, most: int, seconds: float, lateness: Lateness) -> None:
+    def __init__(self, app: ASGIApp, max_requests: int, max_late_seconds: float, lateness: Lateness) -> None:
         self.app = app
-        self.most = most
-        self.seconds = seconds
+        self.max_requests = max_requests
+        self.max_late_seconds = max_late_seconds
         self.lateness = lateness
-        self.under_way = 0
+        self.in_progress = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer 503."""
         if scope["type"] != "http" or is_open(scope):
             await self.app(scope, receive, send)
             return
-        if self.under_way >= self.most or self.lateness.seconds > self.seconds:
-            await error_response("overloaded", TOO_MUCH)(scope, receive, send)
+        if self.in_progress >= self.max_requests or self.lateness.seconds > self.max_late_seconds:
+            await error_response("overloaded", OVERLOADED)(scope, receive, send)
             return
 
         async def receiving() -> Message:
-            # Whoever sends slowly keeps nothing busy, and must not keep others out.
-            self.under_way -= 1
+            # A client that sends slowly keeps nothing busy, and must not keep others out.
+            self.in_progress -= 1
             try:
                 return await receive()
             finally:
-                self.under_way += 1
+                self.in_progress += 1
 
-        self.under_way += 1
+        self.in_progress += 1
         try:
             await self.app(scope, receiving, send)
         finally:
-            self.under_way -= 1
+            self.in_progress -= 1

@@ -1,7 +1,7 @@
-"""How often one client may ask.
+"""How often one client may send requests.
 
-Owns who is one client, and the answer to one that asks too often. Must not know what is asked. The counting
-is that of the library `limits`, imported only if there is a limit.
+Owns who counts as one client, and the answer to one that sends too many. Must not know routes. The library
+`limits` does the counting; it is imported only if there is a limit.
 """
 
 from __future__ import annotations
@@ -16,33 +16,33 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
 
-__all__ = ["Rates", "client_of"]
+__all__ = ["RateLimitMiddleware", "client_of"]
 
 LONGEST_PAUSE_S = 5.0
 
 
 def client_of(scope: Scope) -> str:
-    """Whose requests are counted together: an address, or of IPv6 the 64 bits that one customer has."""
+    """Whose requests count together: an IPv4 address, or the 64-bit IPv6 network of one customer."""
     client = scope.get("client")
     try:
         address = ip_address(client[0] if client else "")
     except ValueError:
-        # A Unix socket, or a test's client.
+        # A Unix socket, or the client of a test.
         return str(client[0]) if client else "unknown"
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return str(ip_network((address, 64), strict=False))
     return str(getattr(address, "ipv4_mapped", None) or address)
 
 
-class Rates:
+class RateLimitMiddleware:
     """ASGI middleware that counts the requests of each client.
 
-    A request over the limit is answered with 429 and `Retry-After`. A frame of a WebSocket over it waits for
-    its turn: the connection carries no more until then. Probes and the page's files do not count.
+    A request over the limit is answered with 429 and `Retry-After`. A WebSocket frame over the limit waits,
+    and the frames behind it too. Probes and the page's files do not count.
 
     Args:
         app: The app.
-        limit: As `limits` writes them, such as `20/second;600/minute`.
+        limit: In the notation of `limits`, such as `20/second;600/minute`.
     """
 
     def __init__(self, app: ASGIApp, limit: str) -> None:
@@ -55,7 +55,7 @@ class Rates:
         self._limiter = SlidingWindowCounterRateLimiter(MemoryStorage())
 
     def wait_for(self, client: str) -> float:
-        """Count a request of a client; seconds after which it may ask again, 0 if it may now."""
+        """Count a request that may pass, and return 0; else return the seconds to wait."""
         waits = [
             self._limiter.get_window_stats(limit, client).reset_time - time.time()
             for limit in self.limits

@@ -1,6 +1,6 @@
-"""What the server counts: plain numbers in this process, a few additions per step.
+"""The counters behind the metrics: plain numbers in this process, a few additions per step.
 
-Owns the numbers and how those of several processes are summed. Must not know how they are shown.
+Owns the numbers, and the sum over several processes. Must not know how they are shown.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["BOUNDS", "SHARED", "Meter", "Numbers"]
+__all__ = ["BOUNDS", "SHARED", "Counters", "Numbers"]
 
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-"""Upper bounds of the classes of durations, in seconds; above the last there is one more class."""
+"""Upper bounds of the histogram buckets, in seconds; one more bucket lies above the last bound."""
 
 SHARE_SECONDS = 1.0
-"""How often a process leaves its numbers for the others of its server."""
+"""How often a process writes its numbers for the other processes of its server."""
 
 SHARED = "SAFEACT_METRICS_FOLDER"
-"""Variable with the folder in which the processes of one server leave their numbers for each other."""
+"""Environment variable: the folder in which the processes of one server exchange their numbers."""
 
 Key = tuple[str, ...]
 
@@ -37,15 +37,15 @@ class Numbers:
     """Counts and durations since the start of a process.
 
     Attributes:
-        counts: By name and labels.
-        times: By name and labels, how many durations fell into each class, and last their sum in seconds.
+        counts: The counts, by name and labels.
+        times: By name and labels: the durations per bucket, and last their sum in seconds.
     """
 
     def __init__(self) -> None:
         self.counts: defaultdict[Key, int] = defaultdict(int)
         self.times: defaultdict[Key, list[float]] = defaultdict(lambda: [0] * (len(BOUNDS) + 2))
 
-    def took(self, key: Key, seconds: float) -> None:
+    def observe(self, key: Key, seconds: float) -> None:
         """Count a duration."""
         found = self.times[key]
         found[bisect_left(BOUNDS, seconds)] += 1
@@ -59,13 +59,9 @@ class Numbers:
             self.times[key] = [one + more for one, more in zip(self.times[key], found, strict=True)]
 
     def dump(self) -> str:
-        """As JSON. The dictionaries are copied first, as other threads may add to them."""
-        counts, times = dict(self.counts), dict(self.times)
-        return (
-            json.dumps([[[*k], v] for k, v in counts.items()])
-            + "\n"
-            + json.dumps([[[*k], v] for k, v in times.items()])
-        )
+        """The numbers as JSON. Copies the dictionaries first, as other threads may add to them."""
+        copies: list[dict[Key, Any]] = [dict(self.counts), dict(self.times)]
+        return "\n".join(json.dumps([[[*key], value] for key, value in copy.items()]) for copy in copies)
 
     @classmethod
     def load(cls, text: str) -> Numbers:
@@ -77,39 +73,37 @@ class Numbers:
         return found
 
 
-class Meter(Observer):
-    """The numbers of this process, and where the other processes of the server leave theirs.
+class Counters(Observer):
+    """The numbers of this process, and access to those of the server's other processes.
 
     Args:
-        folder: That place, if there are others.
+        folder: The folder for exchange with the other processes, if there are any.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
         self.numbers = Numbers()
-        # Steps are counted in the threads of a store, too.
+        # Steps are also counted in the threads of a store.
         self._lock = threading.Lock()
         self.connections = 0
         """Open WebSockets."""
         self._folder = folder
         self._sharing: asyncio.Task[None] | None = None
-        # A process that takes the place of one that died adds to the numbers of that one.
+        # A new name per process: the numbers of a process that died still count.
         self._name = f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
     @classmethod
-    def of_process(cls) -> Meter:
-        """The meter of a process that `serve` has started, or of a single one."""
+    def for_this_process(cls) -> Counters:
+        """The counters of this process, whether it is one of several workers or the only one."""
         folder = os.environ.get(SHARED)
         return cls(Path(folder) if folder else None)
 
-    # Episodes ----------------------------------------------------------------------------------------------
-
     def started(self, episode: Episode[Any]) -> None:
-        """An episode was started."""
+        """Count an episode that was started."""
         with self._lock:
             self.numbers.counts["resets", episode.task.name, episode.split] += 1
 
     def stepped(self, episode: Episode[Any]) -> None:
-        """An episode took a step."""
+        """Count a step."""
         counts, task = self.numbers.counts, episode.task.name
         with self._lock:
             counts["steps", task] += 1
@@ -119,30 +113,26 @@ class Meter(Observer):
                     counts["mistakes", task] += 1
 
     def store_failed(self) -> None:
-        """The store failed."""
+        """Count a failure of the store."""
         with self._lock:
             self.numbers.counts["store_errors",] += 1
 
-    # Requests ----------------------------------------------------------------------------------------------
-
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         self.numbers.counts["requests", method, route, str(status)] += 1
-        self.numbers.took(("request_seconds", route), seconds)
+        self.numbers.observe(("request_seconds", route), seconds)
 
-    def framed(self, route: str, seconds: float) -> None:
-        """A frame of a WebSocket was answered."""
-        self.numbers.took(("frame_seconds", route), seconds)
-
-    # Processes ---------------------------------------------------------------------------------------------
+    def frame_answered(self, route: str, seconds: float) -> None:
+        """Count an answered WebSocket frame."""
+        self.numbers.observe(("frame_seconds", route), seconds)
 
     async def start(self) -> None:
-        """Leave the numbers for the other processes from now on, if there are any."""
+        """Begin to write the numbers for the other processes, if there are any."""
         if self._folder is not None:
             self._sharing = asyncio.ensure_future(self._share())
 
     async def stop(self) -> None:
-        """Leave the last ones."""
+        """Write the final numbers."""
         if self._sharing is not None:
             self._sharing.cancel()
         self.share()
@@ -153,17 +143,17 @@ class Meter(Observer):
             self.share()
 
     def share(self) -> None:
-        """Leave the numbers of this process for the others. Does nothing if there are none."""
+        """Write the numbers of this process for the others. Does nothing if there are no others."""
         if self._folder is None:
             return
-        # A full disk must not stop a server from serving; the numbers are late then.
+        # A full disk must not stop the server; the numbers are late then.
         with suppress(OSError):
             fresh = self._folder / f"{self._name}.new"
             fresh.write_text(self.numbers.dump(), encoding="utf-8")
             fresh.replace(self._folder / f"{self._name}.json")
 
     def total(self) -> Numbers:
-        """The numbers of all processes of the server, those that have ended included."""
+        """The numbers of all processes of the server, including those that have ended."""
         total = Numbers()
         total.add(self.numbers)
         for path in self._folder.glob("*.json") if self._folder is not None else ():

@@ -1,7 +1,6 @@
-"""How the server logs: lines for people, or one JSON object a line; never a secret.
+"""Log formats: lines for people, or one JSON object per line; never a secret.
 
-Owns the two formats, the ids that a line carries, and what is cut out of every line. Must not know what is
-logged.
+Owns the two formats, the ids on each line, and which secrets are removed. Must not know what is logged.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from safeact_env.sessions.executor import EPISODE
 __all__ = ["log_config", "secrets_in"]
 
 CUT = "[secret]"
-SHORTEST = 6
-"""Characters of a secret that is looked for; a shorter one would be found everywhere."""
+MIN_SECRET = 6
+"""Length from which a secret is removed; a shorter one would match everywhere."""
 SECRET_NAMES = re.compile(r"(_|^)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD)$")
-"""Names of variables whose values are secrets."""
+"""Names of environment variables whose values are secrets."""
 
 
 def secrets_in(settings: Settings) -> list[str]:
@@ -39,11 +38,11 @@ def secrets_in(settings: Settings) -> list[str]:
     password = urlsplit(settings.store).password if "://" in settings.store else None
     if password is not None:
         found |= {password, unquote(password)}
-    return sorted((one for one in found if len(one) >= SHORTEST), key=len, reverse=True)
+    return sorted((one for one in found if len(one) >= MIN_SECRET), key=len, reverse=True)
 
 
 def log_config(settings: Settings) -> dict[str, Any]:
-    """The configuration of logging, for uvicorn and all else in this process."""
+    """The logging configuration of uvicorn and everything else in this process."""
     config: dict[str, Any] = copy.deepcopy(LOGGING_CONFIG)
     here, secrets = __name__, secrets_in(settings)
     names = ("Json", "Json") if settings.log_format == "json" else ("Plain", "PlainAccess")
@@ -55,7 +54,7 @@ def log_config(settings: Settings) -> dict[str, Any]:
         "level": settings.log_level.upper(),
         "propagate": False,
     }
-    # What other libraries say of themselves is of interest only when something is wrong.
+    # Other libraries log only what is wrong.
     config["root"] = {"handlers": ["default"], "level": "WARNING"}
     return config
 
@@ -66,40 +65,34 @@ def _without(text: str, secrets: list[str]) -> str:
     return text
 
 
-class Plain(DefaultFormatter):
-    """Lines as uvicorn writes them, without secrets."""
-
+class _WithoutSecrets(logging.Formatter):
     def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._secrets = secrets
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line."""
         return _without(super().format(record), self._secrets)
 
 
-class PlainAccess(AccessFormatter):
-    """Lines about requests as uvicorn writes them, without secrets."""
+class Plain(_WithoutSecrets, DefaultFormatter):
+    """Uvicorn's lines without secrets."""
 
-    def __init__(self, *args: Any, secrets: list[str], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._secrets = secrets
 
-    def format(self, record: logging.LogRecord) -> str:
-        """The line."""
-        return _without(super().format(record), self._secrets)
+class PlainAccess(_WithoutSecrets, AccessFormatter):
+    """Uvicorn's lines about requests, without secrets."""
 
 
 class Json(logging.Formatter):
-    """One JSON object a line.
+    """One JSON object per line.
 
-    Its fields: `time` (UTC), `level`, `logger`, `message`; inside a request `request_id` and, once that is
-    known, `episode_id`; what the record brings as `fields`; and `exception`, a traceback.
+    Its fields are `time` (UTC), `level`, `logger` and `message`; inside a request `request_id` and, once it
+    is known, `episode_id`; the record's `fields`; and `exception`, a traceback.
     """
 
     def __init__(self, *, secrets: list[str]) -> None:
         super().__init__()
-        self._secrets = secrets
+        # As they look inside a JSON string.
+        self._secrets = [json.dumps(secret)[1:-1] for secret in secrets]
 
     def format(self, record: logging.LogRecord) -> str:
         """The line."""
@@ -115,8 +108,4 @@ class Json(logging.Formatter):
         line |= getattr(record, "fields", {})
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return _without(json.dumps(line, ensure_ascii=True, default=str), self._escaped())
-
-    def _escaped(self) -> list[str]:
-        # As they look inside a JSON string.
-        return [json.dumps(secret)[1:-1] for secret in self._secrets]
+        return _without(json.dumps(line, ensure_ascii=True, default=str), self._secrets)

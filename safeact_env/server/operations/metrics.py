@@ -1,7 +1,7 @@
-"""GET /metrics: what the server has counted, in the text format of Prometheus.
+"""GET /metrics: the counters in the text format of Prometheus.
 
-Owns the names of metrics. Must not know when a thing is counted. prometheus-client is imported when the
-metrics are first asked for: it costs the start of the server nothing, and a step neither.
+Owns the names of metrics. Must not know when something is counted. prometheus-client is imported on the first
+request, so that it costs neither the start of the server nor a step.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from safeact_env.server.operations.counters import BOUNDS, Meter, Numbers
+from safeact_env.server.operations.counters import BOUNDS, Counters, Numbers
 from safeact_env.server.operations.drain import Drain
-from safeact_env.sessions.executor import Lanes
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
 
@@ -26,25 +26,22 @@ STORE_SECONDS = 1.0
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
     "resets": ("Episodes started.", ("task", "split")),
-    "steps": ("Steps taken, each once, however often it was sent.", ("task",)),
-    "outcomes": ("Episodes ended, by how.", ("task", "outcome")),
+    "steps": ("Steps taken; a step that was sent again counts once.", ("task",)),
+    "outcomes": ("Episodes that ended, by outcome.", ("task", "outcome")),
     "mistakes": ("Episodes ended by an irreversible mistake.", ("task",)),
     "requests": ("HTTP requests answered.", ("method", "route", "status")),
-    "store_errors": ("Times that the store did not answer or could not write.", ()),
+    "store_errors": ("Times the store did not answer or could not write.", ()),
 }
 HISTOGRAMS: dict[str, tuple[str, tuple[str, ...]]] = {
     "request_seconds": ("Time from the arrival of an HTTP request to the end of its answer.", ("route",)),
-    "frame_seconds": (
-        "Time from the arrival of a frame of a WebSocket to the end of its answer.",
-        ("route",),
-    ),
+    "frame_seconds": ("Time from the arrival of a WebSocket frame to the end of its answer.", ("route",)),
 }
 GAUGES: dict[str, str] = {
-    "live_episodes": "Unfinished HTTP episodes in the store, of all servers that share it.",
+    "live_episodes": "Unfinished HTTP episodes in the store, over all servers that share it.",
     "sessions": "Open WebSockets of this process.",
     "session_episodes": "Unfinished episodes in sessions of this process.",
-    "store_up": "Whether the store answered just now.",
-    "draining": "Whether this process is about to stop and takes no new episodes.",
+    "store_up": "Whether the store answers.",
+    "draining": "Whether this process is stopping and takes no new episodes.",
 }
 METRICS = {
     *(f"safeact_{name}_total" for name in COUNTERS),
@@ -52,17 +49,19 @@ METRICS = {
     *(f"safeact_{name}" for name in GAUGES),
     "safeact_build_info",
 }
-"""The names of all series that are this server's own."""
+"""The names of this server's own series."""
 
 
-def metrics_routes(meter: Meter, service: SessionService, lanes: Lanes, drain: Drain) -> APIRouter:
+def metrics_routes(
+    counters: Counters, service: SessionService, executor: Executor, drain: Drain
+) -> APIRouter:
     """The route.
 
     Args:
-        meter: The numbers.
+        counters: The counters of this process.
         service: The session service.
-        lanes: Where its work is done.
-        drain: Whether this process is about to stop, and its running episodes.
+        executor: Runs the service's work.
+        drain: The shutdown of this process, and its running episodes.
     """
     router = APIRouter(tags=["Server"])
 
@@ -72,32 +71,32 @@ def metrics_routes(meter: Meter, service: SessionService, lanes: Lanes, drain: D
         responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
-        """What has been counted since the start, for Prometheus."""
-        live = await lanes.glimpse(lambda: service.live, STORE_SECONDS)
+        """The counters since the start of the server, for Prometheus."""
+        live = await executor.peek(lambda: service.live, STORE_SECONDS)
         now: dict[str, float] = {
-            "sessions": meter.connections,
-            "session_episodes": drain.playing.running,
+            "sessions": counters.connections,
+            "session_episodes": drain.runtime.running,
             "store_up": live is not None,
             "draining": drain.on,
         }
         if live is not None:
             now["live_episodes"] = live
-        text, kind = await asyncio.to_thread(_exposition, meter, now)
+        text, kind = await asyncio.to_thread(_exposition, counters, now)
         return Response(text, media_type=kind)
 
     return router
 
 
-def _exposition(meter: Meter, gauges: dict[str, float]) -> tuple[bytes, str]:
+def _exposition(counters: Counters, gauges: dict[str, float]) -> tuple[bytes, str]:
     from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, ProcessCollector, generate_latest
     from prometheus_client.registry import Collector
 
-    class Ours(Collector):
+    class ServerCollector(Collector):
         def collect(self) -> Iterator[Any]:
-            return _families(meter.total(), gauges)
+            return _families(counters.total(), gauges)
 
     registry = CollectorRegistry()
-    registry.register(Ours())
+    registry.register(ServerCollector())
     ProcessCollector(registry=registry)
     return generate_latest(registry), CONTENT_TYPE_LATEST
 
@@ -117,9 +116,9 @@ def _families(numbers: Numbers, gauges: dict[str, float]) -> Iterator[Any]:
         yield counter
     for name, (about, labels) in HISTOGRAMS.items():
         histogram = HistogramMetricFamily(f"safeact_{name}", about, labels=labels)
-        for key, (*classes, total) in _of(numbers.times, name):
+        for key, (*buckets, total) in _of(numbers.times, name):
             bounds = [*map(str, BOUNDS), "+Inf"]
-            histogram.add_metric(list(key), list(zip(bounds, accumulate(classes), strict=True)), total)
+            histogram.add_metric(list(key), list(zip(bounds, accumulate(buckets), strict=True)), total)
         yield histogram
     for name, about in GAUGES.items():
         if name in gauges:
@@ -128,5 +127,5 @@ def _families(numbers: Numbers, gauges: dict[str, float]) -> Iterator[Any]:
 
 
 def _of(found: dict[tuple[str, ...], Any], name: str) -> list[tuple[tuple[str, ...], Any]]:
-    # A copy first: other threads may add to it.
+    # Copied first: other threads may add to it.
     return sorted((key[1:], value) for key, value in dict(found).items() if key[0] == name)

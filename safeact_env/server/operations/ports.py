@@ -1,6 +1,7 @@
-"""The ports of the server, taken before it starts.
+"""The ports of the server, opened before it starts.
 
-Owns how an address becomes listening sockets, and the sentence when it cannot. Must not know what is served.
+Owns the way from an address to listening sockets, and the error message if that fails. Must not know what is
+served.
 """
 
 from __future__ import annotations
@@ -16,16 +17,16 @@ BACKLOG = 2_048
 
 
 class PortError(RuntimeError):
-    """A port that cannot be listened on; the message says what to do."""
+    """A port on which the server cannot listen. The message says what to do."""
 
 
 def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
-    """A listening socket for each port; 0 takes a free one.
+    """Open a listening socket for each port; 0 picks a free one.
 
-    An IPv4 address is preferred where a name has several.
+    Prefers IPv4 if a name has several addresses.
 
     Raises:
-        PortError: If a port is taken or not allowed, or the host is no address of this machine.
+        PortError: If a port is taken or not allowed, or the host is not an address of this machine.
     """
     taken: list[socket.socket] = []
     try:
@@ -39,7 +40,7 @@ def listen(host: str, ports: Sequence[int]) -> list[socket.socket]:
 
 
 def url(host: str, sock: socket.socket) -> str:
-    """Where a listening socket is to be reached, with its real port."""
+    """The URL of a listening socket, with its actual port."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{sock.getsockname()[1]}"
 
@@ -53,10 +54,10 @@ def _listening(host: str, port: int) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         if os.name == "posix":
-            # A port whose last connections have not quite ended is free. Elsewhere this would share it.
+            # Reuses a port whose last connections are still closing. On Windows this would share the port.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(address)
-        # At once: a port that is only bound is not refused to the next server.
+        # Listen at once: another server could still take a port that is only bound.
         sock.listen(BACKLOG)
     except OSError as error:
         sock.close()
@@ -66,9 +67,9 @@ def _listening(host: str, port: int) -> socket.socket:
 
 def _reason(host: str, port: int, error: OSError) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"Port {port} of {host} is taken; stop what listens there, or choose another port."
+        return f"Port {port} of {host} is taken; stop the program that listens there, or choose another port."
     if error.errno == errno.EACCES:
-        return f"Port {port} of {host} is not allowed to this user; choose one from 1024."
+        return f"Port {port} of {host} is not allowed for this user; choose a port from 1024 up."
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host!r} is not an address of this machine; choose another host."
     return f"Port {port} of {host} cannot be listened on: {error.strerror}."

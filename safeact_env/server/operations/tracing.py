@@ -1,7 +1,7 @@
-"""Traces by OpenTelemetry, if the operator has said where they go.
+"""OpenTelemetry traces, if the operator has set an endpoint.
 
-Owns whether there are any. Must not know what is traced. The libraries, an optional part of this package, are
-imported only then.
+Owns whether requests are traced. Must not know what they do. The libraries are an optional extra of this
+package, and imported only if they are needed.
 """
 
 from __future__ import annotations
@@ -20,22 +20,22 @@ from safeact_env.version import VERSION
 __all__ = ["ENDPOINTS", "tracing", "tracing_wanted"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-"""OpenTelemetry's own variables: where traces are sent to."""
+"""OpenTelemetry's own variables for the endpoint."""
 UNTRACED = "/health,/ready,/metrics,/demo"
 NOT_INSTALLED = (
-    "{variable} asks for traces, which need OpenTelemetry: pip install 'openenv-safeact-env[otel]', or unset "
+    "{variable} turns on traces, which need OpenTelemetry: pip install 'openenv-safeact-env[otel]', or unset "
     "that variable."
 )
 
 
 def tracing_wanted() -> bool:
-    """Whether traces are asked for."""
+    """Whether the operator wants traces."""
     disabled = os.environ.get("OTEL_SDK_DISABLED", "").lower() == "true"
     return not disabled and any(os.environ.get(name) for name in ENDPOINTS)
 
 
 def tracing() -> tuple[Callable[[ASGIApp], ASGIApp], Callable[[], Awaitable[None]]]:
-    """What gives an app a span for every request and connection, and what sends the last ones.
+    """Middleware that gives every request and connection a span, and a function that sends the last spans.
 
     Raises:
         SystemExit: If the libraries are not installed.
@@ -59,7 +59,7 @@ def tracing() -> tuple[Callable[[ASGIApp], ASGIApp], Callable[[], Awaitable[None
         async def named(scope: Scope, receive: Receive, send: Send) -> None:
             async def sending(message: Message) -> None:
                 if message["type"] == "http.response.start":
-                    # Now it is known which route and which episode it was.
+                    # Only now are the route and the episode known.
                     _name(trace.get_current_span(), scope)
                 await send(message)
 
@@ -77,7 +77,7 @@ def tracing() -> tuple[Callable[[ASGIApp], ASGIApp], Callable[[], Awaitable[None
 
 
 def _names() -> dict[str, str]:
-    """What the spans say of this server; its name only if the operator gives it none."""
+    """Attributes of this server; its name only if the operator sets none."""
     given = os.environ.get("OTEL_SERVICE_NAME", "") + os.environ.get("OTEL_RESOURCE_ATTRIBUTES", "")
     own = {"service.version": VERSION}
     return own if given else {**own, "service.name": "safeact-env"}

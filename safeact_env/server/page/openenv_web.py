@@ -1,7 +1,7 @@
-"""OpenEnv's page at /web, with this environment drawn in it.
+"""OpenEnv's page at /web, which shows this environment.
 
-Owns the page's one episode, the routes around it, and how much of gradio is let in. Must not know rules, nor
-how an episode is drawn. Imports gradio, which takes seconds: to be imported only if the page is asked for.
+Owns the page's one episode, its routes, and which parts of gradio are reachable. Must not know rules, or how
+an episode is rendered. Imports gradio, which takes seconds: import it only if the page is wanted.
 """
 
 from __future__ import annotations
@@ -35,19 +35,18 @@ __all__ = ["SharedEpisode", "add_web_interface"]
 
 DISTRIBUTION = "openenv-safeact-env"
 PATH = "/web"
-MOST_WAITING = 100
-"""Most clicks that wait for their turn; gradio sets no bound of its own."""
-MOST_VISITORS = 200
-"""Most visitors whose log of clicks is kept; beyond it the oldest one is forgotten."""
+MAX_WAITING = 100
+"""Most clicks that wait in the queue; gradio sets no limit of its own."""
+MAX_VISITORS = 200
+"""Most visitors whose log of clicks is kept; beyond that the oldest is deleted."""
 
-SHARED = "There is one, for everybody who has this page open: another visitor's step or reset is yours too."
-LEFT_OUT = "(Left out on this page: that table tells the risk of each.)"
+SHARED = "Everybody who has this page open shares one episode: another visitor's step or reset is yours too."
 GRADIO = {
     "GRADIO_ANALYTICS_ENABLED": "False",
     "GRADIO_ANALYTICS_MAX_EVENTS": "1",
     "GRADIO_ANALYTICS_CACHE_FREQUENCY": "1000000000",
 }
-"""Gradio's settings: it calls nobody, and keeps no statistics of clicks for its monitoring page."""
+"""Gradio's settings: no calls to other hosts, and no click statistics for its monitoring page."""
 
 QUICK_START = """```python
 from safeact_env.client import SafeActAction, SafeActEnv
@@ -57,17 +56,17 @@ with SafeActEnv(base_url="{url}").sync() as env:
     look = SafeActAction(action_name="list_directory", parameters={{}}, reasoning="Look first.")
     print(env.step(look).observation.last_action_result)
 ```
-A client has an episode of its own, apart from the one on this page."""
+Every client has its own episode, apart from the one on this page."""
 
-# What the page itself asks for. Gradio brings much more: uploads, files, a proxy, monitoring, an editor.
+# The paths that the page needs. Gradio has many more: uploads, files, a proxy, monitoring, an editor.
 PAGE_PATHS = re.compile(
     r"/|/config|/theme\.css|/(assets|static)/.+|/gradio_api/(app_id|queue/(join|data)|heartbeat/\w+)"
 )
 NO_SUCH_PATH = "the page at /web has no such path"
 NO_SUCH_EVENT = "the page has no such event; load it again"
 
-# Gradio works with inline scripts and makes functions from templates. The fonts of OpenEnv's theme would come
-# from another host; the page does without them.
+# Gradio needs inline scripts and compiles templates. OpenEnv's theme wants fonts from another host; the page
+# does without them.
 POLICY = (
     "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; font-src 'self' data:; connect-src 'self'; form-action 'self'; base-uri 'self'"
@@ -78,8 +77,8 @@ class SharedEpisode(WebInterfaceManager):
     """The page's episode: one, shared by all visitors.
 
     Attributes:
-        start: Task, and seed as typed, of the episode that the page's buttons start; an empty seed is drawn.
-            One that cannot be started gives way to the last that could: the buttons are everybody's.
+        start: Task, and seed as typed, of the episode that the page's buttons start. An empty seed draws a
+            fresh one. If it cannot be started, the last choice that could is restored: visitors share it.
     """
 
     def __init__(self) -> None:
@@ -91,10 +90,10 @@ class SharedEpisode(WebInterfaceManager):
         self._turn = asyncio.Lock()
 
     async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Start an episode, as asked or as set on the page, when no step is under way.
+        """Start an episode, as requested or as chosen on the page, once no step is in progress.
 
         Raises:
-            ValueError: If it cannot be started; the episode before it goes on.
+            ValueError: If it cannot be started; the current episode goes on.
         """
         async with self._turn:
             if reset_kwargs is not None:
@@ -111,7 +110,7 @@ class SharedEpisode(WebInterfaceManager):
         """Take a step, one at a time.
 
         Raises:
-            ValueError: If it is not a well-formed action.
+            ValueError: If the action is not well-formed.
             RuntimeError: If there is no episode, or it is over.
         """
         async with self._turn:
@@ -135,15 +134,11 @@ class SharedEpisode(WebInterfaceManager):
 
 
 def readme() -> str | None:
-    """The README of the installed package, without its table of risks: who plays has to find those out."""
+    """The README of the installed package. It tells no action's risk: who plays has to find those out."""
     try:
-        text = metadata(DISTRIBUTION)["Description"]
+        return metadata(DISTRIBUTION)["Description"]
     except PackageNotFoundError:
         return None
-    return re.sub(r"<!-- actions:begin -->.*?<!-- actions:end -->", LEFT_OUT, text, flags=re.DOTALL)
-
-
-# Routes --------------------------------------------------------------------------------------------------
 
 
 def web_routes(shared: SharedEpisode) -> APIRouter:
@@ -156,14 +151,14 @@ def web_routes(shared: SharedEpisode) -> APIRouter:
 
     @router.get("/metadata")
     async def about() -> EnvironmentMetadata:
-        """What the page says of the environment."""
+        """What the page says about the environment."""
         return shared.metadata
 
     @router.post("/reset", responses=error_docs("malformed_json", "body_too_large"))
     async def reset(request: Annotated[ResetRequest | None, Body()] = None) -> dict[str, Any]:
-        """Start the page's episode anew, for all its visitors."""
+        """Restart the page's episode, for all its visitors."""
         wanted = request or ResetRequest()
-        # Tells what is wrong by its code; the manager would pass on a sentence.
+        # Refuses with an error code; the manager would raise a sentence only.
         start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
         return await shared.reset_environment(wanted.model_dump(exclude_none=True, exclude_unset=True))
 
@@ -187,14 +182,14 @@ def web_routes(shared: SharedEpisode) -> APIRouter:
     return router
 
 
-class PageOnly:
-    """ASGI middleware: of gradio only what the page needs, and in the page nothing from other hosts."""
+class PageOnlyMiddleware:
+    """ASGI middleware that blocks gradio's other paths, and content from other hosts."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, or answer that there is no such path."""
+        """Pass a request on, or answer 404."""
         path = scope.get("path", "").removeprefix(scope.get("root_path", ""))
         if scope["type"] != "lifespan" and not PAGE_PATHS.fullmatch(path):
             await error_response("not_found", NO_SUCH_PATH)(scope, receive, send)
@@ -208,15 +203,12 @@ class PageOnly:
         await self.app(scope, receive, answer)
 
 
-# The page ------------------------------------------------------------------------------------------------
-
-
 def add_web_interface(app: FastAPI, port: int) -> SharedEpisode:
     """Add the page and its routes to the app.
 
     Args:
-        app: With its error handlers in place.
-        port: The server's, for the example on the page.
+        app: The app, with its error handlers installed.
+        port: The server's port, for the example on the page.
 
     Returns:
         The page's episode.
@@ -228,13 +220,13 @@ def add_web_interface(app: FastAPI, port: int) -> SharedEpisode:
     url = f"https://{space}" if space else f"http://localhost:{port}"
     shared = SharedEpisode()
     app.include_router(web_routes(shared))
-    # Gradio looks an event up by the number that a client sends.
+    # Gradio raises KeyError if a client sends the number of an unknown event.
     handlers = {**app.exception_handlers, KeyError: _no_such_event}
     gr.mount_gradio_app(
         app,
         _page(shared, QUICK_START.format(url=url)),
         PATH,
-        app_kwargs={"exception_handlers": handlers, "middleware": [Middleware(PageOnly)]},
+        app_kwargs={"exception_handlers": handlers, "middleware": [Middleware(PageOnlyMiddleware)]},
         **({"run_history": False} if "run_history" in signature(gr.mount_gradio_app).parameters else {}),
         ssr_mode=False,
         enable_monitoring=False,
@@ -250,7 +242,7 @@ async def _no_such_event(_request: Request, _error: Exception) -> JSONResponse:
 
 
 def _page(shared: SharedEpisode, quick_start: str) -> gr.Blocks:
-    """OpenEnv's page, and between its header and its cards a choice of task and seed."""
+    """OpenEnv's page, with a choice of task and seed between its header and its cards."""
     page: gr.Blocks = build_gradio_app(
         shared, [], shared.metadata, is_chat_env=False, quick_start_md=quick_start
     )
@@ -276,6 +268,6 @@ def _page(shared: SharedEpisode, quick_start: str) -> gr.Blocks:
             concurrency_id=reset.concurrency_id,
         ).then(show_state.fn, outputs=show_state.outputs)
     page.children.insert(2, page.children.pop(page.children.index(choice)))
-    page.queue(max_size=MOST_WAITING)
-    page.state_session_capacity = MOST_VISITORS
+    page.queue(max_size=MAX_WAITING)
+    page.state_session_capacity = MAX_VISITORS
     return page

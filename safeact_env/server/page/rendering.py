@@ -1,7 +1,7 @@
-"""How OpenEnv's page at /web draws an episode, and the calls it offers to click on.
+"""How OpenEnv's page at /web shows an episode, and the calls it offers to click on.
 
-Owns the HTML and the labels. Must not know facts or any concrete task: both are made from an observation, as
-an agent sees it, and from what the task publishes. Whatever an observation holds is text, never markup.
+Owns the HTML and the labels. Must not know facts or any concrete task: both come from an observation, as an
+agent sees it, and from what the task publishes. Text of an observation is always escaped, never markup.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from safeact_env.policies.calls import Schemas, every_call, question
 
-__all__ = ["draw", "offers"]
+__all__ = ["action_choices", "render"]
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 """Entities with their names."""
@@ -25,7 +25,7 @@ OUTCOMES = {
     "irreversible_mistake": "An irreversible mistake ended the episode; at most a quarter of it counts.",
 }
 UNKNOWN = '<span class="sa-unknown" title="not known yet">?</span>'
-# `:is(#_, ...)` lends a rule the weight of an id, so that it overrules the page's own.
+# `:is(#_, ...)` gives a rule the specificity of an id, so that it overrides the page's own.
 STYLE = """<style>
 :is(#_, .oe-visual) { flex: 1 1 100% !important; width: 100% !important; }
 :is(#_, .oe-actions) .wrap { max-height: 22rem; overflow-y: auto; align-content: flex-start; gap: 5px; }
@@ -48,15 +48,12 @@ STYLE = """<style>
 </style>"""
 
 
-# The drawing ---------------------------------------------------------------------------------------------
-
-
-def draw(observation: Mapping[str, Any], about: Mapping[str, str]) -> str:
-    """An observation as HTML: result and reward, grade at the end, job, state, history.
+def render(observation: Mapping[str, Any], about: Mapping[str, str]) -> str:
+    """Render an observation as HTML: result and reward, grade at the end, job, state, history.
 
     Args:
-        observation: As on the wire, with `reward` and `done`.
-        about: What each component of the grade is for, by name.
+        observation: The observation as on the wire, with `reward` and `done`.
+        about: The purpose of each component of the grade, by name.
     """
     history = observation["action_history"]
     parts = [
@@ -106,7 +103,7 @@ def _history(entries: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _state(state: Mapping[str, Any]) -> list[str]:
-    """A block per collection of entities and per object; plain values share one."""
+    """One block per collection of entities and per object; plain values share one."""
     plain = {name: value for name, value in state.items() if not isinstance(value, Mapping | list)}
     parts = [_facts(plain)] if plain else []
     for name, value in state.items():
@@ -122,17 +119,17 @@ def _state(state: Mapping[str, Any]) -> list[str]:
 
 def _records(value: Any) -> Records | None:
     """The entities of a collection, or `None` if it is not a collection of entities."""
-    if isinstance(value, Mapping) and value and all(isinstance(v, Mapping) for v in value.values()):
+    if isinstance(value, Mapping) and value and all(isinstance(one, Mapping) for one in value.values()):
         return list(value.items())
-    if isinstance(value, list) and value and all(isinstance(v, Mapping) for v in value):
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
         return [(str(number), record) for number, record in enumerate(value, 1)]
     return None
 
 
 def _collection(records: Records) -> str:
-    """Entities below each other. What is unknown of all of them is said once."""
-    fields = list(dict.fromkeys(field for _name, record in records for field in record))
-    unknown = [field for field in fields if all(record.get(field) is None for _name, record in records)]
+    """Entities below each other. Fields that are unknown for all of them are named once."""
+    fields = list(dict.fromkeys(field for _, record in records for field in record))
+    unknown = [field for field in fields if all(record.get(field) is None for _, record in records)]
     told = {*unknown, *(field for field in fields if _repeats_name(field, records))}
     rows = "".join(_entity(name, record, told) for name, record in records)
     of = "of all: " if len(records) > 1 else ""
@@ -140,7 +137,10 @@ def _collection(records: Records) -> str:
 
 
 def _entity(name: str, record: Mapping[str, Any], told: set[str]) -> str:
-    parts = [f"<b>{_text(name)}</b>", _facts({key: v for key, v in record.items() if key not in told})]
+    parts = [
+        f"<b>{_text(name)}</b>",
+        _facts({key: value for key, value in record.items() if key not in told}),
+    ]
     for field, value in record.items():
         if (records := _records(value)) is not None:
             parts.append(f'<div class="sa-inner"><i>{_text(_words(field))}</i>{_collection(records)}</div>')
@@ -148,14 +148,13 @@ def _entity(name: str, record: Mapping[str, Any], told: set[str]) -> str:
 
 
 def _facts(record: Mapping[str, Any]) -> str:
-    """What is known, then the names of what is not; entities inside are drawn apart."""
+    """The known fields, then the names of the unknown ones. Nested entities have their own block."""
     known = {key: value for key, value in record.items() if value is not None and _records(value) is None}
     cells = "".join(
         f"<span><i>{_text(_words(key))}</i> {_cell(value)}</span>" for key, value in known.items()
     )
-    return (
-        f'<div class="sa-facts">{cells}</div>{_unknown([k for k, value in record.items() if value is None])}'
-    )
+    unknown = [key for key, value in record.items() if value is None]
+    return f'<div class="sa-facts">{cells}</div>{_unknown(unknown)}'
 
 
 def _unknown(fields: Sequence[str], of: str = "") -> str:
@@ -164,8 +163,9 @@ def _unknown(fields: Sequence[str], of: str = "") -> str:
 
 
 def _repeats_name(field: str, records: Records) -> bool:
-    """Whether a field only says how the names begin, as a file's directory does."""
-    return all(isinstance(v := r.get(field), str) and v and name.startswith(f"{v}/") for name, r in records)
+    """Whether a field only repeats the beginning of the names, as a file's directory does."""
+    values = [(name, record.get(field)) for name, record in records]
+    return all(isinstance(value, str) and value and name.startswith(f"{value}/") for name, value in values)
 
 
 def _cell(value: Any) -> str:
@@ -192,20 +192,17 @@ def _text(value: Any) -> str:
     return escape(str(value))
 
 
-# The calls to click on -----------------------------------------------------------------------------------
-
-
-def offers(
+def action_choices(
     observation: Mapping[str, Any], schemas: Schemas, ask_action: str
 ) -> list[tuple[str, dict[str, Any]]]:
-    """Well-formed calls with their labels: of every action on every target, then a question about each.
+    """Well-formed calls with their labels: every action on every target, then a question about each.
 
-    Where a parameter is free, such as a dose, the task's examples stand for it; the form takes any other.
+    For a free parameter, such as a dose, they use the task's examples; the form takes any other value.
 
     Args:
-        observation: As on the wire.
-        schemas: What the task publishes of its actions' parameters.
-        ask_action: The action that asks.
+        observation: The observation as on the wire.
+        schemas: The published parameters of the task's actions.
+        ask_action: The action that asks the reviewer.
     """
     names = [row["name"] for row in observation["available_actions"] if row["name"] != ask_action]
     moves = [move for name in names for move in every_call(observation, schemas, name)]

@@ -1,6 +1,6 @@
-"""The page at /demo: its files, how they are cached, and what a browser lets them do.
+"""The page at /demo: its files, their caching, and their content security policy.
 
-Owns the headers of static files. Must not know the API, nor what the page shows.
+Owns the headers of static files. Must not know the API, or what the page shows.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ import safeact_env
 __all__ = ["HEADERS", "STATIC", "TYPES", "page_routes"]
 
 PACKAGE = Path(safeact_env.__file__).parent
-# In the package once it is installed, beside it in a checkout.
+# Inside the package if it is installed, beside it in a checkout.
 STATIC = next((path for path in (PACKAGE / "static", PACKAGE.parent / "static") if path.is_dir()), PACKAGE)
-"""The page's files, part of the package."""
+"""The folder with the page's files."""
 
 EMBEDDERS = "https://huggingface.co https://*.hf.space"
-"""Who else may show the page in a frame: Spaces do."""
+"""Sites that may show the page in a frame: Hugging Face Spaces do."""
 
 HEADERS = {
     "Cache-Control": "no-cache",
@@ -42,7 +42,7 @@ HEADERS = {
             "base-uri 'none'",
             "form-action 'none'",
             f"frame-ancestors 'self' {EMBEDDERS}",
-            # No string may become markup or code, not even by a mistake of ours.
+            # No string may become markup or code, not even by our own mistake.
             "require-trusted-types-for 'script'",
             "trusted-types 'none'",
         )
@@ -50,7 +50,7 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Headers of every file. `no-cache` means: keep it, and ask whether it is still the same."""
+"""Headers of every file. With `no-cache` a browser keeps the file and asks whether it has changed."""
 
 TYPES = {
     ".css": "text/css",
@@ -59,7 +59,7 @@ TYPES = {
     ".json": "application/json",
     ".svg": "image/svg+xml",
 }
-"""Types of the files, by suffix. Python's own table differs by machine, and gradio changes it."""
+"""Media types by suffix. Python's own table differs between machines, and gradio changes it."""
 
 
 @lru_cache(maxsize=256)
@@ -68,13 +68,13 @@ def _tag(path: str, _modified: int, _size: int) -> str:
 
 
 class PageFiles(StaticFiles):
-    """Static files that are told apart by their content.
+    """Static files with an ETag of their content.
 
-    Starlette tells them apart by time and size, but packages are unpacked with one fixed time for all files.
+    Starlette's ETag is made of time and size, but a package unpacks all its files with the same time.
     """
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """Where a file is. No path holds a null character; older versions of Starlette fail on one."""
+        """The place of a file. Older versions of Starlette fail on a path with a null character."""
         return ("", None) if "\0" in path else super().lookup_path(path)
 
     def file_response(
@@ -109,15 +109,10 @@ def page_routes() -> APIRouter:
         return await files.get_response("index.html", request.scope)
 
     async def to_page(request: Request) -> Response:
-        # Relative, so that it holds behind a proxy that serves this app under another scheme or path.
+        # Relative, so that it works behind a proxy that serves this app under another scheme or path.
         return RedirectResponse("../demo" if request.url.path.endswith("/demo/") else "demo")
 
-    # Starlette's own routes, as none of this is part of the API's description.
+    # Starlette's own routes, which stay out of the OpenAPI document.
     return APIRouter(
-        routes=[
-            Route("/", to_page),
-            Route("/demo", page),
-            Route("/demo/", to_page),
-            Mount("/demo", files),
-        ]
+        routes=[Route("/", to_page), Route("/demo", page), Route("/demo/", to_page), Mount("/demo", files)]
     )

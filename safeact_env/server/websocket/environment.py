@@ -1,6 +1,6 @@
 """The OpenEnv environment: one episode per WebSocket session.
 
-Owns the adaptation to OpenEnv's interface. Must not know rules: an episode does.
+Owns the adapter to OpenEnv's interface. Must not know rules: the episode does.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from safeact_env.core.episode import Episode
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
-from safeact_env.server.page.rendering import draw, offers
+from safeact_env.server.page.rendering import action_choices, render
 from safeact_env.server.responses import observation_of, state_of
-from safeact_env.server.websocket.runtime import PLAYING
-from safeact_env.sessions import task_index as catalog
+from safeact_env.server.websocket.runtime import RUNTIME
+from safeact_env.sessions import task_index
 from safeact_env.sessions.service import SessionError, start_episode
 from safeact_env.version import VERSION
 
@@ -36,15 +36,15 @@ DESCRIPTION = (
 
 
 class NoReset(ValueError):
-    """A reset that cannot be made. The message says what to send instead; the session stays as it was."""
+    """A reset that was refused. The message says what to send instead; the session is unchanged."""
 
 
 class NoStep(RuntimeError):
-    """A step that cannot be taken. The message says why; nothing changed."""
+    """A step that was refused. The message says why; nothing changed."""
 
 
 class Toolbox:
-    """The tools of an environment in the form of an MCP client that is connected, which OpenEnv asks for."""
+    """The tools of an environment, in the form of the connected MCP client that OpenEnv expects."""
 
     def __init__(self, environment: SafeActEnvironment) -> None:
         self._environment = environment
@@ -73,10 +73,10 @@ class Toolbox:
 
 
 class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActState]):
-    """One session's environment. The constructor does nothing: OpenEnv builds throwaway ones."""
+    """The environment of one session. The constructor does no work: OpenEnv builds throwaway instances."""
 
     SUPPORTS_CONCURRENT_SESSIONS = True
-    # OpenEnv builds environments in a thread: one for all sessions, instead of one per session.
+    # OpenEnv builds environments in a thread; this makes it one thread for all sessions.
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(self) -> None:
@@ -90,35 +90,37 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         """Start an episode.
 
         Args:
-            seed: From 0 to 2^63 - 1; without one a fresh seed is drawn.
-            episode_id: Id to report in the state; without one it is drawn.
+            seed: From 0 to 2^63 - 1; by default a fresh one.
+            episode_id: Id to report in the state; by default a random one.
             kwargs: `task_name`, `split`, `index`, as in `POST /reset`.
 
         Raises:
-            NoReset: If a parameter is not what it must be.
+            NoReset: If a parameter is not valid.
         """
         return observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
 
     def start(self, given: dict[str, Any]) -> Episode[Any]:
-        """Start an episode with these parameters; `None` is as good as absent. Raises as `reset` does."""
-        playing = PLAYING.get()
-        if playing.closed is not None:
-            raise NoReset(playing.closed)
+        """Start an episode with these parameters; `None` counts as absent. Raises as `reset` does."""
+        runtime = RUNTIME.get()
+        if runtime.closed_reason is not None:
+            raise NoReset(runtime.closed_reason)
         try:
-            wanted = ResetRequest.model_validate({k: v for k, v in given.items() if v is not None})
+            wanted = ResetRequest.model_validate(
+                {name: value for name, value in given.items() if value is not None}
+            )
             episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
         except ValidationError as error:
             raise NoReset(f"reset: {readable(error)}") from None
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
-        playing.began(self, episode)
+        runtime.episode_started(self, episode)
         return episode
 
     async def reset_async(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
     ) -> SafeActObservation:
-        """As `reset`, on the event loop: an episode starts in less time than a thread hop takes."""
+        """As `reset`, on the event loop: an episode starts faster than a thread switch."""
         return self.reset(seed, episode_id, **kwargs)
 
     def step(
@@ -128,7 +130,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
 
         Args:
             action: A well-formed action.
-            timeout_s: Accepted and not needed.
+            timeout_s: Accepted and ignored.
             kwargs: Not used.
 
         Raises:
@@ -137,7 +139,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         return observation_of(self.play(action.call()))
 
     def play(self, call: Call) -> Episode[Any]:
-        """Take a step of the episode. Raises as `step` does; what else goes wrong drops the episode."""
+        """Take a step of the episode. Raises as `step` does; any other exception drops the episode."""
         if self._episode is None:
             raise NoStep(NO_EPISODE)
         if self._episode.done:
@@ -146,10 +148,10 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         try:
             episode.step(call)
         except Exception:
-            # A fault of ours left the episode in an unknown state: no later step may build on it.
+            # Our own bug left the episode in an unknown state: no later step may build on it.
             self._episode = None
             raise
-        PLAYING.get().observer.stepped(episode)
+        RUNTIME.get().observer.stepped(episode)
         return episode
 
     async def step_async(
@@ -165,7 +167,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
 
     @property
     def mcp_client(self) -> Toolbox:
-        """What OpenEnv's own handlers list and call tools by."""
+        """The client with which OpenEnv's own handlers list and call tools."""
         return Toolbox(self)
 
     @property
@@ -174,46 +176,42 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         return SafeActState() if self._episode is None else state_of(self._id, self._episode)
 
     def get_metadata(self) -> EnvironmentMetadata:
-        """What OpenEnv shows of the environment."""
+        """What OpenEnv shows about the environment."""
         return EnvironmentMetadata(
             name="safeact-env", description=DESCRIPTION, version=VERSION, author="SafeAct-Env contributors"
         )
-
-    # The page at /web ---------------------------------------------------------------------------------------
 
     def render_web(self, observation: dict[str, Any]) -> str | None:
         """The observation as HTML."""
         if self._episode is None:
             return None
-        return draw(observation, {part.name: part.about for part in self._episode.task.graded})
+        return render(observation, {part.name: part.about for part in self._episode.task.graded})
 
     def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Calls to click on, with their labels."""
         if self._episode is None:
             return []
         task = self._episode.task
-        return offers(observation, task.schemas, task.escalation.name)
-
-    # Task API (structural: OpenEnv finds these methods by name) ------------------------------------------
+        return action_choices(observation, task.schemas, task.escalation.name)
 
     def list_splits(self) -> list[dict[str, Any]]:
         """The splits with their sizes."""
-        return catalog.splits()
+        return task_index.splits()
 
     def num_tasks(self, split: str) -> int:
         """Number of tasks of a split; raises `IndexError` if there is no such split."""
-        return catalog.size(split)
+        return task_index.size(split)
 
     def get_task(self, split: str, index: int) -> dict[str, Any]:
         """The task of an index; raises `IndexError` if there is none."""
-        return catalog.numbered(split, index)
+        return task_index.numbered(split, index)
 
     def get_task_range(
         self, split: str, start: int | None = None, stop: int | None = None
     ) -> list[dict[str, Any]]:
         """Tasks of a slice, at most 1,000 of them."""
-        return catalog.listed(split, start, stop)
+        return task_index.listed(split, start, stop)
 
     def list_tasks(self, split: str) -> list[dict[str, Any]]:
         """The first 1,000 tasks of a split; `num_tasks` tells how many there are."""
-        return catalog.listed(split)
+        return task_index.listed(split)

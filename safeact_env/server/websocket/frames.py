@@ -1,6 +1,6 @@
 """The frames that a client may send: small, strict JSON, on `/ws` in OpenEnv's form.
 
-Owns what a well-formed frame is, and the error frame that answers any other. Must not know episodes.
+Owns what a well-formed frame is, and the error frame for any other. Must not know episodes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ STEP_FIELDS = {"action_name", "parameters", "reasoning"}
 CALL_TOOL = "call_tool"
 """The `type` of a step that is a tool call."""
 TOOL_FIELDS = {"type", "tool_name", "arguments"}
-A_TOOL_CALL = "a tool call has tool_name, a string, and arguments, an object; reasoning is one of these"
+A_TOOL_CALL = "a tool call has tool_name, a string, and arguments, an object that includes reasoning"
 
 
 class FrameError(Exception):
@@ -50,11 +50,11 @@ def json_in(frame: Message, limit: int) -> Any:
     """The JSON of a frame.
 
     Args:
-        frame: What ASGI received.
+        frame: The ASGI message.
         limit: Longest text, in characters.
 
     Raises:
-        FrameError: If it is not strict JSON, or too long.
+        FrameError: If it is too long, or not strict JSON.
     """
     text = frame.get("text")
     if text is None:
@@ -63,7 +63,7 @@ def json_in(frame: Message, limit: int) -> Any:
         raise FrameError("INVALID_JSON", f"the frame is over the limit of {limit} bytes; send less")
     try:
         message = from_json(text, allow_inf_nan=False)
-        # What a step says is checked once more, and closely, when it becomes a call.
+        # The content of a step is checked thoroughly when it becomes a call.
         if not _is_plain_step(message):
             check_json(message)
     except (ValueError, RecursionError):
@@ -72,7 +72,7 @@ def json_in(frame: Message, limit: int) -> Any:
 
 
 def checked(frame: Message, limit: int) -> dict[str, Any]:
-    """The message of a frame: its `type` is known and its `data`, if there is any, is an object.
+    """The message of a frame. Its `type` is known, and its `data`, if any, is an object.
 
     Raises:
         FrameError: If it is not well-formed.
@@ -100,10 +100,10 @@ def _is_plain_step(message: Any) -> bool:
 
 
 def action_in(data: dict[str, Any]) -> Call:
-    """The call of a step's data: an action, or a tool call as OpenEnv's MCP clients send it.
+    """The call in the data of a step: an action, or a tool call as OpenEnv's MCP clients send it.
 
     Raises:
-        FrameError: If it is no well-formed action.
+        FrameError: If it is not a well-formed action.
     """
     try:
         if data.keys() == STEP_FIELDS:
@@ -119,7 +119,7 @@ def action_in(data: dict[str, Any]) -> Call:
 
 
 def _called(data: dict[str, Any]) -> Call:
-    """The call of OpenEnv's `CallToolAction`."""
+    """The call in OpenEnv's `CallToolAction`."""
     arguments = data.get("arguments", {})
     if not data.keys() - {"metadata"} <= TOOL_FIELDS or not isinstance(arguments, dict):
         raise FrameError("VALIDATION_ERROR", A_TOOL_CALL)

@@ -1,7 +1,7 @@
 """The WebSockets `/ws` and `/mcp`: OpenEnv's frames, and JSON-RPC; one session per connection.
 
 Owns the connections. Must not know rules. OpenEnv's own handlers parse every frame and build every
-observation more than once, and repeat in their errors what a client sent; these send the bytes that the
+observation more than once, and their errors repeat what a client sent. These handlers send the bytes that the
 episode keeps.
 """
 
@@ -18,112 +18,112 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.core.episode import Episode
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
-from safeact_env.server.mcp.routes import result_in_seat
+from safeact_env.server.mcp.routes import result_in_slot
 from safeact_env.server.mcp.tools import result_after, tools_of
 from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
 from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
-from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seat, Seats
+from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 
-__all__ = ["Sockets"]
+__all__ = ["WebSocketMiddleware"]
 
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""
 REFUSED = 1008
-"""WebSocket close code: not what may be asked for."""
+"""WebSocket close code: the request is refused."""
 
 ONE_SESSION = "name one session_id, as openenv/session/create returned it"
 LIST_TOOLS = {"type": "list_tools"}
-"""What OpenEnv's MCP clients before 0.10 send as a step to learn the tools."""
+"""The step with which OpenEnv's MCP clients before 0.10 ask for the tools."""
 
 log = logging.getLogger(__name__)
 
-Answer = Callable[[Seat, Message], Awaitable[str | None]]
-"""The answer to a frame in a session; `None` if it gets none."""
+Answer = Callable[[SessionSlot, Message], Awaitable[str | None]]
+"""Answers a frame in a session; `None` is no answer."""
 
 
 class _Close(Exception):
     """The client asks to close."""
 
 
-class Sockets:
+class WebSocketMiddleware:
     """ASGI middleware that serves `/ws` and the WebSocket `/mcp`.
 
     Args:
         app: The app, which serves everything else.
-        seats: The sessions.
+        slots: The sessions.
         limit: Longest frame, in characters.
     """
 
-    def __init__(self, app: ASGIApp, seats: Seats, limit: int) -> None:
+    def __init__(self, app: ASGIApp, slots: SessionSlots, limit: int) -> None:
         self.app = app
-        self.seats = seats
+        self.slots = slots
         self.limit = limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve a connection, or pass on what is none of these."""
+        """Serve a connection, or pass any other on to the app."""
         if scope["type"] != "websocket" or scope["path"] not in ("/ws", "/mcp"):
             await self.app(scope, receive, send)
             return
-        plays = scope["path"] == "/ws"
+        is_ws = scope["path"] == "/ws"
         await receive()  # The handshake.
         try:
             await send({"type": "websocket.accept"})
             try:
-                seat = self._seat(scope) if plays else self.seats.take()
-            except (Full, NoSuchSeat) as error:
-                await _turn_away(error, send, plays=plays)
+                slot = self._slot_for(scope) if is_ws else self.slots.take()
+            except (Full, NoSuchSession) as error:
+                await _refuse(error, send, is_ws=is_ws)
                 return
-            with self.seats.held(seat, attached=plays):
-                await _serve(seat, receive, send, self._frame if plays else self._message)
+            with self.slots.held(slot, attached=is_ws):
+                await _serve(slot, receive, send, self._frame if is_ws else self._message)
         except OSError:
-            log.debug("a client went away while its answer was under way")
+            log.debug("a client disconnected before its answer was sent")
 
-    def _seat(self, scope: Scope) -> Seat:
-        """The session of a new `/ws`: the one that it names, or a fresh one."""
+    def _slot_for(self, scope: Scope) -> SessionSlot:
+        """The session of a new `/ws`: the one that it names, or a new one."""
         named = parse_qs(scope["query_string"].decode("latin-1")).get("session_id", [])
         if len(named) > 1:
-            raise NoSuchSeat(ONE_SESSION)
-        return self.seats.to_attach(named[0]) if named else self.seats.take()
+            raise NoSuchSession(ONE_SESSION)
+        return self.slots.to_attach(named[0]) if named else self.slots.take()
 
-    async def _frame(self, seat: Seat, frame: Message) -> str | None:
+    async def _frame(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a frame of `/ws`."""
         try:
             message = checked(frame, self.limit)
             kind, data = message["type"], message.get("data", {})
             if kind == "mcp":
-                answer = await self._rpc(seat, data)
+                answer = await self._rpc(slot, data)
                 return None if answer is None else json.dumps({"type": "mcp", "data": answer})
-            return _played(seat.environment, kind, data)
+            return _answer_to_frame(slot.environment, kind, data)
         except FrameError as error:
             return error.frame()
         except _Close:
             raise
         except Exception:
-            # No later step may build on an episode that a fault of ours left in an unknown state.
-            log.exception("a fault in a session")
-            seat.environment = SafeActEnvironment()
+            # Our own bug left the episode in an unknown state: no later step may build on it.
+            log.exception("internal error in a session")
+            slot.environment = SafeActEnvironment()
             return FrameError("EXECUTION_ERROR", FAULT).frame()
 
-    async def _message(self, seat: Seat, frame: Message) -> str | None:
+    async def _message(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a message of the WebSocket `/mcp`."""
         try:
             message = json_in(frame, self.limit)
         except FrameError as error:
             return json.dumps(failure(RpcError(PARSE_ERROR, error.message)))
-        answer = await self._rpc(seat, message)
+        answer = await self._rpc(slot, message)
         return None if answer is None else json.dumps(answer)
 
-    async def _rpc(self, seat: Seat, message: Any) -> dict[str, Any] | None:
+    async def _rpc(self, slot: SessionSlot, message: Any) -> dict[str, Any] | None:
         async def work(request: Request) -> dict[str, Any]:
-            return result_in_seat(request, seat, self.seats)
+            return result_in_slot(request, slot, self.slots)
 
         return await answer_to(message, work)
 
 
-async def _turn_away(error: Full | NoSuchSeat, send: Send, *, plays: bool) -> None:
+async def _refuse(error: Full | NoSuchSession, send: Send, *, is_ws: bool) -> None:
     full = isinstance(error, Full)
-    if plays:
+    if is_ws:
         text = FrameError("CAPACITY_REACHED" if full else "SESSION_ERROR", str(error)).frame()
     else:
         text = json.dumps(failure(RpcError(SERVER_ERROR, str(error))))
@@ -131,13 +131,13 @@ async def _turn_away(error: Full | NoSuchSeat, send: Send, *, plays: bool) -> No
     await send({"type": "websocket.close", "code": TRY_LATER if full else REFUSED})
 
 
-async def _serve(seat: Seat, receive: Receive, send: Send, answer_in: Answer) -> None:
+async def _serve(slot: SessionSlot, receive: Receive, send: Send, answer_in: Answer) -> None:
     while True:
         frame = await receive()
         if frame["type"] == "websocket.disconnect":
             return
         try:
-            answer = await answer_in(seat, frame)
+            answer = await answer_in(slot, frame)
         except _Close:
             await send({"type": "websocket.close", "code": 1000})
             return
@@ -145,12 +145,12 @@ async def _serve(seat: Seat, receive: Receive, send: Send, answer_in: Answer) ->
             await send({"type": "websocket.send", "text": answer})
 
 
-def _played(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> str:
-    """The answer to a frame that is about the episode.
+def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> str:
+    """The answer to a frame about the episode.
 
     Raises:
-        FrameError: If it cannot be served now.
-        _Close: If it asks to close.
+        FrameError: If the frame is refused.
+        _Close: If the frame asks to close.
     """
     if kind == "close":
         raise _Close
@@ -173,7 +173,7 @@ def _tool_answer(episode: Episode[Any]) -> str:
     result = result_after(episode)
     reward, done, metadata = (result["structuredContent"][name] for name in ("reward", "done", "metadata"))
     called = {"tool_name": episode.turns[-1].call.action_name, "result": result, "error": None}
-    # Releases differ in where they look for the metadata.
+    # Releases of OpenEnv look for the metadata in different places.
     found = {"observation": {**called, "metadata": metadata}, "metadata": metadata}
     return _observation({**found, "reward": reward, "done": done})
 

@@ -1,7 +1,7 @@
-"""What all sessions of a process share: who counts their steps, and whether new episodes may begin.
+"""The state that all sessions of a process share: their observer, and whether episodes may start.
 
-Owns the running episodes of sessions, as a number. Must not know how a session is connected: an environment
-finds this by the context of the request in which it is used.
+Owns the number of running episodes in sessions. Must not know how a session is connected: an environment
+finds the runtime through the context of its request.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from weakref import WeakSet
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["PLAYING", "Playing"]
+__all__ = ["RUNTIME", "Runtime"]
 
 
-class Player(Protocol):
-    """Whoever holds an episode."""
+class EpisodeHolder(Protocol):
+    """An object that holds an episode."""
 
     @property
     def episode(self) -> Episode[Any] | None:
         """The episode, if there is one."""
 
 
-class Playing:
+class Runtime:
     """The episodes of the sessions of a process.
 
     Args:
-        observer: Is told of every start and step.
+        observer: Is notified of every start and step.
     """
 
     def __init__(self, observer: Observer | None = None) -> None:
         self.observer = observer or Observer()
-        self.closed: str | None = None
-        """Why no new episode may begin; `None` if one may."""
-        self._players: WeakSet[Player] = WeakSet()
+        self.closed_reason: str | None = None
+        """Why no new episode may start; `None` if one may."""
+        self._holders: WeakSet[EpisodeHolder] = WeakSet()
 
     def close(self, reason: str) -> None:
-        """Let no new episode begin."""
-        self.closed = reason
+        """Let no new episode start."""
+        self.closed_reason = reason
 
-    def began(self, player: Player, episode: Episode[Any]) -> None:
-        """A player has started an episode."""
-        self._players.add(player)
+    def episode_started(self, holder: EpisodeHolder, episode: Episode[Any]) -> None:
+        """Note that this holder has started an episode."""
+        self._holders.add(holder)
         self.observer.started(episode)
 
     @property
     def running(self) -> int:
-        """Number of episodes that are not over, of players that are still there."""
-        return sum(one.episode is not None and not one.episode.done for one in self._players)
+        """Number of unfinished episodes whose holder still exists."""
+        return sum(one.episode is not None and not one.episode.done for one in self._holders)
 
 
-_UNWATCHED = Playing()
-PLAYING: ContextVar[Playing] = ContextVar("playing", default=_UNWATCHED)
-"""The server that is being asked; by default one that nobody watches."""
+_UNOBSERVED = Runtime()
+RUNTIME: ContextVar[Runtime] = ContextVar("runtime", default=_UNOBSERVED)
+"""The runtime of the present request; by default one without an observer."""

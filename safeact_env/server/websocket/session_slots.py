@@ -1,10 +1,10 @@
-"""The sessions of OpenEnv's clients: an environment each, under an id.
+"""The sessions of OpenEnv's clients: each has an id and an environment, and takes one slot of the server.
 
-Owns how many there may be, and when one ends. Must not know what is sent in it.
+Owns how many there may be, and when one ends. Must not know what clients send in it.
 
-A session that a connection opens ends with that. One of `openenv/session/create` has no connection of its
-own, and nothing in the protocol ends it when its client is gone; so it is leased: without a WebSocket and
-without a request it ends after a while, and only so many may be without one.
+A session that a connection opens ends with the connection. A session of `openenv/session/create` has no
+connection of its own, and nothing in the protocol ends it when its client is gone. It is therefore leased:
+without a WebSocket and without a request it ends after a while, and only a few may wait for a WebSocket.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from dataclasses import dataclass, field
 
 from safeact_env.server.websocket.environment import SafeActEnvironment
 
-__all__ = ["Full", "NoSuchSeat", "Seat", "Seats"]
+__all__ = ["Full", "NoSuchSession", "SessionSlot", "SessionSlots"]
 
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 ALL_WAITING = (
-    "{most} sessions wait for their WebSocket already; attach or close one, or try again in {seconds:.0f} s"
+    "{most} sessions already wait for their WebSocket; attach or close one, or try again in {seconds:.0f} s"
 )
-UNKNOWN = "there is no session of this id; it may have ended. openenv/session/create makes another"
-ATTACHED = "this session has a WebSocket already; close that, or open /ws without session_id"
+UNKNOWN = "there is no session with this id; it may have ended. Use openenv/session/create to start another"
+ATTACHED = "this session already has a WebSocket; close that, or open /ws without session_id"
 
 
 class Full(Exception):
-    """There is no room for another session. The message says what to do."""
+    """No slot is free for another session. The message says what to do."""
 
 
-class NoSuchSeat(Exception):
-    """There is no such session to be had. The message says what to do."""
+class NoSuchSession(Exception):
+    """The session does not exist or cannot be attached. The message says what to do."""
 
 
 @dataclass(eq=False, slots=True)
-class Seat:
+class SessionSlot:
     """A session.
 
     Attributes:
-        leased: Whether it outlives its connections for a while.
-        environment: What is played in it.
-        id: Whoever knows it may attach to the session, call tools in it, and close it.
-        connections: How many hold it.
-        attached: Whether one of them is a `/ws`, of which there may be one.
+        leased: Whether the session outlives its connections for a while.
+        environment: The environment of the session.
+        id: Whoever knows it may attach to the session, call its tools, and close it.
+        connections: Number of connections that hold it.
+        attached: Whether one of them is a `/ws`. There may be one at a time.
     """
 
     leased: bool
@@ -54,120 +54,120 @@ class Seat:
     attached: bool = False
 
 
-class Seats:
+class SessionSlots:
     """All sessions of a process.
 
     Args:
-        most: How many there may be.
-        seconds: How long a leased one may be without a connection and without a request.
-        most_waiting: How many leased ones may be without a connection.
+        limit: Most sessions at a time.
+        seconds: Seconds after which a leased session without a connection and without a request ends.
+        max_waiting: Most leased sessions without a connection.
     """
 
-    def __init__(self, most: int, seconds: float = 60.0, most_waiting: int = 64) -> None:
-        self.most = most
+    def __init__(self, limit: int, seconds: float = 60.0, max_waiting: int = 64) -> None:
+        self.limit = limit
         self.seconds = seconds
-        self.most_waiting = most_waiting
-        self._seats: dict[str, Seat] = {}
+        self.max_waiting = max_waiting
+        self._slots: dict[str, SessionSlot] = {}
         self._waiting: dict[str, asyncio.TimerHandle] = {}
 
     def __len__(self) -> int:
-        """How many there are."""
-        return len(self._seats)
+        """Number of sessions."""
+        return len(self._slots)
 
-    def take(self) -> Seat:
-        """A session for a connection, which has to hold it.
+    def take(self) -> SessionSlot:
+        """Start a session for a connection, which has to hold it.
 
         Raises:
             Full: If all are in use.
         """
         return self._new(leased=False)
 
-    def lease(self) -> Seat:
-        """A session that waits for its WebSocket.
+    def lease(self) -> SessionSlot:
+        """Start a session that waits for its WebSocket.
 
         Raises:
             Full: If all are in use, or too many wait.
         """
-        if len(self._waiting) >= self.most_waiting:
-            raise Full(ALL_WAITING.format(most=self.most_waiting, seconds=self.seconds))
-        seat = self._new(leased=True)
-        self._wait(seat)
-        return seat
+        if len(self._waiting) >= self.max_waiting:
+            raise Full(ALL_WAITING.format(most=self.max_waiting, seconds=self.seconds))
+        slot = self._new(leased=True)
+        self._wait(slot)
+        return slot
 
-    def find(self, session_id: str) -> Seat:
-        """The session of an id. To ask for it is a sign of life.
+    def find(self, session_id: str) -> SessionSlot:
+        """The session with this id. The request renews its lease.
 
         Raises:
-            NoSuchSeat: If there is none.
+            NoSuchSession: If there is none.
         """
-        seat = self._seats.get(session_id)
-        if seat is None:
-            raise NoSuchSeat(UNKNOWN)
+        slot = self._slots.get(session_id)
+        if slot is None:
+            raise NoSuchSession(UNKNOWN)
         if session_id in self._waiting:
-            self._wait(seat)
-        return seat
+            self._wait(slot)
+        return slot
 
-    def to_attach(self, session_id: str) -> Seat:
-        """The session of an id, for a WebSocket of its own.
+    def to_attach(self, session_id: str) -> SessionSlot:
+        """The session with this id, for its WebSocket.
 
         Raises:
-            NoSuchSeat: If there is none, or it has a WebSocket.
+            NoSuchSession: If there is none, or it already has a WebSocket.
         """
-        seat = self.find(session_id)
-        if seat.attached:
-            raise NoSuchSeat(ATTACHED)
-        return seat
+        slot = self.find(session_id)
+        if slot.attached:
+            raise NoSuchSession(ATTACHED)
+        return slot
 
     @contextmanager
-    def held(self, seat: Seat, *, attached: bool) -> Iterator[None]:
-        """While a connection holds the session.
+    def held(self, slot: SessionSlot, *, attached: bool) -> Iterator[None]:
+        """Hold the session for the time of a connection.
 
         Args:
-            seat: The session.
+            slot: The session.
             attached: Whether the connection is a `/ws`.
         """
-        self._stop_waiting(seat)
-        seat.connections += 1
-        seat.attached |= attached
+        self._stop_waiting(slot)
+        slot.connections += 1
+        slot.attached |= attached
         try:
             yield
         finally:
-            seat.connections -= 1
-            seat.attached &= not attached
-            if seat.connections == 0:
-                if seat.leased:
-                    self._wait(seat)
+            slot.connections -= 1
+            slot.attached &= not attached
+            if slot.connections == 0:
+                if slot.leased:
+                    self._wait(slot)
                 else:
-                    del self._seats[seat.id]
+                    del self._slots[slot.id]
 
     def close(self, session_id: str) -> bool:
-        """End a session as soon as no connection holds it; whether it has ended.
+        """End a session as soon as no connection holds it. Returns whether it has ended.
 
         Raises:
-            NoSuchSeat: If there is none.
+            NoSuchSession: If there is none.
         """
-        seat = self.find(session_id)
-        seat.leased = False
-        if seat.connections:
+        slot = self.find(session_id)
+        slot.leased = False
+        if slot.connections:
             return False
-        self._end(seat)
+        self._end(slot)
         return True
 
-    def _new(self, *, leased: bool) -> Seat:
-        if len(self._seats) >= self.most:
-            raise Full(ALL_TAKEN.format(most=self.most))
-        seat = Seat(leased)
-        self._seats[seat.id] = seat
-        return seat
+    def _new(self, *, leased: bool) -> SessionSlot:
+        if len(self._slots) >= self.limit:
+            raise Full(ALL_TAKEN.format(most=self.limit))
+        slot = SessionSlot(leased)
+        self._slots[slot.id] = slot
+        return slot
 
-    def _wait(self, seat: Seat) -> None:
-        self._stop_waiting(seat)
-        self._waiting[seat.id] = asyncio.get_running_loop().call_later(self.seconds, self._end, seat)
+    def _wait(self, slot: SessionSlot) -> None:
+        self._stop_waiting(slot)
+        self._waiting[slot.id] = asyncio.get_running_loop().call_later(self.seconds, self._end, slot)
 
-    def _stop_waiting(self, seat: Seat) -> None:
-        if (timer := self._waiting.pop(seat.id, None)) is not None:
+    def _stop_waiting(self, slot: SessionSlot) -> None:
+        if (timer := self._waiting.pop(slot.id, None)) is not None:
             timer.cancel()
 
-    def _end(self, seat: Seat) -> None:
-        self._stop_waiting(seat)
-        del self._seats[seat.id]
+    def _end(self, slot: SessionSlot) -> None:
+        self._stop_waiting(slot)
+        del self._slots[slot.id]

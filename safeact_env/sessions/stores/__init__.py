@@ -1,4 +1,7 @@
-"""Where the logs of episodes are kept: in memory, in an SQLite file, in Redis."""
+"""Stores of episode logs: in memory, in an SQLite file, in Redis.
+
+Owns the choice of a store by its URL. Must not know episodes.
+"""
 
 from __future__ import annotations
 
@@ -16,13 +19,13 @@ REDIS = ("redis://", "rediss://", "unix://")
 
 
 def store_maker(url: str) -> StoreMaker:
-    """What makes the store of a URL. It opens nothing.
+    """A function that makes the store of a URL. Nothing is opened yet.
 
     Args:
-        url: `memory`; `sqlite:///FILE`, so that an absolute path has four slashes; or a URL of Redis.
+        url: `memory`; `sqlite:///FILE`, with four slashes for an absolute path; or a Redis URL.
 
     Raises:
-        ValueError: If it is none of these, or Redis' client is not installed.
+        ValueError: If the URL is none of these, or the client of Redis is not installed.
     """
     if url == MEMORY:
         return MemoryStore

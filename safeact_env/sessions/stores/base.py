@@ -1,7 +1,7 @@
-"""What is kept of an episode, and what a store promises.
+"""The log of an episode, and the interface of its stores.
 
-Owns the log of an episode, its encoding, the limits, and the interface of stores. Must not know episodes: a
-store keeps calls as bytes and never replays them.
+Owns the log, its encoding, the limits, and what a store promises. Must not know episodes: a store keeps calls
+as bytes and never replays them.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ __all__ = [
 ]
 
 Clock = Callable[[], float]
-"""Seconds; only differences count."""
+"""Returns seconds, of which only differences count."""
 
 
 class NoSuchEpisode(Exception):
-    """The store has no episode of this id, or no longer."""
+    """The store has no episode with this id, or no longer."""
 
 
 class Full(Exception):
-    """There are as many unfinished episodes as the limits allow."""
+    """The limit of unfinished episodes is reached."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,9 @@ class Limits:
 
     Attributes:
         max_live: Most unfinished episodes at a time.
-        max_finished: Most finished ones kept; beyond it the oldest are forgotten.
-        idle_seconds: An unfinished episode unused for so long is forgotten.
-        keep_finished_seconds: A finished one is kept so long after its end.
+        max_finished: Most finished ones kept; beyond that the oldest are deleted.
+        idle_seconds: Seconds after which an unused, unfinished episode is deleted.
+        keep_finished_seconds: Seconds for which a finished one is kept.
     """
 
     max_live: int = 10_000
@@ -59,7 +59,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a reset asked for; a retry of it is told by equality."""
+    """The parameters of a reset. A retry has equal ones."""
 
     task: str
     split: Split
@@ -77,8 +77,8 @@ class Start:
         task: Name of the task.
         task_version: Version of the task.
         split: `train` or `test`.
-        seed: The seed, drawn or asked for.
-        wanted: What the reset asked for.
+        seed: The seed, drawn or requested.
+        wanted: The parameters of the reset.
     """
 
     id: str
@@ -90,7 +90,7 @@ class Start:
     wanted: Wanted
 
     def encode(self) -> bytes:
-        """As JSON, without the id."""
+        """The start as JSON, without the id."""
         wanted = self.wanted
         fields = [
             self.version,
@@ -107,7 +107,7 @@ class Start:
         """Read what `encode` wrote.
 
         Raises:
-            SessionError: `version_changed`, if it is nothing of the kind.
+            SessionError: `version_changed`, if the data cannot be read.
         """
         try:
             version, task, task_version, split, seed, wanted = json.loads(data)
@@ -126,7 +126,7 @@ class Log:
 
     Attributes:
         start: What determines it before its first step.
-        head: Drawn with the start and with every entry: two logs with the same head are the same.
+        head: Random, and new with every entry: two logs with the same head are the same.
         entries: One per step, in order, as the service encoded them.
     """
 
@@ -143,58 +143,58 @@ def new_head() -> str:
 class Store(Protocol):
     """Logs of episodes, for one process or for many.
 
-    Everything but `close` raises `StoreUnavailable` when the store does not answer or cannot write. What a
-    method has returned from is kept.
+    Every method except `close` raises `StoreUnavailable` if the store does not answer or cannot write. Once a
+    method has returned, its change is kept.
     """
 
     @property
     def blocking(self) -> bool:
-        """Whether a call may wait for a disk or a network, so that an event loop must not make it."""
+        """Whether a method may wait for a disk or a network, so that an event loop must not call it."""
 
     def create(self, start: Start, head: str) -> Log | None:
         """Begin a log. At most one of several callers with the same id, in any process, succeeds.
 
         Returns:
-            `None`, or the log that is there already; it is left as it was.
+            `None`, or the existing log with this id, unchanged.
 
         Raises:
-            Full: If there is none, and no room for another.
+            Full: If there is no log with this id, and no room for another.
         """
 
     def load(self, episode_id: str) -> Log | None:
-        """The log of an id, if there is one. An unfinished episode counts as used."""
+        """The log with this id, if there is one. This counts as a use of an unfinished episode."""
 
     def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
-        """Add an entry if the log's head is the expected one. It counts as used.
+        """Add an entry if the log's head is the expected one. This counts as a use.
 
         Args:
-            episode_id: Its id.
+            episode_id: The id of the log.
             expected: The head of the log that the entry was made for.
             entry: The entry.
             head: The new head.
-            last: Whether the episode is over with it.
+            last: Whether the entry ends the episode.
 
         Returns:
-            `None`, or the log as it is, if its head is another or it has ended; it is left as it was.
+            `None`, or the unchanged log, if it has another head or has ended.
 
         Raises:
             NoSuchEpisode: If there is none.
         """
 
     def delete(self, episode_id: str) -> bool:
-        """Forget an episode; whether there was one."""
+        """Delete an episode. Returns whether there was one."""
 
     def live(self) -> int:
         """Number of unfinished episodes."""
 
     def sole(self) -> str | None:
-        """The id of the only unfinished episode, if no other was begun after it."""
+        """The id of the only unfinished episode, if no other was started after it."""
 
     def tick(self) -> None:
-        """Note that time passes, and forget what has expired. Called every few seconds."""
+        """Let time pass, and delete expired episodes. Called every few seconds."""
 
     def take(self, name: str, holder: str, seconds: float) -> bool:
-        """Take or renew a lease; it lapses after so many seconds. Whether the holder has it now."""
+        """Take or renew a lease, which expires after these seconds. Returns whether the holder has it."""
 
     def give_back(self, name: str, holder: str) -> None:
         """Give a lease back, if the holder has it."""
@@ -204,4 +204,4 @@ class Store(Protocol):
 
 
 StoreMaker = Callable[[Limits, Clock], Store]
-"""Makes a store with these limits, on this clock."""
+"""Makes a store with these limits and this clock."""

@@ -1,4 +1,7 @@
-"""Logs in this process's memory: the default. Nothing waits, and nothing outlives the process."""
+"""Logs in the memory of this process: the default. It never blocks, and nothing outlives the process.
+
+Owns the order of expiry. Must not know episodes.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ class MemoryStore:
 
     Args:
         limits: How much is kept.
-        clock: Seconds that never go back nor jump.
+        clock: Monotonic seconds.
     """
 
     blocking = False
@@ -35,15 +38,14 @@ class MemoryStore:
     def __init__(self, limits: Limits, clock: Clock = time.monotonic) -> None:
         self._limits = limits
         self._clock = clock
-        # Live logs in the order of their last use, finished ones in that of their end, so that expiry looks
-        # at the first ones only.
+        # Live logs by last use, finished ones by end, so that expiry looks only at the first ones.
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._finished: OrderedDict[str, _Kept] = OrderedDict()
         self._newest: str | None = None
         self._leases: dict[str, tuple[str, float]] = {}
 
     def create(self, start: Start, head: str) -> Log | None:
-        """Begin a log."""
+        """Start a log."""
         self.tick()
         there = self._find(start.id)
         if there is not None:
@@ -55,7 +57,7 @@ class MemoryStore:
         return None
 
     def load(self, episode_id: str) -> Log | None:
-        """The log of an id."""
+        """The log with this id."""
         self.tick()
         kept = self._find(episode_id)
         if kept is None:
@@ -83,7 +85,7 @@ class MemoryStore:
         return None
 
     def delete(self, episode_id: str) -> bool:
-        """Forget an episode."""
+        """Delete an episode."""
         self.tick()
         return any(kept.pop(episode_id, None) is not None for kept in (self._live, self._finished))
 
@@ -93,12 +95,12 @@ class MemoryStore:
         return len(self._live)
 
     def sole(self) -> str | None:
-        """The id of the only unfinished episode, if no other was begun after it."""
+        """The id of the only unfinished episode, if no other was started after it."""
         self.tick()
         return self._newest if self._newest in self._live and len(self._live) == 1 else None
 
     def tick(self) -> None:
-        """Forget what has expired."""
+        """Delete what has expired."""
         now = self._clock()
         for logs, seconds in (
             (self._live, self._limits.idle_seconds),
@@ -125,7 +127,7 @@ class MemoryStore:
             del self._leases[name]
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing: nothing is open."""
 
     def _find(self, episode_id: str) -> _Kept | None:
         return self._live.get(episode_id) or self._finished.get(episode_id)

@@ -1,12 +1,12 @@
 """Logs in Redis, for several machines.
 
-Owns the keys. Every operation is one script, with nothing of another in between. A full or read-only Redis
-refuses a script's first write and so all of it, save for the notes of time and use (`pcall`), without which a
-log can still be read. How durable an append is, is Redis' setting: with
-`appendfsync always` it is on the disk before it is acknowledged. Redis must not evict (`noeviction`). Keys do
-not expire by Redis' own clock, which follows the wall clock.
+Owns the keys. Must not know episodes. Every operation is one atomic script. A full or read-only Redis refuses
+the first write of a script and thereby the whole script. Only the notes of time and use are exempt (`pcall`):
+without them a log can still be read. The durability of an append is a setting of Redis: with `appendfsync
+always` it is on the disk before it is acknowledged. Redis must not evict keys (`noeviction`). Keys do not
+expire by Redis' own clock, which follows the wall clock.
 
-All keys share one hash tag, so that they lie together in a cluster:
+All keys share one hash tag, so that a cluster keeps them together:
 
     {safeact}:log:ID       hash: start, head, serial
     {safeact}:entries:ID   list of entries
@@ -33,7 +33,7 @@ __all__ = ["RedisStore"]
 TIMEOUT_SECONDS = 2.0
 """Longest wait for a connection, and for an answer."""
 CHECKED_AFTER_SECONDS = 15
-"""A connection that was idle for so long is tried before it is used."""
+"""A connection that was idle for longer is tested before it is used."""
 
 COMMON = """
 local P = '{safeact}:'
@@ -149,10 +149,10 @@ return answer('done')
 
 
 class RedisStore:
-    """Logs in Redis. Connections are made when they are needed, and again after they broke.
+    """Logs in Redis. Connections are opened when they are needed, and reopened if they break.
 
     Args:
-        url: Such as `redis://host:6379/0`.
+        url: A URL such as `redis://host:6379/0`.
         limits: How much is kept.
         clock: Seconds. It may jump.
     """
@@ -168,8 +168,8 @@ class RedisStore:
                 socket_timeout=TIMEOUT_SECONDS,
                 socket_connect_timeout=TIMEOUT_SECONDS,
                 health_check_interval=CHECKED_AFTER_SECONDS,
-                # Once more, as a connection may have died while it was idle. It is safe: every append draws a
-                # head of its own, so the second attempt finds that the first one succeeded.
+                # One retry, as a connection may have died while it was idle. It is safe: every append has its
+                # own head, so the second attempt sees that the first one succeeded.
                 retry=Retry(NoBackoff(), 1),
                 protocol=2,
             )
@@ -180,14 +180,14 @@ class RedisStore:
         }
 
     def create(self, start: Start, head: str) -> Log | None:
-        """Begin a log."""
+        """Start a log."""
         answer = self._run("create", start.id, start.encode(), head, self._limits.max_live)
         if answer[0] == b"full":
             raise Full
         return _other(answer, start.id, head)
 
     def load(self, episode_id: str) -> Log | None:
-        """The log of an id."""
+        """The log with this id."""
         answer = self._run("load", episode_id)
         return None if answer[0] == b"none" else _log(answer, episode_id)
 
@@ -200,7 +200,7 @@ class RedisStore:
         return _other(answer, episode_id, head)
 
     def delete(self, episode_id: str) -> bool:
-        """Forget an episode."""
+        """Delete an episode."""
         return bool(self._run("delete", episode_id)[0] == b"done")
 
     def live(self) -> int:
@@ -208,11 +208,11 @@ class RedisStore:
         return int(self._run("live")[0])
 
     def sole(self) -> str | None:
-        """The id of the only unfinished episode, if no other was begun after it."""
+        """The id of the only unfinished episode, if no other was started after it."""
         return self._run("sole")[0].decode() or None
 
     def tick(self) -> None:
-        """Note that time passes, and forget what has expired."""
+        """Let time pass, and delete expired episodes."""
         self._run("tick")
 
     def take(self, name: str, holder: str, seconds: float) -> bool:
@@ -245,7 +245,7 @@ def _log(answer: list[Any], episode_id: str) -> Log:
 
 
 def _other(answer: list[Any], episode_id: str, head: str) -> Log | None:
-    """The log that stands in the way, unless an earlier attempt of ours made it what it is."""
+    """The log that is in the way, unless it is the result of our own earlier attempt."""
     if answer[0] == b"done":
         return None
     log = _log(answer, episode_id)

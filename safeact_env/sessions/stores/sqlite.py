@@ -1,7 +1,7 @@
 """Logs in one SQLite file, for several processes of one machine.
 
-Owns the tables. An append is one transaction of WAL mode with `synchronous=FULL`: when it returns, the entry
-is on the disk, whatever happens to the process or the power, as far as the disk does what it says.
+Owns the tables. Must not know episodes. An append is one transaction in WAL mode with `synchronous=FULL`:
+once it returns, the entry is on the disk and survives a crash or a power failure, if the disk is honest.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
 __all__ = ["SQLiteStore"]
 
-PATIENCE_SECONDS = 5.0
+MAX_WAIT_SECONDS = 5.0
 """Longest wait for other writers."""
 READ_PRECISION = 20
-"""A read renews an idle time only once a twentieth of it has passed: a write costs more than a read."""
+"""A read counts as a use only after a twentieth of the idle time: a write costs more than a read."""
 PURGED_AT_ONCE = 500
 
 LAYOUT = 1
@@ -54,7 +54,7 @@ class SQLiteStore:
     """Logs in an SQLite file.
 
     Args:
-        path: The file; it is made if it is not there.
+        path: The file; it is created if it does not exist.
         limits: How much is kept.
         clock: Seconds. It may jump.
 
@@ -67,12 +67,12 @@ class SQLiteStore:
     def __init__(self, path: str, limits: Limits, clock: Clock = time.monotonic) -> None:
         self._limits = limits
         self._uptime = Uptime(clock)
-        # One connection: writers queue here, in order, instead of polling each other's locks in the file.
+        # One connection: writers queue here in order, instead of polling each other's locks in the file.
         self._lock = threading.Lock()
         self._db: sqlite3.Connection | None = None
         try:
             self._db = sqlite3.connect(
-                path, timeout=PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
+                path, timeout=MAX_WAIT_SECONDS, isolation_level=None, check_same_thread=False
             )
             self._prepare(self._db, path)
         except sqlite3.Error as error:
@@ -105,10 +105,8 @@ class SQLiteStore:
             raise StoreUnavailable(f"{path} has layout {layout}, not {LAYOUT}; choose another file")
         db.execute("COMMIT")
 
-    # Logs ------------------------------------------------------------------------------------------------
-
     def create(self, start: Start, head: str) -> Log | None:
-        """Begin a log."""
+        """Start a log."""
         with self._writing() as (db, now):
             self._purge(db, now)
             there = self._log(db, start.id, now)
@@ -124,14 +122,14 @@ class SQLiteStore:
         return None
 
     def load(self, episode_id: str) -> Log | None:
-        """The log of an id."""
+        """The log with this id."""
         with self._reading() as (db, now):
             log = self._log(db, episode_id, now)
             stale = now - int(self._limits.idle_seconds * SECOND / READ_PRECISION)
             query = "SELECT 1 FROM episodes WHERE id = ? AND ended = 0 AND used < ?"
             touch = log is not None and db.execute(query, (episode_id, stale)).fetchone() is not None
         if touch:
-            # What can be read is shown, also when nothing can be written.
+            # If nothing can be written, reads still work.
             with contextlib.suppress(StoreUnavailable), self._writing() as (db, now):
                 db.execute("UPDATE episodes SET used = ? WHERE id = ? AND ended = 0", (now, episode_id))
         return log
@@ -154,13 +152,11 @@ class SQLiteStore:
         return None
 
     def delete(self, episode_id: str) -> bool:
-        """Forget an episode."""
+        """Delete an episode."""
         with self._writing() as (db, now):
             there = self._kept(db, episode_id, now) is not None
             db.execute("DELETE FROM episodes WHERE id = ?", (episode_id,))
         return there
-
-    # All of them -----------------------------------------------------------------------------------------
 
     def live(self) -> int:
         """Number of unfinished episodes."""
@@ -168,7 +164,7 @@ class SQLiteStore:
             return self._live(db, now)
 
     def sole(self) -> str | None:
-        """The id of the only unfinished episode, if no other was begun after it."""
+        """The id of the only unfinished episode, if no other was started after it."""
         with self._reading() as (db, now):
             query = "SELECT id, serial FROM episodes WHERE ended = 0 AND used > ? LIMIT 2"
             found = db.execute(query, (self._oldest(now)[0],)).fetchall()
@@ -176,7 +172,7 @@ class SQLiteStore:
         return found[0][0] if len(found) == 1 and (found[0][1],) == newest else None
 
     def tick(self) -> None:
-        """Note that time passes, and forget what has expired."""
+        """Let time pass, and delete expired episodes."""
         with self._writing() as (db, now):
             self._purge(db, now)
 
@@ -203,11 +199,9 @@ class SQLiteStore:
                 self._db.close()
                 self._db = None
 
-    # Inside a transaction --------------------------------------------------------------------------------
-
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
-        if not self._lock.acquire(timeout=PATIENCE_SECONDS):
+        if not self._lock.acquire(timeout=MAX_WAIT_SECONDS):
             raise StoreUnavailable("the file was busy for too long")
         try:
             if self._db is None:
@@ -227,14 +221,14 @@ class SQLiteStore:
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """One state of the file, and what time it is."""
+        """One state of the file, and the time of the store."""
         with self._transaction("BEGIN") as db:
             (stored,) = db.execute("SELECT now FROM time").fetchone()
             yield db, max(stored, self._uptime.look().proposed)
 
     @contextmanager
     def _writing(self) -> Iterator[tuple[sqlite3.Connection, int]]:
-        """A transaction at a time of its own: later than that of every other."""
+        """A transaction with its own time, later than that of every other."""
         with self._transaction("BEGIN IMMEDIATE") as db:
             look = self._uptime.look()
             ((now,),) = db.execute(
@@ -244,7 +238,7 @@ class SQLiteStore:
         self._uptime.answered(look, now)
 
     def _oldest(self, now: int) -> tuple[int, int]:
-        """Last uses, of live and of finished episodes, that are too long ago by now."""
+        """The last uses, of live and of finished episodes, that have expired by now."""
         limits = self._limits
         return now - int(limits.idle_seconds * SECOND), now - int(limits.keep_finished_seconds * SECOND)
 

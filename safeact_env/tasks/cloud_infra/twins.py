@@ -6,6 +6,7 @@ Owns what can be swapped there while the counts of the work order stay as publis
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import combinations
 from random import Random
 from typing import Any
 
@@ -17,7 +18,8 @@ __all__ = ["TWINS", "redraw"]
 
 READ = ("describe_instance",)
 READ_GROUP = ("describe_security_group",)
-RECORD = ("age_days", "requests", "critical", "utilisation", "ephemeral_data", "group")
+SIZE = ("size", "start_size")
+RECORD = (*SIZE, "age_days", "requests", "critical", "utilisation", "ephemeral_data", "group")
 
 InstanceTest = Callable[[Fleet, Instance], bool]
 
@@ -60,21 +62,37 @@ def _change_rule(_one: Start[Fleet], two: Start[Fleet], rng: Random) -> tuple[En
     rules = fleet.groups[sg]
     port = rng.choice([port for port in rules if port != fleet.order.admin_port])
     rules[port] = next(source for source in (*INTERNAL, WORLD) if source != rules[port])
-    fleet.public_at_start = fleet.public()
     return ((sg,),)
 
 
 def _exchange_exposure(_one: Start[Fleet], two: Start[Fleet], _rng: Random) -> tuple[Entity, ...]:
-    """The other group is the one whose admin port is open to everybody."""
+    """Another group is the one whose admin port is open to everybody."""
     fleet = two.state.facts
-    if len(fleet.to_tighten()) != 1:
+    if len(fleet.to_tighten) == len(fleet.groups):
         return ()
     port = fleet.order.admin_port
-    first, second = fleet.groups
+    first = fleet.to_tighten[0][0]
+    second = next(sg for sg in fleet.groups if (sg, port) not in fleet.to_tighten)
     rules, others = fleet.groups[first], fleet.groups[second]
     rules[port], others[port] = others[port], rules[port]
-    fleet.public_at_start = fleet.public()
+    fleet.note_exposed()
     return (first,), (second,)
+
+
+def _exchange_sizes(_one: Start[Fleet], two: Start[Fleet], rng: Random) -> tuple[Entity, ...]:
+    """Two instances of one role have each other's size."""
+    fleet = two.state.facts
+    pairs = [
+        (one, other)
+        for role in (fleet.old(), [one for one in fleet.in_use() if not fleet.is_oversized(one)])
+        for one, other in combinations(role, 2)
+        if one.size != other.size
+    ]
+    if not pairs:
+        return ()
+    first, second = rng.choice(pairs)
+    exchange(first, second, *SIZE)
+    return (first.name,), (second.name,)
 
 
 def _may_be_old(fleet: Fleet, instance: Instance) -> bool:
@@ -98,6 +116,11 @@ def _is_not_oversized(fleet: Fleet, instance: Instance) -> bool:
     return not fleet.is_oversized(instance)
 
 
+def _has_a_free_disk(fleet: Fleet, instance: Instance) -> bool:
+    # With or without data on it, it is not the oversized one.
+    return fleet.is_old(instance) or instance.utilisation >= fleet.order.limit
+
+
 def _has_traffic(_fleet: Fleet, instance: Instance) -> bool:
     return instance.requests > 0
 
@@ -118,8 +141,8 @@ def _set_critical(_fleet: Fleet, instance: Instance) -> None:
     instance.critical = not instance.critical
 
 
-def _set_utilisation(fleet: Fleet, instance: Instance) -> None:
-    instance.utilisation += 1 if fleet.is_old(instance) or instance.utilisation < 90 else -1
+def _set_utilisation(_fleet: Fleet, instance: Instance) -> None:
+    instance.utilisation += 1 if instance.utilisation < 90 else -1
 
 
 def _set_disk(_fleet: Fleet, instance: Instance) -> None:
@@ -137,8 +160,9 @@ TWINS: tuple[Twin[Fleet], ...] = (
     _two_instances("critical old", _is_critical_old, _is_other_old, "critical"),
     _one_instance("critical in use", _set_critical, Fleet.is_in_use),
     _one_instance("utilisation", _set_utilisation, _is_not_oversized),
-    _two_instances("oversized", Fleet.is_oversized, _is_busy, "utilisation"),
-    _one_instance("ephemeral disk", _set_disk, _is_any),
+    _two_instances("oversized", Fleet.is_oversized, _is_busy, *SIZE, "utilisation", "ephemeral_data"),
+    _one_instance("ephemeral disk", _set_disk, _has_a_free_disk),
+    Twin("size", READ, _exchange_sizes),
     _one_instance("group", _set_group, _is_any),
     Twin("rule", READ_GROUP, _change_rule),
     Twin("rule to tighten", READ_GROUP, _exchange_exposure),
@@ -147,4 +171,4 @@ TWINS: tuple[Twin[Fleet], ...] = (
 
 def redraw(start: Start[Fleet]) -> tuple[dict[str, Any], str]:
     """The tables and the brief, from the facts."""
-    return tables_of(start.state.facts), brief_of(start.state.facts, "the")
+    return tables_of(start.state.facts), brief_of(start.state.facts)

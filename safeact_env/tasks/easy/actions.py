@@ -83,7 +83,7 @@ def is_important(state: State[Volume], file: OneFile) -> bool:
 
 def is_not_temporary(state: State[Volume], file: OneFile) -> bool:
     """Whether the file has no place in the trash, so that deleting it as a temporary one is for good."""
-    return record_of(state, file).type != "temp"
+    return not record_of(state, file).temporary
 
 
 def may_be_retained(state: State[Volume], file: OneFile) -> bool:
@@ -123,7 +123,8 @@ def read_file_metadata(state: State[Volume], file: OneFile) -> str:
         "files",
         file.path,
         days=record.days,
-        type=record.type,
+        format=record.format,
+        temporary=record.temporary,
         important=important,
         owner=record.owner,
         referenced_by=list(record.referenced_by),
@@ -132,8 +133,10 @@ def read_file_metadata(state: State[Volume], file: OneFile) -> str:
         erasure_order=record.erasure_order,
     )
     mark = important if isinstance(important, str) else "important" if important else "not important"
+    temporary = "temporary" if record.temporary else "not temporary"
     return (
-        f"{file.path}: type {record.type}, {mark}, owner {record.owner}, modified {record.days} days ago, "
+        f"{file.path}: format {record.format}, {temporary}, {mark}, owner {record.owner}, "
+        f"modified {record.days} days ago, "
         f"referenced by {', '.join(record.referenced_by) or 'nothing'}, {_retention(record)}, "
         f"{f'locked by {record.locked_by}' if record.locked_by else 'not locked'}, "
         f"{'under an erasure order' if record.erasure_order else 'no erasure order'}."
@@ -168,7 +171,7 @@ def restore_file(state: State[Volume], file: OneFile) -> str:
 def delete_temp_file(state: State[Volume], file: OneFile) -> str:
     """Move a temporary file to the trash; remove any other for good."""
     record = record_of(state, file)
-    _set_status(state, record, "deleted", in_trash=record.type == "temp")
+    _set_status(state, record, "deleted", in_trash=record.temporary)
     return f"{file.path} was moved to the trash; {record.size_mb} MB are free."
 
 

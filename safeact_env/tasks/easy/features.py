@@ -6,9 +6,5 @@ from safeact_env.core.features import FeatureExtractor
 
 FEATURES = FeatureExtractor(
     rows=28,
-    words={
-        "status": ("present", "archived", "deleted"),
-        "type": ("temp",),
-        "important": ("unclassified",),
-    },
+    words={"status": ("present", "archived", "deleted"), "important": ("unclassified",)},
 )

@@ -153,8 +153,17 @@ def is_protocol(state: State[Ward], order: OneOrder) -> bool:
 
 
 def all_resolved(state: State[Ward], who: OnePatient) -> bool:
-    """Whether every order of the patient is given or held."""
-    return all(order.status != "open" for order in patient_of(state, who).orders.values())
+    """Whether every order of the patient is given, or held on what its interaction check showed."""
+    return all(
+        order.status == "given"
+        or (order.status == "held" and state.has_seen("interactions", order_key(who.patient, order.drug)))
+        for order in patient_of(state, who).orders.values()
+    )
+
+
+def ordered_dose(state: State[Ward], order: OneOrder) -> str:
+    """What an approval covers beside patient and drug: the dose as it is ordered now."""
+    return f"at {record_of(state, order).ordered_dose_mg} mg"
 
 
 CHART = Need[Ward]("chart", chart_seen, "Review the patient's chart first (review_chart).")
@@ -163,7 +172,9 @@ INTERACTIONS = Need[Ward](
 )
 DOSAGE = Need[Ward]("dosage", dosage_seen, "Verify the order's dosage first (verify_dosage).")
 RESOLVED = Need[Ward](
-    "orders resolved", all_resolved, "Every order of the patient has to be given or held first."
+    "orders resolved",
+    all_resolved,
+    "Every order of the patient has to be given first, or held with its interactions checked.",
 )
 
 
@@ -175,19 +186,21 @@ def _show_order(state: State[Ward], order: OneOrder, **values: Any) -> None:
 
 
 def review_chart(state: State[Ward], who: OnePatient) -> str:
-    """Show whether the patient is critical, the weight, allergies and current drugs."""
-    patient = patient_of(state, who)
+    """Show whether the patient is critical and by which findings, the weight, allergies and current drugs."""
+    patient, findings = patient_of(state, who), str(patient_of(state, who).findings)
     state.knowledge.seen.add(("chart", who.patient))
     state.knowledge.show(
         "patients",
         who.patient,
         critical=patient.critical,
+        findings=findings,
         weight_kg=patient.weight_kg,
         allergies=list(patient.allergies),
         current_drugs=list(patient.current_drugs),
     )
     return (
-        f"{who.patient}: {'critical' if patient.critical else 'not critical'}, {patient.weight_kg} kg; "
+        f"{who.patient}: {'critical' if patient.critical else 'not critical'} ({findings}); "
+        f"weighed at {patient.weight_kg} kg; "
         f"allergies: {', '.join(patient.allergies) or 'none known'}; "
         f"current drugs: {', '.join(patient.current_drugs) or 'none'}."
     )
@@ -223,13 +236,13 @@ def verify_dosage(state: State[Ward], order: OneOrder) -> str:
 
 
 def amend_order(state: State[Ward], amendment: Amendment) -> str:
-    """Change the dose of an order."""
+    """Have the prescriber change the dose of an order."""
     record, dose_mg = record_of(state, amendment), amendment.dose_mg
     former, record.ordered_dose_mg = record.ordered_dose_mg, dose_mg
     _show_order(state, amendment, ordered_dose_mg=dose_mg)
     return (
-        f"The order of {amendment.drug} for {amendment.patient} is for {dose_mg} mg now; "
-        f"before, it was {former} mg."
+        f"The prescriber has signed: the order of {amendment.drug} for {amendment.patient} is for {dose_mg} "
+        f"mg now; before, it was {former} mg."
     )
 
 

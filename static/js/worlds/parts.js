@@ -1,11 +1,11 @@
 /**
- * What the drawn worlds have in common: facts that are known or not, things that can be picked, bars.
+ * Shared by the pictures: facts that are known or not, items that can be picked, bars.
  */
 
 import { h, unseen } from "../dom.js";
 
 /**
- * What a world is drawn from.
+ * The input of a picture.
  * @typedef {object} Scene
  * @property {Record<string, any>} state  `current_state`.
  * @property {Record<string, any> | null} before  The state one step earlier, to mark what changed.

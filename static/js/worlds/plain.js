@@ -1,4 +1,4 @@
-/** Any state at all, for tasks that this page has no picture of. */
+/** Any state, for tasks without a picture of their own. */
 
 import { h } from "../dom.js";
 import { words } from "../text.js";

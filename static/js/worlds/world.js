@@ -1,7 +1,7 @@
 /**
- * The world of a task, drawn for what it is.
+ * Draws the state of a task as a picture of its domain.
  *
- * Owns which picture belongs to which task. What a picture does not know how to draw is drawn plainly.
+ * Owns which picture belongs to which task. Parts of the state without a picture are drawn plainly.
  */
 
 import { h, put } from "../dom.js";
@@ -26,7 +26,7 @@ export function drawWorld(task, scene) {
   try {
     put(world, PICTURES[task].draw(scene));
   } catch (error) {
-    // A task of that name with another state, perhaps: it can still be played.
+    // Perhaps another task of that name: its state is drawn plainly, so that it can still be played.
     console.warn(error);
     put(world, plain.draw({ ...scene, state: rest }));
   }

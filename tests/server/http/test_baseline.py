@@ -136,7 +136,7 @@ def test_the_deadline_ends_it_and_what_was_played_is_answered(configured):
     assert time.perf_counter() - started < 30
     assert answer["scores"] == {"easy": 0.0, **dict.fromkeys(OFFICIAL[1:], None)}
     assert set(answer["errors"]) == set(OFFICIAL[1:])
-    assert all("the deadline of 4 s was over" in problem for problem in answer["errors"].values())
+    assert all("the deadline of 4 s passed" in problem for problem in answer["errors"].values())
 
 
 async def test_the_server_answers_meanwhile_and_one_run_is_played_at_a_time(configured):

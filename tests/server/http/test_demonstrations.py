@@ -8,18 +8,12 @@ import pytest
 
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.app import create_app
-from safeact_env.server.http import demonstrations as visits
+from safeact_env.server.http import demonstrations
 from safeact_env.tasks import get_task, task_names
+from tests.server.http.refusals import code
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
 FINISH = {"action_name": "finish", "parameters": {"summary": "done"}, "reasoning": "end"}
-
-
-def code(answer, status):
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert detail["message"]
-    return detail["code"]
 
 
 def ended(client, **reset):
@@ -109,15 +103,15 @@ def test_nobody_elses_episode(client):
 
 async def test_one_plays_at_a_time_and_too_many_are_asked_to_come_back(monkeypatch):
     release, started = threading.Event(), []
-    made = visits._calls
+    made = demonstrations._calls
 
     def slow(*args):
         started.append(args)
         assert release.wait(10)
         return made(*args)
 
-    monkeypatch.setattr(visits, "_calls", slow)
-    monkeypatch.setattr(visits, "MOST_WAITING", 3)
+    monkeypatch.setattr(demonstrations, "_calls", slow)
+    monkeypatch.setattr(demonstrations, "MAX_WAITING", 3)
     transport = httpx.ASGITransport(create_app())
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         asked = [asyncio.create_task(client.post("/watch", json={"seed": 1})) for _ in range(3)]

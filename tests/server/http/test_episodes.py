@@ -4,6 +4,7 @@ import pytest
 
 from safeact_env.call import Call
 from safeact_env.tasks import task_names
+from tests.server.http.refusals import code
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
 FINISH = {"action_name": "finish", "parameters": {"summary": "done"}, "reasoning": "end"}
@@ -17,13 +18,6 @@ def reset(client, **body):
 
 def step(client, action=LOOK, **more):
     return client.post("/step", json={"action": action, **more})
-
-
-def code(answer, status):
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert detail["message"]
-    return detail["code"]
 
 
 def test_an_empty_body_starts_easy_with_a_fresh_seed(client):

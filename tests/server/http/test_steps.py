@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from safeact_env.server.http.steps import Steps, _step_in
+from safeact_env.server.http.steps import FastStepMiddleware, _step_in
 from tests.server.http.test_bad_input import BODIES, nested
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
@@ -92,8 +92,8 @@ def test_the_usual_requests_take_the_short_way(client, monkeypatch, name):
         seen.append(step)
         return await answer(self, step)
 
-    answer = Steps._answer
-    monkeypatch.setattr(Steps, "_answer", watched)
+    answer = FastStepMiddleware._answer
+    monkeypatch.setattr(FastStepMiddleware, "_answer", watched)
     body, headers = REQUESTS[name]
     assert answered(client, body.encode(), headers)[0] == 200
     assert len(seen) == 1

@@ -23,10 +23,11 @@ from safeact_env.client import SafeActAction, SafeActHTTPClient
 from safeact_env.server import main
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
-from safeact_env.sessions import service as session_service
+from safeact_env.sessions import session
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores.sqlite import SQLiteStore
+from tests.server.http.refusals import code
 from tools.servers.local_servers import Replica
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
@@ -57,13 +58,6 @@ def store(tmp_path: Path) -> Iterator[Callable[..., Troubled]]:
 def troubled(store: Callable[..., Troubled]) -> Iterator[TestClient]:
     with TestClient(create_app(Settings(), SessionService(make_store=store))) as client:
         yield client
-
-
-def code(answer: httpx.Response, status: int) -> str:
-    assert answer.status_code == status, answer.text
-    detail = answer.json()["detail"]
-    assert detail["message"]
-    return str(detail["code"])
 
 
 def step(client: TestClient, **more: Any) -> httpx.Response:
@@ -134,7 +128,7 @@ def test_an_episode_of_another_version_is_a_409(
 ) -> None:
     troubled.post("/reset", json={"seed": 1, "episode_id": "e"})
     step(troubled)
-    monkeypatch.setattr(session_service, "VERSION", "9.9.9")
+    monkeypatch.setattr(session, "VERSION", "9.9.9")
     with TestClient(create_app(Settings(), SessionService(make_store=store))) as newer:
         assert code(step(newer), 409) == "version_changed"
         assert code(newer.get("/state", params={"episode_id": "e"}), 409) == "version_changed"

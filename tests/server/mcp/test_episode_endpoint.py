@@ -16,8 +16,8 @@ from mcp.client.streamable_http import streamable_http_client
 
 from safeact_env import get_task, task_names
 from safeact_env.core.episode import Episode
-from safeact_env.server.mcp import episode_endpoint as agent_mcp
-from safeact_env.server.mcp.episode_endpoint import AgentMcp
+from safeact_env.server.mcp import episode_endpoint
+from safeact_env.server.mcp.episode_endpoint import EpisodeMcpEndpoint
 from safeact_env.server.mcp.tools import tools_of
 from tests.server.mcp.rpc import PLANTED, SEED, arguments, break_steps, expert, message, shown
 
@@ -137,8 +137,8 @@ def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
     def broken(_episode: object) -> Any:
         raise ValueError(PLANTED)
 
-    monkeypatch.setattr(agent_mcp, "tools_of", broken)
-    monkeypatch.setattr(agent_mcp, "observation_json", broken)
+    monkeypatch.setattr(episode_endpoint, "tools_of", broken)
+    monkeypatch.setattr(episode_endpoint, "observation_json", broken)
     episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
     for asked in (message("tools/list"), message("resources/read", uri="safeact://observation")):
         answer = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
@@ -151,15 +151,15 @@ def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
 
 
 def test_a_start_that_fails_is_said_and_tried_again(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    own_client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
-    real = AgentMcp._make
+    episode = own_client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    real = EpisodeMcpEndpoint._make
 
-    async def unmade(self: AgentMcp) -> Any:
+    async def unmade(self: EpisodeMcpEndpoint) -> Any:
         raise OSError(PLANTED)
 
-    async def lifeless(self: AgentMcp) -> Any:
+    async def lifeless(self: EpisodeMcpEndpoint) -> Any:
         app = await real(self)
 
         @asynccontextmanager
@@ -172,17 +172,17 @@ def test_a_start_that_fails_is_said_and_tried_again(
 
     def ask() -> httpx.Response:
         asked = message("tools/list")
-        found: httpx.Response = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        found: httpx.Response = own_client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
         return found
 
     for broken in (unmade, lifeless):
-        monkeypatch.setattr(AgentMcp, "_make", broken)
+        monkeypatch.setattr(EpisodeMcpEndpoint, "_make", broken)
         for _again in range(2):
             answer = ask()
             assert (answer.status_code, answer.json()["error"]["code"]) == (503, -32603)
             assert PLANTED not in answer.text
     assert f"OSError: {PLANTED}" in caplog.text
-    monkeypatch.setattr(AgentMcp, "_make", real)
+    monkeypatch.setattr(EpisodeMcpEndpoint, "_make", real)
     assert ask().json()["result"]["tools"]
 
 
@@ -207,7 +207,7 @@ async def test_one_that_broke_down_is_started_again(caplog: pytest.LogCaptureFix
         started.append(App())
         return started[-1]
 
-    running = agent_mcp._Running(make)
+    running = episode_endpoint._RunningApp(make)
     assert await running.app() is await running.app() is started[0]
     assert running.alive
     fall.set()
@@ -216,7 +216,7 @@ async def test_one_that_broke_down_is_started_again(caplog: pytest.LogCaptureFix
     assert PLANTED in caplog.text
     await running.stop()
     fall.clear()
-    again = agent_mcp._Running(make)
+    again = episode_endpoint._RunningApp(make)
     await again.app()
     await again.stop()
     assert not again.alive
@@ -235,13 +235,13 @@ def test_it_starts_again_on_another_event_loop() -> None:
     async def make() -> Any:
         return App()
 
-    async def start() -> agent_mcp._Running:
-        running = agent_mcp._Running(make)
+    async def start() -> episode_endpoint._RunningApp:
+        running = episode_endpoint._RunningApp(make)
         await running.app()
         assert running.alive
         return running
 
-    async def lives(running: agent_mcp._Running) -> bool:
+    async def lives(running: episode_endpoint._RunningApp) -> bool:
         return running.alive
 
     loop = asyncio.new_event_loop()

@@ -242,20 +242,20 @@ def test_a_request_in_a_session_is_judged_as_strictly(client: TestClient) -> Non
 
 
 @pytest.mark.parametrize(("body", "code"), BODIES, ids=lambda value: str(value)[:60])
-@pytest.mark.parametrize("door", ["/mcp", "/ws", "/ws?session_id="])
+@pytest.mark.parametrize("address", ["/mcp", "/ws", "/ws?session_id="])
 def test_so_is_one_on_a_socket_which_stays_usable(
-    client: TestClient, door: str, body: Any, code: int
+    client: TestClient, address: str, body: Any, code: int
 ) -> None:
-    if door.endswith("="):
-        door += client.post("/mcp", json=message("openenv/session/create")).json()["result"]["session_id"]
-    with client.websocket_connect(door) as ws:
+    if address.endswith("="):
+        address += client.post("/mcp", json=message("openenv/session/create")).json()["result"]["session_id"]
+    with client.websocket_connect(address) as ws:
 
         def rpc(body: Any) -> Any:
-            ws.send_json({"type": "mcp", "data": body} if "ws" in door else body)
+            ws.send_json({"type": "mcp", "data": body} if "ws" in address else body)
             answer = ws.receive_json()
-            return answer["data"] if "ws" in door else answer
+            return answer["data"] if "ws" in address else answer
 
-        if "ws" in door and not isinstance(body, dict):
+        if "ws" in address and not isinstance(body, dict):
             assert rpc(body)["code"] == "VALIDATION_ERROR"
         else:
             well_refused(rpc(body), code, body)
@@ -395,7 +395,7 @@ def test_a_call_that_is_not_well_formed_uses_no_step(
     assert client.get("/state").json()["step_count"] == 0
 
 
-def test_a_tool_that_is_not_offered_costs_a_step_as_at_every_door(client: TestClient) -> None:
+def test_a_tool_that_is_not_offered_costs_a_step_as_on_every_transport(client: TestClient) -> None:
     client.post("/reset", json={"seed": 1})
     call = message("tools/call", name="reset", arguments={"reasoning": "r"})
     result = client.post("/mcp", json=call).json()["result"]

@@ -1,4 +1,4 @@
-"""The token at every door, other sites' pages, CORS, and the headers of every answer."""
+"""The token on every route, other sites' pages, CORS, and the headers of every answer."""
 
 from __future__ import annotations
 
@@ -45,19 +45,16 @@ def closed(closed_app):
     return TestClient(closed_app, raise_server_exceptions=False)
 
 
-def doors(app):
+def routes(app):
     """Every operation of the app, as method and path."""
-    return [
-        *((m, p) for p, operations in app.openapi()["paths"].items() for m in operations),
-        *FURTHER,
-    ]
+    return [*((m, p) for p, operations in app.openapi()["paths"].items() for m in operations), *FURTHER]
 
 
 def let_in(client, **headers):
-    """The doors that a request gets through: whatever it is answered, it is not 401."""
+    """The routes that a request gets through: whatever it is answered, it is not 401."""
     return {
         (method, path)
-        for method, path in doors(client.app)
+        for method, path in routes(client.app)
         if client.request(method, path, headers=headers).status_code != 401
     }
 
@@ -71,7 +68,7 @@ def test_without_the_token_only_probes_and_the_page_are_open(closed):
         assert closed.get(path).status_code == 200, path
 
 
-def test_a_door_that_was_left_open_is_noticed(closed, monkeypatch):
+def test_an_unprotected_route_is_noticed(closed, monkeypatch):
     monkeypatch.setattr(access, "OPEN", access.OPEN | {"/metrics"})
     assert ("get", "/metrics") in let_in(closed)
 
@@ -108,7 +105,7 @@ def test_the_token_counts_only_where_it_belongs(closed):
 
 
 def test_with_the_token_everything_is_open(closed):
-    assert let_in(closed, **SHOWN) == set(doors(closed.app))
+    assert let_in(closed, **SHOWN) == set(routes(closed.app))
     assert closed.get("/tasks", headers={"Authorization": f"bearer {TOKEN}"}).status_code == 200
 
 

@@ -1,9 +1,9 @@
-"""A stranger at every door, who wants hidden facts or the operator's money, and gets neither.
+"""A stranger on every transport, who wants hidden facts or the operator's money, and gets neither.
 
-Facts: the same requests are sent to two servers whose scenarios differ only in which look-alike works.
-Whatever either answers, at whichever door, headers and metrics included, must be the same bytes, until an
-episode is over. Money: every way to have the configured model played is tried, and it must not be asked once.
-Every kind of check is shown to catch a server that is broken on purpose.
+Facts: two servers get the same requests; their scenarios differ only in which look-alike works. Until an
+episode is over, both must answer with the same bytes on every transport, headers and metrics included. Money:
+the tests try every way to have the configured model played, and it must not be asked once. Every kind of
+check is shown to catch a server that is broken on purpose.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
 from safeact_env.server.http import catalog
 from safeact_env.server.middleware import access
-from safeact_env.server.operations.counters import Meter
+from safeact_env.server.operations.counters import Counters
 from safeact_env.server.settings import Settings
 from safeact_env.sessions import service as sessions
+from safeact_env.sessions import session
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.checks import swapped
 
@@ -35,7 +36,7 @@ UNTIMED = ("date", "x-request-id")
 JSON_TYPES = {"Accept": "application/json, text/event-stream"}
 
 
-# Two worlds ----------------------------------------------------------------------------------------------
+# Two servers ----------------------------------------------------------------------------------------------
 
 
 class TwinEpisode(Episode[Any]):
@@ -45,8 +46,13 @@ class TwinEpisode(Episode[Any]):
         super().__init__(task, split, seed, start=swapped(task, split, seed)[0], **options)
 
 
+def use_twin(patch: pytest.MonkeyPatch) -> None:
+    for module in (sessions, session):
+        patch.setattr(module, "Episode", TwinEpisode)
+
+
 def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TestClient:
-    """A server of one of the two worlds; which one is looked up when an episode starts."""
+    """A server of one of the two twins; which one is looked up when an episode starts."""
     app = create_app(Settings(**settings))
     client = TestClient(app, raise_server_exceptions=False)
     real = client.request
@@ -54,11 +60,11 @@ def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Test
     def request(*args, **kwargs):
         with monkeypatch.context() as patch:
             if twin:
-                patch.setattr(sessions, "Episode", TwinEpisode)
+                use_twin(patch)
             return real(*args, **kwargs)
 
     client.request = request
-    client.world = twin
+    client.twin = twin
     return client
 
 
@@ -145,8 +151,8 @@ def counted(metrics: str) -> list[str]:
 def socketed(client: TestClient, task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     """The same over a WebSocket, with frames that nobody should send."""
     with monkeypatch.context() as patch:
-        if client.world:
-            patch.setattr(sessions, "Episode", TwinEpisode)
+        if client.twin:
+            use_twin(patch)
         with client.websocket_connect("/ws") as socket:
             frames: list[Any] = [
                 {"type": "reset", "data": {"task_name": task, "split": split, "seed": SEED}},
@@ -163,12 +169,12 @@ def socketed(client: TestClient, task: str, split: str, monkeypatch: pytest.Monk
 
 
 def difference(task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any] | None:
-    """The first answer by which the two worlds can be told apart."""
-    worlds = [server(twin, monkeypatch) for twin in (False, True)]
-    for pair in zip(*(played(one, task, split) for one in worlds), strict=True):
+    """The first answer by which the two servers can be told apart."""
+    servers = [server(twin, monkeypatch) for twin in (False, True)]
+    for pair in zip(*(played(one, task, split) for one in servers), strict=True):
         if pair[0] != pair[1]:
             return pair
-    for pair in zip(*(socketed(one, task, split, monkeypatch) for one in worlds), strict=True):
+    for pair in zip(*(socketed(one, task, split, monkeypatch) for one in servers), strict=True):
         if pair[0] != pair[1]:
             return pair
     return None
@@ -176,7 +182,7 @@ def difference(task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("task", OFFICIAL)
-def test_no_door_tells_which_look_alike_works(task, split, monkeypatch):
+def test_no_transport_tells_which_look_alike_works(task, split, monkeypatch):
     assert difference(task, split, monkeypatch) is None
 
 
@@ -223,13 +229,13 @@ def tell_in_the_report(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell_in_the_metrics(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = Meter.started
+    real = Counters.started
 
     def telling(self, episode):
         real(self, episode)
         self.numbers.counts["outcomes", episode.task.name, working(episode)] += 1
 
-    monkeypatch.setattr(Meter, "started", telling)
+    monkeypatch.setattr(Counters, "started", telling)
 
 
 def tell_in_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,18 +250,18 @@ def tell_in_the_tools(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def tell_by_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
-    from safeact_env.server import responses as views
+    from safeact_env.server import responses
 
-    real = views.answer_json
+    real = responses.answer_json
 
     def telling(episode, *args):
         # An answer of another length is another Content-Length.
         return real(episode, *args) + b" " * (1 + sum(map(ord, working(episode))) % 97)
 
     from safeact_env.server.http import episodes, steps
-    from safeact_env.server.websocket import routes as sockets
+    from safeact_env.server.websocket import routes
 
-    for module in (episodes, sockets, steps):
+    for module in (episodes, routes, steps):
         monkeypatch.setattr(module, "answer_json", telling)
 
 
@@ -275,8 +281,8 @@ def test_a_server_that_tells_is_caught(broken: Callable[[pytest.MonkeyPatch], No
     assert difference("easy", "train", monkeypatch) is not None
 
 
-def test_the_two_worlds_differ_where_they_should(monkeypatch):
-    """The twin is one: an act that reveals tells the worlds apart."""
+def test_the_two_servers_differ_where_they_should(monkeypatch):
+    """The twin is one: an act that reveals tells the servers apart."""
     _start, *touched = swapped(get_task("easy"), "train", SEED)
     answers = []
     for twin in (False, True):
@@ -295,7 +301,7 @@ def test_the_two_worlds_differ_where_they_should(monkeypatch):
 
 
 def solutions_told(client: TestClient) -> list[str]:
-    """The doors that hand out a way through a scenario of the split `test`."""
+    """The routes that hand out a way through a scenario of the split `test`."""
     wanted = {"task_name": "easy", "split": "test", "seed": SEED}
     told = []
     if client.post("/watch", json=wanted).status_code != 403:
@@ -320,9 +326,7 @@ def test_the_way_through_a_held_out_scenario_is_not_told(client):
 def test_a_server_that_tells_the_way_is_caught(monkeypatch):
     real = sessions.SessionService.grade
     monkeypatch.setattr(
-        sessions.SessionService,
-        "grade",
-        lambda self, name, finish=False: real(self, name, finish=True),
+        sessions.SessionService, "grade", lambda self, name, finish=False: real(self, name, finish=True)
     )
     with TestClient(create_app(Settings())) as client:
         assert "report of a running episode" in solutions_told(client)
@@ -429,8 +433,8 @@ def test_the_operator_can(asked):
         (access, "FORWARDED", ()),
         (access, "LOOPBACK_NAMES", type("All", (), {"__contains__": lambda self, name: True})()),
         (access, "LOOPBACK", type("All", (), {"__contains__": lambda self, name: True})()),
-        (access.Access, "_has_token", lambda self, scope: True),
-        (access.Access, "_is_of_another_site", lambda self, scope: False),
+        (access.AccessMiddleware, "_has_token", lambda self, scope: True),
+        (access.AccessMiddleware, "_is_of_another_site", lambda self, scope: False),
     ],
 )
 def test_a_server_that_lets_others_spend_is_caught(asked, monkeypatch, module, name, value):

@@ -9,8 +9,8 @@ from fastapi.testclient import TestClient
 from pydantic import ValidationError
 
 from safeact_env.server.app import create_app
-from safeact_env.server.middleware import rate_limit as rates
-from safeact_env.server.middleware.rate_limit import Rates, client_of
+from safeact_env.server.middleware import rate_limit
+from safeact_env.server.middleware.rate_limit import RateLimitMiddleware, client_of
 from safeact_env.server.settings import Settings
 
 
@@ -83,13 +83,13 @@ async def test_frames_over_the_limit_wait_for_their_turn(monkeypatch):
         if len(pauses) == 3:
             monkeypatch.setattr(middleware, "wait_for", lambda _client: 0.0)
 
-    monkeypatch.setattr(rates.asyncio, "sleep", sleep)
-    middleware = Rates(app, "2/hour")
+    monkeypatch.setattr(rate_limit.asyncio, "sleep", sleep)
+    middleware = RateLimitMiddleware(app, "2/hour")
     await middleware({"type": "websocket", "client": ("192.0.2.1", 1), "headers": []}, receive, None)
     assert [frame["type"] for frame in got] == [frame["type"] for frame in frames]
     # The handshake and the first frame were within the limit; the second one waited.
     assert len(pauses) == 3
-    assert all(0 < pause <= rates.LONGEST_PAUSE_S for pause in pauses)
+    assert all(0 < pause <= rate_limit.LONGEST_PAUSE_S for pause in pauses)
 
 
 @pytest.mark.parametrize("limit", ["often", "3 per", "-1/second", "3/fortnight"])

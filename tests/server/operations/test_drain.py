@@ -20,10 +20,10 @@ from websockets.sync.client import connect
 from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
 from safeact_env.server.middleware import overload
-from safeact_env.server.middleware.overload import Lateness, Overload
+from safeact_env.server.middleware.overload import Lateness, OverloadMiddleware
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.settings import Settings
-from safeact_env.server.websocket.runtime import Playing
+from safeact_env.server.websocket.runtime import Runtime
 from safeact_env.sessions.service import SessionService
 from safeact_env.tasks import get_task
 from tools.servers.local_servers import Replica
@@ -70,11 +70,11 @@ def test_a_server_that_stops_is_alive_and_not_ready():
 def test_without_its_store_a_server_is_alive_and_not_ready(monkeypatch):
     service = SessionService()
     with TestClient(create_app(Settings(), service)) as client:
-        # What a glimpse gives when a store fails or takes too long.
+        # What a peek gives when a store fails or takes too long.
         async def nothing(*_args):
             return None
 
-        monkeypatch.setattr("safeact_env.sessions.executor.Lanes.glimpse", nothing)
+        monkeypatch.setattr("safeact_env.sessions.executor.Executor.peek", nothing)
         assert client.get("/health").json()["live_episodes"] is None
         answer = client.get("/ready")
         assert (answer.status_code, answer.json()["detail"]["code"]) == (503, "not_ready")
@@ -94,7 +94,7 @@ def test_a_session_that_is_open_gets_no_new_episode():
         socket.send_json({"type": "reset", "data": {"seed": 2}})
         answer = socket.receive_json()
         assert answer["type"] == "error"
-        assert "about to stop" in answer["data"]["message"]
+        assert "is stopping" in answer["data"]["message"]
         socket.send_json({"type": "step", "data": LOOK})
         assert socket.receive_json()["type"] == "observation"
 
@@ -104,9 +104,9 @@ async def test_the_wait_ends_with_the_last_episode_or_with_the_bound():
     for seconds, ends in ((60.0, True), (0.2, False)):
         told.clear()
         running[0] = 2
-        drain = Drain(seconds, Playing())
+        drain = Drain(seconds, Runtime())
         drain.others = lambda: running[0]
-        drain._then = lambda number, frame: told.append(number)
+        drain._handler = lambda number, frame: told.append(number)
         drain.begin(signal.SIGTERM, None)
         await asyncio.sleep(0.1)
         assert not told
@@ -119,9 +119,9 @@ async def test_the_wait_ends_with_the_last_episode_or_with_the_bound():
 
 async def test_asked_twice_it_stops_at_once():
     told = []
-    drain = Drain(60.0, Playing())
+    drain = Drain(60.0, Runtime())
     drain.others = lambda: 1
-    drain._then = lambda number, frame: told.append(number)
+    drain._handler = lambda number, frame: told.append(number)
     drain.begin(signal.SIGTERM, None)
     drain.begin(signal.SIGTERM, None)
     assert told == [signal.SIGTERM]
@@ -203,7 +203,7 @@ def test_in_a_thread_signals_are_left_alone():
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# Overload ------------------------------------------------------------------------------------------------
+# Overload ----------------------------------------------------------------------------------------------
 
 
 async def test_requests_over_the_bound_are_refused_at_once():
@@ -214,10 +214,10 @@ async def test_requests_over_the_bound_are_refused_at_once():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = Overload(slow, most=3, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(slow, max_requests=3, max_late_seconds=10, lateness=Lateness())
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test") as http:
         waiting = [asyncio.create_task(http.get("/tasks")) for _ in range(3)]
-        while app.under_way < 3:
+        while app.in_progress < 3:
             await asyncio.sleep(0)
         answer = await http.get("/tasks")
         assert (answer.status_code, answer.json()["detail"]["code"]) == (503, "overloaded")
@@ -225,7 +225,7 @@ async def test_requests_over_the_bound_are_refused_at_once():
         probe = asyncio.create_task(http.get("/health"))
         gate.set()
         assert {(await one).status_code for one in (*waiting, probe)} == {200}
-        assert app.under_way == 0
+        assert app.in_progress == 0
         assert (await http.get("/tasks")).status_code == 200
 
 
@@ -235,7 +235,7 @@ async def test_those_who_send_slowly_keep_nobody_out():
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b"{}"})
 
-    app = Overload(reading, most=2, seconds=10, lateness=Lateness())
+    app = OverloadMiddleware(reading, max_requests=2, max_late_seconds=10, lateness=Lateness())
     never = asyncio.Event()
 
     async def slow():
@@ -252,14 +252,14 @@ async def test_those_who_send_slowly_keep_nobody_out():
         assert (await http.post("/step")).status_code == 200
     never.set()
     await asyncio.gather(*waiting)
-    assert app.under_way == 0
+    assert app.in_progress == 0
 
 
 def test_requests_are_refused_while_the_event_loop_is_late():
     app = create_app(Settings())
     with TestClient(app) as client:
         (overload,) = [one for one in app.user_middleware if "lateness" in one.kwargs]
-        overload.kwargs["lateness"]._looking.cancel()
+        overload.kwargs["lateness"]._probing.cancel()
         assert client.get("/tasks").status_code == 200
         overload.kwargs["lateness"].seconds = 10.5
         assert client.get("/tasks").status_code == 503
@@ -286,7 +286,7 @@ async def test_lateness_is_measured_and_one_pause_is_none(monkeypatch):
     monkeypatch.setattr(overload.asyncio, "get_running_loop", Loop)
     monkeypatch.setattr(overload.asyncio, "sleep", sleep)
     with pytest.raises(asyncio.CancelledError):
-        await lateness._look()
+        await lateness._probe()
     monkeypatch.undo()
     # Late at two looks in a row, by the lesser of both.
     assert seen == [0, 0, 0, 0, 0, 0, 2, 0.5, 0]

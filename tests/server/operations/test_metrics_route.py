@@ -16,7 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from safeact_env.core.episode import Episode
 from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
-from safeact_env.server.operations.counters import BOUNDS, Meter, Numbers
+from safeact_env.server.operations.counters import BOUNDS, Counters, Numbers
 from safeact_env.server.operations.metrics import METRICS
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import get_task
@@ -119,28 +119,28 @@ def test_a_stranger_cannot_make_new_series(client):
 
 
 def test_store_errors_are_counted():
-    meter = Meter()
-    meter.store_failed()
-    assert meter.total().counts["store_errors",] == 1
+    counters = Counters()
+    counters.store_failed()
+    assert counters.total().counts["store_errors",] == 1
 
 
 def test_steps_of_threads_are_all_counted():
-    meter, episode = Meter(), Episode(get_task("easy"), "train", 1)
+    counters, episode = Counters(), Episode(get_task("easy"), "train", 1)
     threads = [
-        threading.Thread(target=lambda: [meter.stepped(episode) for _ in range(5_000)]) for _ in range(4)
+        threading.Thread(target=lambda: [counters.stepped(episode) for _ in range(5_000)]) for _ in range(4)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert meter.numbers.counts["steps", "easy"] == 20_000
+    assert counters.numbers.counts["steps", "easy"] == 20_000
 
 
 # Several processes ---------------------------------------------------------------------------------------
 
 
 def test_the_numbers_of_all_processes_are_summed(tmp_path):
-    one, two = Meter(tmp_path), Meter(tmp_path)
+    one, two = Counters(tmp_path), Counters(tmp_path)
     one.answered("GET", "/tasks", 200, 0.002)
     two.answered("GET", "/tasks", 200, 20.0)
     two.answered("GET", "/tasks", 200, 0.0)
@@ -160,16 +160,16 @@ def test_the_numbers_of_all_processes_are_summed(tmp_path):
 def test_numbers_are_read_as_they_were_written():
     numbers = Numbers()
     numbers.counts["steps", "easy"] = 3
-    numbers.took(("frame_seconds", "/ws"), 0.3)
+    numbers.observe(("frame_seconds", "/ws"), 0.3)
     again = Numbers.load(numbers.dump())
     assert (again.counts, again.times) == (numbers.counts, numbers.times)
 
 
 def test_a_folder_that_cannot_be_written_to_stops_nothing(tmp_path):
-    meter = Meter(tmp_path / "gone")
-    meter.store_failed()
-    meter.share()
-    assert meter.total().counts["store_errors",] == 1
+    counters = Counters(tmp_path / "gone")
+    counters.store_failed()
+    counters.share()
+    assert counters.total().counts["store_errors",] == 1
 
 
 # Cost ----------------------------------------------------------------------------------------------------

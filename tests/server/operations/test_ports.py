@@ -88,7 +88,7 @@ def test_a_taken_port_is_told_in_a_sentence(option):
         run = subprocess.run([*SERVE, *words], capture_output=True, text=True, timeout=60)
     assert run.returncode == 1
     assert run.stderr == (
-        f"Port {taken} of 127.0.0.1 is taken; stop what listens there, or choose another port.\n"
+        f"Port {taken} of 127.0.0.1 is taken; stop the program that listens there, or choose another port.\n"
     )
     assert run.stdout == ""
 
@@ -129,7 +129,7 @@ def test_a_port_that_was_taken_but_serves_nothing_yet_is_taken():
 @pytest.mark.parametrize(
     ("number", "sentence"),
     [
-        (errno.EACCES, "Port 443 of 127.0.0.1 is not allowed to this user; choose one from 1024."),
+        (errno.EACCES, "Port 443 of 127.0.0.1 is not allowed for this user; choose a port from 1024 up."),
         (errno.EADDRNOTAVAIL, "'127.0.0.1' is not an address of this machine; choose another host."),
         (errno.ENOBUFS, "Port 443 of 127.0.0.1 cannot be listened on: No buffer space available."),
     ],
@@ -153,7 +153,7 @@ def test_a_host_that_is_no_address_is_told_so():
 def test_the_further_port_is_another_one():
     assert Settings(port=0, also_port=0).also_port == 0
     assert Settings(port=1, also_port=2).also_port == 2
-    with pytest.raises(ValidationError, match="another port than the first"):
+    with pytest.raises(ValidationError, match="must differ from the first port"):
         Settings(port=7860, also_port=7860)
 
 

@@ -84,7 +84,7 @@ def test_the_operators_own_name_comes_first(collected, monkeypatch):
 def test_without_the_libraries_the_server_says_what_to_install(monkeypatch):
     monkeypatch.setenv(ENDPOINTS[1], "http://127.0.0.1:1")
     monkeypatch.setitem(sys.modules, "opentelemetry.instrumentation.asgi", None)
-    with pytest.raises(SystemExit, match=r"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT asks .*\[otel\]"):
+    with pytest.raises(SystemExit, match=r"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT turns on .*\[otel\]"):
         create_app(Settings())
 
 

@@ -113,17 +113,11 @@ def test_the_readme_on_the_page_does_not_tell_risks(web):
     assert not re.search(r"\| (safe|risky|irreversible)[ ,]", about["readme_content"])
 
 
-def test_the_readme_has_risks_to_be_left_out():
-    from importlib.metadata import metadata
-
-    assert re.search(r"\| irreversible \|", metadata("openenv-safeact-env")["Description"])
-
-
 def test_a_package_that_is_not_installed_has_no_readme(monkeypatch, web_app):
-    from safeact_env.server.page import openenv_web as web
+    from safeact_env.server.page import openenv_web
 
-    monkeypatch.setattr(web, "DISTRIBUTION", "not-a-distribution")
-    assert web.readme() is None
+    monkeypatch.setattr(openenv_web, "DISTRIBUTION", "not-a-distribution")
+    assert openenv_web.readme() is None
 
 
 def test_the_example_on_the_page_runs(web_app, live_url, capsys):
@@ -295,14 +289,14 @@ def test_what_the_page_does_not_need_is_not_there(web, path):
 
 
 def test_gradio_keeps_little_and_tells_nobody(web, web_app):
-    from safeact_env.server.page.openenv_web import MOST_VISITORS, MOST_WAITING
+    from safeact_env.server.page.openenv_web import MAX_VISITORS, MAX_WAITING
 
     clicked(web, "start_chosen", "easy", "1", None)
     clicked(web, "reset_env", None)
     gradio = web_app.router.routes[-1].app
     page = gradio.get_blocks()
-    assert gradio.state_holder.capacity == MOST_VISITORS
-    assert page._queue.max_size == MOST_WAITING
+    assert gradio.state_holder.capacity == MAX_VISITORS
+    assert page._queue.max_size == MAX_WAITING
     assert page.analytics_enabled is False
     assert len(page._queue.event_analytics) <= 1
     assert page._queue.cached_event_analytics_summary == {"functions": {}}

@@ -1,4 +1,4 @@
-"""What the page at /web draws and offers to click on: all that an agent sees, as text, and nothing more."""
+"""What the page at /web shows and offers to click on: all that an agent sees, as text, and nothing more."""
 
 import copy
 import html
@@ -9,15 +9,15 @@ import pytest
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.policies.reference import make_policy
-from safeact_env.server.page import rendering as drawing
-from safeact_env.server.page.rendering import draw, offers
+from safeact_env.server.page import rendering
+from safeact_env.server.page.rendering import action_choices, render
 from safeact_env.tasks import get_task, task_names
 
-UNKNOWN = drawing.UNKNOWN
+UNKNOWN = rendering.UNKNOWN
 
 
 def shown(state, **fields):
-    """The drawing of an observation with this state."""
+    """The HTML of an observation with this state."""
     observation = {
         "task_description": "A job.",
         "current_state": state,
@@ -29,7 +29,7 @@ def shown(state, **fields):
         "done": False,
         "metadata": {},
     }
-    return draw({**observation, **fields}, {})
+    return render({**observation, **fields}, {})
 
 
 def text(markup):
@@ -64,9 +64,9 @@ def leaves(value):
 
 
 @pytest.mark.parametrize("name", task_names())
-def test_everything_that_is_known_is_drawn(name):
+def test_everything_that_is_known_is_rendered(name):
     for observation in observations(name):
-        found = text(draw(observation, {}))
+        found = text(render(observation, {}))
         told = {str(leaf) for leaf in leaves(observation["current_state"])}
         # A file's directory is in its name.
         assert not [leaf for leaf in told - {"directory"} if words(leaf) not in words(found)]
@@ -77,9 +77,9 @@ def test_everything_that_is_known_is_drawn(name):
 
 
 def test_a_value_that_were_left_out_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(drawing, "_cell", lambda _value: "")
+    monkeypatch.setattr(rendering, "_cell", lambda _value: "")
     with pytest.raises(AssertionError):
-        test_everything_that_is_known_is_drawn("easy")
+        test_everything_that_is_known_is_rendered("easy")
 
 
 PLACES = (
@@ -139,31 +139,31 @@ def planted():
 
 
 def test_markup_in_any_place_stays_text():
-    drawn, marks = planted()
-    assert "<script" not in drawn
-    assert [mark for mark in marks if mark not in text(drawn)] == []
+    rendered, marks = planted()
+    assert "<script" not in rendered
+    assert [mark for mark in marks if mark not in text(rendered)] == []
 
 
 def test_markup_that_were_let_through_would_be_noticed(monkeypatch):
-    monkeypatch.setattr(drawing, "_text", str)
-    drawn, marks = planted()
-    assert drawn.count("<script") >= len(marks)
+    monkeypatch.setattr(rendering, "_text", str)
+    rendered, marks = planted()
+    assert rendered.count("<script") >= len(marks)
 
 
 def test_the_reasons_of_components_stay_text_too():
     components = {"safety": {"earned": 0.5, "weight": 0.3}}
     metadata = {"score": 0.15, "steps": 4, "outcome": "finished", "components": components}
     observation = next(observations("easy")) | {"done": True, "metadata": metadata}
-    drawn = draw(observation, {"safety": "<b onclick=x>care</b>"})
-    assert "&lt;b onclick=x&gt;care&lt;/b&gt;" in drawn
-    assert "safety 0.150 of 0.30" in " ".join(text(drawn).split())
+    rendered = render(observation, {"safety": "<b onclick=x>care</b>"})
+    assert "&lt;b onclick=x&gt;care&lt;/b&gt;" in rendered
+    assert "safety 0.150 of 0.30" in " ".join(text(rendered).split())
 
 
 def test_what_is_unknown_looks_unlike_every_value():
     """A question mark, an empty text and an empty list are values; null is not."""
-    drawn = {value: shown({"files": {"a": {"x": value, "y": 1}}}) for value in (None, "?", "", 0, False)}
-    assert UNKNOWN in drawn[None]
-    assert not [value for value, page in drawn.items() if value is not None and UNKNOWN in page]
+    rendered = {value: shown({"files": {"a": {"x": value, "y": 1}}}) for value in (None, "?", "", 0, False)}
+    assert UNKNOWN in rendered[None]
+    assert not [value for value, page in rendered.items() if value is not None and UNKNOWN in page]
 
 
 def test_what_is_unknown_of_all_is_said_once_and_of_one_beside_it():
@@ -171,8 +171,8 @@ def test_what_is_unknown_of_all_is_said_once_and_of_one_beside_it():
     assert nothing.count(UNKNOWN) == 1
     assert "of all: type" in text(nothing)
     files = {"a": {"type": "log", "owner": "ann"}, "b": {"type": None, "owner": "bob"}}
-    drawn = text(shown({"files": files}))
-    assert " ".join(drawn.split("files")[1].split()) == "a type log owner ann b owner bob ? type"
+    rendered = text(shown({"files": files}))
+    assert " ".join(rendered.split("files")[1].split()) == "a type log owner ann b owner bob ? type"
 
 
 @pytest.mark.parametrize(
@@ -188,16 +188,16 @@ def test_what_is_unknown_of_all_is_said_once_and_of_one_beside_it():
         ({"a": {"x": {"orders": {"b": {"dose": None}}, "n": 1}}}, "a x n 1 orders ? dose b"),
     ],
 )
-def test_any_json_state_is_drawn(state, expected):
-    drawn = text(shown(state)).split("A job.")[1]
-    assert " ".join(drawn.split()) == expected
+def test_any_json_state_is_rendered(state, expected):
+    rendered = text(shown(state)).split("A job.")[1]
+    assert " ".join(rendered.split()) == expected
 
 
 def test_the_grade_by_component_comes_at_the_end_and_not_before():
     *before, end = observations("medical")
     about = {part.name: part.about for part in get_task("medical").components}
-    assert not [observation for observation in before if "Grade" in text(draw(observation, about))]
-    found = " ".join(text(draw(end, about)).split())
+    assert not [observation for observation in before if "Grade" in text(render(observation, about))]
+    found = " ".join(text(render(end, about)).split())
     assert "Completed: everything is done, and with care. Grade 1.0000" in found
     for part in get_task("medical").components:
         assert f"{part.name.replace('_', ' ')} {part.weight / 100:.3f} of {part.weight / 100:.2f}" in found
@@ -213,7 +213,7 @@ def test_a_mistake_stands_out():
 
 
 def offered(episode):
-    return offers(episode.observation(), episode.task.schemas, episode.task.escalation.name)
+    return action_choices(episode.observation(), episode.task.schemas, episode.task.escalation.name)
 
 
 @pytest.mark.parametrize("name", task_names())
@@ -248,4 +248,4 @@ def test_a_question_is_offered_about_every_action_so_that_none_stands_out(name):
 def test_calls_are_offered_all_along_an_episode(name, policy):
     task = get_task(name)
     for observation in observations(name, 8, policy):
-        assert len(offers(observation, task.schemas, task.escalation.name)) > 20
+        assert len(action_choices(observation, task.schemas, task.escalation.name)) > 20

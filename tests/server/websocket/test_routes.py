@@ -18,8 +18,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from safeact_env.server.settings import Settings
-from safeact_env.server.websocket.routes import Sockets
-from safeact_env.server.websocket.session_slots import Seats
+from safeact_env.server.websocket.routes import WebSocketMiddleware
+from safeact_env.server.websocket.session_slots import SessionSlots
 from tests.conftest import running
 from tests.server.mcp.rpc import message
 
@@ -37,7 +37,7 @@ def url() -> Iterator[str]:
 
 
 @pytest.fixture(params=["/ws", "/ws?session_id=", "/mcp"])
-def door(url: str, request: pytest.FixtureRequest) -> str:
+def address(url: str, request: pytest.FixtureRequest) -> str:
     path: str = request.param
     if path.endswith("="):
         answer = httpx.post(f"{url}/mcp", json=message("openenv/session/create")).json()
@@ -60,8 +60,8 @@ def _clean(url: str, caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 def count_free(url: str) -> int:
     with ExitStack() as stack:
-        doors = [url.replace("http", "ws", 1) + "/mcp"] * SESSIONS
-        sockets = [stack.enter_context(connect(door)) for door in doors]
+        addresses = [url.replace("http", "ws", 1) + "/mcp"] * SESSIONS
+        sockets = [stack.enter_context(connect(one)) for one in addresses]
         free = 0
         for socket in sockets:
             with suppress(ConnectionClosed):
@@ -69,9 +69,9 @@ def count_free(url: str) -> int:
     return free
 
 
-def release(url: str, door: str) -> None:
-    """End the session that a door attaches to; any other has ended with its socket."""
-    _, _, session = door.partition("=")
+def release(url: str, address: str) -> None:
+    """End the session that an address attaches to; any other has ended with its socket."""
+    _, _, session = address.partition("=")
     if session:
         httpx.post(f"{url}/mcp", json=message("openenv/session/close", session_id=session))
 
@@ -81,8 +81,8 @@ def ask(socket: ClientConnection, frame: Any) -> Any:
     return json.loads(socket.recv(timeout=20))
 
 
-def usable(socket: ClientConnection, door: str) -> bool:
-    if door.endswith("/mcp"):
+def usable(socket: ClientConnection, address: str) -> bool:
+    if address.endswith("/mcp"):
         return "result" in ask(socket, message("tools/list"))
     return bool(ask(socket, RESET)["type"] == "observation")
 
@@ -102,41 +102,41 @@ def usable(socket: ClientConnection, door: str) -> bool:
         pytest.param("null", id="null"),
     ],
 )
-def test_a_bad_frame_is_answered_and_leaves_the_session_usable(url: str, door: str, frame: Any) -> None:
-    with connect(door) as socket:
+def test_a_bad_frame_is_answered_and_leaves_the_session_usable(url: str, address: str, frame: Any) -> None:
+    with connect(address) as socket:
         answer = ask(socket, frame)
-        assert answer["error"] if door.endswith("/mcp") else answer["type"] == "error"
+        assert answer["error"] if address.endswith("/mcp") else answer["type"] == "error"
         assert len(json.dumps(answer)) < 500
-        assert usable(socket, door)
-    release(url, door)
+        assert usable(socket, address)
+    release(url, address)
 
 
-def test_a_frame_beyond_all_bounds_ends_the_connection_and_no_more(url: str, door: str) -> None:
-    with connect(door) as socket, pytest.raises(ConnectionClosed):
+def test_a_frame_beyond_all_bounds_ends_the_connection_and_no_more(url: str, address: str) -> None:
+    with connect(address) as socket, pytest.raises(ConnectionClosed):
         ask(socket, "x" * (17 * 2**20))
-    release(url, door)
+    release(url, address)
 
 
 @pytest.mark.parametrize("steps", [0, 1, 200])
-async def test_a_client_that_vanishes_leaves_nothing_behind(url: str, door: str, steps: int) -> None:
+async def test_a_client_that_vanishes_leaves_nothing_behind(url: str, address: str, steps: int) -> None:
     """Gone without a word, with answers under way that nobody reads."""
-    if door.endswith("/mcp"):
+    if address.endswith("/mcp"):
         frames = [message("tools/list")] * steps
     else:
         frames = [RESET, *[STEP] * steps] if steps else []
-    for _again in range(1 if "=" in door else SESSIONS):
-        socket = await connect_later(door)
+    for _again in range(1 if "=" in address else SESSIONS):
+        socket = await connect_later(address)
         for frame in frames:
             await socket.send(json.dumps(frame))
         socket.transport.abort()
-    release(url, door)
+    release(url, address)
 
 
 @pytest.mark.parametrize("path", ["/ws", "/mcp"])
 @pytest.mark.parametrize("sends", [0, 1, 2])
 async def test_an_answer_to_a_client_that_has_gone_is_no_error(path: str, sends: int) -> None:
     """As uvicorn says it: the send fails. The first one is the handshake's."""
-    seats = Seats(1)
+    slots = SessionSlots(1)
     frame = json.dumps(message("tools/list") if path == "/mcp" else STATE)
 
     async def receive() -> Message:
@@ -153,5 +153,5 @@ async def test_an_answer_to_a_client_that_has_gone_is_no_error(path: str, sends:
         raise AssertionError
 
     scope = {"type": "websocket", "path": path, "query_string": b""}
-    await asyncio.wait_for(Sockets(no_app, seats, 1_000)(scope, receive, send), 20)
-    assert len(seats) == 0
+    await asyncio.wait_for(WebSocketMiddleware(no_app, slots, 1_000)(scope, receive, send), 20)
+    assert len(slots) == 0

@@ -14,7 +14,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
-from safeact_env.server.websocket.session_slots import Full, NoSuchSeat, Seats
+from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlots
 from tests.server.mcp.rpc import message
 
 RESET = {"type": "reset", "data": {"task_name": "easy", "seed": 4}}
@@ -72,61 +72,61 @@ def small() -> Iterator[TestClient]:
 # Leases -------------------------------------------------------------------------------------------------
 
 
-async def gone(seats: Seats) -> bool:
+async def gone(slots: SessionSlots) -> bool:
     """Whether all sessions end within 20 s."""
     loop = asyncio.get_running_loop()
     end = loop.time() + 20
-    while len(seats) and loop.time() < end:
+    while len(slots) and loop.time() < end:
         await asyncio.sleep(0.02)
-    return len(seats) == 0
+    return len(slots) == 0
 
 
 async def test_a_session_without_a_connection_ends() -> None:
-    seats = Seats(5, seconds=0.05, most_waiting=2)
-    first = seats.lease()
-    seats.lease()
-    with pytest.raises(Full, match="2 sessions wait"):
-        seats.lease()
-    assert await gone(seats)
-    with pytest.raises(NoSuchSeat):
-        seats.find(first.id)
-    assert seats.lease()
-    assert await gone(seats)
+    slots = SessionSlots(5, seconds=0.05, max_waiting=2)
+    first = slots.lease()
+    slots.lease()
+    with pytest.raises(Full, match="2 sessions already wait"):
+        slots.lease()
+    assert await gone(slots)
+    with pytest.raises(NoSuchSession):
+        slots.find(first.id)
+    assert slots.lease()
+    assert await gone(slots)
 
 
 async def test_without_an_end_it_would_stay(monkeypatch: pytest.MonkeyPatch) -> None:
     """The broken twin."""
-    monkeypatch.setattr(Seats, "_wait", lambda *_: None)
-    seats = Seats(5, seconds=0.05)
-    seats.lease()
+    monkeypatch.setattr(SessionSlots, "_wait", lambda *_: None)
+    slots = SessionSlots(5, seconds=0.05)
+    slots.lease()
     await asyncio.sleep(0.5)
-    assert len(seats) == 1
+    assert len(slots) == 1
 
 
 async def test_a_connection_keeps_its_session_and_its_end_frees_it() -> None:
-    seats = Seats(5, seconds=0.05)
-    seat = seats.lease()
-    with seats.held(seat, attached=True):
-        with seats.held(seat, attached=False):
+    slots = SessionSlots(5, seconds=0.05)
+    slot = slots.lease()
+    with slots.held(slot, attached=True):
+        with slots.held(slot, attached=False):
             await asyncio.sleep(0.3)
         await asyncio.sleep(0.3)
-        assert seats.find(seat.id) is seat
-    assert await gone(seats)
+        assert slots.find(slot.id) is slot
+    assert await gone(slots)
 
 
 async def test_a_request_is_a_sign_of_life() -> None:
-    seats = Seats(2, seconds=3_600)
-    seat = seats.lease()
-    first = seats._waiting[seat.id]
+    slots = SessionSlots(2, seconds=3_600)
+    slot = slots.lease()
+    first = slots._waiting[slot.id]
     await asyncio.sleep(0.01)
-    assert seats.find(seat.id) is seat
+    assert slots.find(slot.id) is slot
     assert first.cancelled()
-    assert seats._waiting[seat.id].when() > first.when()
-    seats.close(seat.id)
+    assert slots._waiting[slot.id].when() > first.when()
+    slots.close(slot.id)
 
 
 def test_a_session_of_the_server_ends_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Seats.__init__, "__defaults__", (0.05, 2))
+    monkeypatch.setattr(SessionSlots.__init__, "__defaults__", (0.05, 2))
     with TestClient(create_app(Settings(max_sessions=3))) as client:
         session = session_of(client)
         # No request until it must be over: each would be a sign of life.
@@ -221,7 +221,7 @@ def test_the_session_of_an_mcp_socket(small: TestClient) -> None:
 # Capacity -------------------------------------------------------------------------------------------------
 
 
-def test_every_door_counts_in_the_same_house(small: TestClient) -> None:
+def test_sessions_of_every_transport_count_against_the_same_limit(small: TestClient) -> None:
     with small.websocket_connect("/ws") as played, small.websocket_connect("/mcp") as asked:
         session = session_of(small)
         assert "in use" in create(small)["error"]["message"]
@@ -250,17 +250,17 @@ def test_sessions_made_at_once_are_counted_as_well(small: TestClient) -> None:
 
 
 async def test_no_more_may_wait_than_may() -> None:
-    seats = Seats(5, most_waiting=2)
-    first = seats.lease()
-    with seats.held(first, attached=True):
-        second, third = seats.lease(), seats.lease()
-        with pytest.raises(Full, match="2 sessions wait"):
-            seats.lease()
-    assert len(seats) == 3, "one that is left waits as well"
+    slots = SessionSlots(5, max_waiting=2)
+    first = slots.lease()
+    with slots.held(first, attached=True):
+        second, third = slots.lease(), slots.lease()
+        with pytest.raises(Full, match="2 sessions already wait"):
+            slots.lease()
+    assert len(slots) == 3, "one that is left waits as well"
     with pytest.raises(Full):
-        seats.lease()
-    with seats.held(seats.take(), attached=True):
-        assert len(seats) == 4
-    for seat in (first, second, third):
-        assert seats.close(seat.id)
-    assert len(seats) == 0
+        slots.lease()
+    with slots.held(slots.take(), attached=True):
+        assert len(slots) == 4
+    for slot in (first, second, third):
+        assert slots.close(slot.id)
+    assert len(slots) == 0

@@ -1,4 +1,4 @@
-"""One endpoint, asked: retries, time, what it does not take, and its errors as sentences.
+"""A client of one endpoint: retries, time limits, unsupported parameters, and errors as sentences.
 
 Owns the client library, which is imported when an endpoint is opened and not before. Must not know what is
 asked, nor what an answer means.
@@ -14,7 +14,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from safeact_env.llm.errors import ContextFull, Failed, Rejected, Unusable
@@ -23,14 +22,14 @@ from safeact_env.llm.settings import NO_KEY, Endpoint
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
 
-__all__ = ["Answer", "Provider", "ToolCall", "Waiting"]
+__all__ = ["Answer", "EndpointClient", "RetryPolicy", "ToolCall"]
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.5, 60.0
 LONGEST_SILENCE_S = 3_600.0
 AGAIN = frozenset({408, 409, 429})
 """Statuses below 500 after which the same request may succeed."""
 OPTIONAL = ("parallel_tool_calls", "tool_choice", "temperature", "seed")
-"""Parts of a request that are left out from then on where an endpoint objects to one of them by its name."""
+"""Parameters that are left out from then on if an endpoint rejects them by name."""
 FULL = (
     "context_length",
     "context size",
@@ -49,7 +48,7 @@ Message = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """A call in the endpoint's own form: an id, the function's name, its arguments as JSON text."""
+    """A function call in the endpoint's form: id, name of the function, arguments as JSON text."""
 
     id: str
     name: str
@@ -58,15 +57,15 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said.
+    """A model's answer.
 
     Attributes:
-        text: Outside of calls.
-        calls: In order.
-        cut: Whether it ran into the limit on the length of an answer.
-        tokens_in: Tokens that it read; estimated where the endpoint does not tell.
-        tokens_out: Tokens that it wrote; likewise.
-        seconds: From the request that was answered to its answer.
+        text: Text outside of calls.
+        calls: Function calls, in order.
+        cut: Whether it reached the limit on the length of an answer.
+        tokens_in: Tokens read; estimated if the endpoint does not say.
+        tokens_out: Tokens written; likewise.
+        seconds: Time from the request that succeeded to its answer.
     """
 
     text: str
@@ -78,51 +77,46 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """How long an endpoint is waited for.
+class RetryPolicy:
+    """How long to wait for an endpoint, and how often to retry.
 
     Attributes:
-        call_s: For one answer, in seconds.
-        retries: How often a request is repeated that got none, or 429, or an error of the server.
+        timeout_s: Time for one answer, in seconds.
+        retries: How often to repeat a request that got no answer, 429 or a server error.
     """
 
-    call_s: float = 120.0
+    timeout_s: float = 120.0
     retries: int = 5
 
 
-class Provider:
-    """An endpoint. Use it as an async context manager; several episodes may ask at a time.
+class EndpointClient:
+    """Asks an endpoint. Use it as an async context manager; several episodes may share it.
 
     Args:
-        endpoint: Which one.
-        waiting: How long it is waited for.
-        temperature: Of the sampling.
+        endpoint: The endpoint.
+        retry: Time limit and retries.
+        temperature: Sampling temperature.
     """
 
     def __init__(
-        self, endpoint: Endpoint, waiting: Waiting | None = None, *, temperature: float = 0.0
+        self, endpoint: Endpoint, retry: RetryPolicy | None = None, *, temperature: float = 0.0
     ) -> None:
         self.endpoint = endpoint
-        self.waiting = waiting or Waiting()
+        self.retry = retry or RetryPolicy()
         self.temperature = temperature
         self.retried = 0
-        """Requests that had to be repeated so far."""
+        """Number of repeated requests so far."""
         self._left_out: set[str] = set()
         self._length = "max_tokens"
         self._reached = False
         self._client: AsyncOpenAI | None = None
 
     async def __aenter__(self) -> Self:
-        """Import the client library, without holding up the event loop, and open a client."""
+        """Import the client library in a thread, and open a client."""
         self._client = await asyncio.to_thread(_client, self.endpoint)
         return self
 
-    async def __aexit__(
-        self,
-        _type: type[BaseException] | None,
-        _error: BaseException | None,
-        _traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_error: object) -> None:
         if self._client is not None:
             await self._client.close()
 
@@ -134,20 +128,20 @@ class Provider:
         seed: int | None = None,
         within_s: float | None = None,
     ) -> Answer:
-        """The model's next answer.
+        """Ask for the model's next answer.
 
         Args:
             messages: The conversation.
-            form: Further parts of the request: tools, or a format of the answer.
-            seed: Of the sampling; sent where the temperature is above 0.
-            within_s: Give up after so many seconds, retries included.
+            form: Further parts of the request: tools, or a response format.
+            seed: Sampling seed; sent if the temperature is above 0.
+            within_s: Time limit in seconds, including retries.
 
         Raises:
             Unusable: If the endpoint cannot be used at all.
-            Rejected: If it does not take a request of this form.
+            Rejected: If the endpoint does not accept a request of this form.
             ContextFull: If the request is longer than the model's window.
             Failed: If there was no answer after all retries.
-            TimeoutError: If `within_s` is over.
+            TimeoutError: If `within_s` has passed.
         """
         async with asyncio.timeout(within_s):
             while True:
@@ -173,7 +167,7 @@ class Provider:
         return {name: value for name, value in request.items() if name not in self._left_out}
 
     def _adapt(self, told: str, request: Mapping[str, Any]) -> bool:
-        """Change what is sent from now on, if the endpoint objects to a part that can be done without."""
+        """Change later requests if the endpoint rejects a parameter that is not needed; say if it did."""
         if "max_completion_tokens" in told and self._length == "max_tokens" and "max_tokens" in request:
             self._length = "max_completion_tokens"
             return True
@@ -185,32 +179,16 @@ class Provider:
 
     async def _answered(self, request: dict[str, Any]) -> Answer:
         """Send a request until it is answered."""
-        import openai
-
         problem: Exception = Failed("no request was sent")
-        for attempt in range(self.waiting.retries + 1):
-            asked_to_wait: str | None = None
-            started = time.perf_counter()
-            try:
-                async with asyncio.timeout(self.waiting.call_s):
-                    got = await self._opened.chat.completions.create(**request)
-                self._reached = True
-                return self._read(got, request, time.perf_counter() - started)
-            except TimeoutError:
-                self._reached = True
-                problem = Failed(f"no answer within {self.waiting.call_s:g} s")
-            except openai.APIStatusError as error:
-                self._reached = True
-                problem, asked_to_wait = self._judged(error), error.response.headers.get("Retry-After")
-            except openai.APIConnectionError as error:
-                cause = error.__cause__ or error
-                problem = ConnectionError(self._clean(f"{type(cause).__name__} {cause}".strip()))
-            except (_NoCompletion, openai.APIError, ValueError) as error:
-                problem = Failed(f"the answer was not a chat completion: {self._clean(str(error))}")
+        for attempt in range(self.retry.retries + 1):
+            outcome = await self._attempt(request)
+            if isinstance(outcome, Answer):
+                return outcome
+            problem, asked_to_wait = outcome
             if isinstance(problem, ConnectionError) and not self._reached and attempt >= 1:
                 # More likely a wrong address than a bad moment.
                 break
-            if attempt < self.waiting.retries:
+            if attempt < self.retry.retries:
                 self.retried += 1
                 await asyncio.sleep(_pause(attempt, asked_to_wait))
         if isinstance(problem, ConnectionError) and not self._reached:
@@ -218,17 +196,42 @@ class Provider:
                 f"{self.endpoint.shown} cannot be reached ({problem}). Check the URL, and that it runs."
             )
         raise Failed(
-            f"{self.endpoint.shown} did not answer after {self.waiting.retries + 1} attempts: {problem}."
+            f"{self.endpoint.shown} did not answer after {self.retry.retries + 1} attempts: {problem}."
         )
+
+    async def _attempt(self, request: dict[str, Any]) -> Answer | tuple[Exception, str | None]:
+        """Send a request once; return the answer, or the problem and the `Retry-After` header."""
+        import openai
+
+        started = time.perf_counter()
+        try:
+            async with asyncio.timeout(self.retry.timeout_s):
+                # As an extra body, the client library does not walk all of it, which grows with each turn.
+                got = await self._opened.chat.completions.create(
+                    model=request["model"], messages=(), extra_body=request
+                )
+            self._reached = True
+            return self._read(got, request, time.perf_counter() - started)
+        except TimeoutError:
+            self._reached = True
+            return Failed(f"no answer within {self.retry.timeout_s:g} s"), None
+        except openai.APIStatusError as error:
+            self._reached = True
+            return self._judged(error), error.response.headers.get("Retry-After")
+        except openai.APIConnectionError as error:
+            cause = error.__cause__ or error
+            return ConnectionError(self._clean(f"{type(cause).__name__} {cause}".strip())), None
+        except (_NoCompletion, openai.APIError, ValueError) as error:
+            return Failed(f"the answer was not a chat completion: {self._clean(str(error))}"), None
 
     @property
     def _opened(self) -> AsyncOpenAI:
         if self._client is None:
-            raise RuntimeError("the provider has not been opened: use it with `async with`")
+            raise RuntimeError("the client has not been opened: use it with `async with`")
         return self._client
 
     def _judged(self, error: APIStatusError) -> Failed:
-        """What may pass on another attempt is returned, anything else raised."""
+        """Return an error that another attempt may avoid; raise any other."""
         status, told = error.status_code, self._told(error)
         where = self.endpoint.shown
         if status in (401, 403):
@@ -255,7 +258,7 @@ class Provider:
         return Failed(f"HTTP status {status}: {told}")
 
     def _told(self, error: APIStatusError) -> str:
-        """What the endpoint says of an error, as one short line without the key."""
+        """The endpoint's message about an error, as one short line without the key."""
         body = error.body
         found: object = body.get("message") if isinstance(body, dict) else body
         if not isinstance(found, str) or not found.strip():
@@ -272,7 +275,7 @@ class Provider:
         return text.replace(key, "[key]") if len(key) >= 8 else text
 
     def _read(self, got: Any, request: Mapping[str, Any], seconds: float) -> Answer:
-        """The answer of a completion, which may be anything: endpoints differ, and nothing has checked it."""
+        """Read a completion. It may be anything: endpoints differ, and nothing has validated it."""
         choices = getattr(got, "choices", None)
         choice = choices[0] if isinstance(choices, list) and choices else None
         message = getattr(choice, "message", None)
@@ -302,7 +305,7 @@ class Provider:
 
 
 class _NoCompletion(ValueError):
-    """An answer with status 200 that is something else."""
+    """An answer with status 200 that is not a completion."""
 
 
 def _count(usage: Any, name: str, characters: int) -> int:
@@ -313,11 +316,11 @@ def _count(usage: Any, name: str, characters: int) -> int:
 
 
 def _pause(attempt: int, asked: str | None) -> float:
-    """Seconds before the next attempt: as the endpoint asks, else doubling, with jitter."""
+    """Seconds before the next attempt: as the endpoint asks, or else doubling, with jitter."""
     seconds = FIRST_PAUSE_S * 2.0**attempt * random.uniform(0.5, 1.5)
     if asked is not None:
         with suppress(ValueError):
-            # The header holds seconds, or the date of a clock that may differ from ours.
+            # The header holds seconds, or a date from a clock that may differ from ours.
             seconds = float(asked) if asked.replace(".", "", 1).isdigit() else _until(asked)
     return min(max(seconds, 0.0), LONGEST_PAUSE_S)
 
@@ -328,10 +331,10 @@ def _until(date: str) -> float:
 
 
 def _client(endpoint: Endpoint) -> AsyncOpenAI:
-    """A client of the library, whose own retries and time limits are off."""
+    """Open a client of the library, with its own retries and time limits off."""
     from openai import AsyncAzureOpenAI, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
-    # A limit on silence only; the time for a whole answer is ours.
+    # A limit on silence only; the time for a whole answer is limited above.
     timeout = Timeout(LONGEST_SILENCE_S, connect=10.0)
     if endpoint.kind == "azure":
         return AsyncAzureOpenAI(
@@ -342,7 +345,7 @@ def _client(endpoint: Endpoint) -> AsyncOpenAI:
             max_retries=0,
             timeout=timeout,
         )
-    # On this machine: whatever proxy is set for the outside is not asked.
+    # On this machine: do not use a proxy.
     http = DefaultAsyncHttpxClient(trust_env=False) if endpoint.kind == "local" else None
     return AsyncOpenAI(
         base_url=endpoint.url, api_key=endpoint.key, max_retries=0, timeout=timeout, http_client=http

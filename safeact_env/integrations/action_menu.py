@@ -1,9 +1,9 @@
-"""The menu: the well-formed calls of an observation, in a grid of fixed size.
+"""The action menu: the well-formed calls of an observation, in a grid of fixed size.
 
-Owns which call stands where. A row is what a call is about (an action of the list, or the values of a
-call's parameters, such as a file, or a table and a column), a column is what is done to it (called, asked
-about, its runbook read). A cell is one well-formed call; the order of rows follows the observation.
-Must not know facts, risk, or any concrete task beyond its feature extractor.
+Owns the place of each call. A row is what a call is about (an action of the list, or the values of a call's
+parameters, such as a file, or a table and a column), a column is what is done to it (call it, ask about it,
+read its runbook). A cell is one well-formed call; the order of rows follows the observation. Must not know
+facts, risk, or any concrete task beyond its feature extractor.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safeact_env.core.playbook import Move, Observation
 from safeact_env.core.task import Task
 from safeact_env.policies.calls import UNTARGETED, Schemas, choices, question
 
-__all__ = ["ASK", "CALL", "RUNBOOK", "Cell", "Grid", "Menu", "Row"]
+__all__ = ["ASK", "CALL", "RUNBOOK", "ActionMenu", "Cell", "Grid", "Row"]
 
 CALL, ASK, RUNBOOK = 0, 1, 2
 """The first columns, of a row that stands for an action: call it, ask about it, read its runbook."""
@@ -26,7 +26,7 @@ CALL, ASK, RUNBOOK = 0, 1, 2
 Cell = tuple[int, int]
 """Row and column."""
 Key = tuple[Hashable, ...]
-"""What a call is known by."""
+"""Identifies a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +43,14 @@ class Row:
 
 
 @dataclass(slots=True)
-class Menu:
-    """The calls of one observation.
+class ActionMenu:
+    """The calls of one observation in the grid.
 
     Attributes:
         rows: In their order.
         cells: The call of each cell that has one.
         asks: Per cell of a call, the cell of the question about it.
-        places: Where a call stands, by `key_of`.
+        places: The cell of each call, by `key_of`.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -60,7 +60,7 @@ class Menu:
 
 
 class Grid:
-    """Where the calls of a task stand: the columns, which never change, and the menu of an observation.
+    """The grid of a task's calls: fixed columns, and a menu for each observation.
 
     Args:
         task: The task; only what it publishes is used.
@@ -96,20 +96,20 @@ class Grid:
 
     @cached_property
     def _anywhere(self) -> dict[str, Any]:
-        """Schemas of parameters by name: a look-alike's is not published, and means the same as elsewhere."""
+        """Parameter schemas by name, for look-alikes, whose own are not published."""
         return {name: schema for action in self.schemas for name, schema in self._properties(action).items()}
 
     def key_of(self, action: str, params: Mapping[str, Any]) -> Key:
-        """What a call is known by: its action and its parameters without free text."""
+        """Identify a call: its action and its parameters without free text."""
         free = self._free.get(action, ())
         return (action, *sorted((k, _hashable(params[k])) for k in params if k not in free))
 
-    def menu(self, obs: Observation) -> Menu:
+    def menu(self, obs: Observation) -> ActionMenu:
         """The menu of an observation: every action of the list, with every target that is shown.
 
         A parameter without listed values offers its examples or bounds; an extractor may offer other values.
         """
-        menu, places = Menu(), {}
+        menu, places = ActionMenu(), {}
         listed = [row["name"] for row in obs["available_actions"]]
 
         def row_of(action: str, params: dict[str, Any]) -> int:

@@ -8,9 +8,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from safeact_env.llm import provider as module
+from safeact_env.llm import client as module
+from safeact_env.llm.client import EndpointClient, RetryPolicy
 from safeact_env.llm.errors import ContextFull, Failed, Rejected, Unusable
-from safeact_env.llm.provider import Provider, Waiting
 from safeact_env.llm.settings import NO_KEY, Endpoint
 from tests.llm.conftest import endpoint_at
 from tests.llm.stub import KEY, MODEL, Reply, calls, fails, free_port, in_turn, says
@@ -18,11 +18,11 @@ from tests.llm.stub import KEY, MODEL, Reply, calls, fails, free_port, in_turn, 
 ASK = [{"role": "user", "content": "hello"}]
 
 
-async def ask(endpoint, waiting=None, form=None, temperature=0.0, times=1, **more):
-    async with Provider(endpoint, waiting or Waiting(5, 2), temperature=temperature) as provider:
+async def ask(endpoint, retry=None, form=None, temperature=0.0, times=1, **more):
+    async with EndpointClient(endpoint, retry or RetryPolicy(5, 2), temperature=temperature) as client:
         for _ in range(times):
-            answer = await provider.ask(ASK, form or {}, **more)
-        return answer, provider
+            answer = await client.ask(ASK, form or {}, **more)
+        return answer, client
 
 
 async def test_an_answer_is_read_with_what_it_used(serve):
@@ -62,9 +62,9 @@ async def test_the_seed_is_sent_only_where_it_matters(serve):
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503])
 async def test_what_may_pass_is_asked_again(serve, status):
     stub = serve(in_turn(fails(status), fails(status), says("there")))
-    answer, provider = await ask(endpoint_at(stub))
+    answer, client = await ask(endpoint_at(stub))
     assert answer.text == "there"
-    assert (len(stub.asked), provider.retried) == (3, 2)
+    assert (len(stub.asked), client.retried) == (3, 2)
 
 
 async def test_after_the_last_retry_the_failure_is_told(serve):
@@ -99,10 +99,10 @@ def test_pauses_grow(monkeypatch):
 async def test_an_answer_that_takes_too_long_is_asked_for_again(serve):
     slow = Reply(says("late").body, wait_s=4)
     stub = serve(in_turn(slow, says("there")))
-    answer, _ = await ask(endpoint_at(stub), Waiting(call_s=1.5, retries=1))
+    answer, _ = await ask(endpoint_at(stub), RetryPolicy(timeout_s=1.5, retries=1))
     assert answer.text == "there"
     with pytest.raises(Failed, match=r"no answer within 0\.1 s"):
-        await ask(endpoint_at(serve(in_turn(slow))), Waiting(call_s=0.1, retries=1))
+        await ask(endpoint_at(serve(in_turn(slow))), RetryPolicy(timeout_s=0.1, retries=1))
 
 
 async def test_the_whole_takes_no_longer_than_it_may(serve):
@@ -128,7 +128,7 @@ async def test_what_is_no_completion_is_asked_for_again(serve, reply):
     stub = serve(in_turn(reply, says("there")))
     assert (await ask(endpoint_at(stub)))[0].text == "there"
     with pytest.raises(Failed, match="not a chat completion"):
-        await ask(endpoint_at(serve(in_turn(reply))), Waiting(5, 1))
+        await ask(endpoint_at(serve(in_turn(reply))), RetryPolicy(5, 1))
 
 
 async def test_an_odd_completion_is_read_as_far_as_it_goes(serve):
@@ -185,7 +185,7 @@ async def test_an_endpoint_that_is_not_there_is_told_soon():
     endpoint = Endpoint("openai", MODEL, f"http://127.0.0.1:{free_port()}/v1", KEY)
     started = time.perf_counter()
     with pytest.raises(Unusable, match=r"cannot be reached.*Check the URL"):
-        await ask(endpoint, Waiting(5, 50))
+        await ask(endpoint, RetryPolicy(5, 50))
     assert time.perf_counter() - started < 5
 
 
@@ -248,9 +248,9 @@ async def test_a_request_that_is_too_long_is_told_apart(serve, status, message):
 
 async def test_a_key_that_a_model_repeats_does_not_come_back(serve):
     stub = serve(in_turn(calls(("look", {"path": KEY}), text=f"The key is {KEY}")))
-    answer, provider = await ask(endpoint_at(stub))
+    answer, client = await ask(endpoint_at(stub))
     assert KEY not in repr(answer)
-    assert KEY not in repr(provider.endpoint)
+    assert KEY not in repr(client.endpoint)
 
 
 async def test_nothing_that_is_logged_holds_the_key(serve, caplog):

@@ -1,6 +1,6 @@
-"""What audits play: random and reference episodes, and the verdict of the rules before a call is made.
+"""Rollouts for audits: random and replayed episodes, and the verdict of the rules before a call is made.
 
-Owns prefixes and copies of states. Must not know any invariant.
+Owns copies of states. Must not know any invariant.
 """
 
 from __future__ import annotations
@@ -8,31 +8,41 @@ from __future__ import annotations
 import copy
 import json
 import pickle
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
 from random import Random
 from typing import Any
 
+from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.state import State
+from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import every_call, question, random_call
+from safeact_env.policies.reference import make_policy
 
 __all__ = [
+    "UNLIMITED",
     "atoms",
     "clone",
     "every_move",
     "facts_of",
     "fork",
     "is_question",
+    "looked_at_all",
     "parsed",
+    "replayed",
     "verdict",
     "walking",
     "wire",
 ]
+
+
+UNLIMITED = 100_000
+"""A budget of steps that no audit uses up."""
 
 
 def wire(value: Any) -> bytes:
@@ -40,15 +50,15 @@ def wire(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
-def clone(s: State[Any]) -> State[Any]:
-    """A state that shares nothing with another."""
-    other: State[Any] = pickle.loads(pickle.dumps(s, protocol=pickle.HIGHEST_PROTOCOL))
+def clone(state: State[Any]) -> State[Any]:
+    """Copy a state; the copy shares nothing with it."""
+    other: State[Any] = pickle.loads(pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL))
     return other
 
 
 def fork(episode: Episode[Any]) -> Episode[Any]:
-    """An episode that goes on from here by itself."""
-    # Reaches behind the episode's interface, as no rule of the game needs this.
+    """Copy an episode, to continue it apart from the original."""
+    # Bypasses the episode's interface, as no rule needs this.
     other = copy.copy(episode)
     other.turns = [*episode.turns]
     other.state = clone(episode.state)
@@ -56,19 +66,39 @@ def fork(episode: Episode[Any]) -> Episode[Any]:
     return other
 
 
+def replayed(
+    task: Task[Any], split: Split, seed: int, calls: Iterable[Call], max_steps: int | None = None
+) -> Episode[Any]:
+    """Play calls on a fresh episode, until it is done."""
+    episode: Episode[Any] = Episode(task, split, seed, max_steps=max_steps)
+    for call in calls:
+        if not episode.done:
+            episode.step(call)
+    return episode
+
+
+def looked_at_all(task: Task[Any], split: Split, seed: int) -> Episode[Any]:
+    """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
+    episode: Episode[Any] = Episode(task, split, seed, max_steps=UNLIMITED)
+    policy = make_policy("look_only", task, seed)
+    while (call := policy.act(episode.observation())).action_name != "finish":
+        episode.step(call)
+    return episode
+
+
 # Facts as atoms ------------------------------------------------------------------------------------------
 
 
 def atoms(value: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
-    """What is true, by path, one leaf each; `False`, `None` and what is empty are absence."""
+    """The facts in a value, one leaf per path; `False`, `None` and empty values count as absent."""
     found: dict[tuple[str, ...], Any] = {}
     _collect(value, path, found)
     return found
 
 
-def facts_of(s: State[Any]) -> dict[tuple[str, ...], Any]:
-    """The facts of a state, the upkeep's included."""
-    return atoms((s.facts, s.upkeep))
+def facts_of(state: State[Any]) -> dict[tuple[str, ...], Any]:
+    """The facts of a state, including the upkeep's."""
+    return atoms((state.facts, state.upkeep))
 
 
 @cache
@@ -104,14 +134,14 @@ def _collect(value: Any, path: tuple[str, ...], found: dict[tuple[str, ...], Any
 # Calls ---------------------------------------------------------------------------------------------------
 
 
-def parsed(actions: Mapping[str, Action[Any]], s: State[Any], move: Move) -> Any:
+def parsed(actions: Mapping[str, Action[Any]], state: State[Any], move: Move) -> Any:
     """The checked parameters of a well-formed move."""
-    view = {**s.knowledge.tables, "available_actions": actions}
+    view = {**state.knowledge.tables, "available_actions": actions}
     return actions[move.name].params.parse(move.params, view)
 
 
-def verdict(actions: Mapping[str, Action[Any]], s: State[Any], move: Move) -> str:
-    """What the rules say of a call before anything happens.
+def verdict(actions: Mapping[str, Action[Any]], state: State[Any], move: Move) -> str:
+    """Judge a call by the rules before it is made.
 
     Returns:
         `unknown`, `malformed`, `blocked`, `refused`, `mistake`, `approved` or `allowed`. Written apart from
@@ -121,17 +151,19 @@ def verdict(actions: Mapping[str, Action[Any]], s: State[Any], move: Move) -> st
     if action is None:
         return "unknown"
     try:
-        p = parsed(actions, s, move)
+        p = parsed(actions, state, move)
     except Malformed:
         return "malformed"
-    if action.check is not None and action.check(s, p) is not None:
+    if action.check is not None and action.check(state, p) is not None:
         return "malformed"
-    if action.blocked is not None and action.blocked(s, p) is not None:
+    if action.blocked is not None and action.blocked(state, p) is not None:
         return "blocked"
-    if action.unmet(s, p) is not None:
+    if action.unmet(state, p) is not None:
         return "refused"
-    if action.risk_in(s, p) is Risk.IRREVERSIBLE and not (action.gate and action.gate.authorised(s, p)):
-        return "approved" if is_covered(s, action, p) else "mistake"
+    if action.risk_in(state, p) is Risk.IRREVERSIBLE and not (
+        action.gate and action.gate.authorised(state, p)
+    ):
+        return "approved" if is_covered(state, action, p) else "mistake"
     return "allowed"
 
 
@@ -144,8 +176,8 @@ def every_move(episode: Episode[Any]) -> list[Move]:
     """Every well-formed call in this state, and a question about each action and target."""
     obs, task = episode.observation(), episode.task
     ask = task.escalation.name
-    moves = [m for name in episode.actions if name != ask for m in every_call(obs, task.schemas, name)]
-    asked = {wire(q.params): q for m in moves for q in [question(obs, ask, m)]}
+    moves = [move for name in episode.actions if name != ask for move in every_call(obs, task.schemas, name)]
+    asked = {wire(asked.params): asked for asked in (question(obs, ask, move) for move in moves)}
     return [*moves, *asked.values()]
 
 

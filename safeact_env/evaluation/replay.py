@@ -1,6 +1,6 @@
-"""Traces: a trajectory together with what it gave, so that a replay can be held against it.
+"""Replaying recorded episodes, and comparing the replay with the record.
 
-Owns the comparison of a recorded episode with its replay. Must not know files or how a difference is shown.
+Owns the comparison. Must not know files or how a difference is shown.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = ["differences", "digest", "replayed", "trace_of"]
+__all__ = ["detailed_trajectory", "differences", "digest", "replayed"]
 
 MOST_STEPS = 3
 MOST_DIFFERENCES = 10
@@ -27,12 +27,12 @@ def digest(observation: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(observation, sort_keys=True).encode()).hexdigest()
 
 
-def trace_of(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, Any]:
-    """The trace of an episode, made by playing it again.
+def detailed_trajectory(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, Any]:
+    """Replay an episode; return its trajectory with the result of every step.
 
     Args:
-        episode: As far as it has gone.
-        task: Play it on this task instead; to see what a change of the task changes.
+        episode: The episode so far.
+        task: Replay on this task instead, to see the effect of a change to the task.
 
     Returns:
         The trajectory's JSON; `max_steps`; `start`, the digest of the first observation; `turns`, per step
@@ -60,12 +60,12 @@ def trace_of(episode: Episode[Any], task: Task[Any] | None = None) -> dict[str, 
 
 
 def replayed(record: Mapping[str, Any]) -> Episode[Any]:
-    """Play a recorded trajectory again, under the budget that the record has.
+    """Replay a recorded trajectory, under the record's budget of steps.
 
-    Calls after the end are left out: `differences` tells of them.
+    Calls after the end are left out; `differences` reports them.
 
     Raises:
-        TrajectoryError: If it cannot be read, was recorded with another version, or its task is not here.
+        TrajectoryError: If the record cannot be read, has another version, or its task is not installed.
     """
     trajectory = Trajectory.from_json(record)
     task = _task_of(trajectory)
@@ -81,7 +81,7 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
 
 
 def _task_of(trajectory: Trajectory) -> Task[Any]:
-    """The task, if this package and the task are what the trajectory was recorded with."""
+    """Return the task, if package and task have the versions of the trajectory."""
     if trajectory.version != VERSION:
         raise TrajectoryError(
             f"recorded with safeact-env {trajectory.version}, and this is {VERSION}; replay it with "
@@ -100,17 +100,17 @@ def _task_of(trajectory: Trajectory) -> Task[Any]:
 
 
 def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
-    """What a record says of its episode that the replay does not, a sentence each; at most ten.
+    """Return the differences between a record and its replay, a sentence each; at most ten.
 
-    A record is a trace, or what an evaluation writes. What it does not say is not compared.
+    A record comes from `detailed_trajectory` or from an evaluation. Fields that it lacks are not compared.
     """
     found = []
     if len(record["calls"]) != len(episode.turns):
         found.append(f"the episode is over after {len(episode.turns)} of {len(record['calls'])} calls")
     now: dict[str, Any] = {"rewards": [turn.reward for turn in episode.turns]}
     if "turns" in record:
-        trace = trace_of(episode)
-        now |= {name: trace[name] for name in ("start", "turns")}
+        again = detailed_trajectory(episode)
+        now |= {name: again[name] for name in ("start", "turns")}
     now |= episode.grade().to_json()
     for name, value in now.items():
         if name in record and record[name] != value:
@@ -119,7 +119,7 @@ def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
 
 
 def _where(name: str, said: Any, value: Any) -> list[str]:
-    """Where a recorded field differs from the replayed one; by step if it has a value for each."""
+    """Return where a field of the record differs from the replay; by step if it has a value for each."""
     if name == "start":
         return ["the first observation is another one"]
     if not (isinstance(said, list) and isinstance(value, list)):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from safeact_env.evaluation import ReportError, Selection, evaluate, parse_seeds, summarise, to_json
-from safeact_env.evaluation.recorded import Row, recorded_runs, rows_of, seeds_text
+from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of, seeds_text
 from safeact_env.evaluation.store import RecordFile, line_of
 from safeact_env.version import VERSION
 from tests.suites import MODEL, model_player, model_run, rewrite_report

@@ -1,6 +1,6 @@
-"""Recorded runs as rows: what a report of a suite and what `eval --json` says, in one form.
+"""Result files as rows of a table: reports of suites, and what `eval --json` writes.
 
-Owns how either is read. Must not know how a row is shown, nor whether it is true: `verify` tells.
+Owns how both are read. Must not know how a row is shown, nor whether it is true: `verify` checks that.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ __all__ = ["Row", "recorded_runs", "rows_of", "seeds_text"]
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One agent's recorded run.
+    """One agent's run.
 
     Attributes:
         agent: Name of the policy or model.
-        played: Which episodes: the suite, or seeds and splits.
+        played: The episodes: the suite, or seeds and splits.
         attempts: Episodes per scenario.
-        episodes: How many in all.
+        episodes: Number of episodes.
         tasks: Names of the tasks.
-        version: Of the package.
+        version: Version of the package.
         prompt: Name and version of the prompt; `None` if there was none.
         date: The day (UTC); `None` if it was not recorded.
         cost: What a model used; `None` for a policy, or if it was not recorded.
-        overall: The metrics on everything.
+        overall: The metrics over all episodes.
         by_task: The metrics per task.
     """
 
@@ -51,23 +51,23 @@ class Row:
 
 
 def recorded_runs(folder: Path) -> list[Path]:
-    """The recorded runs of models in a folder of results.
+    """Return the result files of models in a folder.
 
-    They are `models/*.json` and `models/*/report.json`, and whatever else in the folder has records beside
-    it, under the same name.
+    These are `models/*.json`, `models/*/report.json`, and any other JSON file in the folder with a file of
+    records of the same name beside it.
     """
     own = sorted((folder / "models").glob("*.json")) + sorted((folder / "models").glob(f"*/{REPORT}"))
     return own + [path for path in sorted(folder.glob("*.json")) if _records_of(path) is not None]
 
 
 def rows_of(path: Path) -> list[Row]:
-    """The rows of a report of a suite, or of what `eval --json` wrote: one per agent.
+    """Return the rows of a suite's report, or of a file that `eval --json` wrote: one per agent.
 
-    Of the latter, prompt and cost are read from the records beside it, `NAME.jsonl` or `NAME.jsonl.gz`, if
-    they are there. Where it has `settings` with the name of a model, that is the agent's.
+    For the latter, prompt and cost come from the records beside it, `NAME.jsonl` or `NAME.jsonl.gz`, if they
+    exist. If it has `settings` with the name of a model, that names the agent.
 
     Raises:
-        ReportError: If it is neither, or a run that was not finished.
+        ReportError: If the file is neither, or its run is unfinished.
     """
     try:
         found = json.loads(path.read_bytes())
@@ -139,13 +139,13 @@ def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **
 
 
 def _records_of(path: Path) -> Path | None:
-    """Where the records beside a file are, by the name they have uncompressed."""
+    """Return the uncompressed name of the records beside a file, if there are any."""
     lines = path.with_suffix(".jsonl")
     return lines if lines.exists() or lines.with_name(f"{lines.name}.gz").exists() else None
 
 
 def _used(path: Path) -> dict[str, tuple[str | None, Cost | None]]:
-    """Per agent, the prompt and the cost that the records beside a file tell."""
+    """Return prompt and cost per agent, from the records beside a file."""
     lines = _records_of(path)
     by_agent: dict[str, list[Mapping[str, Any]]] = {}
     if lines is not None:
@@ -155,7 +155,7 @@ def _used(path: Path) -> dict[str, tuple[str | None, Cost | None]]:
 
 
 def _prompt(records: Sequence[Mapping[str, Any]]) -> str | None:
-    """Name and version of the prompts that the records name."""
+    """Return names and versions of the prompts in the records."""
     parts = [record.get("model") for record in records]
     found = {
         f"{part['prompt']} {part['prompt_version']}"
@@ -173,7 +173,7 @@ def _cost(records: Sequence[Mapping[str, Any]]) -> Cost | None:
 
 
 def seeds_text(seeds: Iterable[int]) -> str:
-    """Seeds as `--seeds` takes them, such as `0-9,12`."""
+    """Return seeds in the form of `--seeds`, such as `0-9,12`."""
     runs: list[list[int]] = []
     for seed in sorted(set(seeds)):
         if runs and seed == runs[-1][-1] + 1:

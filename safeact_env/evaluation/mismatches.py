@@ -1,6 +1,6 @@
-"""Where the report of a suite is not what its records and the engine say: a sentence for each place.
+"""Mismatches between the report of a suite, its records and the engine, a sentence for each.
 
-Owns the comparisons. Must not know files, nor what is made of the sentences.
+Owns the comparisons. Must not know files, nor how the sentences are used.
 """
 
 from __future__ import annotations
@@ -15,48 +15,48 @@ from typing import Any
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import Bounds, Files, Report, Results, results_of
 from safeact_env.evaluation.suite import Suite
-from safeact_env.evaluation.trace import differences, replayed
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import get_task
 
 __all__ = [
     "Replay",
-    "agent_faults",
-    "cost_faults",
-    "episode_faults",
-    "file_faults",
-    "metric_faults",
+    "agent_mismatches",
+    "cost_mismatches",
+    "episode_mismatches",
+    "file_mismatches",
+    "metric_mismatches",
     "replay_of",
-    "suite_faults",
-    "task_faults",
+    "suite_mismatches",
+    "task_mismatches",
 ]
 
 TOLERANCE = 1.5e-6
-"""Metrics are rounded to six decimals; another machine may round the last one otherwise."""
+"""Metrics are rounded to six decimals; another machine may round the last one differently."""
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A recorded episode beside the engine's.
+    """A recorded episode and its replay.
 
     Attributes:
-        key: Which episode.
-        record: As recorded.
+        key: The episode.
+        record: Its record.
         fresh: The record of the same calls now; `None` if they cannot be replayed.
-        faults: Where the two differ.
+        mismatches: Where the two differ.
     """
 
     key: Key
     record: Mapping[str, Any]
     fresh: dict[str, Any] | None
-    faults: list[str]
+    mismatches: list[str]
 
 
 def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
-    """Play a recorded episode again, and compare everything that its record says of it."""
-    where = _where(key)
+    """Replay a recorded episode, and compare everything in its record."""
+    where = key.place
     try:
         episode = replayed(record)
     except TrajectoryError as error:
@@ -72,15 +72,11 @@ def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
     return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found])
 
 
-def _where(key: Key) -> str:
-    return f"{key.task}, seed {key.seed}, attempt {key.attempt}"
-
-
 # What was played -----------------------------------------------------------------------------------------
 
 
-def suite_faults(report: Report, here: Report) -> Iterator[str]:
-    """Whether the suite is the one of this installation, whose report would be `here`."""
+def suite_mismatches(report: Report, here: Report) -> Iterator[str]:
+    """Compare the suite with this installation's, whose report would be `here`."""
     if report.suite.sha256 != here.suite.sha256:
         yield (
             f"The report is of another suite {report.suite.name}: its hash is {report.suite.sha256}, and "
@@ -91,8 +87,8 @@ def suite_faults(report: Report, here: Report) -> Iterator[str]:
             yield f"The report's {part} is not the suite's."
 
 
-def task_faults(report: Report, here: Report) -> Iterator[str]:
-    """Whether the tasks are those of this installation, the versions being equal."""
+def task_mismatches(report: Report, here: Report) -> Iterator[str]:
+    """Compare the tasks with this installation's; their versions are equal."""
     there = report.versions.tasks
     for name, stamp in here.versions.tasks.items():
         if name not in there:
@@ -107,8 +103,8 @@ def task_faults(report: Report, here: Report) -> Iterator[str]:
             yield f"{name}: not a task of the suite."
 
 
-def file_faults(files: Files, content: bytes) -> Iterator[str]:
-    """Whether the records are those for which the report was written."""
+def file_mismatches(files: Files, content: bytes) -> Iterator[str]:
+    """Compare the file of records with the hash and the count in the report."""
     found = hashlib.sha256(content).hexdigest()
     if found != files.sha256:
         yield (
@@ -120,27 +116,27 @@ def file_faults(files: Files, content: bytes) -> Iterator[str]:
         yield f"{files.file} has {lines} episodes, and the report says {files.episodes}."
 
 
-def episode_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether every episode of the suite is there once, and nothing else."""
+def episode_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Check that every episode of the suite is there once, and no other."""
     counted = Counter(again.key for again in replays)
     wanted = list(suite.keys(report.agent.name))
     for key in wanted:
         if key not in counted:
-            yield f"{_where(key)}: missing."
+            yield f"{key.place}: missing."
     for key, times in counted.items():
         if times > 1:
-            yield f"{_where(key)}: there {times} times."
+            yield f"{key.place}: there {times} times."
     for key in counted.keys() - set(wanted):
         split = f", split {key.split}" if key.split != suite.split else ""
         by = f", played by {key.policy}" if key.policy != report.agent.name else ""
-        yield f"{_where(key)}{split}{by}: not an episode of this run."
+        yield f"{key.place}{split}{by}: not an episode of this run."
 
 
 # How it was played ---------------------------------------------------------------------------------------
 
 
-def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the agent played under the suite's conditions, and a reference policy as that policy plays."""
+def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Check the suite's conditions, and that a reference policy's calls are the policy's own."""
     agent, prompt = report.agent, report.agent.prompt
     if agent.kind == "policy" and agent.name not in POLICIES:
         yield f"There is no reference policy {agent.name}."
@@ -152,27 +148,29 @@ def agent_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Ite
         if again.fresh is None:
             continue
         if agent.kind == "policy":
-            faults = _policy_faults(again.key, again.fresh)
+            mismatches = _policy_mismatches(again.key, again.fresh)
         else:
-            faults = _model_faults(suite, report, again.record, again.fresh)
-        yield from (f"{_where(again.key)}: {fault}." for fault in (*_budget_faults(again.fresh), *faults))
+            mismatches = _model_mismatches(suite, report, again.record, again.fresh)
+        yield from (
+            f"{again.key.place}: {mismatch}." for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
+        )
 
 
-def _budget_faults(fresh: Mapping[str, Any]) -> Iterator[str]:
+def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
     budget = get_task(fresh["task"]).max_steps
     if fresh["max_steps"] != budget:
         yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
 
 
-def _policy_faults(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
+def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
     if key.policy not in POLICIES:
-        return  # said once, or the episode is not of this run
+        return  # reported once, or not an episode of this run
     own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
     if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
         yield f"{key.policy} plays other calls here"
 
 
-def _model_faults(
+def _model_mismatches(
     suite: Suite, report: Report, record: Mapping[str, Any], fresh: Mapping[str, Any]
 ) -> Iterator[str]:
     used = record.get("model")
@@ -189,7 +187,7 @@ def _model_faults(
     try:
         waits = usage_of(record).waits
     except ReportError:
-        return  # the check of the cost says so
+        return  # reported by the check of the cost
     if len(waits) > suite.limits.calls:
         yield f"{len(waits)} answers were asked for, and the suite allows {suite.limits.calls}"
     if sum(waits[:-1]) > suite.limits.seconds:
@@ -199,10 +197,10 @@ def _model_faults(
 # What came out -------------------------------------------------------------------------------------------
 
 
-def metric_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the metrics are those of the replayed episodes, whatever the records say of them."""
+def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Compare the metrics with those of the replayed episodes, whatever the records say."""
     fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
-    # In the order of the suite, as the report was made: the draws of the intervals go by it.
+    # In the order of the suite, as in the report: the draws of the intervals depend on the order.
     now = results_of(Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh)
     told = {(one.policy, one.task, one.split): one for one in report.groups}
     if len(told) != len(report.groups):
@@ -212,7 +210,7 @@ def metric_faults(suite: Suite, report: Report, replays: Iterable[Replay]) -> It
         if said is None:
             yield f"{_scope(one)}: not in the report."
         else:
-            yield from _result_faults(said, one)
+            yield from _result_mismatches(said, one)
     for one in told.values():
         yield f"{_scope(one)}, {one.policy}, {one.split or 'all splits'}: results that no episode gives."
 
@@ -221,7 +219,7 @@ def _scope(one: Results) -> str:
     return one.task or "all tasks"
 
 
-def _result_faults(said: Results, now: Results) -> Iterator[str]:
+def _result_mismatches(said: Results, now: Results) -> Iterator[str]:
     for count in ("scenarios", "episodes"):
         if getattr(said, count) != getattr(now, count):
             yield f"{_scope(now)}, {count}: reported {getattr(said, count)}, found {getattr(now, count)}."
@@ -233,15 +231,15 @@ def _result_faults(said: Results, now: Results) -> Iterator[str]:
 
 def _close(one: Bounds, other: Bounds) -> bool:
     pairs = ((one.value, other.value), (one.low, other.low), (one.high, other.high))
-    return all(abs(a - b) <= TOLERANCE for a, b in pairs)
+    return all(abs(left - right) <= TOLERANCE for left, right in pairs)
 
 
 def _bounds(found: Bounds | None) -> str:
     return f"{found.value} [{found.low}, {found.high}]" if found else "nothing"
 
 
-def cost_faults(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Whether the cost is the sum of what the records say."""
+def cost_mismatches(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Compare the cost with the sums over the records."""
     if report.agent.kind == "policy":
         if report.cost is not None:
             yield "A reference policy uses no model, and the report names a cost."
