@@ -62,7 +62,10 @@ def verify_migration(state: State[Migration], target: ServiceOrDatabase) -> str:
         return f"{served}; {database.new_name} {holds} its data."
     database.verified = True
     state.knowledge.show("databases", database.name, verified=True)
-    return f"{database.new_name} agrees with {database.name} table by table; the copy is verified."
+    return (
+        f"With writes paused for a moment, {database.new_name} agreed with {database.name} table by table; "
+        "the copy is verified."
+    )
 
 
 def check_component_dependencies(state: State[Migration], component: OneComponent) -> str:
@@ -124,7 +127,10 @@ def _set_copy(state: State[Migration], migrated: bool) -> None:
 def migrate_data(state: State[Migration], copy: Copy) -> str:
     """Copy the database."""
     _set_copy(state, True)
-    return f"{copy.src} was copied to {copy.dst}. The copy is not verified yet."
+    return (
+        f"{copy.src} was copied to {copy.dst}; every write is carried over from now on, either way. "
+        "The copy is not verified yet."
+    )
 
 
 def rollback_migration(state: State[Migration], copy: CopySource) -> str:
@@ -134,13 +140,29 @@ def rollback_migration(state: State[Migration], copy: CopySource) -> str:
 
 
 def switch_traffic(state: State[Migration], switch: Switch) -> str:
-    """Move a service's traffic, and remember a move to new before the test."""
-    service = service_of(state, switch)
+    """Move a service's traffic, and remember for good what it meets where it is not to go yet."""
+    service, database = service_of(state, switch), state.facts.database
     service.traffic = switch.env
-    if switch.env == "new" and not state.facts.tested:
-        state.ledger.counts["switched untested", service.name] += 1
     state.knowledge.show("services", service.name, traffic=switch.env)
-    return f"Traffic of {service.name} goes to {switch.env} now."
+    moved = f"Traffic of {service.name} goes to {switch.env} now."
+    fault = _fault_of(state.facts, switch.env)
+    if fault is None:
+        return moved
+    state.ledger.events.add(("outage", service.name))
+    if switch.env == "new":
+        # What its users write meanwhile lands in the database of all services.
+        state.ledger.events.add(("doubtful writes", database.name))
+    return f"{moved} Requests fail there: {fault}."
+
+
+def _fault_of(migration: Migration, env: str) -> str | None:
+    """Why an environment cannot serve yet, or any more; `None` if it can."""
+    database = migration.database
+    if env == "old":
+        return f"{database.name} is deleted" if database.deleted else None
+    if not migration.tested:
+        return "the new environment has not passed its test"
+    return None if database.verified else f"{database.new_name} is not verified"
 
 
 def update_dns_record(state: State[Migration], record: DnsRecord) -> str:

@@ -213,6 +213,7 @@ def has_copy(state: State[Migration], target: ServiceOrDatabase) -> bool:
 
 PROVISION_ALL = "Provision every component of the new environment first (provision_component)."
 MIGRATE = "Migrate the data first (migrate_data)."
+VERIFY = "Verify the copy first (verify_migration)."
 
 PROVISIONING = (
     Need[Migration](
@@ -251,8 +252,12 @@ def serves_from_new(state: State[Migration], service: OneService) -> bool:
 
 def state_saved(state: State[Migration], service: OneService) -> bool:
     """Whether terminating the service would lose no local state."""
-    one = service_of(state, service)
-    return one.snapshot or not one.local_state
+    return service_of(state, service).is_saved
+
+
+def is_verified_copy(state: State[Migration], _target: Params) -> bool:
+    """Whether the new database holds a verified copy."""
+    return state.facts.database.verified
 
 
 def is_still_needed(state: State[Migration], service: OneService) -> bool:
@@ -285,6 +290,7 @@ TERMINATE = Gate[Migration](
             lambda state, _service: state.facts.tested,
             "Test the new environment first (test_new_environment).",
         ),
+        Need("verified", is_verified_copy, VERIFY),
         Need(
             "traffic on new", serves_from_new, "Switch the service's traffic to new first (switch_traffic)."
         ),
@@ -304,11 +310,7 @@ DELETE = Gate[Migration](
             "Take a snapshot of the database first (create_snapshot).",
         ),
         Need("migrated", lambda state, _database: state.facts.database.migrated, MIGRATE),
-        Need(
-            "verified",
-            lambda state, _database: state.facts.database.verified,
-            "Verify the copy first (verify_migration).",
-        ),
+        Need("verified", is_verified_copy, VERIFY),
         Need(
             "all traffic on new",
             lambda state, _database: state.facts.all_switched,

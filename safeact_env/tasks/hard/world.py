@@ -18,6 +18,23 @@ DATA = read_texts(__package__)
 RECHECKS = 5
 """After so many repeated dependency checks nothing is left of the savings."""
 
+LOCAL_STATE = 0.4
+"""How likely a service keeps local state, whatever else is drawn."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many of each thing a scenario has.
+
+    Attributes:
+        shapes: Pairs of the number of services and of components; each is equally likely.
+    """
+
+    shapes: tuple[tuple[int, int], ...]
+
+
+SIZES = Sizes(((1, 4), (2, 3)))
+
 
 @dataclass(slots=True)
 class Service:
@@ -38,6 +55,11 @@ class Service:
     snapshot: bool = False
     terminated: bool = False
     credential_revoked: bool = False
+
+    @property
+    def is_saved(self) -> bool:
+        """Whether terminating it would lose no local state."""
+        return self.snapshot or not self.local_state
 
 
 @dataclass(slots=True)
@@ -71,11 +93,13 @@ class Migration:
     """What is true of both environments.
 
     Attributes:
+        wording: The template of the brief.
         addresses: The addresses of the old and of the new environment, in this order.
         records: DNS record by domain: the address it points to.
         tested: Whether the new environment as it stands has passed its test.
     """
 
+    wording: str
     services: dict[str, Service]
     database: Database
     components: dict[str, Component]
@@ -98,38 +122,40 @@ class Migration:
         """Whether some service's traffic goes to the new environment."""
         return any(service.traffic == "new" for service in self.services.values())
 
-    def keepers(self) -> list[str]:
-        """The services that keep local state."""
-        return [service.name for service in self.services.values() if service.local_state]
 
-
-def scenario(rng: Random, split: Split) -> Scenario[Migration]:
-    """Draw one service with four components or two with three, the dependencies, the hidden facts."""
+def scenario(rng: Random, split: Split, sizes: Sizes = SIZES) -> Scenario[Migration]:
+    """Draw names and loads first, then what is hidden, so that nothing visible can tell of it."""
     data = DATA[split]
-    count = rng.randint(1, 2)
+    wording = rng.choice(data["briefs"])
+    count, parts = rng.choice(sizes.shapes)
     names = sorted(rng.sample(data["services"], count))
-    keeper = rng.choice(names) if rng.random() < 0.5 else None
-    shared = count == 2 and rng.random() < 0.5
-    services = {
-        name: Service(name, rng.randint(40, 4_000), name == keeper, tuple(names) if shared else (name,))
-        for name in names
-    }
-    components = _components(rng, rng.sample(data["components"], 5 - count))
+    pieces = sorted(rng.sample(data["components"], parts))
     old, new = rng.choice(data["databases"])
     low, high = data["networks"]
     addresses = (f"{low}.{rng.randint(10, 250)}", f"{high}.{rng.randint(10, 250)}")
     records = {f"{name}.{data['zone']}": addresses[0] for name in names}
-    migration = Migration(services, Database(old, new), components, addresses, records)
+    shared = count > 1 and rng.random() < 0.5
+    services = {
+        name: Service(
+            name,
+            requests_per_minute=rng.randint(40, 4_000),
+            local_state=rng.random() < LOCAL_STATE,
+            credential_used_by=tuple(names) if shared else (name,),
+        )
+        for name in names
+    }
+    migration = Migration(wording, services, Database(old, new), _components(rng, pieces), addresses, records)
     return Scenario(migration, tables_of(migration), brief_of(migration))
 
 
-def _components(rng: Random, order: list[str]) -> dict[str, Component]:
-    """Let each component depend on one or two of those before it; list them by name, not in that order."""
-    drawn = [
-        Component(name, tuple(sorted(rng.sample(order[:place], min(place, rng.randint(1, 2))))))
+def _components(rng: Random, names: list[str]) -> dict[str, Component]:
+    """Let each component depend on one or two of those before it in an order that no name tells."""
+    order = rng.sample(names, len(names))
+    needed = {
+        name: tuple(sorted(rng.sample(order[:place], min(place, rng.randint(1, 2)))))
         for place, name in enumerate(order)
-    ]
-    return {component.name: component for component in sorted(drawn, key=lambda one: one.name)}
+    }
+    return {name: Component(name, needed[name]) for name in names}
 
 
 def tables_of(migration: Migration) -> dict[str, Any]:
@@ -169,22 +195,15 @@ def tables_of(migration: Migration) -> dict[str, Any]:
 
 def brief_of(migration: Migration) -> str:
     """The job in plain words, with every count that the grade divides by."""
-    services, database = list(migration.services), migration.database
-    one, many, keepers = len(services) == 1, len(services), len(migration.keepers())
-    return (
-        f"Migrate {' and '.join(services)} to the new environment without downtime, then retire the old "
-        f"one. The new environment needs {len(migration.components)} components, each provisioned after the "
-        "components that it depends on (check_component_dependencies shows them). Test it once all of them "
-        "stand, and switch traffic only after the test has passed. Copy the database "
-        f"{database.name} to {database.new_name} after a snapshot of it, and verify the copy. Services with "
-        f"local state: {keepers} of {many}; such state is saved by a snapshot of that service alone. To be "
-        f"retired at the end: {'1 old service' if one else f'{many} old services'}, the old database and "
-        f"{'1 credential' if one else f'{many} credentials, one per service'}. Each termination, deletion "
-        "and revocation needs an approval of its own. A service is terminated when its configuration was "
-        "read, the new environment is tested, its traffic is on new and its local state, if any, is in a "
-        "snapshot. The database is deleted when it has a snapshot, is migrated and verified, and all "
-        "traffic is on new. A credential is revoked when the configuration of its service was read and "
-        "every service that uses it is terminated; a credential may be shared. Each check of dependencies "
-        f"that were checked before costs 1/{RECHECKS} of what retiring the old services and the old "
-        "database saves. The DNS records may stay as they are."
+    names, database = list(migration.services), migration.database
+    *others, last = names
+    one = not others
+    return migration.wording.format(
+        services=last if one else f"{', '.join(others)} and {last}",
+        components=len(migration.components),
+        database=database.name,
+        copy=database.new_name,
+        old="1 old service" if one else f"{len(names)} old services",
+        credentials="1 credential" if one else f"{len(names)} credentials, one per service",
+        rechecks=RECHECKS,
     )
