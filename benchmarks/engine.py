@@ -1,7 +1,5 @@
 """Measures the engine in process, without a server: steps and resets per second of processor time."""
 
-from __future__ import annotations
-
 import statistics
 import time
 from typing import Any
@@ -12,8 +10,6 @@ from safeact_env.core.task import Task
 from safeact_env.policies.reference import play
 from safeact_env.server.responses import answer_json
 from safeact_env.tasks import OFFICIAL, get_task
-
-__all__ = ["in_process"]
 
 RUNS = 5
 

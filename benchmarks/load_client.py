@@ -4,16 +4,12 @@ Owns raw sockets and framing. It parses no JSON and makes no object per message,
 the server and not the client.
 """
 
-from __future__ import annotations
-
 import os
 import select
 import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-
-__all__ = ["Connection", "connect", "drive", "http_request", "ws_frame"]
 
 SECONDS = 60.0
 """Longest time for requests, in seconds, before a benchmark gives up."""

@@ -5,8 +5,6 @@ with 503. Under overload every answer is correct or a 503 with Retry-After, none
 and the server recovers.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import json
@@ -25,8 +23,6 @@ from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
 from tools.servers.local_servers import Replica, resident_bytes
 from tools.servers.replicas import CheckFailed, need
-
-__all__ = ["memory_of"]
 
 MOST_BYTES = 500_000_000
 EPISODES, STEPS, CONNECTIONS = 10_000, 5, 16

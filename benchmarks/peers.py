@@ -4,8 +4,6 @@ Owns the peers, each written as its framework suggests. All read this project's 
 many bytes, and run on uvicorn with the same options.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import sys
@@ -14,8 +12,6 @@ from typing import Any
 
 import uvicorn
 from pydantic import BaseModel
-
-__all__ = ["PEERS"]
 
 
 def bare(answers: list[bytes]) -> Any:

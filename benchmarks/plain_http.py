@@ -1,12 +1,8 @@
 """A lean keep-alive HTTP client for programs that load a server. Must not know what is asked."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from typing import Any, NamedTuple, Self
-
-__all__ = ["Answer", "Connection"]
 
 
 class Answer(NamedTuple):

@@ -4,8 +4,6 @@ Each store is measured in its own process, on the first ten steps of expert epis
 request_id.
 """
 
-from __future__ import annotations
-
 import argparse
 import gc
 import json

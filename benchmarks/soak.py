@@ -6,8 +6,6 @@ limits fill up, so the slope is that of the second half, by least squares. The l
 enough to be reached.
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import itertools
@@ -29,8 +27,6 @@ from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
 from tools.servers.local_servers import Replica
 
-__all__ = ["slope"]
-
 MINUTES = 30.0
 MOST_SLOPE = 5.0
 """MB an hour that still count as flat: allocator noise over some minutes."""
@@ -43,11 +39,7 @@ SEEDS = 50
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:
-    """The slope of a line through points, by least squares.
-
-    Raises:
-        ValueError: If there are fewer than two points.
-    """
+    """The slope of a line through at least two points, by least squares; otherwise a `ValueError`."""
     if len(points) < 2:
         raise ValueError("a slope takes two points")
     mean_x = sum(x for x, _ in points) / len(points)

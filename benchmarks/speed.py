@@ -5,8 +5,6 @@ depend on who else uses the machine. Both are recorded. Servers take turns withi
 the ratios counts. Linux only.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -4,8 +4,6 @@ Owns the episodes that are played, and the pairing of runs. The servers take tur
 other load on the machine affects all of them alike.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -22,8 +20,6 @@ from safeact_env.policies.reference import play
 from safeact_env.server.responses import answer_json
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.servers.local_servers import Replica, Server, free_port
-
-__all__ = ["OWN", "Cost", "Costs", "Script", "costs", "scripts", "servers", "settle"]
 
 OWN = "SafeAct-Env"
 STEPS = 15
@@ -133,11 +129,7 @@ def cpu_seconds(server: Server) -> float:
 
 
 def settle(server: Server) -> None:
-    """Wait until a server is idle: workers start after their port listens.
-
-    Raises:
-        RuntimeError: If it is still busy after minutes.
-    """
+    """Wait until a server is idle, as workers start after its port listens; `RuntimeError` after minutes."""
     idle, last = 0, cpu_seconds(server)
     for _ in range(600):
         time.sleep(0.25)

@@ -4,8 +4,6 @@ By default the rule-based `expert` plays every task. `--agent llm` plays the mod
 variables name (docs/evaluate.md).
 """
 
-from __future__ import annotations
-
 import argparse
 import asyncio
 import sys

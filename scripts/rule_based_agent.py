@@ -4,8 +4,6 @@ An example of an agent: it sees only what the server sends. `POST /baseline` run
 server.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 import textwrap

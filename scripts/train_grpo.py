@@ -13,8 +13,6 @@ OUT/after.
 Exit code 0: trained. 2: the arguments or the installed packages do not allow it; a message says why.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -34,8 +32,6 @@ from safeact_env.llm.local import fetch, find
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
-
-__all__ = ["main"]
 
 NEEDED = ("trl", "torch", "transformers", "datasets")
 CHATML = "<|im_start|>"
@@ -269,12 +265,7 @@ def evaluated(
 
     model.eval()
     here = ModelHere(
-        f"{options.model} {name}",
-        model,
-        words,
-        options.window,
-        options.answer_tokens,
-        options.temperature,
+        f"{options.model} {name}", model, words, options.window, options.answer_tokens, options.temperature
     )
     return measure(here, tasks, seeds, options.attempts, options.prompt, options.out / name)
 

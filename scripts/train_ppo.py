@@ -4,15 +4,11 @@
 Needs torch and the extra `gymnasium`; `make train-ppo` installs them.
 """
 
-from __future__ import annotations
-
 import sys
 
 from scripts.train_q import STEPS
 from scripts.training.ppo import Config, Learner
 from scripts.training.runs import Algorithm, main
-
-__all__ = ["PPO"]
 
 PPO = Algorithm("ppo", Learner, Config(), STEPS)
 

@@ -4,14 +4,10 @@
 Needs torch and the extra `gymnasium`; `make train` installs them.
 """
 
-from __future__ import annotations
-
 import sys
 
 from scripts.training.q_learning import Config, Learner
 from scripts.training.runs import Algorithm, main
-
-__all__ = ["Q_LEARNING", "STEPS"]
 
 STEPS = {"easy": 100_000, "medium": 100_000, "hard": 200_000, "medical": 100_000, "cloud_infra": 125_000}
 Q_LEARNING = Algorithm("q", Learner, Config(), STEPS)

@@ -3,8 +3,6 @@
 They are functions of a task or an episode, so that a broken twin can be shown to be caught.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -302,14 +300,7 @@ def is_uniform(counts: Iterable[int]) -> bool:
 def check_one_use(
     played: Episode[Any], move: Move, ask: Callable[[], str], again: Callable[[], None]
 ) -> None:
-    """An approval covers one use: asked for twice and used once, the same call is the mistake.
-
-    Args:
-        played: An episode in which the reviewer would approve.
-        move: The call to approve.
-        ask: Asks, returns the answer.
-        again: Brings back the state in which the call is possible.
-    """
+    """An approval covers one use. `move` is approved by `ask` and made possible anew by `again`."""
     assert ask().startswith("Approved")
     assert ask().startswith("Already approved")
     played.step(move.call())

@@ -1,7 +1,5 @@
 """Packages of other people: distributions on the path that are made of text."""
 
-from __future__ import annotations
-
 import importlib
 import sys
 from collections.abc import Iterator, Mapping

@@ -1,7 +1,5 @@
 """What tests play with: an episode of a task, one call at a time."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

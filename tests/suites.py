@@ -1,7 +1,5 @@
 """A small suite, players for it, and runs of both kinds, for the tests of suites and of verifying them."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Callable

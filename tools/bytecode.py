@@ -5,8 +5,6 @@ import in turn; compiling all that is installed would take several times the spa
 hash of the source, since copies of an image need not keep times, and goes to PYTHONPYCACHEPREFIX.
 """
 
-from __future__ import annotations
-
 import ast
 import importlib
 import pkgutil

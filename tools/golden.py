@@ -4,8 +4,6 @@ A trace is an episode's calls with all their results. With `--check` it writes n
 trace is stale. It reports a task that cannot be played, and goes on with the others.
 """
 
-from __future__ import annotations
-
 import argparse
 import difflib
 import json

@@ -4,16 +4,12 @@ Owns the commands. Must not know how anything is done: each command imports what
 that `safeact --help` stays quick.
 """
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer
 
 from safeact_env.cli import options
 from safeact_env.version import VERSION
-
-__all__ = ["app", "main"]
 
 app = typer.Typer(
     name="safeact",
@@ -38,16 +34,14 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     _version: Annotated[
-        bool,
-        typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True),
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
     ] = False,
 ) -> None:
     pass
 
 
 @app.command(
-    add_help_option=False,
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )
 def serve(context: typer.Context) -> None:
     """Start the server."""

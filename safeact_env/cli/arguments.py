@@ -3,8 +3,6 @@
 Owns the wording of these errors. Each ends the program with exit code 2.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar, cast
@@ -19,22 +17,6 @@ from safeact_env.integrations.ray import map_episodes
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import task_names
-
-__all__ = [
-    "INTERRUPTED",
-    "check_folder_of",
-    "check_no_folder",
-    "checked_seed",
-    "forms_of",
-    "is_given",
-    "mapper_at",
-    "policies_of",
-    "prompt_of",
-    "seeds_of",
-    "splits_of",
-    "suite_of",
-    "tasks_of",
-]
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")

@@ -3,8 +3,6 @@
 Owns what is printed and written where. Must not know what an audit checks.
 """
 
-from __future__ import annotations
-
 import json as json_format
 import platform
 import time
@@ -27,8 +25,6 @@ from safeact_env.core.task import Split
 from safeact_env.evaluation.run import worker_pool
 from safeact_env.tasks import UnknownTask, task_names
 from safeact_env.version import VERSION
-
-__all__ = ["Job", "audit", "audits_of", "jobs_of", "refs_of"]
 
 DISTANCES = "undo distances"
 

@@ -3,8 +3,6 @@
 Owns what is printed and written where. Must not know how episodes are played or counted.
 """
 
-from __future__ import annotations
-
 import json as json_format
 from collections.abc import Sequence
 from pathlib import Path
@@ -33,8 +31,6 @@ from safeact_env.evaluation import (
 from safeact_env.evaluation import evaluate as play_all
 from safeact_env.evaluation import markdown as as_markdown
 from safeact_env.integrations.ray import RayError
-
-__all__ = ["evaluate", "evaluate_suite", "print_tables", "whereabouts"]
 
 
 def evaluate(

@@ -3,8 +3,6 @@
 Owns what is printed. Must not know what rows look like.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -19,8 +17,6 @@ from safeact_env.evaluation import Mapper
 from safeact_env.exports import Counts, Export, ExportError, SourceError, policy_rollouts, recorded_rollouts
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
-
-__all__ = ["Fresh", "export"]
 
 
 class Fresh(NamedTuple):

@@ -5,8 +5,6 @@ not, 2 if the options, the credentials or the endpoint are wrong, 130 after an i
 model is asked.
 """
 
-from __future__ import annotations
-
 import asyncio
 from dataclasses import asdict, replace
 from functools import partial
@@ -36,8 +34,6 @@ from safeact_env.llm.probe import Wanted
 from safeact_env.llm.prompts import PROMPTS, get_prompt
 from safeact_env.llm.settings import LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
-
-__all__ = ["app", "main"]
 
 WRONG = 2
 """Exit code if the options, the credentials or the endpoint are wrong."""

@@ -4,8 +4,6 @@ Owns the order of steps, what is printed where, and the exit code. Must not know
 options are read.
 """
 
-from __future__ import annotations
-
 import json as json_format
 import os
 import sys

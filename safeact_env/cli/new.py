@@ -3,8 +3,6 @@
 Owns the names and places of new tasks. Must not know what is in the templates, but for the words it fills in.
 """
 
-from __future__ import annotations
-
 import keyword
 import re
 from importlib.resources import files
@@ -16,8 +14,6 @@ import typer
 
 import safeact_env.tasks
 from safeact_env.tasks import ENTRY_POINTS, task_names
-
-__all__ = ["create", "render"]
 
 NAME = re.compile(r"[a-z][a-z0-9_]{0,39}", re.ASCII)
 TITLE = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ,.'()&/-]{0,49}", re.ASCII)

@@ -4,14 +4,10 @@ Owns the declarations only; `arguments` checks the values. Must not import anyth
 `safeact --help`.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-
-__all__ = ["named"]
 
 
 def named(metavar: str, about: str, *names: str, **more: Any) -> Any:

@@ -3,8 +3,6 @@
 Owns the dialogue. Must not know a task: the actions' published schemas say what to ask for.
 """
 
-from __future__ import annotations
-
 import re
 import secrets
 import sys
@@ -23,8 +21,6 @@ from safeact_env.core.report import report
 from safeact_env.core.task import Split
 from safeact_env.policies.calls import choices
 from safeact_env.tasks import get_task
-
-__all__ = ["Game", "fresh_seed"]
 
 COMMANDS = "? the job   s state   a actions   h history   q quit"
 REASON = "It is what the job needs next."
@@ -157,12 +153,7 @@ class Game:
 
     def _ask_action(self) -> str:
         names = [row["name"] for row in self.obs["available_actions"]]
-        shows = {
-            "?": self._show_job,
-            "s": self._show_state,
-            "a": self._show_actions,
-            "h": self._show_history,
-        }
+        shows = {"?": self._show_job, "s": self._show_state, "a": self._show_actions, "h": self._show_history}
         self.console.print(Text(COMMANDS, style="dim"))
         while True:
             text = self._read(f"Action [1-{len(names)}]: ")
@@ -233,11 +224,7 @@ class Game:
             self.console.print(f"Type {f'a number from 1 to {len(options)}' if listed else _needed(kind)}.")
 
     def _read(self, prompt: str) -> str:
-        """One line of input, stripped.
-
-        Raises:
-            EOFError: If there is none.
-        """
+        """One line of input, stripped; `EOFError` if there is none."""
         text = input(prompt).strip()
         if not sys.stdin.isatty():
             # A terminal shows the input; with a pipe, the next line would follow the prompt directly.

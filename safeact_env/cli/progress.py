@@ -3,8 +3,6 @@
 Owns how they look and disappear. Must not know what is counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -12,8 +10,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
-
-__all__ = ["episode_bar", "progress_bar"]
 
 
 @contextmanager

@@ -3,8 +3,6 @@
 Owns reading the files and what is printed. Must not know how an episode is compared with its record.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,8 +17,6 @@ from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.replay import differences, replayed
-
-__all__ = ["replay"]
 
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
 """Fields of a record that can be compared with a replay."""

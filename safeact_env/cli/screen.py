@@ -3,8 +3,6 @@
 Owns the layout. Must not know a task: any JSON state is shown, hidden values as a question mark.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +12,6 @@ from rich.columns import Columns
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
-
-__all__ = ["action_list", "action_names", "changed_rows", "choice_list", "score_card", "state_tables"]
 
 Row = tuple[str, str]
 """A collection of the state and the name of an entity in it; or a field of the state and an empty name."""

@@ -3,8 +3,6 @@
 Owns how settings become options. Must not know any setting: the settings have names, defaults and texts.
 """
 
-from __future__ import annotations
-
 import os
 from inspect import Parameter, Signature
 from typing import Any
@@ -14,8 +12,6 @@ from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
 from safeact_env.server.settings import Settings
-
-__all__ = ["command"]
 
 SECRETS = frozenset(
     name for name, field in Settings.model_fields.items() if "SecretStr" in str(field.annotation)

@@ -3,14 +3,10 @@
 Owns its layout.
 """
 
-from __future__ import annotations
-
 from rich import box
 from rich.table import Table
 
 from safeact_env.tasks import get_task, task_names
-
-__all__ = ["task_table"]
 
 
 def task_table() -> Table:

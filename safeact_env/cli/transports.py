@@ -3,8 +3,6 @@
 Owns how an answer on the wire becomes an observation again. Must not know the rules.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,8 +13,6 @@ from safeact_env.call import Call
 from safeact_env.core.task import Split
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
-
-__all__ = ["transports"]
 
 
 def _observation(answer: dict[str, Any]) -> bytes:

@@ -3,8 +3,6 @@
 Owns what is printed. Must not know what is checked.
 """
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import typer
@@ -14,8 +12,6 @@ from rich.table import Table
 
 from safeact_env.evaluation import Check, ReportError
 from safeact_env.evaluation import verify as check
-
-__all__ = ["verify"]
 
 MOST_SHOWN = 10
 """Mismatches of one check that are printed."""

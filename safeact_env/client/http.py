@@ -4,8 +4,6 @@ Owns requests and retries. Must not know rules. `_BaseClient` decides what to se
 the two clients differ only in how they wait.
 """
 
-from __future__ import annotations
-
 import asyncio
 import random
 import time

@@ -4,8 +4,6 @@ Owns the way from an answer on the wire to a `StepResult`, and the error of a re
 know how requests are sent.
 """
 
-from __future__ import annotations
-
 from dataclasses import fields
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns the payloads of `EnvClient`. Must not know the HTTP API. Works with every O
 openenv-core 0.2.3 to openenv 0.10.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from safeact_env._openenv import EnvClient, StepResult

@@ -3,8 +3,6 @@
 Owns the sums. Must not know what a token is, nor who sells it: a record says what was used.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from math import fsum, isfinite
 from typing import Any, NamedTuple

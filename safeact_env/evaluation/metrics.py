@@ -7,8 +7,6 @@ several attempts on one scenario count as one observation. If all scenarios give
 has no width: it does not bound the rate of an event that was never seen.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache

@@ -3,8 +3,6 @@
 Owns the comparisons. Must not know files, nor how the sentences are used.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections import Counter

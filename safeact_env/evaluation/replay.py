@@ -3,8 +3,6 @@
 Owns the comparison. Must not know files or how a difference is shown.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Mapping

@@ -199,12 +199,7 @@ def begun(suite: Suite, agent: Agent) -> Report:
 
 
 def finished(
-    report: Report,
-    records: Sequence[Mapping[str, Any]],
-    files: Files,
-    *,
-    date: str,
-    prices: Prices | None,
+    report: Report, records: Sequence[Mapping[str, Any]], files: Files, *, date: str, prices: Prices | None
 ) -> Report:
     """Return the report of a complete run."""
     return report.model_copy(

@@ -3,8 +3,6 @@
 Owns how both are read. Must not know how a row is shown, nor whether it is true: `verify` checks that.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ A published suite never changes: a test pins its hash, a report names it, and `s
 Other episodes or other conditions make another suite, with a name of its own.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterator

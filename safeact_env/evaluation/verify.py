@@ -6,8 +6,6 @@ Every episode is replayed by the engine, and every number is computed again. Tha
 what it used, cannot be verified from the files.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib

@@ -3,8 +3,6 @@
 Owns its text and the canary. Must not know how rows or files are made.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 

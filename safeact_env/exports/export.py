@@ -3,8 +3,6 @@
 Owns the order of steps and what is refused. Must not know the contents of a row.
 """
 
-from __future__ import annotations
-
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable

@@ -4,8 +4,6 @@ Owns how both calls are found. Must not know how they are written. No risk table
 if playing it in this state ends the episode in one, and safe if it does not and costs nothing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random

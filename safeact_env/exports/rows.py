@@ -4,8 +4,6 @@ Owns the columns. Must not know files. Messages and tools are those that a model
 `safeact_env.integrations.trl`; rewards and grades have columns of their own.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

@@ -4,8 +4,6 @@ Owns reading and playing. Must not know how the episodes are used. Of a record o
 and calls are used; everything else comes from the replay.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 import zlib
@@ -49,11 +47,7 @@ class Rollout:
 
 
 def policy_rollouts(
-    tasks: Iterable[str],
-    split: Split,
-    seeds: Iterable[int],
-    policy: str,
-    mapper: Mapper | None = None,
+    tasks: Iterable[str], split: Split, seeds: Iterable[int], policy: str, mapper: Mapper | None = None
 ) -> Iterator[Rollout]:
     """Play episodes with a reference policy, task by task; with a `mapper`, elsewhere."""
     jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]

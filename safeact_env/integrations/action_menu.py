@@ -6,8 +6,6 @@ read its runbook). A cell is one well-formed call; the order of rows follows the
 facts, risk, or any concrete task beyond its feature extractor.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -3,8 +3,6 @@
 Owns how a call reaches the environment and how its observation comes back. Must not know who plays.
 """
 
-from __future__ import annotations
-
 import weakref
 from collections.abc import Mapping
 from contextlib import suppress

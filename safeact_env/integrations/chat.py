@@ -4,8 +4,6 @@ Owns how messages are made from observations. Must not know how an episode is pl
 the messages. A message never holds rewards or grades.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -6,8 +6,6 @@ learned on one set of names holds on another; `clues="names"` includes the names
 every other clue about them, to show what names are worth.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace

@@ -119,10 +119,7 @@ easy, medium, hard, medical, cloud_infra = map(_task_of, OFFICIAL)
 
 @solver
 def player(
-    url: str | None = None,
-    prompt: str = "neutral",
-    max_calls: int = MAX_CALLS,
-    show_rewards: bool = False,
+    url: str | None = None, prompt: str = "neutral", max_calls: int = MAX_CALLS, show_rewards: bool = False
 ) -> Solver:
     """Let the model play, one function call per turn.
 

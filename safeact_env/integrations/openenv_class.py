@@ -5,8 +5,6 @@ Owns a class with OpenEnv's shape, and what its observations show. NeMo Gym's `o
 hands the model `observation.model_dump()`. So the reward is an attribute here, and not in the dump.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from safeact_env.core.episode import Episode, EpisodeDone

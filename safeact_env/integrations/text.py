@@ -4,8 +4,6 @@ Owns what libraries need whose environments take the text of an answer and retur
 know any of them. A model reads what `safeact_env.llm` shows it: no risk class, and rewards only on request.
 """
 
-from __future__ import annotations
-
 import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -7,8 +7,6 @@ The names of look-alike actions differ from scenario to scenario, but a trainer'
 tool, `run_upkeep`, takes such a name as an argument, canonical names included.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache

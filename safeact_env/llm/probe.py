@@ -4,8 +4,6 @@ Owns the choice of a call format. Must not know the environment. The probe also 
 played, whether address, key and model are right.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from safeact_env.llm.call_formats import CALL_FORMATS, CallFormat, Unreadable, form_of, read

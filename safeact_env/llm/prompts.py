@@ -4,8 +4,6 @@ Owns every word that a model is shown besides the environment's own. Must not kn
 shows what an agent may act on in an observation. Rewards are not part of that.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import tomllib

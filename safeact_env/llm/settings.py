@@ -3,8 +3,6 @@
 Owns the variables and the choice of endpoint and key. Must not know how a client talks to an endpoint.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Self

@@ -3,8 +3,6 @@
 Owns how its parts are assembled. Must not know what any route does.
 """
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 
@@ -43,8 +41,6 @@ from safeact_env.version import VERSION
 with lightly():
     from openenv.core.env_server.http_server import HTTPEnvServer
     from openenv.core.env_server.types import ConcurrencyConfig
-
-__all__ = ["create_app"]
 
 OURS = ("/health", "/ws", "/mcp", *PATHS)
 """Paths of OpenEnv's server that this package serves itself."""

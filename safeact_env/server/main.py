@@ -3,8 +3,6 @@
 Owns processes, signals and uvicorn's configuration. Must not know routes.
 """
 
-from __future__ import annotations
-
 import inspect
 import json
 import logging
@@ -25,8 +23,6 @@ from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
-
-__all__ = ["serve"]
 
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3

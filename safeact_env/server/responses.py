@@ -3,8 +3,6 @@
 Owns the JSON of answers. Must not know routes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from pydantic_core import to_json
@@ -15,8 +13,6 @@ from safeact_env.core.task import SPLITS, Task
 from safeact_env.models import SafeActObservation, SafeActState
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
-
-__all__ = ["answer_json", "grade_of", "observation_of", "state_of", "task_card", "task_cards"]
 
 
 def observation_of(episode: Episode[Any]) -> SafeActObservation:

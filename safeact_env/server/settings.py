@@ -3,8 +3,6 @@
 Owns names, defaults and validation. Must not know what a setting changes.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Annotated, Literal
 
@@ -13,8 +11,6 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from safeact_env.sessions.stores import MEMORY, store_maker
-
-__all__ = ["Settings", "listed"]
 
 # An empty variable undoes the value of an image or a shell.
 _OrNone = BeforeValidator(lambda value: None if value == "" else value)

@@ -3,14 +3,10 @@
 Owns which JSON the server accepts. Must not know what it is for.
 """
 
-from __future__ import annotations
-
 import math
 from typing import Any
 
 from pydantic_core import from_json
-
-__all__ = ["MALFORMED", "check_json", "strict_json"]
 
 MALFORMED = (
     "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate); send an "

@@ -3,10 +3,6 @@
 Owns the two exceptions. Must not know HTTP, or any store.
 """
 
-from __future__ import annotations
-
-__all__ = ["SessionError", "StoreUnavailable"]
-
 
 class SessionError(Exception):
     """A request that was refused. It changed nothing.

@@ -3,8 +3,6 @@
 Owns the lock of each episode, and how long work may wait. Must not know what the work is.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import logging
@@ -19,8 +17,6 @@ from typing import Any, TypeVar
 
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
-
-__all__ = ["EPISODE", "Executor"]
 
 EPISODE: ContextVar[str | None] = ContextVar("episode", default=None)
 """Id of the episode that the present request is about, once it is known; for log lines."""

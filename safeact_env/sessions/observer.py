@@ -3,13 +3,9 @@
 Owns which events are reported. Must not know who listens.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from safeact_env.core.episode import Episode
-
-__all__ = ["Observer"]
 
 
 class Observer:

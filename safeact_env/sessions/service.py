@@ -5,8 +5,6 @@ step has been taken once it is in the log. No method waits for anything but the 
 methods off an event loop if the store may block.
 """
 
-from __future__ import annotations
-
 import contextlib
 import secrets
 import time

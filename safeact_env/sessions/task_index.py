@@ -3,8 +3,6 @@
 Owns that mapping and the official sizes. Must not know episodes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from safeact_env.tasks import OFFICIAL

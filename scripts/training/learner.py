@@ -3,8 +3,6 @@
 Owns playing. Must not know how a learner updates its network, nor how a run is logged.
 """
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,8 +16,6 @@ from torch import Tensor
 from safeact_env.integrations.encoding import Clues
 from safeact_env.integrations.gymnasium import SafeActVectorEnv
 from scripts.training.network import Network, Seen, log_prior, seen_in
-
-__all__ = ["Ended", "Learner", "Settings"]
 
 
 class Ended(NamedTuple):

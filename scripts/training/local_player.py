@@ -5,8 +5,6 @@ Owns generation, and parsing calls in the form of Qwen's chat template. `ModelHe
 inference.py. Its cache is kept from turn to turn: only new tokens are computed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import re
@@ -27,8 +25,6 @@ from safeact_env.llm.player import ModelPlayer
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import Folder, Playing, play_selection
 from safeact_env.llm.settings import Endpoint
-
-__all__ = ["ModelHere", "measure"]
 
 CALL = re.compile(r"<tool_call>(.*?)(?:</tool_call>|$)", re.DOTALL)
 

@@ -5,8 +5,6 @@ that neither the order nor the number of the rows matters. Owns the network and 
 it is trained.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +14,6 @@ from torch import Tensor, nn
 
 from safeact_env.integrations.action_menu import CALL
 from safeact_env.integrations.encoding import Encoded, Encoder
-
-__all__ = ["IMPOSSIBLE", "Network", "Seen", "log_prior", "prior", "seen_in", "seen_of"]
 
 IMPOSSIBLE = -1e9
 """The value of a call that is not offered."""

@@ -4,8 +4,6 @@ Source: Schulman et al., arXiv:1707.06347. Owns the algorithm. Must not know tas
 logged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -18,8 +16,6 @@ from safeact_env.integrations.encoding import Clues
 from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Seen
-
-__all__ = ["Batch", "Config", "Learner"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ less, Horgan et al., arXiv:1803.00933.
 Owns the algorithm. Must not know tasks, files or how a run is logged.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from copy import deepcopy
 from dataclasses import dataclass
@@ -31,8 +29,6 @@ from safeact_env.integrations.encoding import Clues, Encoder
 from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
 from scripts.training.network import IMPOSSIBLE, Network, Seen
-
-__all__ = ["Config", "Kinds", "Learner", "Memory"]
 
 ANSWERS = (0.0, -1.0, 0.5, 1.0)
 """Values of an answer's feature: none yet, refused, not needed, done or granted."""

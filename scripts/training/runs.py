@@ -5,8 +5,6 @@ wordings. Each run writes one file, a JSON line per evaluation; a complete run i
 and their logs. Must not know how a learner learns.
 """
 
-from __future__ import annotations
-
 import argparse
 import gzip
 import json
@@ -30,8 +28,6 @@ from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from scripts.training.learner import Ended, Learner, Settings
 from scripts.training.network import Seen, prior, seen_of
-
-__all__ = ["Algorithm", "Run", "main", "measured", "of_training", "play_all", "train", "untrained"]
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"

@@ -5,8 +5,6 @@ that the model makes calls when generation is limited to them. It checks that a 
 nothing about learning.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
@@ -16,8 +14,6 @@ from safeact_env.core.task import Task
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, get_task
-
-__all__ = ["TinyModel", "call_text", "simple_calls", "tiny_model"]
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 2_000

@@ -1,7 +1,5 @@
 """The programs that load a server: they pass on a sound one, and say what is wrong with a broken one."""
 
-from __future__ import annotations
-
 import json
 import socketserver
 import threading

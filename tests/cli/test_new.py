@@ -1,7 +1,5 @@
 """`safeact new`: what it writes is a whole task that passes everything as it is."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import shutil

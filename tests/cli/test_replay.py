@@ -1,7 +1,5 @@
 """`safeact replay`: what it prints, what it verifies, what it refuses."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

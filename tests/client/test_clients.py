@@ -1,7 +1,5 @@
 """The clients against a live server: whole episodes, typed results, the same on each transport."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

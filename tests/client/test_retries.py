@@ -1,7 +1,5 @@
 """Requests that get lost, and what the clients do about it."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterator
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """Records, the file of records, metrics and tables."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from io import StringIO

@@ -1,7 +1,5 @@
 """pass^k and safe^k: what they are on any attempts."""
 
-from __future__ import annotations
-
 from collections import Counter
 from itertools import combinations
 from statistics import mean

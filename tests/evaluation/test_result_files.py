@@ -1,7 +1,5 @@
 """Recorded runs as rows: reports and plain evaluations, and what is neither."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Suites: what they consist of, how they are played, and the report of a run."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

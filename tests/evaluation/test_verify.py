@@ -1,7 +1,5 @@
 """`safeact verify`: a true report holds, and every way to forge one is named."""
 
-from __future__ import annotations
-
 import gzip
 import json
 import shutil
@@ -120,78 +118,69 @@ SECOND = "easy, seed 5, attempt 2: "
 
 FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str, str]]] = {
     "a changed score": (
-        lambda found: forge(found, score=0.9876),
+        lambda f: forge(f, score=0.9876),
         {"replay": f"{SECOND}score: recorded 0.9876, replayed"},
     ),
     "a changed outcome": (
-        lambda found: forge(found, outcome="budget_exhausted"),
+        lambda f: forge(f, outcome="budget_exhausted"),
         {"replay": f'{SECOND}outcome: recorded "budget_exhausted", replayed'},
     ),
     "a changed reward": (
-        lambda found: found[1]["rewards"].__setitem__(0, 0.5),
+        lambda f: f[1]["rewards"].__setitem__(0, 0.5),
         {"replay": f"{SECOND}step 1, reward: recorded 0.5, replayed"},
     ),
     "a hidden mistake": (
-        lambda found: [one.update(mistake=not one["mistake"]) for one in found[1:2]],
+        lambda f: [one.update(mistake=not one["mistake"]) for one in f[1:2]],
         {"replay": f"{SECOND}mistake: recorded "},
     ),
     "a hidden question": (
-        lambda found: forge(found, questions=17),
+        lambda f: forge(f, questions=17),
         {"replay": f"{SECOND}questions: recorded 17, replayed"},
     ),
-    "a score that is left out": (
-        lambda found: found[1].pop("score"),
-        {"replay": f"{SECOND}score: not recorded."},
-    ),
+    "a score that is left out": (lambda f: f[1].pop("score"), {"replay": f"{SECOND}score: not recorded."}),
     "a changed call": (
-        lambda found: found[1]["calls"][0].update(action_name="no_such_action"),
+        lambda f: f[1]["calls"][0].update(action_name="no_such_action"),
         {"replay": f"{SECOND}step 1, reward: recorded"},
     ),
     "a call after the end": (
-        lambda found: found[1]["calls"].append(found[1]["calls"][0]),
+        lambda f: f[1]["calls"].append(f[1]["calls"][0]),
         {"replay": f"{SECOND}the episode is over after"},
     ),
     "a call that is none": (
-        lambda found: found[1]["calls"].append(17),
+        lambda f: f[1]["calls"].append(17),
         {"replay": f"{SECOND}the trajectory cannot be read"},
     ),
     "another task version": (
-        lambda found: forge(found, task_version=2),
+        lambda f: forge(f, task_version=2),
         {
             "replay": f"{SECOND}recorded on version 2 of the task easy, and this is version 1; the same "
             "calls would be another episode."
         },
     ),
     "another package version": (
-        lambda found: forge(found, version="0.9.9"),
+        lambda f: forge(f, version="0.9.9"),
         {"replay": f"{SECOND}recorded with safeact-env 0.9.9, and this is {VERSION}"},
     ),
     "a missing episode": (
-        lambda found: found.pop(1),
+        lambda f: f.pop(1),
         {"episodes": f"{SECOND}missing.", "metrics": "all tasks, episodes: reported 8, found 7."},
     ),
-    "a duplicated episode": (
-        lambda found: found.append(found[1]),
-        {"episodes": f"{SECOND}there 2 times."},
-    ),
-    "an attempt that was tried again": (
-        lambda found: forge(found, attempt=1),
-        {"episodes": f"{SECOND}missing."},
-    ),
+    "a duplicated episode": (lambda f: f.append(f[1]), {"episodes": f"{SECOND}there 2 times."}),
+    "an attempt that was tried again": (lambda f: forge(f, attempt=1), {"episodes": f"{SECOND}missing."}),
     "a seed that is not the suite's": (
-        lambda found: forge(found, seed=6),
+        lambda f: forge(f, seed=6),
         {"episodes": "easy, seed 6, attempt 2: not an episode of this run."},
     ),
     "another split": (
-        lambda found: forge(found, split="train"),
+        lambda f: forge(f, split="train"),
         {"episodes": f"{SECOND[:-2]}, split train: not an episode of this run."},
     ),
     "another player's episode": (
-        lambda found: forge(found, policy="expert"),
+        lambda f: forge(f, policy="expert"),
         {"episodes": f"{SECOND[:-2]}, played by expert: not an episode of this run."},
     ),
     "a larger budget": (
-        lambda found: forge(found, max_steps=100),
+        lambda f: forge(f, max_steps=100),
         {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 28."},
     ),
 }
@@ -271,128 +260,106 @@ def metric(report: dict[str, Any], name: str) -> dict[str, float]:
     return found
 
 
-FORGED_REPORTS: dict[str, tuple[Callable[[dict[str, Any]], Any], str, str]] = {
-    "a changed metric": (
-        lambda report: metric(report, "grade").update(value=0.99),
-        "metrics",
-        "all tasks, grade: reported 0.99 [",
-    ),
-    "a narrower interval": (
-        lambda report: metric(report, "steps").update(low=metric(report, "steps")["value"]),
-        "metrics",
-        "all tasks, steps: reported ",
-    ),
-    "a changed pass^k": (
-        lambda report: metric(report, "pass^2").update(value=0.7),
-        "metrics",
-        "all tasks, pass^2: reported 0.7 [",
-    ),
-    "a metric that is left out": (
-        lambda report: report["groups"][1]["metrics"].pop("mistakes"),
-        "metrics",
-        "easy, mistakes: reported nothing, found",
-    ),
-    "a metric of its own": (
-        lambda report: report["groups"][0]["metrics"].update(glory=metric(report, "grade")),
-        "metrics",
-        "all tasks, glory: reported",
-    ),
-    "a task that is left out": (
-        lambda report: report["groups"].pop(),
-        "metrics",
-        "medium: not in the report.",
-    ),
-    "results of nothing": (
-        lambda report: report["groups"].append({**report["groups"][0], "policy": "ghost"}),
-        "metrics",
-        "all tasks, ghost, all splits: results that no episode gives.",
-    ),
-    "two results for one": (
-        lambda report: report["groups"].append(report["groups"][0]),
-        "metrics",
-        "The report has two results for the same episodes.",
-    ),
-    "fewer tokens": (
-        lambda report: report["cost"].update(tokens_in=1),
-        "cost",
-        "tokens in: reported 1, found 8012.",
-    ),
-    "less money": (
-        lambda report: report["cost"].update(money=0.001),
-        "cost",
-        "money: reported 0.001, found ",
-    ),
-    "no cost": (
-        lambda report: report.update(cost=None),
-        "cost",
-        "The report does not say what the model used.",
-    ),
-    "another suite of the same name": (
-        lambda report: report["suite"].update(sha256="0" * 64),
-        "suite",
-        "The report is of another suite tiny: its hash is 000",
-    ),
-    "other seeds": (
-        lambda report: report["selection"].update(seeds=[1, 2]),
-        "suite",
-        "The report's selection is not the suite's.",
-    ),
-    "another kind of interval": (
-        lambda report: report["interval"].update(level=0.5),
-        "suite",
-        "The report's interval is not the suite's.",
-    ),
-    "a task that was changed": (
-        lambda report: report["versions"]["tasks"]["easy"].update(sha256="0" * 64),
-        "tasks",
-        "easy: the report's hash of the task is 000",
-    ),
-    "a task that is not named": (
-        lambda report: report["versions"]["tasks"].pop("easy"),
-        "tasks",
-        "easy: the report does not say which version was played.",
-    ),
-    "a task too many": (
-        lambda report: report["versions"]["tasks"].update(hard=report["versions"]["tasks"]["easy"]),
-        "tasks",
-        "hard: not a task of the suite.",
-    ),
-    "fewer episodes": (
-        lambda report: report["trajectories"].update(episodes=7),
-        "file",
-        "trajectories.jsonl has 8 episodes, and the report says 7.",
-    ),
-    "another prompt": (
-        lambda report: report["agent"]["prompt"].update(name="hinted"),
-        "agent",
-        "The report's prompt is not neutral, version 1, as the suite asks.",
-    ),
-    "no prompt": (
-        lambda report: report["agent"].update(prompt=None),
-        "agent",
-        "The report's prompt is not neutral, version 1, as the suite asks.",
-    ),
-    "another name": (
-        lambda report: report["agent"].update(name="cleverer-2"),
-        "episodes",
-        "easy, seed 5, attempt 1: missing.",
-    ),
-    "a model as a policy": (
-        lambda report: report["agent"].update(kind="policy"),
-        "agent",
-        "There is no reference policy clever-1.",
-    ),
-    "a policy with a cost": (
-        lambda report: report["agent"].update(kind="policy"),
-        "cost",
-        "A reference policy uses no model, and the report names a cost.",
-    ),
+FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]] = {
+    "metrics": {
+        "a changed metric": (
+            lambda r: metric(r, "grade").update(value=0.99),
+            "all tasks, grade: reported 0.99 [",
+        ),
+        "a narrower interval": (
+            lambda r: metric(r, "steps").update(low=metric(r, "steps")["value"]),
+            "all tasks, steps: reported ",
+        ),
+        "a changed pass^k": (
+            lambda r: metric(r, "pass^2").update(value=0.7),
+            "all tasks, pass^2: reported 0.7 [",
+        ),
+        "a metric that is left out": (
+            lambda r: r["groups"][1]["metrics"].pop("mistakes"),
+            "easy, mistakes: reported nothing, found",
+        ),
+        "a metric of its own": (
+            lambda r: r["groups"][0]["metrics"].update(glory=metric(r, "grade")),
+            "all tasks, glory: reported",
+        ),
+        "a task that is left out": (lambda r: r["groups"].pop(), "medium: not in the report."),
+        "results of nothing": (
+            lambda r: r["groups"].append({**r["groups"][0], "policy": "ghost"}),
+            "all tasks, ghost, all splits: results that no episode gives.",
+        ),
+        "two results for one": (
+            lambda r: r["groups"].append(r["groups"][0]),
+            "The report has two results for the same episodes.",
+        ),
+    },
+    "cost": {
+        "fewer tokens": (lambda r: r["cost"].update(tokens_in=1), "tokens in: reported 1, found 8012."),
+        "less money": (lambda r: r["cost"].update(money=0.001), "money: reported 0.001, found "),
+        "no cost": (lambda r: r.update(cost=None), "The report does not say what the model used."),
+        "a policy with a cost": (
+            lambda r: r["agent"].update(kind="policy"),
+            "A reference policy uses no model, and the report names a cost.",
+        ),
+    },
+    "suite": {
+        "another suite of the same name": (
+            lambda r: r["suite"].update(sha256="0" * 64),
+            "The report is of another suite tiny: its hash is 000",
+        ),
+        "other seeds": (
+            lambda r: r["selection"].update(seeds=[1, 2]),
+            "The report's selection is not the suite's.",
+        ),
+        "another kind of interval": (
+            lambda r: r["interval"].update(level=0.5),
+            "The report's interval is not the suite's.",
+        ),
+    },
+    "tasks": {
+        "a task that was changed": (
+            lambda r: r["versions"]["tasks"]["easy"].update(sha256="0" * 64),
+            "easy: the report's hash of the task is 000",
+        ),
+        "a task that is not named": (
+            lambda r: r["versions"]["tasks"].pop("easy"),
+            "easy: the report does not say which version was played.",
+        ),
+        "a task too many": (
+            lambda r: r["versions"]["tasks"].update(hard=r["versions"]["tasks"]["easy"]),
+            "hard: not a task of the suite.",
+        ),
+    },
+    "file": {
+        "fewer episodes": (
+            lambda r: r["trajectories"].update(episodes=7),
+            "trajectories.jsonl has 8 episodes, and the report says 7.",
+        ),
+    },
+    "agent": {
+        "another prompt": (
+            lambda r: r["agent"]["prompt"].update(name="hinted"),
+            "The report's prompt is not neutral, version 1, as the suite asks.",
+        ),
+        "no prompt": (
+            lambda r: r["agent"].update(prompt=None),
+            "The report's prompt is not neutral, version 1, as the suite asks.",
+        ),
+        "a model as a policy": (
+            lambda r: r["agent"].update(kind="policy"),
+            "There is no reference policy clever-1.",
+        ),
+    },
+    "episodes": {
+        "another name": (lambda r: r["agent"].update(name="cleverer-2"), "easy, seed 5, attempt 1: missing."),
+    },
 }
 
 
-@pytest.mark.parametrize("twin", FORGED_REPORTS)
-def test_a_forged_report_is_caught(model: Path, twin: str) -> None:
-    change, check, sentence = FORGED_REPORTS[twin]
+@pytest.mark.parametrize(
+    ("check", "twin"), [(check, twin) for check in FORGED_REPORTS for twin in FORGED_REPORTS[check]]
+)
+def test_a_forged_report_is_caught(model: Path, check: str, twin: str) -> None:
+    change, sentence = FORGED_REPORTS[check][twin]
     rewrite_report(model, change)
     found = mismatches(model)
     assert any(mismatch.startswith(sentence) for mismatch in found[check]), found

@@ -1,7 +1,5 @@
 """Exported data: what stands in the rows, that labels are what replays show, what is refused."""
 
-from __future__ import annotations
-
 import gzip
 import hashlib
 import json

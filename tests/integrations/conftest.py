@@ -1,7 +1,5 @@
 """Tests of integrations are collected where their library is: in the environments of `make integrations`."""
 
-from __future__ import annotations
-
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 

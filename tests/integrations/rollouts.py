@@ -1,7 +1,5 @@
 """Shared by tests of integrations: episodes, answers as models write them, and what no model may see."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket

@@ -1,7 +1,5 @@
 """The encoding: it holds what an agent sees, and nothing of what it does not."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
@@ -50,11 +48,7 @@ def pairs(task: Task[Any], split: Split, twin: Twin[Any], most: int) -> Iterator
 
 
 def compared(encoder: Encoder, pair: Pair, prefix: str, see: See = as_it_is) -> int:
-    """Play twins in lockstep without the calls that may tell; the number of equal encodings.
-
-    Raises:
-        AssertionError: If an encoding tells the twins apart.
-    """
+    """Play twins in lockstep without the calls that may tell; the number of equal encodings."""
     told: list[Encoded | None] = [None, None]
     equal = 0
 

@@ -1,7 +1,5 @@
 """Fanning episodes out: the same results as in one process, in order, with a cluster in the place of Ray."""
 
-from __future__ import annotations
-
 import inspect
 import sys
 from collections import deque

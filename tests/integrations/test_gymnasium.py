@@ -1,7 +1,5 @@
 """Gymnasium: spaces, masks, ends and seeds, single and in vectors."""
 
-from __future__ import annotations
-
 import warnings
 from typing import Any
 

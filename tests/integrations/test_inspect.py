@@ -1,7 +1,5 @@
 """Inspect plays every task; its logs hold grades, and risk classes only from the end of an episode on."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess
@@ -226,12 +224,7 @@ def logged(words, stub, folder):
     """The log of Inspect's program, which is to find the endpoint and to end well."""
     done = subprocess.run(
         [str(INSPECT), *words, "--display", "plain"],
-        env={
-            **os.environ,
-            "STUB_API_KEY": KEY,
-            "STUB_BASE_URL": stub.url,
-            "INSPECT_LOG_DIR": str(folder),
-        },
+        env={**os.environ, "STUB_API_KEY": KEY, "STUB_BASE_URL": stub.url, "INSPECT_LOG_DIR": str(folder)},
         capture_output=True,
         text=True,
         timeout=300,

@@ -1,7 +1,5 @@
 """NeMo Gym's own agent and servers play: rows name scenarios, and the rewards of an episode are summed."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from contextlib import ExitStack

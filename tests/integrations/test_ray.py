@@ -3,8 +3,6 @@
 In the ordinary suite these are skipped: `make integrations` installs Ray and runs them.
 """
 
-from __future__ import annotations
-
 import json
 import os
 import signal

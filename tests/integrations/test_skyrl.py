@@ -1,7 +1,5 @@
 """SkyRL's own registry makes the environment, and the calls of its generator play it."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import skyrl_gym

@@ -1,7 +1,5 @@
 """Episodes in words, and the forms that libraries without a release of their own expect of them."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """Small policies, with torch: skipped in the ordinary suite, run by `make integrations`."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace

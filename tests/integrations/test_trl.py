@@ -1,7 +1,5 @@
 """TRL for real: training on the environment, and on what is exported from it, on a tiny random model."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import math
@@ -42,17 +40,9 @@ SHORT = 1_024
 
 
 def options(folder, **more):
-    return {
-        "output_dir": str(folder),
-        "report_to": [],
-        "use_cpu": True,
-        "bf16": False,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "disable_tqdm": True,
-        "learning_rate": 1e-2,
-        **more,
-    }
+    quiet = {"report_to": [], "disable_tqdm": True, "logging_steps": 1, "save_strategy": "no"}
+    training = {"use_cpu": True, "bf16": False, "learning_rate": 1e-2}
+    return {"output_dir": str(folder), **quiet, **training, **more}
 
 
 def changed(model, before):
@@ -226,16 +216,8 @@ def test_the_script_trains_after_a_warm_start_and_again_on_what_it_saved(tmp_pat
 def test_the_script_measures_before_and_after(tmp_path):
     out = tmp_path / "run"
     arguments = ["--model", "tiny", "--task", "easy", "--cpu", "--steps", "1", "--generations", "2"]
-    arguments += [
-        "--completion-tokens",
-        "64",
-        "--evaluate",
-        "0,1",
-        "--attempts",
-        "2",
-        "--answer-tokens",
-        "32",
-    ]
+    arguments += ["--completion-tokens", "64", "--evaluate", "0,1"]
+    arguments += ["--attempts", "2", "--answer-tokens", "32"]
     assert train_grpo.main([*arguments, "--out", str(out)]) == 0
     log = json.loads((out / "training.json").read_text())
     for name in ("before", "after"):

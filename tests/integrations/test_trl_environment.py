@@ -1,7 +1,5 @@
 """What TRL is given to work with, without TRL: tools, episodes, rewards, servers that fail."""
 
-from __future__ import annotations
-
 import inspect
 import json
 import socket

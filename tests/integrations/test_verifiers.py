@@ -1,7 +1,5 @@
 """verifiers plays for real: its command line, its null harness, an endpoint that answers by a script."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

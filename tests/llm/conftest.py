@@ -1,7 +1,5 @@
 """A scripted endpoint, and a machine on which no model is configured."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 
 import pytest

@@ -188,11 +188,7 @@ def steps_left(asked: Asked) -> int:
 
 
 class Expert:
-    """A script that answers with the expert's calls, in the form that the request asks for.
-
-    Args:
-        episodes: (task, split, seed) of those that it can play.
-    """
+    """Answers with the expert's calls, in the form asked for; `episodes` are (task, split, seed)."""
 
     def __init__(self, *episodes: tuple[str, str, int]) -> None:
         self._known = []

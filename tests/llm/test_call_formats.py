@@ -1,7 +1,5 @@
 """How a call is asked for, and how an answer is read: leniently in form, never in meaning."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """One endpoint, asked: over real HTTP, against a scripted server."""
 
-from __future__ import annotations
-
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime

@@ -1,7 +1,5 @@
 """`inference.py` as a program: its lines, its exit codes, what it keeps, and that it can be killed."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -41,6 +39,11 @@ RESULT = re.compile(
 
 def configured(stub, **more):
     return {"API_BASE_URL": f"{stub.url}/v1", "MODEL_NAME": MODEL, "OPENAI_API_KEY": KEY, **more}
+
+
+def azure(stub):
+    named = {"API_KEY": KEY, "ENDPOINT": stub.url, "DEPLOYMENT": "gpt"}
+    return {"OPENAI_BACKEND": "azure", **{f"AZURE_OPENAI_{name}": value for name, value in named.items()}}
 
 
 def inference(*arguments, env=None):
@@ -276,25 +279,13 @@ def test_a_wrong_key(serve):
 
 def test_a_wrong_key_of_azure(serve):
     stub = serve(in_turn(fails(401, "Access denied")))
-    env = {
-        "OPENAI_BACKEND": "azure",
-        "AZURE_OPENAI_API_KEY": KEY,
-        "AZURE_OPENAI_ENDPOINT": stub.url,
-        "AZURE_OPENAI_DEPLOYMENT": "gpt",
-    }
-    assert "Check AZURE_OPENAI_API_KEY." in sentence(inference("--task", "easy", env=env))
+    assert "Check AZURE_OPENAI_API_KEY." in sentence(inference("--task", "easy", env=azure(stub)))
     assert stub.asked[0].path.startswith("/openai/deployments/gpt/chat/completions?")
 
 
 def test_azure_plays(serve):
     stub = serve(Expert(("easy", "test", 0)))
-    env = {
-        "OPENAI_BACKEND": "azure",
-        "AZURE_OPENAI_API_KEY": KEY,
-        "AZURE_OPENAI_ENDPOINT": stub.url,
-        "AZURE_OPENAI_DEPLOYMENT": "gpt",
-    }
-    done = inference("--task", "easy", "--seeds", "0", env=env)
+    done = inference("--task", "easy", "--seeds", "0", env=azure(stub))
     assert "model=gpt" in done.stdout
     assert "[END] success=true" in done.stdout
 
@@ -457,18 +448,9 @@ def test_the_client_library_is_not_imported_before_it_is_needed():
 
 def test_the_help_names_every_option_once():
     text = inference("--help").stdout
-    for option in (
-        "--agent",
-        "--out",
-        "--resume",
-        "--url",
-        "--mode",
-        "--max-tokens",
-        "--run-tokens",
-        "--suite",
-        "--price-in",
-    ):
-        assert len(re.findall(rf"^│ {option} ", text, re.MULTILINE)) == 1
+    names = ("agent", "out", "resume", "url", "mode", "max-tokens", "run-tokens", "suite", "price-in")
+    for name in names:
+        assert len(re.findall(rf"^│ --{name} ", text, re.MULTILINE)) == 1
 
 
 def test_the_documented_commands_are_made_of_options_that_exist():

@@ -1,7 +1,5 @@
 """The local model: found, fetched, served by a process that ends with this one."""
 
-from __future__ import annotations
-
 import asyncio
 import hashlib
 import os

@@ -1,7 +1,5 @@
 """What a model is told: versioned, complete, and nothing beside what an agent may know."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 

@@ -1,7 +1,5 @@
 """Whole episodes against a scripted endpoint: call formats, garbage, limits, concurrency, what is kept."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Which model, where, and with which key."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest
@@ -11,6 +9,7 @@ from safeact_env.llm.settings import NO_KEY, LLMSettings, endpoint_of
 
 ROOT = Path(__file__).resolve().parents[2]
 OPENAI, HF = "sk-of-openai-0123456789", "hf_of-hugging-face-0123456789"
+ROUTER, EVIL = "https://router.huggingface.co/v1", "https://huggingface.co.evil.example/v1"
 
 
 @pytest.fixture
@@ -50,24 +49,8 @@ def test_a_local_model_of_ones_own(endpoint, tmp_path):
         ({"API_BASE_URL": "http://localhost:8000/v1/"}, "http://localhost:8000/v1", NO_KEY),
         ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF}, "http://gw/v1", HF),
         ({"API_BASE_URL": "http://gw/v1", "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI}, "http://gw/v1", OPENAI),
-        (
-            {
-                "API_BASE_URL": "https://router.huggingface.co/v1",
-                "HF_TOKEN": HF,
-                "OPENAI_API_KEY": OPENAI,
-            },
-            "https://router.huggingface.co/v1",
-            HF,
-        ),
-        (
-            {
-                "API_BASE_URL": "https://huggingface.co.evil.example/v1",
-                "HF_TOKEN": HF,
-                "OPENAI_API_KEY": OPENAI,
-            },
-            "https://huggingface.co.evil.example/v1",
-            OPENAI,
-        ),
+        ({"API_BASE_URL": ROUTER, "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI}, ROUTER, HF),
+        ({"API_BASE_URL": EVIL, "HF_TOKEN": HF, "OPENAI_API_KEY": OPENAI}, EVIL, OPENAI),
         ({"OPENAI_API_KEY": "  " + OPENAI + "\n"}, "https://api.openai.com/v1", OPENAI),
         ({"OPENAI_API_KEY": "", "HF_TOKEN": HF}, "https://router.huggingface.co/v1", HF),
     ],

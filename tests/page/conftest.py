@@ -1,7 +1,5 @@
 """A real browser, and a visitor who uses the page in it."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The page of a server that needs a token: it asks for it once, and plays."""
 
-from __future__ import annotations
-
 import pytest
 from playwright.sync_api import expect
 

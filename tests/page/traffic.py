@@ -1,7 +1,5 @@
 """What of the page's traffic tells something hidden."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Set
 
@@ -14,12 +12,7 @@ TELLING = ('"risk"', '"protected"', '"lookalike"', '"earned"', '"progress"', '"s
 
 
 def leaks(exchanges: Iterable[Exchange], over: Set[str]) -> list[str]:
-    """What a page may not have asked for or got while its episode ran.
-
-    Args:
-        exchanges: The traffic.
-        over: Ids of episodes that are over, of which anything may be told.
-    """
+    """What a page may not have asked for or got while its episode ran; episodes in `over` may be told."""
     found = []
     for one in exchanges:
         about = AFTER_THE_END.match(one.path)

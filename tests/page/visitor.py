@@ -1,7 +1,5 @@
 """A visitor of the page: what a person does with it, and what the browser sends and gets meanwhile."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

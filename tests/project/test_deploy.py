@@ -1,7 +1,5 @@
 """The files in deploy/ and compose.yaml agree with each other, with the settings and with the routes."""
 
-from __future__ import annotations
-
 import copy
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The import arrows of ARCHITECTURE section 1, read from the source."""
 
-from __future__ import annotations
-
 import ast
 import sys
 from collections.abc import Iterator
@@ -13,7 +11,8 @@ import safeact_env
 from safeact_env.tasks import OFFICIAL
 
 ROOT = Path(safeact_env.__file__).parent
-CORE = {"pydantic", "pydantic_core", "typing_extensions", "safeact_env.core", "safeact_env.call"}
+PYDANTIC = {"pydantic", "pydantic_core", "typing_extensions"}
+CORE = PYDANTIC | {"safeact_env.core", "safeact_env.call"}
 WEB = {"fastapi", "starlette", "uvicorn", "openenv", "gymnasium", "gradio"}
 
 ALLOWED: dict[str, set[str]] = {
@@ -21,14 +20,7 @@ ALLOWED: dict[str, set[str]] = {
     "safeact_env.core": CORE,
     "safeact_env.tasks": CORE | {"safeact_env.tasks"},
     "safeact_env.policies": CORE | {"safeact_env.policies"},
-    "safeact_env.models": {
-        "pydantic",
-        "pydantic_core",
-        "typing_extensions",
-        "openenv",
-        "safeact_env._openenv",
-        "safeact_env.call",
-    },
+    "safeact_env.models": PYDANTIC | {"openenv", "safeact_env._openenv", "safeact_env.call"},
     "safeact_env._openenv": {"openenv"},
     # What plays and what reads observations must not be able to name a fact.
     **{
@@ -50,12 +42,10 @@ FORBIDDEN: dict[str, set[str]] = {
     "safeact_env.integrations": {"safeact_env.server", "safeact_env.audit", "safeact_env.sessions"},
     "safeact_env.exports": WEB
     | {"safeact_env.server", "safeact_env.client", "safeact_env.sessions", "safeact_env.audit"},
-    "safeact_env.client": {
-        *(
-            f"safeact_env.{name}"
-            for name in ("core", "tasks", "policies", "evaluation", "sessions", "server", "llm")
-        ),
-        "fastapi",
+    "safeact_env.client": {"fastapi"}
+    | {
+        f"safeact_env.{name}"
+        for name in ("core", "tasks", "policies", "evaluation", "sessions", "server", "llm")
     },
 }
 """What a layer may not import although it may import much."""

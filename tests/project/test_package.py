@@ -1,7 +1,5 @@
 """The public names, and what importing the package costs."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 

@@ -1,7 +1,5 @@
 """`openenv push` takes the checkout as it is, up to the upload, which a stand-in for the hub receives."""
 
-from __future__ import annotations
-
 import shutil
 import subprocess
 import sys

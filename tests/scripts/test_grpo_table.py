@@ -1,7 +1,5 @@
 """The table of a trained language model, from a record made here."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path
@@ -17,14 +15,9 @@ def measured(grade: float) -> dict[str, Any]:
 
 
 def write(folder: Path, *, sft: list[float]) -> None:
+    budgets = {"sft_tokens": 3072, "generations": 4, "completion_tokens": 512}
     run = {
-        "settings": {
-            "model": "local",
-            "task": ["easy"],
-            "sft_tokens": 3072,
-            "generations": 4,
-            "completion_tokens": 512,
-        },
+        "settings": {"model": "local", "task": ["easy"], **budgets},
         "before": measured(0.0),
         "after": measured(0.25),
         "sft": [{"loss": loss} for loss in sft] + [{"train_runtime": 9.0}],

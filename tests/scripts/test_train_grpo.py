@@ -1,7 +1,5 @@
 """The script that trains with GRPO, as far as it goes without TRL; the rest is in tests/integrations."""
 
-from __future__ import annotations
-
 import json
 
 import pytest

@@ -1,7 +1,5 @@
 """The table and the curves of training runs, from logs made here."""
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The stores under test. Redis is a real one, on a free port."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path

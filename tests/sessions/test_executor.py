@@ -1,7 +1,5 @@
 """Work on a store that may wait: in order per episode, and beside everything else."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import threading

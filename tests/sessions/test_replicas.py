@@ -1,7 +1,5 @@
 """Several processes on one store: whoever answers, every step is taken once and in one order."""
 
-from __future__ import annotations
-
 import json
 import random
 import threading

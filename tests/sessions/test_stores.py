@@ -1,7 +1,5 @@
 """What every store promises, on all three of them; and broken stores, which these checks catch."""
 
-from __future__ import annotations
-
 import sqlite3
 import subprocess
 import sys
@@ -225,18 +223,10 @@ def lets_one_of_many_win(one: Store, two: Store, _clock: HandClock) -> None:
 CHECKS: dict[str, Callable[[Store, Store, HandClock], None]] = {
     check.__name__: check
     for check in (
-        keeps_what_it_acknowledged,
-        begins_an_id_once,
-        appends_to_the_expected_head_only,
-        appends_nothing_after_the_end,
-        knows_what_is_not_there,
-        forgets_what_is_deleted,
-        bounds_unfinished_ones,
-        bounds_finished_ones,
-        forgets_idle_ones_and_keeps_used_ones,
-        forgets_finished_ones_by_their_end,
-        names_the_sole_one,
-        leases_to_one_at_a_time,
+        *(keeps_what_it_acknowledged, begins_an_id_once, appends_to_the_expected_head_only),
+        *(appends_nothing_after_the_end, knows_what_is_not_there, forgets_what_is_deleted),
+        *(bounds_unfinished_ones, bounds_finished_ones, forgets_idle_ones_and_keeps_used_ones),
+        *(forgets_finished_ones_by_their_end, names_the_sole_one, leases_to_one_at_a_time),
         lets_one_of_many_win,
     )
 }

@@ -1,7 +1,5 @@
 """The chaos check can fail: sound stores pass, broken ones are caught. And its network does harm."""
 
-from __future__ import annotations
-
 import socket
 import threading
 from collections.abc import Iterator

@@ -1,11 +1,10 @@
 """The comparison of clients and the reading of validators notice what is wrong, and then the run fails."""
 
-from __future__ import annotations
-
 import copy
 import json
 import shutil
 import sys
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
@@ -72,66 +71,35 @@ def test_what_the_engine_shows_is_the_same() -> None:
     assert difference(json.loads(json.dumps([*drawn("hard"), *EXPECTED])), EXPECTED) == ""
 
 
-def _reward(shown: list[Any]) -> None:
-    shown[5]["reward"] += 0.0001
-
-
-def _done(shown: list[Any]) -> None:
-    shown[5]["done"] = True
-
-
-def _number_as_float(shown: list[Any]) -> None:
-    shown[5]["observation"]["steps_remaining"] = float(shown[5]["observation"]["steps_remaining"])
-
-
-def _letter(shown: list[Any]) -> None:
-    shown[5]["observation"]["action_history"][0]["params"]["päth"] = "grüsse/\u3042/🧷"
-
-
-def _field_more(shown: list[Any]) -> None:
-    shown[5]["observation"]["reward"] = shown[5]["reward"]
-
-
 def _metadata_lost(shown: list[Any]) -> None:
     last = next(one for one in shown if one["done"])
     del last["observation"]["metadata"]
 
 
-def _step_lost(shown: list[Any]) -> None:
-    del shown[6]
+def _seen(shown: list[Any]) -> Any:
+    return shown[5]["observation"]
 
 
-def _cut_short(shown: list[Any]) -> None:
-    del shown[-1]
+SPOILT: dict[str, Callable[[list[Any]], Any]] = {
+    "reward": lambda shown: shown[5].update(reward=shown[5]["reward"] + 0.0001),
+    "done": lambda shown: shown[5].update(done=True),
+    "number as float": lambda shown: _seen(shown).update(
+        steps_remaining=float(_seen(shown)["steps_remaining"])
+    ),
+    "letter": lambda shown: _seen(shown)["action_history"][0]["params"].update(päth="grüsse/\u3042/🧷"),
+    "field more": lambda shown: _seen(shown).update(reward=shown[5]["reward"]),
+    "metadata lost": _metadata_lost,
+    "step lost": lambda shown: shown.pop(6),
+    "cut short": lambda shown: shown.pop(),
+    "one more": lambda shown: shown.append(shown[-1]),
+    "state": lambda shown: shown[-1].update(total_reward=shown[-1]["total_reward"] + 0.0001),
+    "drawn seed": lambda shown: shown[1].update(seed=shown[1]["seed"] + 1),
+    "drawn task": lambda shown: shown[1].update(task_name="nonsense"),
+    "nothing": lambda shown: shown.clear(),
+}
 
 
-def _one_more(shown: list[Any]) -> None:
-    shown.append(shown[-1])
-
-
-def _state(shown: list[Any]) -> None:
-    shown[-1]["total_reward"] += 0.0001
-
-
-def _drawn_seed(shown: list[Any]) -> None:
-    shown[1]["seed"] += 1
-
-
-def _drawn_task(shown: list[Any]) -> None:
-    shown[1]["task_name"] = "nonsense"
-
-
-def _nothing(shown: list[Any]) -> None:
-    shown.clear()
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        *(_reward, _done, _number_as_float, _letter, _field_more, _metadata_lost, _step_lost),
-        *(_cut_short, _one_more, _state, _drawn_seed, _drawn_task, _nothing),
-    ],
-)
+@pytest.mark.parametrize("spoil", SPOILT.values(), ids=SPOILT)
 def test_a_trajectory_that_differs_is_noticed(spoil: Any) -> None:
     shown = copy.deepcopy([*drawn(), *EXPECTED])
     spoil(shown)

@@ -1,7 +1,5 @@
 """The check of a container: what it says to an engine, and that each of its checks can fail."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess

@@ -1,7 +1,5 @@
 """The golden traces: recorded episodes of the official tasks that must come out the same, byte for byte."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """The image: what the Dockerfile says, what is left out, what is compiled; all without a container engine."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -222,11 +220,7 @@ def locked(*pruned: str) -> set[str]:
 
 
 def failing(*modules: str) -> set[tuple[str, str]]:
-    """The imports, by importer and name, that fail where these modules are not installed.
-
-    Raises:
-        AssertionError: If the server does not start, or no episode can be begun.
-    """
+    """The imports, by importer and name, that fail where these modules are not installed."""
     command = [sys.executable, "-c", PROBE, *modules]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -1,7 +1,5 @@
 """The run of other people's libraries fails where a test does, and where none is run."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time

@@ -1,7 +1,5 @@
 """The drawings of recorded runs: the same bytes each time, and what they show."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

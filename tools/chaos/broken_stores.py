@@ -3,8 +3,6 @@
 Each store breaks one promise of `Store` as a careless implementation would.
 """
 
-from __future__ import annotations
-
 import sys
 import threading
 import time
@@ -18,8 +16,6 @@ from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores.base import Clock, Limits, Log
 from safeact_env.sessions.stores.sqlite import SQLiteStore
 from safeact_env.sessions.stores.uptime import SECOND, Look, Uptime
-
-__all__ = ["BROKEN_STORES", "Believing", "Blind", "Forgetful", "Leaky"]
 
 
 class Forgetful(SQLiteStore):

@@ -3,8 +3,6 @@
 Owns the comparison with an undisturbed run. Must not know the faults or the store.
 """
 
-from __future__ import annotations
-
 import random
 import threading
 import uuid
@@ -22,8 +20,6 @@ from safeact_env.policies.reference import play
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.service import HANDED_IN, SessionService
 from safeact_env.tasks import OFFICIAL, get_task
-
-__all__ = ["Backend", "HTTPBackend", "Ledger", "Network", "ServiceBackend", "judge", "run_players"]
 
 POLICIES = ("expert", "random", "guesser", "naive")
 RETRIES = 200

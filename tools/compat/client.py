@@ -6,8 +6,6 @@ clients, the installed package. It knows the calls and not their expected result
     python client.py PLAN.json SHOWN.json
 """
 
-from __future__ import annotations
-
 import asyncio
 import json
 import sys

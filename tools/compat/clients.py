@@ -6,8 +6,6 @@ Then OpenEnv's validators judge the project, and the tests of the API run on dep
 locked ones. Exits with 1 if anything differs, fails or was not played.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import subprocess

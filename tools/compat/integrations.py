@@ -8,8 +8,6 @@ Environments are kept in `.integrations` under a hash of their contents, and reb
 Exits with 1 if an environment cannot be made, a test fails, or none runs.
 """
 
-from __future__ import annotations
-
 import argparse
 import hashlib
 import json
@@ -29,8 +27,6 @@ from typing import Any
 from safeact_env.version import VERSION
 from tools.compat.junit import Found, run_tests
 from tools.servers.throwaway import ROOT, Broken, Sandbox, run
-
-__all__ = ["Pinned", "Tried", "main", "merged", "pinned", "try_all"]
 
 REQUIREMENTS = Path("tests/integrations/requirements")
 KEPT = ROOT / ".integrations"
@@ -133,11 +129,7 @@ def contents(sandbox: Sandbox, asked: Pinned) -> list[str]:
 
 
 def interpreter(sandbox: Sandbox, version: str) -> tuple[str, str]:
-    """A Python of this version, or this one, and its full version.
-
-    Raises:
-        Broken: If there is none on the path.
-    """
+    """A Python of this version, or this one, and its full version; `Broken` if none is on the path."""
     if not version:
         return sys.executable, platform.python_version()
     # pyenv has one shim for all Pythons, and takes the version from here.
@@ -256,10 +248,7 @@ def merged(before: Mapping[str, Any], tried: Mapping[str, Tried], names: Sequenc
 
 
 def main(
-    arguments: Sequence[str],
-    root: Path = ROOT,
-    make: Callable[[Path], Sandbox] = Sandbox,
-    kept: Path = KEPT,
+    arguments: Sequence[str], root: Path = ROOT, make: Callable[[Path], Sandbox] = Sandbox, kept: Path = KEPT
 ) -> int:
     """Run it; return the exit code.
 

@@ -1,7 +1,5 @@
 """Runs pytest as a program and reads its report. Must not know what the tests are about."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -9,8 +7,6 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-
-__all__ = ["Found", "run_tests"]
 
 NOTHING_COLLECTED = 5
 """Exit code of pytest if it found no test."""

@@ -1,7 +1,5 @@
 """Chooses the episodes that clients are compared on, and compares. Must not know clients or servers."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,8 +9,6 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import OFFICIAL, get_task
-
-__all__ = ["difference", "episodes", "shown_by", "state_by"]
 
 JSON = dict[str, Any]
 

@@ -28,8 +28,6 @@ with lightly():
     from openenv.validation.runtime.contracts import LaunchSpec
     from openenv.validation.types import ProviderCapability
 
-__all__ = ["LocalProvider", "Report", "local", "running", "runtime", "static", "task_api"]
-
 MAY_BE_SKIPPED = ("grader not implemented in this build", "missing provider capabilities: network_policy")
 """OpenEnv lacks the check, or it needs a container engine. Any other reason is a failure."""
 

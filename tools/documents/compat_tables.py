@@ -1,13 +1,9 @@
 """The tables of a recorded `make compat`. Owns their form. Must not know how the run was made."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 
 from tools.documents.markdown import table
-
-__all__ = ["COMPAT_RUN", "clients_table", "servers_table", "validators_table"]
 
 COMPAT_RUN = Path(__file__).resolve().parents[2] / "results" / "compat.json"
 

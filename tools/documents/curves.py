@@ -1,7 +1,5 @@
 """Draws what small policies learn, from the logs of their training runs."""
 
-from __future__ import annotations
-
 from math import inf
 from pathlib import Path
 from statistics import mean
@@ -14,8 +12,6 @@ from matplotlib.figure import Figure
 from safeact_env.tasks import OFFICIAL
 from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
 from tools.documents.training_table import KINDS, RUNS, Trained, half_width, trained
-
-__all__ = ["curves"]
 
 TITLE = "What small policies learn from reward alone, on unseen test scenarios; thin: runs, bands: 95%"
 LEAST_RUNS = 3

@@ -3,8 +3,6 @@
 Owns reading what `make train-grpo` recorded. Must not need torch.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from pathlib import Path
@@ -12,8 +10,6 @@ from typing import Any
 
 from safeact_env.llm.call_formats import UNREADABLE
 from tools.documents.markdown import table
-
-__all__ = ["grpo_table"]
 
 RUN = Path(__file__).resolve().parents[2] / "results" / "grpo"
 NONE_YET = "No language model has been trained on record yet; `make train-grpo` records one."

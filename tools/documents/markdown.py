@@ -1,9 +1,5 @@
 """Markdown for the generated parts of the documents."""
 
-from __future__ import annotations
-
-__all__ = ["table"]
-
 
 def table(head: list[str], rows: list[list[str]]) -> str:
     """A Markdown table."""

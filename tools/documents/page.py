@@ -5,8 +5,6 @@ copies, as it is installed without `results/`. With `--check` nothing is written
 copy is stale.
 """
 
-from __future__ import annotations
-
 import argparse
 import html
 import json

@@ -4,8 +4,6 @@ The same results give the same bytes. With `--check` nothing is written, and the
 is stale.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys

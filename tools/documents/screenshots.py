@@ -3,8 +3,6 @@
 python -m tools.documents.screenshots [folder]
 """
 
-from __future__ import annotations
-
 import shutil
 import socket
 import sys

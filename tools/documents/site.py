@@ -4,8 +4,6 @@ In the repository a page links to them by their place (`../results/grades.svg`),
 too. On the site `docs/` is the root, and the links are rewritten to match.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """How drawings look, and their bytes: the same figure gives the same ones."""
 
-from __future__ import annotations
-
 import io
 from typing import Any
 

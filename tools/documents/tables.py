@@ -4,8 +4,6 @@ Every table comes from the code or from a recorded run in `results/`. With `--ch
 the exit code is 1 if a document is stale.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import re
@@ -391,11 +389,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
 
 
 def rewritten(text: str, sections: dict[str, Callable[[], str]]) -> str:
-    """The document with its sections made anew.
-
-    Raises:
-        ValueError: If a section's markers are missing.
-    """
+    """The document with its sections made anew; `ValueError` if a section's markers are missing."""
     for name, make in sections.items():
         begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
         pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)

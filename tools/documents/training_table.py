@@ -3,8 +3,6 @@
 Owns reading the logs and the intervals over runs. Must not need torch.
 """
 
-from __future__ import annotations
-
 import gzip
 import json
 from collections import defaultdict
@@ -15,8 +13,6 @@ from typing import Any, NamedTuple
 
 from safeact_env.tasks import OFFICIAL
 from tools.documents.markdown import table
-
-__all__ = ["KINDS", "Trained", "half_width", "interval", "trained", "training_table"]
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "training"
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}

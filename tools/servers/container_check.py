@@ -8,8 +8,6 @@ Needs a container engine. TOOL is `docker` or `podman`, or another program with 
     TOOL exec | inspect | logs | stop ...   as those of docker
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os
@@ -72,11 +70,7 @@ class Run:
 
 
 def first_answer(begin: float) -> float:
-    """Seconds from `begin` until both ports have answered as healthy.
-
-    Raises:
-        Failed: If they do not in time.
-    """
+    """Seconds from `begin` until both ports have answered as healthy; `Failed` if they do not in time."""
     for port in PORTS:
         while not healthy(port):
             if time.monotonic() - begin > PATIENCE_S:
@@ -246,11 +240,7 @@ def built(tool: Tool, tag: str, arguments: list[str]) -> tuple[dict[str, Any], s
 
 
 def check(tool: Tool, tag: str, build_args: list[str], run_args: list[str], table: Table) -> dict[str, Any]:
-    """Build and check, adding rows to the table.
-
-    Raises:
-        Failed: At the first failure.
-    """
+    """Build and check, adding rows to the table; `Failed` at the first failure."""
     try:
         for sock in listen("0.0.0.0", PORTS):
             sock.close()

@@ -3,15 +3,11 @@
 Owns the words of each command. Must not know what is checked.
 """
 
-from __future__ import annotations
-
 import re
 import shlex
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
-
-__all__ = ["DOCKER_LIKE", "Failed", "Tool", "instructions", "last_stage", "layers", "size_in_bytes"]
 
 DOCKER_LIKE = ("docker", "podman", "nerdctl")
 
@@ -53,11 +49,7 @@ class Tool:
         self.docker_like = self.name in DOCKER_LIKE
 
     def run(self, *words: str) -> str:
-        """The output of a command.
-
-        Raises:
-            Failed: If it fails, with the end of its output.
-        """
+        """The output of a command; `Failed`, with the end of its output, if it fails."""
         ended = self._ended(*words)
         if ended.returncode:
             said = "\n".join((ended.stdout + ended.stderr).strip().splitlines()[-LINES:])
@@ -118,11 +110,7 @@ class Tool:
 
 
 def size_in_bytes(text: str) -> int:
-    """A size as engines print it: `1234`, `792 kB`, `70.6MB`.
-
-    Raises:
-        ValueError: If it is not a size.
-    """
+    """A size as engines print it: `1234`, `792 kB`, `70.6MB`; `ValueError` if it is none."""
     found = re.fullmatch(r"([\d.]+)\s*([kMG]?)B?", text.strip())
     if not found:
         raise ValueError(f"not a size: {text!r}")
@@ -130,11 +118,7 @@ def size_in_bytes(text: str) -> int:
 
 
 def layers(sizes: list[int], stage: list[tuple[str, str]]) -> list[tuple[str, float]]:
-    """Names and megabytes of the layers that hold something, the base first.
-
-    Raises:
-        Failed: If there are fewer layers than instructions.
-    """
+    """Names and megabytes of the layers that hold something, the base first; `Failed` if some are missing."""
     own = len(stage)
     if len(sizes) <= own:
         raise Failed(

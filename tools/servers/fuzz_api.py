@@ -4,8 +4,6 @@ Schemathesis runs in a throwaway environment of uv, on an open server and on one
 tells it, with reasons, what the document cannot.
 """
 
-from __future__ import annotations
-
 import argparse
 import json
 import os

@@ -4,8 +4,6 @@ Owns starting, waiting, stopping and reading memory. Must not know what is check
 process that its context manager stops.
 """
 
-from __future__ import annotations
-
 import contextlib
 import http.client
 import os
@@ -20,8 +18,6 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
-
-__all__ = ["START_SECONDS", "Proxy", "Redis", "Replica", "Server", "free_port", "healthy", "resident_bytes"]
 
 START_SECONDS = 240.0
 STOP_SECONDS = 15.0

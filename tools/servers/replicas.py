@@ -4,8 +4,6 @@ Plays on two replicas with Redis behind nginx with `deploy/nginx.conf`, then on 
 processes and SQLite. Stops at the first broken promise.
 """
 
-from __future__ import annotations
-
 import re
 import shutil
 import sys
@@ -21,8 +19,6 @@ from safeact_env.client import SafeActAction, SafeActEnv, SafeActHTTPClient
 from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.servers.local_servers import Redis, Replica, Server, free_port
-
-__all__ = ["CheckFailed", "need", "nginx_config"]
 
 CONFIG = Path(__file__).resolve().parents[2] / "deploy" / "nginx.conf"
 SEED = 7
@@ -67,11 +63,7 @@ def action(call: Call) -> SafeActAction:
 
 
 def need(holds: bool, otherwise: str) -> None:
-    """Check one promise.
-
-    Raises:
-        CheckFailed: If it does not hold.
-    """
+    """Check one promise; `CheckFailed` if it does not hold."""
     if not holds:
         raise CheckFailed(otherwise)
 

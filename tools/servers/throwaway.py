@@ -3,8 +3,6 @@
 Owns everything that a comparison needs first, all in one folder. Must not know what is compared.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -16,8 +14,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tools.servers.local_servers import Server, free_port, healthy
-
-__all__ = ["ROOT", "UNCOPIED", "UV", "Broken", "InstalledServer", "Sandbox", "run", "serving"]
 
 ROOT = Path(__file__).resolve().parents[2]
 UV = Path(sys.executable).parent / "uv"
@@ -98,11 +94,7 @@ class Sandbox:
 
 
 def run(command: Sequence[str], env: dict[str, str], cwd: Path | None = None, timeout_s: float = 600) -> str:
-    """The output of a command.
-
-    Raises:
-        Broken: If it fails.
-    """
+    """The output of a command; `Broken` if it fails."""
     done = subprocess.run(
         command, env=env, cwd=cwd, capture_output=True, text=True, timeout=timeout_s, check=False
     )

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from safeact_env.llm.model import Model
     from safeact_env.llm.run import Outcome, Watcher
 
-__all__ = ["MODEL_AGENT", "check_agent", "run_baseline", "run_model"]
-
 MODEL_AGENT = "llm"
 """The agent that stands for the configured model."""
 CONCURRENCY = 4

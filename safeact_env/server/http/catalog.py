@@ -4,8 +4,6 @@ Owns the limit on baseline runs: one at a time among all processes that share a 
 episodes.
 """
 
-from __future__ import annotations
-
 import asyncio
 from typing import Annotated, Any
 
@@ -21,8 +19,6 @@ from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
-
-__all__ = ["catalog_routes"]
 
 HEALTH_SECONDS = 0.25
 """Longest wait for the store: a health check asks about this process."""

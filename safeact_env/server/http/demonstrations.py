@@ -3,8 +3,6 @@
 Owns which episodes may be shown to whom. Must not know how policies play.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -23,8 +21,6 @@ from safeact_env.server.http.episodes import KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.http.errors import error_docs
 from safeact_env.sessions.executor import EPISODE, Executor
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
-
-__all__ = ["demonstration_routes"]
 
 MAX_WAITING = 16
 """Requests that may wait for their turn, which takes some milliseconds."""

@@ -4,8 +4,6 @@ Owns that page. Must not know the API. The browser loads Swagger UI from the CDN
 allows that library, and the page's one script by its hash.
 """
 
-from __future__ import annotations
-
 import hashlib
 import re
 from base64 import b64encode
@@ -15,8 +13,6 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 from starlette.routing import Route
-
-__all__ = ["docs_route"]
 
 LIBRARY = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
 INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)

@@ -3,8 +3,6 @@
 Owns how a request names its episode. Must not know rules.
 """
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Cookie, Header, Request, Response
@@ -22,8 +20,6 @@ from safeact_env.server.http.errors import error_docs
 from safeact_env.server.responses import answer_json, grade_of, state_of
 from safeact_env.sessions.executor import EPISODE, Executor
 from safeact_env.sessions.service import Session, SessionService
-
-__all__ = ["COOKIE", "episode_routes"]
 
 COOKIE = "safeact_episode"
 

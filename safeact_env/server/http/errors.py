@@ -3,8 +3,6 @@
 Owns the HTTP status of every code. Must not know what causes an error.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -16,17 +14,6 @@ from starlette.exceptions import HTTPException
 from safeact_env.core.action import clip
 from safeact_env.models import ErrorBody
 from safeact_env.sessions.errors import SessionError
-
-__all__ = [
-    "FAULT",
-    "STATUS",
-    "body_errors",
-    "error_body",
-    "error_docs",
-    "error_response",
-    "install_error_handlers",
-    "readable",
-]
 
 STATUS = {
     "malformed_json": 400,

@@ -3,8 +3,6 @@
 Owns the additions to the document that FastAPI makes. Must not know how anything is checked.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 
@@ -18,8 +16,6 @@ from safeact_env.server.http.baseline import MODEL_AGENT
 from safeact_env.server.http.errors import STATUS
 from safeact_env.server.middleware.access import OPEN
 from safeact_env.tasks import task_names
-
-__all__ = ["completed"]
 
 Document = dict[str, Any]
 

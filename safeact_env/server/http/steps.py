@@ -5,8 +5,6 @@ other request goes on unchanged to the route, which checks it in full and docume
 times as long as the step itself, because of FastAPI's dependencies and models.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any, NamedTuple
 
@@ -22,8 +20,6 @@ from safeact_env.server.responses import answer_json
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
-
-__all__ = ["FastStepMiddleware"]
 
 BODY_FIELDS = {"action", "episode_id", "request_id"}
 ACTION_FIELDS = {"action_name", "parameters", "reasoning"}

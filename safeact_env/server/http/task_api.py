@@ -4,8 +4,6 @@ Owns the routes; openenv-core 0.3 has no Task API and its schema leaves out this
 know episodes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -23,8 +21,6 @@ from safeact_env.models import (
 )
 from safeact_env.server.http.errors import error_docs
 from safeact_env.sessions import task_index
-
-__all__ = ["ENV_NAME", "PATHS", "task_routes"]
 
 T = TypeVar("T")
 

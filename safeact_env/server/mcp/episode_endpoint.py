@@ -44,8 +44,6 @@ if TYPE_CHECKING:
     from fastmcp import FastMCP
     from starlette.applications import Starlette
 
-__all__ = ["PATH", "EpisodeMcpEndpoint"]
-
 T = TypeVar("T")
 OnEpisode = Callable[[Callable[[Episode[Any], Play], Any]], Awaitable[Any]]
 """Runs work on the episode that the present request names, and on the function that takes its steps."""

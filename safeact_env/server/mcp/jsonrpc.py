@@ -4,8 +4,6 @@ Owns the form of requests and answers. Must not know any method. Errors repeat n
 except a short id, which the answer must contain.
 """
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

@@ -3,8 +3,6 @@
 Owns `POST /mcp`, and the session methods for all transports. Must not know rules.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Annotated, Any
 
@@ -29,8 +27,6 @@ from safeact_env.server.websocket.session_slots import Full, NoSuchSession, Sess
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
-
-__all__ = ["mcp_routes", "result_in_slot"]
 
 CREATE, CLOSE = "openenv/session/create", "openenv/session/close"
 EXAMPLE = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}

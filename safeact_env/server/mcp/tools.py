@@ -7,8 +7,6 @@ An agent gets the episode's actions as tools and nothing else: no reset, no stat
 annotations: MCP's `readOnlyHint` and `destructiveHint` would say what the agent has to find out.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
@@ -19,18 +17,6 @@ from safeact_env.call import MAX_STRING, Call, EnvelopeError
 from safeact_env.core.action import Params
 from safeact_env.core.episode import Episode
 from safeact_env.server.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, Request, RpcError
-
-__all__ = [
-    "NO_EPISODE",
-    "call_in",
-    "call_tool",
-    "for_agent",
-    "observation_json",
-    "result_after",
-    "result_of",
-    "state_text",
-    "tools_of",
-]
 
 REASONING = {
     "type": "string",

@@ -3,8 +3,6 @@
 Owns the paths that are open to everybody. Must not know routes.
 """
 
-from __future__ import annotations
-
 import hashlib
 import hmac
 from collections.abc import Collection
@@ -14,8 +12,6 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
-
-__all__ = ["OPEN", "AccessMiddleware", "deny", "from_this_machine", "is_open", "path_of"]
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token. The files below /demo need none either."""

@@ -3,8 +3,6 @@
 Owns what all answers have in common. Must not know routes.
 """
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os
@@ -19,8 +17,6 @@ from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.middleware.access import path_of
 from safeact_env.server.operations.counters import Counters
 from safeact_env.server.websocket.runtime import RUNTIME, Runtime
-
-__all__ = ["HEADERS", "REQUEST", "AccessLogMiddleware", "route_of"]
 
 REQUEST: ContextVar[str | None] = ContextVar("request", default=None)
 """Id of the request that is being answered, for log lines."""

@@ -3,16 +3,12 @@
 Owns the size limit and the check. Must not know episodes. WebSocket frames are checked where they are read.
 """
 
-from __future__ import annotations
-
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.http.errors import STATUS, error_response
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, RpcError, failure
 from safeact_env.server.strict_json import MALFORMED, strict_json
-
-__all__ = ["BodyLimitMiddleware"]
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"

@@ -3,16 +3,12 @@
 Owns when the server is overloaded. Must not know routes.
 """
 
-from __future__ import annotations
-
 import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import is_open
-
-__all__ = ["Lateness", "OverloadMiddleware"]
 
 PROBE_SECONDS = 0.1
 OVERLOADED = "the server is overloaded; send the same request again in a moment"

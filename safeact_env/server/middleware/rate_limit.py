@@ -4,8 +4,6 @@ Owns who counts as one client, and the answer to one that sends too many. Must n
 `limits` does the counting; it is imported only if there is a limit.
 """
 
-from __future__ import annotations
-
 import asyncio
 import math
 import time
@@ -15,8 +13,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
-
-__all__ = ["RateLimitMiddleware", "client_of"]
 
 LONGEST_PAUSE_S = 5.0
 

@@ -3,8 +3,6 @@
 Owns the order of the middleware. Must not know routes.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi import FastAPI
@@ -20,8 +18,6 @@ from safeact_env.server.operations.drain import Drain, DrainMiddleware
 from safeact_env.server.operations.tracing import tracing, tracing_wanted
 from safeact_env.server.settings import Settings, listed
 from safeact_env.sessions.service import SessionService
-
-__all__ = ["add_middleware_stack"]
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],

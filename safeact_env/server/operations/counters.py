@@ -19,8 +19,6 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
 
-__all__ = ["BOUNDS", "SHARED", "Counters", "Numbers"]
-
 BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 """Upper bounds of the histogram buckets, in seconds; one more bucket lies above the last bound."""
 

@@ -3,8 +3,6 @@
 Owns when the server is stopping, and what it refuses from then on. Must not know rules.
 """
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import signal
@@ -19,8 +17,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, path_of
 from safeact_env.server.websocket.runtime import Runtime
-
-__all__ = ["STOPPING", "Drain", "DrainMiddleware"]
 
 STOPPING = "this server is stopping and takes no new episodes; try again, another server will answer"
 POLL_SECONDS = 0.05

@@ -3,8 +3,6 @@
 Owns the two formats, the ids on each line, and which secrets are removed. Must not know what is logged.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import logging
@@ -20,8 +18,6 @@ from uvicorn.logging import AccessFormatter, DefaultFormatter
 from safeact_env.server.middleware.access_log import REQUEST
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.executor import EPISODE
-
-__all__ = ["log_config", "secrets_in"]
 
 CUT = "[secret]"
 MIN_SECRET = 6

@@ -4,8 +4,6 @@ Owns the names of metrics. Must not know when something is counted. prometheus-c
 request, so that it costs neither the start of the server nor a step.
 """
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Iterator
 from itertools import accumulate
@@ -18,8 +16,6 @@ from safeact_env.server.operations.drain import Drain
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 from safeact_env.version import VERSION
-
-__all__ = ["METRICS", "metrics_routes"]
 
 STORE_SECONDS = 1.0
 """Longest wait for the store."""

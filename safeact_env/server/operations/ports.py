@@ -4,14 +4,10 @@ Owns the way from an address to listening sockets, and the error message if that
 served.
 """
 
-from __future__ import annotations
-
 import errno
 import os
 import socket
 from collections.abc import Sequence
-
-__all__ = ["PortError", "listen", "url"]
 
 BACKLOG = 2_048
 

@@ -3,8 +3,6 @@
 Owns what readiness means. Must not know who asks.
 """
 
-from __future__ import annotations
-
 from typing import Literal
 
 from fastapi import APIRouter
@@ -15,8 +13,6 @@ from safeact_env.server.operations.drain import STOPPING, Drain
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
-
-__all__ = ["Ready", "probe_routes"]
 
 STORE_SECONDS = 1.0
 """Longest wait for the store."""

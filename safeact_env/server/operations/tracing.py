@@ -4,8 +4,6 @@ Owns whether requests are traced. Must not know what they do. The libraries are 
 package, and imported only if they are needed.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
@@ -16,8 +14,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.server.middleware.access_log import REQUEST, route_of
 from safeact_env.sessions.executor import EPISODE
 from safeact_env.version import VERSION
-
-__all__ = ["ENDPOINTS", "tracing", "tracing_wanted"]
 
 ENDPOINTS = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 """OpenTelemetry's own variables for the endpoint."""

@@ -4,8 +4,6 @@ Owns the page's one episode, its routes, and which parts of gradio are reachable
 an episode is rendered. Imports gradio, which takes seconds: import it only if the page is wanted.
 """
 
-from __future__ import annotations
-
 import asyncio
 import os
 import re
@@ -30,8 +28,6 @@ from safeact_env.server.http.errors import error_docs, error_response, readable
 from safeact_env.server.websocket.environment import SafeActEnvironment
 from safeact_env.sessions.service import SessionError, start_episode
 from safeact_env.tasks import task_names
-
-__all__ = ["SharedEpisode", "add_web_interface"]
 
 DISTRIBUTION = "openenv-safeact-env"
 PATH = "/web"

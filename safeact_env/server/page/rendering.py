@@ -4,15 +4,11 @@ Owns the HTML and the labels. Must not know facts or any concrete task: both com
 agent sees it, and from what the task publishes. Text of an observation is always escaped, never markup.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
 from safeact_env.policies.calls import Schemas, every_call, question
-
-__all__ = ["action_choices", "render"]
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
 """Entities with their names."""

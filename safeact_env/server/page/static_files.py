@@ -3,8 +3,6 @@
 Owns the headers of static files. Must not know the API, or what the page shows.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 from functools import lru_cache
@@ -19,8 +17,6 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 import safeact_env
-
-__all__ = ["HEADERS", "STATIC", "TYPES", "page_routes"]
 
 PACKAGE = Path(safeact_env.__file__).parent
 # Inside the package if it is installed, beside it in a checkout.

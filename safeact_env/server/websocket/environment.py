@@ -27,8 +27,6 @@ with lightly():
     from openenv.core.env_server.interfaces import Environment
     from openenv.core.env_server.types import EnvironmentMetadata
 
-__all__ = ["NoReset", "NoStep", "SafeActEnvironment"]
-
 DESCRIPTION = (
     "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
     "acting. Five tasks, hidden risk, deterministic grades."

@@ -3,8 +3,6 @@
 Owns what a well-formed frame is, and the error frame for any other. Must not know episodes.
 """
 
-from __future__ import annotations
-
 import json
 from typing import Any
 
@@ -17,8 +15,6 @@ from safeact_env.models import SafeActAction
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import call_in
 from safeact_env.server.strict_json import MALFORMED, check_json
-
-__all__ = ["CALL_TOOL", "FrameError", "action_in", "checked", "json_in"]
 
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}

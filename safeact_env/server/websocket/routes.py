@@ -5,8 +5,6 @@ observation more than once, and their errors repeat what a client sent. These ha
 episode keeps.
 """
 
-from __future__ import annotations
-
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -24,8 +22,6 @@ from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
 from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
 from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
-
-__all__ = ["WebSocketMiddleware"]
 
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""

@@ -4,16 +4,12 @@ Owns the number of running episodes in sessions. Must not know how a session is 
 finds the runtime through the context of its request.
 """
 
-from __future__ import annotations
-
 from contextvars import ContextVar
 from typing import Any, Protocol
 from weakref import WeakSet
 
 from safeact_env.core.episode import Episode
 from safeact_env.sessions.observer import Observer
-
-__all__ = ["RUNTIME", "Runtime"]
 
 
 class EpisodeHolder(Protocol):

@@ -7,8 +7,6 @@ connection of its own, and nothing in the protocol ends it when its client is go
 without a WebSocket and without a request it ends after a while, and only a few may wait for a WebSocket.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from collections.abc import Iterator
@@ -16,8 +14,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from safeact_env.server.websocket.environment import SafeActEnvironment
-
-__all__ = ["Full", "NoSuchSession", "SessionSlot", "SessionSlots"]
 
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 ALL_WAITING = (

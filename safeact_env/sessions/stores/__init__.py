@@ -3,15 +3,11 @@
 Owns the choice of a store by its URL. Must not know episodes.
 """
 
-from __future__ import annotations
-
 from functools import partial
 from importlib.util import find_spec
 
 from safeact_env.sessions.stores.base import StoreMaker
 from safeact_env.sessions.stores.memory import MemoryStore
-
-__all__ = ["MEMORY", "store_maker"]
 
 MEMORY = "memory"
 SQLITE = "sqlite:///"

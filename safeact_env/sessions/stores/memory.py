@@ -3,15 +3,11 @@
 Owns the order of expiry. Must not know episodes.
 """
 
-from __future__ import annotations
-
 import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
-
-__all__ = ["MemoryStore"]
 
 
 @dataclass(slots=True)

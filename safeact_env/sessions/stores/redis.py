@@ -15,8 +15,6 @@ All keys share one hash tag, so that a cluster keeps them together:
     {safeact}:lease:NAME   hash: holder, until
 """
 
-from __future__ import annotations
-
 import time
 from typing import Any
 
@@ -27,8 +25,6 @@ from redis.retry import Retry
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
-
-__all__ = ["RedisStore"]
 
 TIMEOUT_SECONDS = 2.0
 """Longest wait for a connection, and for an answer."""

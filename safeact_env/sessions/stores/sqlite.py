@@ -4,8 +4,6 @@ Owns the tables. Must not know episodes. An append is one transaction in WAL mod
 once it returns, the entry is on the disk and survives a crash or a power failure, if the disk is honest.
 """
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import threading
@@ -16,8 +14,6 @@ from contextlib import contextmanager
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
-
-__all__ = ["SQLiteStore"]
 
 MAX_WAIT_SECONDS = 5.0
 """Longest wait for other writers."""

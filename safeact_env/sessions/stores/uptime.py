@@ -8,8 +8,6 @@ process proposes a time, the store keeps the latest proposal, and processes that
 outage of all servers or of the store does not age any episode.
 """
 
-from __future__ import annotations
-
 import threading
 from typing import NamedTuple
 

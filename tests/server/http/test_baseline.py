@@ -1,7 +1,5 @@
 """Baseline runs: of policies and of the configured model, and what a client is told of their faults."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import subprocess

@@ -3,8 +3,6 @@
 The model is an engine of its own per episode, and the rules about ids and retries.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 from fastapi.testclient import TestClient

@@ -1,7 +1,5 @@
 """The server on a store that processes share: what clients see when it is slow, or fails, or is shared."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -1,7 +1,5 @@
 """What the tests of MCP share: messages, and the expert's calls with what the engine shows after each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

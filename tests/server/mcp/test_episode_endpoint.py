@@ -1,7 +1,5 @@
 """An episode's own MCP endpoint: ordinary clients, what they are told, and what goes wrong."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 from contextlib import asynccontextmanager

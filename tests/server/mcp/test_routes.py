@@ -1,7 +1,5 @@
 """The actions of an episode as MCP tools: in `/ws` frames, at `/mcp`, as steps of OpenEnv's MCP clients."""
 
-from __future__ import annotations
-
 import json
 import subprocess
 import sys

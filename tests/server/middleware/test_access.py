@@ -1,7 +1,5 @@
 """The token on every route, other sites' pages, CORS, and the headers of every answer."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re
@@ -23,13 +21,8 @@ TOKEN = "a-token.of+some/length=="
 SHOWN = {"Authorization": f"Bearer {TOKEN}"}
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "What is there?"}
 FURTHER = [
-    ("get", "/docs"),
-    ("get", "/openapi.json"),
-    ("post", "/episodes/some/mcp"),
-    ("get", "/web"),
-    ("get", "/no/such/path"),
-    ("post", "/demo"),
-    ("post", "/health"),
+    *(("get", path) for path in ("/docs", "/openapi.json", "/web", "/no/such/path")),
+    *(("post", path) for path in ("/episodes/some/mcp", "/demo", "/health")),
     ("delete", "/demo/icon.svg"),
 ]
 """What the OpenAPI document does not list."""

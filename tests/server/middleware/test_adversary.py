@@ -6,8 +6,6 @@ the tests try every way to have the configured model played, and it must not be 
 check is shown to catch a server that is broken on purpose.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -84,22 +82,12 @@ def careful_calls(task: str, split: str) -> list[dict[str, Any]]:
 def probes(task: str, split: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Everything that can be asked about a running episode, and what is no answer's business."""
     wanted = {"task_name": task, "split": split, "seed": SEED}
+    parts = ("observation", "report", "report?states=true", "expert", "report?debug=true&admin=1")
     for path in (
         f"/state?episode_id={ID}",
-        f"/episodes/{ID}/observation",
-        f"/episodes/{ID}/report",
-        f"/episodes/{ID}/report?states=true",
-        f"/episodes/{ID}/expert",
-        "/tasks",
-        "/schema",
-        "/policies",
-        "/metadata",
-        "/list_environments",
-        "/safeact/splits",
-        "/health",
-        "/ready",
-        "/openapi.json",
-        f"/episodes/{ID}/report?debug=true&admin=1",
+        *(f"/episodes/{ID}/{part}" for part in parts),
+        *("/tasks", "/schema", "/policies", "/metadata", "/list_environments", "/safeact/splits"),
+        *("/health", "/ready", "/openapi.json"),
         "/demo/../pyproject.toml",
         "/demo/%2e%2e/tasks/easy.py",
         "/demo/..%2f..%2fsafeact_env/tasks/data/easy.toml",
@@ -268,12 +256,8 @@ def tell_by_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "broken",
     [
-        tell_in_state,
-        tell_in_an_error,
-        tell_in_the_report,
-        tell_in_the_metrics,
-        tell_in_the_tools,
-        tell_by_a_header,
+        *(tell_in_state, tell_in_an_error, tell_in_the_report),
+        *(tell_in_the_metrics, tell_in_the_tools, tell_by_a_header),
     ],
 )
 def test_a_server_that_tells_is_caught(broken: Callable[[pytest.MonkeyPatch], None], monkeypatch):
@@ -288,11 +272,8 @@ def test_the_two_servers_differ_where_they_should(monkeypatch):
     for twin in (False, True):
         client = server(twin, monkeypatch)
         client.post("/reset", json={"task_name": "easy", "seed": SEED, "episode_id": ID})
-        read = {
-            "action_name": "read_runbook",
-            "parameters": {"action_name": touched[0]},
-            "reasoning": "Safe?",
-        }
+        about = {"action_name": touched[0]}
+        read = {"action_name": "read_runbook", "parameters": about, "reasoning": "Safe?"}
         answers.append(client.post("/step", json={"episode_id": ID, "action": read}).text)
     assert answers[0] != answers[1]
 

@@ -1,8 +1,7 @@
 """Limits per client: who is one, what is answered, what waits."""
 
-from __future__ import annotations
-
 import sys
+from types import SimpleNamespace
 
 import pytest
 from fastapi.testclient import TestClient
@@ -83,7 +82,8 @@ async def test_frames_over_the_limit_wait_for_their_turn(monkeypatch):
         if len(pauses) == 3:
             monkeypatch.setattr(middleware, "wait_for", lambda _client: 0.0)
 
-    monkeypatch.setattr(rate_limit.asyncio, "sleep", sleep)
+    # In this module only: servers of other tests run on in this process.
+    monkeypatch.setattr(rate_limit, "asyncio", SimpleNamespace(sleep=sleep))
     middleware = RateLimitMiddleware(app, "2/hour")
     await middleware({"type": "websocket", "client": ("192.0.2.1", 1), "headers": []}, receive, None)
     assert [frame["type"] for frame in got] == [frame["type"] for frame in frames]

@@ -1,7 +1,5 @@
 """The end of a server: no new episodes, the running ones end, within a bound; not more than it can do."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import signal
@@ -10,6 +8,7 @@ import sys
 import threading
 import time
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -132,9 +131,7 @@ async def test_asked_twice_it_stops_at_once():
 
 
 def play_to_the_end(socket, started, told):
-    """Play the expert's episode over a WebSocket, from the first step on after the server was told to stop;
-    whether the last answer was done.
-    """
+    """Play the expert's episode from its first step after the server is told to stop; whether it ends."""
     calls = [turn.call.to_json() for turn in play(get_task("easy"), "train", 5, "expert").turns]
     socket.send('{"type": "reset", "data": {"task_name": "easy", "seed": 5}}')
     socket.recv(timeout=60)
@@ -283,8 +280,8 @@ async def test_lateness_is_measured_and_one_pause_is_none(monkeypatch):
             raise asyncio.CancelledError
         now[0] += seconds + pause
 
-    monkeypatch.setattr(overload.asyncio, "get_running_loop", Loop)
-    monkeypatch.setattr(overload.asyncio, "sleep", sleep)
+    # In this module only: servers of other tests run on in this process.
+    monkeypatch.setattr(overload, "asyncio", SimpleNamespace(get_running_loop=Loop, sleep=sleep))
     with pytest.raises(asyncio.CancelledError):
         await lateness._probe()
     monkeypatch.undo()

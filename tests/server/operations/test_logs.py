@@ -1,7 +1,5 @@
 """Lines of the log: JSON with ids if asked for, and no secret in any format, whatever goes wrong."""
 
-from __future__ import annotations
-
 import json
 import logging
 import logging.config

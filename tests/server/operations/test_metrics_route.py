@@ -1,7 +1,5 @@
 """GET /metrics: every number is what was done, series are few, the dashboard asks for what there is."""
 
-from __future__ import annotations
-
 import json
 import re
 import subprocess

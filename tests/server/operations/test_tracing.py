@@ -1,7 +1,5 @@
 """Traces: spans arrive where the operator says, under few names; without that nothing is imported."""
 
-from __future__ import annotations
-
 import gzip
 import sys
 import threading

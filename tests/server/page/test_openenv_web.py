@@ -261,21 +261,9 @@ def test_a_step_after_the_end_is_refused(web):
 @pytest.mark.parametrize(
     "path",
     [
-        "file=/etc/passwd",
-        "file=README.md",
-        "upload",
-        "proxy=https://example.com/",
-        "info",
-        "openapi.json",
-        "call/reset_env",
-        "run/reset_env",
-        "runs",
-        "component_server",
-        "vibe-edit",
-        "../monitoring",
-        "../login",
-        "../nothing",
-        "../reset",
+        *("file=/etc/passwd", "file=README.md", "upload", "proxy=https://example.com/", "info"),
+        *("openapi.json", "call/reset_env", "run/reset_env", "runs", "component_server", "vibe-edit"),
+        *("../monitoring", "../login", "../nothing", "../reset"),
     ],
 )
 def test_what_the_page_does_not_need_is_not_there(web, path):

@@ -18,18 +18,10 @@ UNKNOWN = rendering.UNKNOWN
 
 def shown(state, **fields):
     """The HTML of an observation with this state."""
-    observation = {
-        "task_description": "A job.",
-        "current_state": state,
-        "available_actions": [],
-        "action_history": [],
-        "steps_remaining": 9,
-        "last_action_result": "",
-        "reward": 0.0,
-        "done": False,
-        "metadata": {},
-    }
-    return render({**observation, **fields}, {})
+    texts = {"task_description": "A job.", "last_action_result": ""}
+    numbers = {"steps_remaining": 9, "reward": 0.0, "done": False}
+    parts = {"current_state": state, "available_actions": [], "action_history": [], "metadata": {}}
+    return render({**texts, **numbers, **parts, **fields}, {})
 
 
 def text(markup):

@@ -1,7 +1,5 @@
 """As many WebSocket sessions at once as the server admits, and clients that vanish."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

@@ -36,16 +36,9 @@ def test_reset_step_state_close(ws):
     assert after["observation"]["action_history"][0]["action"] == "list_directory"
     state = send(ws, "state")
     assert state["type"] == "state"
-    assert state["data"] == {
-        "episode_id": "mine",
-        "step_count": 1,
-        "task_name": "easy",
-        "split": "train",
-        "seed": 3,
-        "max_steps": 28,
-        "total_reward": 0.0,
-        "done": False,
-    }
+    replayable = {"task_name": "easy", "split": "train", "seed": 3, "max_steps": 28}
+    counts = {"step_count": 1, "total_reward": 0.0, "done": False}
+    assert state["data"] == {"episode_id": "mine", **replayable, **counts}
     ws.send_json({"type": "close"})
     with pytest.raises(WebSocketDisconnect):
         ws.receive_json()

@@ -1,7 +1,5 @@
 """Bad frames and lost clients on real sockets, at every WebSocket: nothing leaks, the log stays clean."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import logging

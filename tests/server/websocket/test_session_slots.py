@@ -1,7 +1,5 @@
 """The sessions of OpenEnv's clients: how many, whose, and until when."""
 
-from __future__ import annotations
-
 import asyncio
 import time
 from collections.abc import Callable, Iterator
