@@ -207,6 +207,9 @@ def test_start(split: Any) -> None:
                 }
 
 
+RULES = ("h[eo]ld", "give", "chart", "interaction", "dos", "approv", "adverse event", "discharg|stay|home")
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_briefs(split: Any) -> None:
     """Every count that is visible, and none that with the visible orders would tell who is critical."""
@@ -215,16 +218,7 @@ def test_briefs(split: Any) -> None:
     for text in data["briefs"]:
         assert set(re.findall(r"{(\w+)}", text)) == {"ward", "patients", "orders", "news2"}
         assert "not medical advice" in text.lower()
-        for rule in (
-            "h[eo]ld",
-            "give",
-            "chart",
-            "interaction",
-            "dosage",
-            "approv",
-            "adverse event",
-            "discharg",
-        ):
+        for rule in RULES:
             assert re.search(rule, text, re.IGNORECASE), (rule, text)
     for seed in range(400):
         start = TASK.start(split, seed)

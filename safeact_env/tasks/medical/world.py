@@ -18,7 +18,7 @@ from safeact_env.tasks.medical.formulary import Drug, read_formulary
 DATA = read_texts(__package__)
 FORMULARY: dict[str, Drug] = read_formulary(DATA["drugs"])
 
-WEIGHTS_KG = range(42, 109)
+WEIGHTS_KG = range(42, 90)
 """Weights that patients have, in whole kg."""
 
 HIDDEN_ORDER = ("contraindicated", "why", "right_dose_mg")
