@@ -231,7 +231,7 @@ def _instances(
         aged, quiet = kind in ("old", "aged"), kind in ("old", "quiet")
         ephemeral = i != old and rng.random() < (EPHEMERAL if i < old else often)
         # Nor can every idle instance be moved.
-        idle = i == old or (ephemeral and rng.random() < 0.6)
+        idle = i == old or (ephemeral and rng.random() < 0.5)
         if i < old:
             utilisation = rng.randint(0, 6)
         else:
