@@ -69,6 +69,9 @@ replicas-check: $(STAMP) ## Play on two replicas behind nginx with Redis, as in 
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
+redteam: $(STAMP) ## Search an hour for harmful final states with a high grade (ARGS="--minutes 10")
+	$(BIN)/python -m tools.redteam --json results/redteam.json $(ARGS)
+
 compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
 	$(BIN)/python tools/compat/clients.py $(ARGS)
 
