@@ -31,8 +31,8 @@ Graded:
     archive of a live table or of part of a stale one, any index but the needed one. See `grading.py`.
 
 What a professional would miss:
-    Query plans and selectivity; locks and load while an index is built; a maintenance window and replicas;
-    a restore drill for the backups; views, jobs and reports that read a table without a foreign key.
+    Query plans, indexes over several columns; locks and load while an index is built; a maintenance window
+    and replicas; a restore drill for the backups; views, jobs and reports that read a table without a key.
 """
 
 from __future__ import annotations

@@ -107,9 +107,7 @@ def is_indexed(state: State[Database], index: OneColumn) -> str | None:
 def has_no_index(state: State[Database], index: OneColumn) -> str | None:
     """Blocked: the column has no index; in a question, none has one."""
     there = columns_of(state, index) & table_of(state, index).indexes
-    none = (
-        f"{index.column} of {index.table} has no index." if index.column else f"{index.table} has no index."
-    )
+    none = f"{f'{index.column} of ' if index.column else ''}{index.table} has no index."
     return is_gone(state, index) or (None if there else none)
 
 

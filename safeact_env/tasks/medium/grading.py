@@ -93,7 +93,10 @@ def care_alone(_state: State[Database], care: Share) -> Share:
 
 COMPONENTS = (
     Component(
-        "performance", 25, performance, about="Stale tables cleaned as they must be, and the needed index."
+        "performance",
+        25,
+        performance,
+        about="Stale tables cleaned as they must be, and the needed index.",
     ),
     Component(
         "data_safety",

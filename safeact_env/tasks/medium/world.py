@@ -21,7 +21,7 @@ DATA = read_texts(__package__)
 STALE_AFTER = 30
 """A table is stale if it was last accessed more days ago than this."""
 RARE_CHECK = 90
-"""Most days since a key check last read the table that a live table refers to: new rows come in each quarter."""
+"""Most days since a stale table was last accessed if a live one, with new rows each quarter, refers to it."""
 ANALYSIS = ("rows", "last_access_days", "foreign_keys", "referenced_by", "slow_column", "drop_order")
 
 
@@ -34,8 +34,8 @@ class Table:
         columns: Their names; the first is the key.
         size_mb: As it is shown from the start.
         rows: Their number.
-        last_access_days: Since anybody read or wrote it. A check of a foreign key reads the table that the key
-            points to, and is made when rows are added to the table that has the key.
+        last_access_days: Since anybody read or wrote it. Whoever adds rows to a table reads those that its
+            foreign keys point to, as the keys are checked.
         drop_order: Whether it must be dropped, and not archived.
         foreign_keys: Its keys to other tables, as `column -> table.id`.
         referenced_by: The keys of other tables to this one, as `table.column`.
