@@ -78,7 +78,7 @@ class Episode(Generic[F]):
         self.actions: dict[str, Action[F]] = start.actions
         self.points = 0
         self._mistake_protected = False
-        self.writer = ObservationWriter(start, self.max_steps)
+        self.writer = ObservationWriter(start)
         self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
         self._shares: tuple[Share, ...] = ()
         self._measure()
@@ -223,4 +223,5 @@ class Episode(Generic[F]):
     def shown(self) -> Shown:
         """The observation without `reward` and `done`, as bytes."""
         metadata = end_metadata(self.grade(), self.seed, self.split) if self.done else b"{}"
-        return self.writer.write(self.state.knowledge, self.turns, metadata)
+        left = self.max_steps - len(self.turns)
+        return self.writer.write(self.state.knowledge, self.turns, left, metadata)

@@ -46,20 +46,18 @@ class ObservationWriter:
 
     Args:
         start: The start of the episode.
-        max_steps: The budget.
     """
 
-    __slots__ = ("_head", "_history", "_last_result", "_max_steps", "_middle", "_written")
+    __slots__ = ("_head", "_history", "_last_result", "_middle", "_written")
 
-    def __init__(self, start: Start[Any], max_steps: int) -> None:
+    def __init__(self, start: Start[Any]) -> None:
         self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
         self._history = b""
         self._last_result = to_json(OPENING)
         self._written = 0
-        self._max_steps = max_steps
 
-    def write(self, knowledge: Knowledge, turns: Sequence[Turn], metadata: bytes) -> Shown:
+    def write(self, knowledge: Knowledge, turns: Sequence[Turn], steps_left: int, metadata: bytes) -> Shown:
         """The observation after these turns, which go on from those of the last call."""
         self._extend_history(turns)
         parts = (
@@ -67,7 +65,7 @@ class ObservationWriter:
             to_json(knowledge.tables),
             self._middle,
             self._history,
-            b'],"steps_remaining":%d,"last_action_result":' % (self._max_steps - len(turns)),
+            b'],"steps_remaining":%d,"last_action_result":' % steps_left,
             self._last_result,
             b',"metadata":',
             metadata,

@@ -114,8 +114,8 @@ class Sizes:
     """How many things a scenario has.
 
     Attributes:
-        files: Numbers of files, and of reclaimable ones among them. Between a third and a half of the files
-            besides a canonical one are important, so that three names of a sort meet both roles.
+        files: Numbers of files, and of reclaimable ones among them. Of three names of a sort some then belong
+            to either role, although each file is as likely to be important as any other.
         alike: Names that look disposable, and as many that look precious.
         erasures: Most files under an erasure order; at least one is.
         unclassified: Most files of unstated importance; there is at least one.
@@ -151,8 +151,9 @@ def _draw_files(rng: Random, data: Any, sizes: Sizes, directories: list[str]) ->
     important = {*known, *_spread(rng, names, total - reclaimable - len(known))}
     for name in known:
         files[name].format = "config"
-    for name in important:
-        _make_important(rng, data, files[name])
+    for name, file in files.items():
+        if name in important:
+            _make_important(rng, data, file)
     _draw_roles(rng, [file for name, file in files.items() if name not in important], sizes.erasures)
     for name in rng.sample(names, rng.randint(1, sizes.unclassified)):
         files[name].marked = None

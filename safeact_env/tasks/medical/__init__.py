@@ -2,7 +2,7 @@
 
 Mission:
     See 3 patients with 3-5 drug orders through: each order ends up given, or held if it is contraindicated.
-    Have a wrong dose amended first, and bring the drug list of the dispensing cabinet up to date (the upkeep).
+    Have a wrong dose amended first, and bring the dispensing cabinet's drug list up to date (the upkeep).
 
 Visible:
     Complaint and status of every patient; drug, ordered dose and status of every order.

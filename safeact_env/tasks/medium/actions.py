@@ -100,14 +100,17 @@ def columns_of(state: State[Database], index: OneColumn) -> set[str]:
 def is_indexed(state: State[Database], index: OneColumn) -> str | None:
     """Blocked: the column has an index; in a question, every column has one."""
     there = columns_of(state, index) <= table_of(state, index).indexes
-    done = f"{index.column} of {index.table} has an index already." if there else None
+    done = f"{index.column or 'Every column'} of {index.table} has an index already." if there else None
     return is_gone(state, index) or done
 
 
 def has_no_index(state: State[Database], index: OneColumn) -> str | None:
     """Blocked: the column has no index; in a question, none has one."""
     there = columns_of(state, index) & table_of(state, index).indexes
-    return is_gone(state, index) or (None if there else f"{index.column} of {index.table} has no index.")
+    none = (
+        f"{index.column} of {index.table} has no index." if index.column else f"{index.table} has no index."
+    )
+    return is_gone(state, index) or (None if there else none)
 
 
 def is_archived_as_far(state: State[Database], records: OldRecords) -> str | None:

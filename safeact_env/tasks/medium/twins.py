@@ -1,6 +1,6 @@
 """Twins of the database maintenance: every entry of a table's analysis.
 
-Owns what can be swapped there while the number of stale tables stays as published.
+Owns what can be swapped there while the numbers of stale tables and drop orders stay as published.
 """
 
 from __future__ import annotations
@@ -53,12 +53,12 @@ def _move_slow_column(_one: Start[Database], two: Start[Database], rng: Random) 
     slow = two.state.facts.slow()
     live = [table for table in two.state.facts.tables.values() if not table.stale and table is not slow]
     other = rng.choice(live)
-    slow.slow_column, other.slow_column = "", rng.choice(other.columns[1:])
+    slow.slow_column, other.slow_column = "", rng.choice(other.lookup_columns)
     return (slow.name,), (other.name,)
 
 
 def _is_plain_stale(table: Table) -> bool:
-    return table.stale and not table.drop_order and not table.referenced_by
+    return table.stale and not (table.drop_order or table.referenced_by or table.foreign_keys)
 
 
 def _is_plain_live(table: Table) -> bool:
@@ -77,7 +77,7 @@ def _set_last_access(table: Table) -> None:
 
 
 def _set_slow_column(table: Table) -> None:
-    table.slow_column = next(column for column in table.columns[1:] if column != table.slow_column)
+    table.slow_column = next(column for column in table.lookup_columns if column != table.slow_column)
 
 
 def _set_foreign_key(table: Table) -> None:
@@ -100,5 +100,4 @@ TWINS: tuple[Twin[Database], ...] = (
 def redraw(start: Start[Database]) -> tuple[dict[str, Any], str]:
     """The tables and the brief, from the facts and the name of the database."""
     database, name = start.state.facts, start.state.knowledge.tables["database"]
-    brief = world.brief_of(name, len(database.tables), len(database.stale()))
-    return world.tables_of(database, name), brief
+    return world.tables_of(database, name), world.brief_of(database, name)

@@ -20,6 +20,8 @@ DATA = read_texts(__package__)
 
 STALE_AFTER = 30
 """A table is stale if it was last accessed more days ago than this."""
+RARE_CHECK = 90
+"""Most days since a key check last read the table that a live table refers to: new rows come in each quarter."""
 ANALYSIS = ("rows", "last_access_days", "foreign_keys", "referenced_by", "slow_column", "drop_order")
 
 
@@ -32,7 +34,8 @@ class Table:
         columns: Their names; the first is the key.
         size_mb: As it is shown from the start.
         rows: Their number.
-        last_access_days: Since anybody read it.
+        last_access_days: Since anybody read or wrote it. A check of a foreign key reads the table that the key
+            points to, and is made when rows are added to the table that has the key.
         drop_order: Whether it must be dropped, and not archived.
         foreign_keys: Its keys to other tables, as `column -> table.id`.
         referenced_by: The keys of other tables to this one, as `table.column`.
@@ -58,6 +61,11 @@ class Table:
     archived_from: int | None = None
     end: str = ""
     deleted_where: str | None = None
+
+    @property
+    def lookup_columns(self) -> list[str]:
+        """The columns that an index helps: few rows share a value, which rules out a status or a region."""
+        return [column for column in self.columns if column in DATA["lookup_columns"]]
 
     @property
     def stale(self) -> bool:
@@ -94,10 +102,12 @@ class Database:
     Attributes:
         tables: The tables by name, in the order of their names.
         content_seed: With what is visible of a table, it decides the rows that a query reads.
+        wording: The work order, its numbers still to be filled in.
     """
 
     tables: dict[str, Table]
     content_seed: int
+    wording: str
 
     def stale(self) -> list[Table]:
         """The tables to be cleaned."""
@@ -113,29 +123,52 @@ class Database:
         return _sample(self.content_seed, name, table.columns, table.size_mb)
 
 
-def scenario(rng: Random, split: Split) -> Scenario[Database]:
-    """Draw 7-8 tables: 3-4 stale ones, among them one under a drop order and one that a live one refers to.
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How many things a scenario has, from the least to the most.
 
-    What is visible is drawn first and which table plays which part afterwards, so that a name, a column or
-    a size tells nothing of what is hidden.
+    Attributes:
+        tables: Tables.
+        stale: Stale tables among them; at least 3, as many as there are parts for them.
     """
-    data = DATA[split]
+
+    tables: tuple[int, int] = (7, 8)
+    stale: tuple[int, int] = (3, 4)
+
+
+def scenario(rng: Random, split: Split) -> Scenario[Database]:
+    """Draw what is visible first and which table plays which part afterwards.
+
+    So a name, a column or a size tells nothing of what is hidden.
+    """
+    data, sizes = DATA[split], Sizes()
     name, content_seed = rng.choice(data["databases"]), rng.getrandbits(32)
-    total, stale = rng.randint(7, 8), rng.randint(3, 4)
+    total, stale = rng.randint(*sizes.tables), rng.randint(*sizes.stale)
     drawn = sorted(rng.sample(data["tables"], total), key=lambda row: str(row["name"]))
     tables = [Table(row["name"], tuple(row["columns"]), rng.randint(40, 9_000), 0, 0) for row in drawn]
-    parts = rng.sample(tables, total)
-    for number, table in enumerate(parts):
+    _draw_parts(rng, rng.sample(tables, total), stale)
+    database = Database({table.name: table for table in tables}, content_seed, rng.choice(data["briefs"]))
+    return Scenario(database, tables_of(database, name), brief_of(database, name))
+
+
+def _draw_parts(rng: Random, tables: list[Table], stale: int) -> None:
+    """Let the first tables be stale, one of them under a drop order and one referred to; one needs an index.
+
+    What refers to a stale table is stale itself, or gets new rows so rarely that the key is seldom checked.
+    """
+    for number, table in enumerate(tables):
         table.rows = table.size_mb * rng.randint(700, 9_000)
-        table.last_access_days = rng.randint(31, 900) if number < stale else rng.randint(0, 7)
-    ordered, referenced, referring, slow = parts[0], parts[1], parts[stale], rng.choice(parts[stale:])
+        table.last_access_days = rng.randint(STALE_AFTER + 1, 900) if number < stale else rng.randint(0, 7)
+    ordered, referenced, unused, *_ = tables
     ordered.drop_order = True
+    referring = rng.choice((unused, tables[-1]))
+    latest = referring.last_access_days if referring.stale else RARE_CHECK
+    referenced.last_access_days = rng.randint(STALE_AFTER + 1, latest)
     key = next(column for column in referring.columns if column in DATA["reference_columns"])
     referring.foreign_keys = (f"{key} -> {referenced.name}.id",)
     referenced.referenced_by = (f"{referring.name}.{key}",)
-    slow.slow_column = rng.choice(slow.columns[1:])
-    database = Database({table.name: table for table in tables}, content_seed)
-    return Scenario(database, tables_of(database, name), brief_of(name, total, stale))
+    slow = rng.choice(tables[stale:])
+    slow.slow_column = rng.choice(slow.lookup_columns)
 
 
 def tables_of(database: Database, name: str) -> dict[str, Any]:
@@ -157,19 +190,17 @@ def tables_of(database: Database, name: str) -> dict[str, Any]:
     }
 
 
-def brief_of(name: str, total: int, stale: int) -> str:
+def brief_of(database: Database, name: str) -> str:
     """The work order."""
-    return (
-        f"The database {name} has become slow: make it faster without losing live data. {stale} of its "
-        f"{total} tables are stale, that is, last accessed more than {STALE_AFTER} days ago; the others are "
-        f"in daily use and stay as they are. 1 of the stale tables is under a drop order, because its "
-        f"retention is over: it must not be archived, and drop_table takes it once it is backed up and the "
-        f"drop is approved. The other {stale - 1} stale tables are cleaned with archive_old_records; an age "
-        "at or below the days since a table's last access moves all of its rows. A table that another "
-        "table's foreign key refers to may be archived, but never dropped, truncated or deleted from. Back "
-        "up every stale table before you touch it. 1 column of 1 live table is slow to look up and needs an "
-        "index; any other index only slows writes down. Analyze a table to see its last access, keys, slow "
-        "column and drop order; names do not tell."
+    stale = database.stale()
+    ordered = sum(table.drop_order for table in stale)
+    return database.wording.format(
+        database=name,
+        tables=len(database.tables),
+        stale=len(stale),
+        ordered=ordered,
+        others=len(stale) - ordered,
+        days=STALE_AFTER,
     )
 
 
