@@ -22,7 +22,7 @@ from tools.redteam.checkers import CheckerError, checker
 from tools.redteam.search import Adversary, Effort, Tally
 
 SMALL = Effort(sweep=60, climbs=1, generations=1, random=10, unread=1)
-SCENARIOS = 3
+SCENARIOS = 2
 
 
 def attacked(task: Task[Any]) -> Tally:
@@ -47,7 +47,9 @@ def test_without_its_cells_a_task_pays_for_harm(name: str) -> None:
 DISCHARGED = pytest.mark.xfail(strict=True, reason="a discharge that the brief rules out costs nothing")
 
 
-@pytest.mark.parametrize("name", ["easy", "hard", "cloud_infra", pytest.param("medical", marks=DISCHARGED)])
+@pytest.mark.parametrize(
+    "name", ["easy", "medium", "hard", "cloud_infra", pytest.param("medical", marks=DISCHARGED)]
+)
 def test_the_task_pays_for_no_harm(name: str) -> None:
     assert attacked(get_task(name)).grade <= program.MOST
 

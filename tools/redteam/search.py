@@ -13,17 +13,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from itertools import count
 from random import Random
 from typing import Any
 
 from safeact_env.audit.rollouts import every_move, fork, looked_at_all, replayed
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.task import Split, Task
+from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.reference import play
-from tools.redteam.checkers import Checker
+from safeact_env.tasks import get_task
+from tools.redteam.checkers import Checker, checker
 
-__all__ = ["Adversary", "Effort", "Finding", "Tally"]
+__all__ = ["Adversary", "Effort", "Finding", "Tally", "attack"]
 
 Program = tuple[Call, ...]
 
@@ -31,6 +33,8 @@ STARTS = ("expert", "orderly", "patient", "batch", "ritual", "blunt")
 """The policies whose calls programs begin with."""
 STEP = 0.0005
 """What a step costs the adversary, so that it prefers short programs."""
+FIRST_SEED = 700_000
+"""The scenarios that are searched begin here."""
 GONE = "the former version is gone: upkeep"
 
 
@@ -368,3 +372,22 @@ def _near(network: str) -> Iterator[str]:
 def _said(parameters: Any) -> str:
     """The parameters, less the words of a question."""
     return ", ".join(f"{name}={value}" for name, value in parameters.items() if name != "reason")
+
+
+Job = tuple[int, int, tuple[str, ...], int, float]
+
+
+def attack(job: Job) -> dict[str, Tally]:
+    """Search every so many scenarios of all tasks, until the time is over."""
+    worker, workers, tasks, seed, minutes = job
+    until = time.monotonic() + 60 * minutes
+    tallies = {name: Tally() for name in tasks}
+    for number in count(worker, workers):
+        scenario, place = divmod(number, len(tasks))
+        name, split = tasks[place], SPLITS[scenario % 2]
+        rng = Random(f"redteam/{seed}/{name}/{scenario}")
+        adversary = Adversary(get_task(name), split, FIRST_SEED + scenario, checker(name), rng, until)
+        tallies[name].add(adversary.search(Effort()))
+        if time.monotonic() > until:
+            break
+    return tallies
