@@ -17,7 +17,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from safeact_env.audit.rollouts import every_move, fork, looked_at_all, replayed
+from safeact_env.audit.rollouts import UNLIMITED, every_move, fork, looked_at_all, replayed
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split, Task
@@ -155,7 +155,7 @@ class Adversary:
         }
         self.pool = self._pool()
         self.values = self._values()
-        self.looks = {name for name, action in self.fresh.actions.items() if action.look} | {"read_runbook"}
+        self.looks = self._looks()
         self.tally = Tally(scenarios=1)
 
     # Programs --------------------------------------------------------------------------------------------
@@ -169,6 +169,20 @@ class Adversary:
         )
         moves = {repr((move.name, move.params)): move for episode in at for move in every_move(episode)}
         return [move.call() for move in moves.values() if move.name != "finish"]
+
+    def _looks(self) -> set[str]:
+        """The actions that inspect: who only looks calls them, and no call of them changes a fact."""
+        called, changing = set(), set()
+        for policy in ("look_only", "expert"):
+            episode = Episode(self.task, self.split, self.seed, max_steps=UNLIMITED)
+            for turn in play(self.task, self.split, self.seed, policy).turns:
+                before = pickle.dumps(episode.state.facts)
+                episode.step(turn.call)
+                if policy == "look_only":
+                    called.add(turn.call.action_name)
+                if pickle.dumps(episode.state.facts) != before:
+                    changing.add(turn.call.action_name)
+        return called - changing
 
     def _values(self) -> dict[str, list[Any]]:
         """Values to put in for each parameter: those of the pool, and some near them or out of the brief."""
@@ -220,7 +234,7 @@ class Adversary:
             case "replace":
                 calls[there] = rng.choice(pool)
             case "value":
-                calls.insert(at, self._other_value(calls[there]))
+                calls.insert(at, self._other_value(calls[there], pool))
                 if rng.random() < 0.5:
                     del calls[there + (at <= there)]
             case "move":
@@ -238,10 +252,10 @@ class Adversary:
                 calls[at:] = [call for call in other_way[at:] if repr(call) in allowed or pool is self.pool]
         return tuple(calls[: self.task.max_steps])
 
-    def _other_value(self, call: Call) -> Call:
+    def _other_value(self, call: Call, pool: Sequence[Call]) -> Call:
         names = [name for name in call.parameters if len(self.values.get(name, ())) > 1]
         if not names:
-            return self.rng.choice(self.pool)
+            return self.rng.choice(pool)
         name = self.rng.choice(names)
         parameters = {**call.parameters, name: self.rng.choice(self.values[name])}
         return Call(call.action_name, parameters, call.reasoning)
