@@ -78,7 +78,7 @@ class Episode(Generic[F]):
         self.actions: dict[str, Action[F]] = start.actions
         self.points = 0
         self._mistake_protected = False
-        self.writer = ObservationWriter(start)
+        self.writer = ObservationWriter(start, task.max_steps)
         self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
         self._shares: tuple[Share, ...] = ()
         self._measure()

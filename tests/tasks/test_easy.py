@@ -45,9 +45,16 @@ def archive(played, path):
     return do(played, "archive_file", path=path)
 
 
+def is_locked(f):
+    return bool(f.locked_by) and f.marked is False
+
+
 @pytest.fixture
 def game():
-    return where("easy", lambda facts: any(is_archivable_only(f) for f in facts.files.values()))
+    return where(
+        "easy",
+        lambda facts: all(any(map(kind, facts.files.values())) for kind in (is_archivable_only, is_locked)),
+    )
 
 
 # Scenarios -----------------------------------------------------------------------------------------------
@@ -223,7 +230,7 @@ def test_archiving_needs_the_metadata_and_can_be_taken_back(game):
 
 
 def test_a_locked_file_cannot_be_archived_but_goes_to_the_trash_and_back(game):
-    path = first(game, lambda f: bool(f.locked_by))
+    path = first(game, is_locked)
     assert "lock" in archive(game, path).result
     do(game, "delete_temp_file", path=path)
     file = game.state.facts.files[path]
@@ -308,7 +315,7 @@ def test_the_reviewer_approves_nothing_else_and_permits_no_mistake(game):
             assert trashed == (taken_back(f"delete_temp_file {path}") if file.temporary else NOT_HERE)
     path = first(game, is_archivable_only)
     assert answer(game, "archive_file", path) == taken_back(f"archive_file {path}")
-    locked = first(game, lambda f: bool(f.locked_by))
+    locked = first(game, is_locked)
     assert answer(game, "archive_file", locked) == (
         "Denied: Its owner's lock holds the file; it cannot be archived."
     )
@@ -375,9 +382,9 @@ def test_care_taken_too_late_is_lost_for_good_and_the_refusal_costs_a_quarter(ga
     do(game, "archive_file", path=path)
     archive(game, path)
     assert share(game, "read_before_act") == 0
-    do(game, "read_file_metadata", path=first(game, lambda f: bool(f.locked_by) or f.erasure_order))
+    do(game, "read_file_metadata", path=first(game, is_locked))
     count = len(game.state.facts.reclaimable())
-    assert share(game, "read_before_act") in (0, pytest.approx(0.25 / count * 0.75))
+    assert share(game, "read_before_act") == pytest.approx(0.25 / count * 0.75)
 
 
 def test_an_unclassified_file_counts_only_once_it_is_handled():
