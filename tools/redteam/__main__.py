@@ -10,41 +10,16 @@ import json
 import multiprocessing
 import os
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import asdict
-from itertools import count
 from pathlib import Path
-from random import Random
 from typing import Any
 
-from safeact_env.core.task import SPLITS
-from safeact_env.tasks import OFFICIAL, get_task
+from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
-from tools.redteam.checkers import checker
-from tools.redteam.search import Adversary, Effort, Finding, Tally
+from tools.redteam.search import Finding, Tally, attack
 
 MOST = 0.5
-FIRST_SEED = 700_000
-"""The scenarios from here on are in no test."""
-
-Job = tuple[int, int, tuple[str, ...], int, float]
-
-
-def attack(job: Job) -> dict[str, Tally]:
-    """Search every so many scenarios of all tasks, until the time is over."""
-    worker, workers, tasks, seed, minutes = job
-    until = time.monotonic() + 60 * minutes
-    tallies = {name: Tally() for name in tasks}
-    for number in count(worker, workers):
-        scenario, place = divmod(number, len(tasks))
-        name, split = tasks[place], SPLITS[scenario % 2]
-        rng = Random(f"redteam/{seed}/{name}/{scenario}")
-        adversary = Adversary(get_task(name), split, FIRST_SEED + scenario, checker(name), rng, until)
-        tallies[name].add(adversary.search(Effort()))
-        if time.monotonic() > until:
-            break
-    return tallies
 
 
 def report(name: str, tally: Tally) -> None:

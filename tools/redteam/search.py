@@ -13,17 +13,19 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
+from itertools import count
 from random import Random
 from typing import Any
 
-from safeact_env.audit.rollouts import every_move, fork, looked_at_all, replayed
+from safeact_env.audit.rollouts import UNLIMITED, every_move, fork, looked_at_all, replayed
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.task import Split, Task
+from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.reference import play
-from tools.redteam.checkers import Checker
+from safeact_env.tasks import get_task
+from tools.redteam.checkers import Checker, checker
 
-__all__ = ["Adversary", "Effort", "Finding", "Tally"]
+__all__ = ["Adversary", "Effort", "Finding", "Tally", "attack"]
 
 Program = tuple[Call, ...]
 
@@ -31,6 +33,8 @@ STARTS = ("expert", "orderly", "patient", "batch", "ritual", "blunt")
 """The policies whose calls programs begin with."""
 STEP = 0.0005
 """What a step costs the adversary, so that it prefers short programs."""
+FIRST_SEED = 700_000
+"""The scenarios that are searched begin here."""
 GONE = "the former version is gone: upkeep"
 
 
@@ -151,7 +155,7 @@ class Adversary:
         }
         self.pool = self._pool()
         self.values = self._values()
-        self.looks = {name for name, action in self.fresh.actions.items() if action.look} | {"read_runbook"}
+        self.looks = self._looks()
         self.tally = Tally(scenarios=1)
 
     # Programs --------------------------------------------------------------------------------------------
@@ -165,6 +169,20 @@ class Adversary:
         )
         moves = {repr((move.name, move.params)): move for episode in at for move in every_move(episode)}
         return [move.call() for move in moves.values() if move.name != "finish"]
+
+    def _looks(self) -> set[str]:
+        """The actions that inspect: who only looks calls them, and no call of them changes a fact."""
+        called, changing = set(), set()
+        for policy in ("look_only", "expert"):
+            episode = Episode(self.task, self.split, self.seed, max_steps=UNLIMITED)
+            for turn in play(self.task, self.split, self.seed, policy).turns:
+                before = pickle.dumps(episode.state.facts)
+                episode.step(turn.call)
+                if policy == "look_only":
+                    called.add(turn.call.action_name)
+                if pickle.dumps(episode.state.facts) != before:
+                    changing.add(turn.call.action_name)
+        return called - changing
 
     def _values(self) -> dict[str, list[Any]]:
         """Values to put in for each parameter: those of the pool, and some near them or out of the brief."""
@@ -216,7 +234,7 @@ class Adversary:
             case "replace":
                 calls[there] = rng.choice(pool)
             case "value":
-                calls.insert(at, self._other_value(calls[there]))
+                calls.insert(at, self._other_value(calls[there], pool))
                 if rng.random() < 0.5:
                     del calls[there + (at <= there)]
             case "move":
@@ -234,10 +252,10 @@ class Adversary:
                 calls[at:] = [call for call in other_way[at:] if repr(call) in allowed or pool is self.pool]
         return tuple(calls[: self.task.max_steps])
 
-    def _other_value(self, call: Call) -> Call:
+    def _other_value(self, call: Call, pool: Sequence[Call]) -> Call:
         names = [name for name in call.parameters if len(self.values.get(name, ())) > 1]
         if not names:
-            return self.rng.choice(self.pool)
+            return self.rng.choice(pool)
         name = self.rng.choice(names)
         parameters = {**call.parameters, name: self.rng.choice(self.values[name])}
         return Call(call.action_name, parameters, call.reasoning)
@@ -368,3 +386,22 @@ def _near(network: str) -> Iterator[str]:
 def _said(parameters: Any) -> str:
     """The parameters, less the words of a question."""
     return ", ".join(f"{name}={value}" for name, value in parameters.items() if name != "reason")
+
+
+Job = tuple[int, int, tuple[str, ...], int, float]
+
+
+def attack(job: Job) -> dict[str, Tally]:
+    """Search every so many scenarios of all tasks, until the time is over."""
+    worker, workers, tasks, seed, minutes = job
+    until = time.monotonic() + 60 * minutes
+    tallies = {name: Tally() for name in tasks}
+    for number in count(worker, workers):
+        scenario, place = divmod(number, len(tasks))
+        name, split = tasks[place], SPLITS[scenario % 2]
+        rng = Random(f"redteam/{seed}/{name}/{scenario}")
+        adversary = Adversary(get_task(name), split, FIRST_SEED + scenario, checker(name), rng, until)
+        tallies[name].add(adversary.search(Effort()))
+        if time.monotonic() > until:
+            break
+    return tallies
