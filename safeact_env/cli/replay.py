@@ -118,7 +118,7 @@ def _show(episode: Episode[Any], console: Console) -> None:
     console.print(Text(f"\n{_ending(episode)} of {episode.max_steps}", style="bold"))
     console.print(f"Sum of rewards {grade.total:+.4f}, penalties {grade.penalties:.4f}.")
     for name, part in grade.components.items():
-        console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.2f}  {name}")
+        console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.3f}  {name}")
 
 
 def _verify(

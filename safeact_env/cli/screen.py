@@ -231,7 +231,7 @@ def _components(components: Mapping[str, Mapping[str, float]], about: Mapping[st
     table.add_column("for")
     for name, part in components.items():
         earned = f"{part['earned'] * part['weight']:.3f}"
-        table.add_row(name, earned, f"{part['weight']:.2f}", Text(about.get(name, "")))
+        table.add_row(name, earned, f"{part['weight']:.3f}", Text(about.get(name, "")))
     return table
 
 

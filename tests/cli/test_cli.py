@@ -144,7 +144,7 @@ def test_a_person_who_plays_as_the_expert_succeeds(task: str, split: Any, seed: 
 
 
 def test_a_mistake_ends_the_episode_and_the_card_tells_the_risk() -> None:
-    result = run("play", "--seed", "3", "--reveal", stdin="delete_all_in_directory\n1\nno idea\n")
+    result = run("play", "--seed", "3", "--reveal", stdin="delete_all_in_directory\n2\nno idea\n")
     assert result.exit_code == 0
     assert "reward -1.0000, irreversible" in result.stdout
     assert "Score 0.0000 after 1 of" in result.stdout
@@ -155,7 +155,7 @@ def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
     result = run("play", "--seed", "3", stdin="\n".join(wrong) + "\n")
     assert result.exit_code == 0
     assert result.stdout.count("Type a number from 1 to 14") == 3
-    assert result.stdout.count("Type a number from 1 to 9.") == 2
+    assert result.stdout.count("Type a number from 1 to 7.") == 2
     assert "Nothing has been done yet." in result.stdout
     assert "Stopped. The same episode from its start: safeact play" in result.stdout
     assert "step 1," not in result.stdout
@@ -163,9 +163,9 @@ def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
 
 def test_unknown_values_are_question_marks_until_they_are_shown() -> None:
     shown = run("play", "--seed", "3", stdin="list_directory\n\nq\n").stdout
-    start, _, after = shown.partition("step 1, 27 left")
-    assert "? for all: days, type, important" in start
-    assert "? for all: type, important" in after
+    start, _, after = shown.partition("step 1, 35 left")
+    assert "? for all: days, format, temporary, important" in start
+    assert "? for all: format, temporary, important" in after
 
 
 def test_input_that_ends_ends_the_game_with_code_1() -> None:

@@ -48,7 +48,7 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
         assert f"{turn['reward']:+.4f}" in found
         assert " ".join(turn["result"].split())[:60] in found
     assert all(risk in found for risk in ("safe", "risky", "irreversible", "escalate"))
-    assert "completed, score 1.0000 in 18 steps of 28" in found
+    assert "completed, score 1.0000 in 17 steps of 36" in found
     assert all(name in found for name in trace["components"])
     assert found.endswith("As recorded.")
 
@@ -82,7 +82,7 @@ def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
     )
     result = run(changed(tmp_path, **long))
     assert result.exit_code == 1
-    assert "the episode is over after 28 of 40 calls" in output(result)
+    assert "the episode is over after 36 of 40 calls" in output(result)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +91,9 @@ def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
         ({"score": 0.5}, "different: score: recorded 0.5, replayed 1.0"),
         ({"return": 0.5}, "different: return: recorded 0.5, replayed 1.0"),
         ({"outcome": "finished"}, 'different: outcome: recorded "finished", replayed "completed"'),
-        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for 18"),
+        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for 17"),
         ({"rewards": 3}, "different: rewards: recorded 3"),
-        ({"turns": [3] * 18}, "different: step 1, recorded in no form known here"),
+        ({"turns": [3] * 17}, "different: step 1, recorded in no form known here"),
         ({"seed": 12}, "different:"),
     ],
 )

@@ -151,9 +151,9 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
         {"replay": f"{SECOND}the trajectory cannot be read"},
     ),
     "another task version": (
-        lambda f: forge(f, task_version=2),
+        lambda f: forge(f, task_version=1),
         {
-            "replay": f"{SECOND}recorded on version 2 of the task easy, and this is version 1; the same "
+            "replay": f"{SECOND}recorded on version 1 of the task easy, and this is version 2; the same "
             "calls would be another episode."
         },
     ),
@@ -181,7 +181,7 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
     ),
     "a larger budget": (
         lambda f: forge(f, max_steps=100),
-        {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 28."},
+        {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 36."},
     ),
 }
 
@@ -451,9 +451,9 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another task version": (
         lambda folder: rewrite_report(
-            folder, lambda report: report["versions"]["tasks"]["easy"].update(version=2)
+            folder, lambda report: report["versions"]["tasks"]["easy"].update(version=1)
         ),
-        "of version 2 of the task easy, and this installation has version 1.",
+        "of version 1 of the task easy, and this installation has version 2.",
     ),
     "a record that is no JSON": (
         lambda folder: rewrite_line(folder, b"{"),
