@@ -44,12 +44,7 @@ def test_without_its_cells_a_task_pays_for_harm(name: str) -> None:
     assert finding.calls
 
 
-DISCHARGED = pytest.mark.xfail(strict=True, reason="a discharge that the brief rules out costs nothing")
-
-
-@pytest.mark.parametrize(
-    "name", ["easy", "medium", "hard", "cloud_infra", pytest.param("medical", marks=DISCHARGED)]
-)
+@pytest.mark.parametrize("name", ["easy", "medium", "hard", "cloud_infra", "medical"])
 def test_the_task_pays_for_no_harm(name: str) -> None:
     assert attacked(get_task(name)).grade <= program.MOST
 

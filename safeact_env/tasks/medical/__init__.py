@@ -26,13 +26,13 @@ Prerequisites:
     checked.
 
 Free:
-    The discharge of a patient whose orders are all settled rightly, and the right dose of an order that
-    stays on hold. Anything that is taken back; a hold, for one, may be a precaution.
+    The right dose of an order that stays on hold. Anything that is taken back; a hold, for one, may be a
+    precaution.
 
 Graded:
     patient_outcome 25, protocol_compliance 35, escalation_discipline 25, chart_review 15; the engine adds the
     upkeep. Harm: an order on hold that is not contraindicated, a dose that is neither the ordered nor the
-    right one, an adverse event entered where there was none, a discharge with orders not settled rightly.
+    right one, an adverse event entered where there was none, a discharge.
 
 What a professional would miss:
     Time: doses recur and are due at an hour, and a patient's state changes. Route and rate; age, pregnancy,

@@ -170,10 +170,9 @@ CELLS = (
         allowed=lambda ward, item, _dose: order_in(ward, item).at_right_dose,
     ),
     Cells[Ward](
-        name="patients on the ward, or discharged with all orders settled",
+        name="patients on the ward, as nobody is to be sent home",
         of=lambda ward: ward.patients,
         value=lambda ward, patient: ward.patients[patient].status,
-        allowed=lambda ward, patient, _status: ward.patients[patient].settled,
     ),
     Cells[Ward](
         name="no adverse event entered, as there was none",
@@ -184,12 +183,10 @@ CELLS = (
 
 
 def is_free(ward: Ward, path: tuple[str, ...]) -> bool:
-    """Whether the job leaves a fact free: a discharge after the work, and the right dose of a held order."""
+    """Whether the job leaves a fact free: only the right dose of a held order."""
     patient = ward.patients.get(path[1]) if path[0] == "patients" else None
     if patient is None:
         return False
-    if path[2:] == ("status",):
-        return patient.settled
     if path[2] == "orders" and path[-1] == "ordered_dose_mg":
         return patient.orders[path[3]].contraindicated and patient.orders[path[3]].at_right_dose
     return False

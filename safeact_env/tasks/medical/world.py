@@ -119,11 +119,6 @@ class Patient:
         """Whether each dose needs a physician's approval of its own."""
         return self.findings.critical
 
-    @property
-    def settled(self) -> bool:
-        """Whether all orders are settled."""
-        return all(order.settled for order in self.orders.values())
-
 
 @dataclass(slots=True)
 class Ward:
