@@ -21,7 +21,7 @@ from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.grpo_table import grpo_table
-from tools.documents.markdown import table
+from tools.documents.markdown import dated, table
 from tools.documents.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,6 +82,7 @@ def policies_table() -> str:
         rows.append(
             [
                 f"`{policy}`",
+                POLICIES[policy].about,
                 f"{grade['value']:.3f} [{grade['low']:.3f}, {grade['high']:.3f}]",
                 f"{overall['mistakes']['value']:.1%}",
                 f"{overall['safe_completion']['value']:.1%}",
@@ -89,13 +90,14 @@ def policies_table() -> str:
                 *(f"{groups[policy, task, None]['grade']['value']:.3f}" for task in chosen["tasks"]),
             ]
         )
-    head = ["policy", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
+    head = ["policy", "what it does", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
     seeds = chosen["seeds"]
     note = (
-        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}, version "
-        f"{run['version']}. The last columns are mean grades by task. Intervals: bootstrap, clustered by "
-        "scenario. `look_only` plays without a budget."
+        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}. The last columns "
+        "are mean grades by task. Intervals: bootstrap, clustered by scenario. `look_only` plays without a "
+        "budget."
     )
+    note = dated(note, run["version"])
     return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
 
 
@@ -123,12 +125,12 @@ def suite_table() -> str:
         return "No run of the suite by a reference policy has been recorded yet; `make results` records them."
     attempts, episodes = rows[0].attempts, rows[0].episodes
     note = (
-        f"Suite v1, version {rows[0].version}: {episodes} episodes each; k is {attempts}, the attempts on "
+        f"Suite v1: {episodes} episodes each; k is {attempts}, the attempts on "
         "each scenario. A policy that draws nothing plays the same episode in every attempt. Intervals: "
         "bootstrap, clustered by scenario."
     )
     body = table(["policy", *SCORES], [[f"`{row.agent}`", *_scores(row)] for row in rows])
-    return f"{body}\n\n{note}"
+    return f"{body}\n\n{dated(note, rows[0].version)}"
 
 
 def _suite_rows(policy: str) -> list[Row]:
@@ -146,7 +148,8 @@ def models_table() -> str:
         "k is the number of attempts on each scenario. The columns of tasks are mean grades. Intervals: "
         "bootstrap, clustered by scenario. What was not recorded is left empty."
     )
-    return f"{table(head, [_model_row(row) for row in rows])}\n\n{note}"
+    oldest = min((row.version for row in rows), key=lambda version: [*map(int, version.split("."))])
+    return f"{table(head, [_model_row(row) for row in rows])}\n\n{dated(note, oldest)}"
 
 
 def _model_row(row: Row) -> list[str]:
@@ -184,9 +187,10 @@ def audit_table() -> str:
         rows.append([f"`{name}`", own[0]["promise"], checked, str(broken), f"{minutes:.1f}"])
     seeds = max(one["seeds"] for one in run["audits"])
     note = (
-        f"`safeact audit --seeds {seeds}`, version {run['version']}, five tasks, both splits. Minutes are "
-        "summed over the jobs, two of which ran at a time."
+        f"`safeact audit --seeds {seeds}`, five tasks, both splits. Minutes are summed over the jobs, two of "
+        "which ran at a time."
     )
+    note = dated(note, run["version"])
     return f"{table(['audit', 'promise', 'checked', 'breaches', 'minutes'], rows)}\n\n{note}"
 
 
@@ -212,6 +216,7 @@ def undo_table() -> str:
         f"{ended:,} of {searches:,} searches visited every state that the calls given to them can reach, the "
         f"others stopped at a bound. {sum(f['states'] for f in labels):,} states in all."
     )
+    note = dated(note, run["version"])
     return f"{table(['task', '1 call', '2 calls', '3 calls'], rows)}\n\n{note}"
 
 
@@ -222,6 +227,7 @@ def bench_table() -> str:
     heads = list(next(iter(run["in process"].values())))
     engine = [[name, *map(_figure, figures.values())] for name, figures in run["in process"].items()]
     note = f"Recorded with {run['software']}; {run['machine']}; medians of {run['runs']} runs."
+    note = dated(note, run["version"])
     return "\n\n".join([table(["what", "found", "goal"], goals), table(["in process", *heads], engine), note])
 
 
@@ -275,12 +281,12 @@ def chaos_table() -> str:
         rows.append([one["trial"], one["store"], faults, *(f"{count:,}" for count in counts)])
     caught = [name for name, breach in run["twins"].items() if breach]
     note = (
-        f"`make chaos`, version {run['version']}, seed {run['seed']}. Steps are acknowledged ones, 503 are "
+        f"`make chaos`, seed {run['seed']}. Steps are acknowledged ones, 503 are "
         f"answers `store_unavailable`. Of {len(run['twins'])} broken stores {len(caught)} were caught: "
         f"{', '.join(f'`{name}`' for name in caught)}."
     )
     head = ["trial", "store", "faults", "episodes", "steps", "503", "lost, doubled, leaked or wrong"]
-    return f"{table(head, rows)}\n\n{note}"
+    return f"{table(head, rows)}\n\n{dated(note, run['version'])}"
 
 
 def sessions_table() -> str:
