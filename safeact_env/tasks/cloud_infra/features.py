@@ -54,7 +54,7 @@ def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
 
 FEATURES = FeatureExtractor(
     rows=64,
-    words={"status": ("running", "terminated"), "size": SIZES},
+    words={"status": ("running", "terminated"), "size": SIZES, "start_size": SIZES},
     offers=offers,
     notes=("past its days", "below the limit", "requested", "everybody", "admin port", "open to everybody"),
     compare=compare,
