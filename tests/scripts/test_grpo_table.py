@@ -47,8 +47,8 @@ def test_before_and_after_stand_beside_each_other(tmp_path: Path) -> None:
     ]
     assert lines[-1] == (
         f"Version {VERSION}. Model `local` on `easy`: 2 episodes before and 2 after. Warm start: 2 chats of "
-        "the expert, up to 3,072 tokens of each, loss from 2.50 to 0.75. GRPO: 2 x 4 rollouts of up to 512 tokens, mean reward "
-        "-0.50, 0.12."
+        "the expert, up to 3,072 tokens of each, loss from 2.50 to 0.75. GRPO: 2 x 4 rollouts of up to "
+        "512 tokens, mean reward -0.50, 0.12."
     )
 
 
