@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -144,6 +146,30 @@ def test_the_history_is_clipped() -> None:
     assert row["params"] == {"k" * 79 + "…": "v" * 159 + "…", "l": ["w" * 159 + "…"]}
     played.step(Call.parse("n", {"l": ["w" * 200] * 4}, "why"))
     assert set(played.observation()["action_history"][1]["params"]) == {"omitted"}
+
+
+def test_an_entry_of_the_history_takes_its_share_of_the_room_at_most() -> None:
+    """Fixed when it is written, whatever comes after."""
+    for budget, room in ((20, 2_000), (50, 800), (100, 400)):
+        played = toy(task=replace(TOY, max_steps=budget))
+        broken_effect(played, "look", lambda _state, _params: "x" * 5_000)
+        name = box(played, "plain")
+        played.step(Call.parse("look", {"box": name}, "why"))
+        first = json.dumps(
+            played.observation()["action_history"][0], ensure_ascii=False, separators=(",", ":")
+        )
+        assert len(first.encode()) == min(room, len(first) - len(_result(first)) + 800)
+        played.step(Call.parse("n" * 4_000, {"l": "\U0001f600" * 150}, "why"))
+        rows = played.observation()["action_history"]
+        assert json.dumps(rows[0], ensure_ascii=False, separators=(",", ":")) == first
+        parameters = json.dumps(rows[1]["params"], ensure_ascii=False)
+        assert len(parameters.encode()) <= min(480, room // 3)
+        assert ("omitted" in rows[1]["params"]) is (room // 3 < 612)
+
+
+def _result(entry: str) -> str:
+    found: str = json.loads(entry)["result"]
+    return found
 
 
 def test_a_long_result_is_clipped() -> None:
