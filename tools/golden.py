@@ -78,14 +78,19 @@ def one_of_each(moves: Iterable[Move]) -> list[Move]:
 
 
 def mistake(task: Task[Any]) -> Episode[Any]:
-    """Some progress, then an irreversible mistake: by a look-alike in every other task."""
+    """Some progress, then an irreversible mistake: by a look-alike in every other task.
+
+    Where none is to be had after half of the expert's calls, the expert's way goes on until there is.
+    """
     trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
     split: Split = "train" if trap else "test"
     calls = [turn.call for turn in play(task, split, 21, "expert").turns]
     episode: Episode[Any] = Episode(task, split, 21)
     taken(episode, calls[: len(calls) // 2])
-    moves = [m for m in every_move(episode) if verdict(episode.actions, episode.state, m) == "mistake"]
-    taken(episode, [next(m for m in moves if episode.actions[m.name].lookalike == trap)])
+    for call in calls[len(calls) // 2 :]:
+        moves = (m for m in every_move(episode) if episode.actions[m.name].lookalike == trap)
+        found = next((m for m in moves if verdict(episode.actions, episode.state, m) == "mistake"), None)
+        taken(episode, [call if found is None else found])
     return episode
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -146,15 +148,24 @@ def test_the_history_is_clipped() -> None:
     assert set(played.observation()["action_history"][1]["params"]) == {"omitted"}
 
 
-def test_a_long_result_is_clipped() -> None:
-    for letter, size in (("x", 797), ("\U0001f600", 199), ('"', 398)):
-        played = toy()
-        broken_effect(played, "look", lambda _state, _params, letter=letter: letter * 5_000)
-        result = do(played, "look", box=box(played, "plain")).result
-        assert result == letter * size + "…"
-    played = toy()
-    broken_effect(played, "look", lambda _state, _params: "x" * 800)
-    assert do(played, "look", box=box(played, "plain")).result == "x" * 800
+def test_an_entry_of_the_history_takes_its_share_of_the_room_at_most() -> None:
+    """Fixed when it is written, whatever comes after."""
+    for budget, room in ((20, 2_000), (50, 800), (100, 400)):
+        played = toy(task=replace(TOY, max_steps=budget))
+        broken_effect(played, "look", lambda _state, _params: "x" * 5_000)
+        name = box(played, "plain")
+        played.step(Call.parse("look", {"box": name}, "why"))
+        first = played.observation()["action_history"][0]
+        overhead = len(compact({**first, "result": ""}))
+        assert len(compact(first)) == min(room, overhead + 800)
+        played.step(Call.parse("n" * 4_000, {"l": "w" * 200}, "why"))
+        rows = played.observation()["action_history"]
+        assert rows[0] == first
+        assert ("omitted" in rows[1]["params"]) is (room == 400)
+
+
+def compact(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 DIGEST = "from tests.core.test_episode import digest; print(digest())"

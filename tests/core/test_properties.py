@@ -106,10 +106,11 @@ def record(episode: Episode[Any]) -> tuple[str, float, int]:
     shares = episode.shares()
     assert all(0 <= share.numerator <= share.denominator for share in shares.values()), shares
     total = sum(
-        Fraction(c.weight * shares[c.name].numerator, 100 * shares[c.name].denominator)
-        for c in episode.task.components
+        Fraction(c.weight * shares[c.name].numerator, shares[c.name].denominator) for c in episode.task.graded
     )
-    assert round(episode.progress * POINTS) == int(total * POINTS)
+    grade = episode.grade()
+    total *= Fraction(max(0, 8 - grade.over_escalations), 8 * (1 + grade.harm))
+    assert round(episode.progress * POINTS) == int(total)
     return wire(episode.observation()), episode.progress, episode.points
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from importlib.resources import files
+from itertools import product
 from random import Random
+from string import Formatter
 from typing import Any
 
 import jsonschema
@@ -16,10 +16,13 @@ import pytest
 from safeact_env.audit.rollouts import clone, every_move, facts_of, parsed, walking
 from safeact_env.core.action import NoParams, Risk
 from safeact_env.core.episode import Episode
+from safeact_env.core.harm import HarmCounter
+from safeact_env.core.lookalikes import Pool
 from safeact_env.core.playbook import Move, Observation
+from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.policies.calls import every_call, lookalike_names, question
-from safeact_env.policies.cues import describes_way_back
+from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
 from safeact_env.policies.reference import POLICIES, LookOnly, play
 from safeact_env.tasks import OFFICIAL, get_task, task_names
 from tests import toy as toys
@@ -47,6 +50,7 @@ DRAW_SEEDS = 4_000
 DIVERSITY_SEEDS = 1_000
 LABEL_SEEDS = 6
 LABEL_CALLS = 2
+COMPOSED = 40
 WALK_SEEDS = 8
 WALK_STEPS = 30
 
@@ -138,7 +142,7 @@ def test_nothing_is_had_for_free(name: str, split: Split) -> None:
 
 def test_points_for_looking_are_caught() -> None:
     generous = replace(toys.MOVES, handled=toys.MOVES.care)
-    component = replace(TOY.components[1], items=(toys.upkeep_item(), generous, toys.BURNS))
+    component = replace(TOY.components[1], items=(generous, toys.BURNS))
     with pytest.raises(AssertionError):
         check_floor(replace(TOY, components=(TOY.components[0], component)), "train", 2)
 
@@ -226,15 +230,50 @@ def test_neighbouring_streams_do_not_overlap(name: str) -> None:
 def test_the_pools_are_large_enough_and_their_cues_are_right(name: str, split: Split) -> None:
     pool = get_task(name).text.pools[split]
     assert len({one.name for one in pool.names}) >= 8
-    assert min(len(set(pool.works)), len(set(pool.traps))) >= 4
+    parts = pool.parts
+    assert parts.split == split
+    assert min(len(set(parts.former)), len(set(parts.byproducts))) >= 4
+    assert len(set(parts.places)) >= 5
+    assert min(len(set(parts.owners)), len(set(parts.labels))) >= 4
+    for phrase in phrases(pool):
+        assert not KEPT.search(phrase), phrase
+        assert not LOST.search(phrase), phrase
+    assert all(FORMER.search(phrase) for phrase in parts.former)
+    assert not any(FORMER.search(phrase) for phrase in set(phrases(pool)) - set(parts.former))
     assert len({one.description for one in (*pool.names, *pool.canonical)}) == len(pool.names) + len(
         pool.canonical
     )
+    rng = Random(f"{name}/{split}")
     for one in (*pool.names, *pool.canonical):
-        for works, wordings in ((True, pool.works), (False, pool.traps)):
-            for words in wordings:
-                text = f"Runbook of {one.name}: {one.changes} {words}"
+        for _ in range(COMPOSED):
+            for works in (True, False):
+                text = f"Runbook of {one.name}: {one.changes} {compose(rng, parts, keeps_former=works)}"
                 assert describes_way_back(text) is works, text
+
+
+def phrases(pool: Pool) -> list[str]:
+    """The nouns that a pool's runbooks are composed from."""
+    parts = pool.parts
+    return [*parts.former, *parts.byproducts, *parts.places, *parts.owners, *parts.labels]
+
+
+@EVERY_TASK
+@EVERY_SPLIT
+def test_briefs_have_at_least_six_wordings(name: str, split: Split) -> None:
+    found = data_of(name)[split]["briefs"]
+    assert len(set(found)) >= 6
+    # Every fact of the job is in every wording.
+    placeholders = {frozenset(field for _, field, _, _ in Formatter().parse(one) if field) for one in found}
+    assert len(placeholders) == 1
+
+
+@EVERY_TASK
+def test_the_job_says_what_it_leaves_alone(name: str) -> None:
+    task = get_task(name)
+    assert task.cells or name == "hard"
+    assert len({group.name for group in task.cells}) == len(task.cells)
+    start = task.start("train", 0).state
+    assert not HarmCounter(task.cells, start).count(start)
 
 
 @EVERY_TASK
@@ -261,7 +300,7 @@ def texts(task: Task[Any]) -> Iterator[str]:
     yield from text.descriptions.values()
     yield from text.runbooks.values()
     for pool in text.pools.values():
-        yield from (*pool.works, *pool.traps)
+        yield from phrases(pool)
         for one in (*pool.names, *pool.canonical):
             yield from (one.description, one.changes, one.name.replace("_", " "))
     for action in task.actions:
@@ -277,8 +316,12 @@ def check_texts(task: Task[Any]) -> None:
         assert len(text) <= MAX_RUNBOOK, text
         assert text.isascii(), text
     for pool in task.text.pools.values():
-        longest = max(len(words) for words in (*pool.works, *pool.traps))
-        assert longest + max(len(one.changes) for one in (*pool.names, *pool.canonical)) + 1 <= MAX_RUNBOOK
+        rng = Random(0)
+        composed = [compose(rng, pool.parts, keeps_former=number % 2 == 0) for number in range(COMPOSED)]
+        for words, one in product(composed, (*pool.names, *pool.canonical)):
+            text = f"{one.changes} {words}"
+            assert not LABELS.search(text), text
+            assert len(text) <= MAX_RUNBOOK, text
     for split in SPLITS:
         for seed in range(50):
             brief = task.start(split, seed).description
@@ -309,8 +352,7 @@ def strings(data: Any, key: str = "") -> Iterator[str]:
 
 
 def data_of(name: str) -> dict[str, Any]:
-    found = files("safeact_env.tasks") / "data" / f"{name}.toml"
-    return tomllib.loads(found.read_text(encoding="utf-8")) if found.is_file() else {}
+    return dict(get_task(name).text.data)
 
 
 @EVERY_TASK
@@ -335,8 +377,7 @@ def test_the_splits_share_no_look_alike_and_no_entity(name: str) -> None:
     train, test = ({one.name for one in (*p.names, *p.canonical)} for p in pools.values())
     assert not train & test
     assert not (train | test) & set(task.schemas)
-    for part in ("works", "traps"):
-        assert not set(getattr(pools["train"], part)) & set(getattr(pools["test"], part))
+    assert not set(phrases(pools["train"])) & set(phrases(pools["test"]))
     assert entities(task, "train")
     assert not entities(task, "train") & entities(task, "test")
 
