@@ -57,8 +57,12 @@ def _move_slow_column(_one: Start[Database], two: Start[Database], rng: Random) 
     return (slow.name,), (other.name,)
 
 
+def _is_other_stale(table: Table) -> bool:
+    return table.stale and not (table.drop_order or table.referenced_by)
+
+
 def _is_plain_stale(table: Table) -> bool:
-    return table.stale and not (table.drop_order or table.referenced_by or table.foreign_keys)
+    return _is_other_stale(table) and not table.foreign_keys
 
 
 def _is_plain_live(table: Table) -> bool:
@@ -90,7 +94,7 @@ TWINS: tuple[Twin[Database], ...] = (
     _one_table("last access", _set_last_access, lambda _table: True),
     _one_table("rows", _set_rows, lambda _table: True),
     _one_table("foreign key", _set_foreign_key, lambda table: bool(table.foreign_keys)),
-    _two_tables("referenced by", lambda table: bool(table.referenced_by), _is_plain_stale, "referenced_by"),
+    _two_tables("referenced by", lambda table: bool(table.referenced_by), _is_other_stale, "referenced_by"),
     _one_table("slow column", _set_slow_column, lambda table: bool(table.slow_column)),
     Twin("slow table", READ, _move_slow_column),
     _two_tables("drop order", lambda table: table.drop_order, _is_plain_stale, "drop_order"),
