@@ -15,6 +15,7 @@ from rich.text import Text
 
 from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
+from safeact_env.core.record import reductions
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.replay import differences, replayed
 
@@ -119,6 +120,8 @@ def _show(episode: Episode[Any], console: Console) -> None:
     console.print(f"Sum of rewards {grade.total:+.4f}, penalties {grade.penalties:.4f}.")
     for name, part in grade.components.items():
         console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.3f}  {name}")
+    if told := reductions(grade.harm, grade.over_escalations):
+        console.print(told)
 
 
 def _verify(

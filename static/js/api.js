@@ -60,6 +60,8 @@ import { askForToken, headers } from "./token.js";
  * @property {number} seed
  * @property {number} score
  * @property {Record<string, {earned: number, weight: number}>} components
+ * @property {number} harm
+ * @property {number} over_escalations
  * @property {string} outcome
  * @property {number} return
  * @property {number} penalties

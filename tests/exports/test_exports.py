@@ -79,7 +79,7 @@ def test_a_chat_holds_the_whole_episode_and_no_reward(task):
     assert (row["score"], row["return"], row["outcome"]) == (1.0, 1.0, "completed")
     assert row["steps"] == len(one.episode.turns)
     said = json.dumps(row["messages"]).lower()
-    assert not any(word in said for word in ("reward", "score", "irreversible", "risky"))
+    assert not any(word in said for word in ("reward", '"score', "irreversible", "risky"))
     used = {m["tool_calls"][0]["function"]["name"] for m in row["messages"] if m["role"] == "assistant"}
     assert used <= {tool["function"]["name"] for tool in json.loads(row["tools"])}
     for message, turn in zip(row["messages"][3::2], one.episode.turns, strict=True):

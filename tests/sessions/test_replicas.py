@@ -220,7 +220,7 @@ def test_an_episode_of_another_version_is_refused_not_misread(
             if name == "package":
                 patch.setattr(f"{SESSION}.VERSION", "9.9.9")
             elif name == "task":
-                newer = replace(get_task("easy"), version=2)
+                newer = replace(get_task("easy"), version=3)
                 patch.setattr(f"{SESSION}.get_task", lambda _name, newer=newer: newer)
             else:
                 patch.setattr(f"{SESSION}.get_task", no_task)

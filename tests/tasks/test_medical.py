@@ -272,7 +272,7 @@ def test_news2(values: dict[str, Any], points: int) -> None:
     found = replace(well, **values)
     assert found.news2 == points
     assert found.critical is (points >= 7)
-    assert f"NEWS2 score {points}" in str(found)
+    assert f"NEWS2 total {points}" in str(found)
 
 
 def test_findings_fit_the_complaint_and_tell_who_is_critical() -> None:

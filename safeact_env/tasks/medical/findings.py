@@ -69,7 +69,7 @@ class Findings:
             f"respiratory rate {self.respiratory_rate}/min, saturation {self.oxygen_saturation}% on "
             f"{'oxygen' if self.on_oxygen else 'air'}, systolic pressure {self.systolic_pressure} mmHg, "
             f"pulse {self.pulse}/min, {self.temperature // 10}.{self.temperature % 10} degrees Celsius, "
-            f"{'alert' if self.alert else 'newly confused'}; NEWS2 score {self.news2}"
+            f"{'alert' if self.alert else 'newly confused'}; NEWS2 total {self.news2}"
         )
 
 

@@ -36,7 +36,7 @@ function members(scene, instances) {
           "div",
           { class: "card-head" },
           thing(scene, { instances: name }),
-          h("span", { class: changed(one, then, "size") ? "is-new" : null }, scale(one.size)),
+          one.size === null ? h("span", { class: "size" }, unknown()) : h("span", { class: changed(one, then, "size") ? "is-new" : null }, scale(one.size)),
           one.critical && tag("critical", "mark", changed(one, then, "critical")),
           tag(one.status, isGone ? "gone" : "plain", changed(one, then, "status")),
         ),

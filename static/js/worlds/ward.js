@@ -63,6 +63,7 @@ export function draw(scene) {
         h("p", { class: "complaint" }, patient.complaint),
         facts(patient, then, [
           ["critical", "critical", either("yes", "no")],
+          ["findings", "findings"],
           ["weight_kg", "weight", (value) => `${value} kg`],
           ["allergies", "allergies", list("none known")],
           ["current_drugs", "current drugs", list("none")],

@@ -6,12 +6,13 @@ import pytest
 
 from safeact_env.server.http import catalog
 from safeact_env.tasks import get_task, task_names
+from safeact_env.version import VERSION
 
 HIDDEN_WORDS = ("risky", "irreversible", "escalate_to_human is", '"risk"', "undo", "protected")
 
 
 def test_health(client):
-    assert client.get("/health").json() == {"status": "healthy", "version": "1.0.0", "live_episodes": 0}
+    assert client.get("/health").json() == {"status": "healthy", "version": VERSION, "live_episodes": 0}
 
 
 def test_the_documentation_is_there(client):
@@ -24,7 +25,7 @@ def test_tasks_tell_everything_public_and_nothing_of_risk(client):
     text = json.dumps(answer["tasks"]).lower()
     assert not [word for word in HIDDEN_WORDS if word in text]
     for card in answer["tasks"]:
-        assert sum(round(part["weight"] * 100) for part in card["grader"]) == 100
+        assert sum(round(part["weight"] * 10_000) for part in card["grader"]) == 10_000
         assert all(part["description"] for part in card["grader"])
         fixed = [action.name for action in get_task(card["name"]).fixed_actions]
         assert [action["name"] for action in card["actions"]] == fixed == sorted(fixed)
@@ -108,7 +109,7 @@ async def test_one_baseline_at_a_time_and_the_server_answers_meanwhile(monkeypat
 
 def test_the_openapi_document_is_complete(client):
     document = client.get("/openapi.json").json()
-    assert document["info"]["version"].startswith("1.")
+    assert document["info"]["version"].startswith("2.")
     plays = {"/reset", "/step", "/state", "/tasks", "/grader", "/baseline", "/policies", "/watch"}
     episode = {f"/episodes/{{episode_id}}{part}" for part in ("", "/observation", "/report", "/expert")}
     openenv = {"/health", "/metadata", "/schema", "/mcp"}

@@ -47,7 +47,7 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
                 assert result.structured_content == {
                     name: value for name, value in observation.items() if name not in ("reward", "metadata")
                 }
-                assert "score" not in repr(result)
+                assert "'score'" not in repr(result)
                 text = result.content[0].text
                 assert text.startswith(observation["last_action_result"])
                 assert json.loads(text.splitlines()[-1]) == observation["current_state"]

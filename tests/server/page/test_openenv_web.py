@@ -17,6 +17,7 @@ from safeact_env.server.app import NO_GRADIO, create_app
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import SafeActEnvironment
 from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "What is there?"}
 JSON = {"Content-Type": "application/json"}
@@ -108,7 +109,7 @@ def test_the_page_is_there_and_gets_nothing_from_other_hosts(web):
 
 def test_the_readme_on_the_page_does_not_tell_risks(web):
     about = web.get("/web/metadata").json()
-    assert (about["name"], about["version"]) == ("safeact-env", "1.0.0")
+    assert (about["name"], about["version"]) == ("safeact-env", VERSION)
     assert "telling reversible actions from irreversible ones" in about["readme_content"]
     assert not re.search(r"\| (safe|risky|irreversible)[ ,]", about["readme_content"])
 
@@ -317,7 +318,7 @@ def test_an_episode_is_started_and_played_by_clicks(web):
     number = labels.index(f"analyze_table_usage {min(tables)}")
     visual, *_ = clicked(web, "quick_step", None, None, str(number))
     assert web.get("/web/state").json()["step_count"] == 1
-    assert "Step 1 of 28" in visual["value"]
+    assert "Step 1 of 50" in visual["value"]
     # OpenEnv's own button starts the same again.
     clicked(web, "reset_env", None)
     state = web.get("/web/state").json()
