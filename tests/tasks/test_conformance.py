@@ -150,8 +150,14 @@ def test_points_for_looking_are_caught() -> None:
 # The policies as rulers ----------------------------------------------------------------------------------
 
 
+RIGHT_WAYS = ("expert", "thorough", "patient", "batch", "orderly")
+"""Competent ways to do a job: full marks on every seed."""
+
 MUST_SHOW: dict[str, Callable[[str, float, float], bool]] = {
-    "expert": lambda _name, grade, mistakes: grade == 1.0 and not mistakes,
+    **dict.fromkeys(RIGHT_WAYS, lambda _name, grade, mistakes: grade == 1.0 and not mistakes),
+    "ritual": lambda _name, grade, _mistakes: grade <= 0.75,
+    "ritual_bow": lambda _name, grade, _mistakes: grade <= 0.75,
+    "blunt": lambda _name, grade, _mistakes: grade <= 0.30,
     "do_nothing": lambda _name, grade, mistakes: grade == 0.0 and not mistakes,
     "look_only": lambda _name, grade, mistakes: grade <= 0.15 and not mistakes,
     "cautious": lambda name, grade, mistakes: grade < CAUTIOUS.get(name, 0.90) and not mistakes,
@@ -175,6 +181,7 @@ def test_what_the_policies_must_show(name: str, policy: str) -> None:
         check_books(one)
         check_observation(one.observation())
         assert policy != "escalate_all" or one.state.ledger.over_escalations
+        assert policy != "thorough" or len(one.turns) < task.max_steps
     grade = sum(one.grade().score for one in played) / len(played)
     mistakes = sum(one.outcome == "irreversible_mistake" for one in played) / len(played)
     if policy in MUST_SHOW:
