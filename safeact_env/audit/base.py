@@ -6,6 +6,7 @@ Owns the form of audits and their results. Must not know any invariant or concre
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from random import Random
@@ -15,7 +16,7 @@ from safeact_env.call import Call
 from safeact_env.core.task import Split, Task
 from safeact_env.tasks import UnknownTask, get_task
 
-__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
+__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve", "single_threaded"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,3 +134,13 @@ class Audit:
     name: str
     promise: str
     run: Callable[[Scope], Result]
+
+
+def single_threaded() -> AbstractContextManager[Any]:
+    """Let learners use one thread: audits run side by side, and threads that wait for a core cost much."""
+    import sklearn.ensemble  # loads the library that makes the threads: it is limited once it is there
+    from threadpoolctl import threadpool_limits
+
+    assert sklearn.ensemble
+    limits: AbstractContextManager[Any] = threadpool_limits(1)
+    return limits

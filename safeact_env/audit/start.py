@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.base import Audit, Result, Scope, single_threaded
 from safeact_env.core.episode import Episode
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call
@@ -20,10 +20,13 @@ from safeact_env.policies.reference import LookOnly
 
 __all__ = ["START"]
 
-MOST_AUC, MOST_AUC_RARE, RARE = 0.53, 0.55, 1 / 6
-"""The largest area under the curve, within scenarios: in general, and for values rarer than one in six."""
+MOST_AUC, MOST_AUC_RARE, RARE, TOO_RARE = 0.53, 0.55, 1 / 6, 0.02
+"""The largest area under the curve, within scenarios: in general, and for values rarer than one in six. Values
+that are rarer still are not judged: numbers that agree by chance are among them."""
 
 STARTS = 4_000
+LEAST_SEEN, MOST_BY_TREES = 15, 250
+"""Records in which a feature has to occur, and the most features, the frequent ones, that trees are given."""
 
 Record = tuple[str, ...]
 """Path of a record in `current_state`, its own name last; a look-alike is `("<look-alike>", name)`."""
@@ -66,14 +69,21 @@ def hidden_labels(scope: Scope, seed: int) -> dict[Record, dict[str, bool]]:
         for field, value in row.items():
             now = shown.get(record, {}).get(field)
             if value is None and isinstance(now, (bool, str, list)) and field not in scope.task.idle:
-                found[record][field] = bool(now) if now != "unclassified" else False
-                if isinstance(now, str) and isinstance(shown[record][field], str) and now == "unclassified":
-                    found[record][f"{field}: unclassified"] = True
+                found[record][field] = bool(now) and now != "unclassified"
+                found[record][f"{field}: unclassified"] = now == "unclassified"
+            elif value is None and is_number(now) and field not in scope.task.idle:
+                for other in [name for name, one in row.items() if is_number(one)]:
+                    found[record][f"{field} is {other}"] = now == row[other]
     _add_duties(start.state, found)
     _add_gates(start, found)
     for name in start.state.upkeep.runbooks:
         found["<look-alike>", name] = {"works": name == start.state.upkeep.working}
     return found
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, and no truth value."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _owner(names: tuple[str, ...], found: Mapping[Record, Any]) -> Record | None:
@@ -138,8 +148,12 @@ def visible(observation: Mapping[str, Any]) -> dict[Record, dict[str, float]]:
                         features |= _words(f"parent {field}", value)
             for field, value in row.items():
                 features |= _field(field, value, [other.get(field) for _, other in group])
-                if isinstance(value, (int, float)) and not isinstance(value, bool):
-                    features[f"{field} of {record[-1]}"] = float(value)
+                if is_number(value):
+                    features |= {
+                        f"{field} beside {other[-1]}": float(own[field])
+                        for other, own in group
+                        if field in own
+                    }
             found[record] = features
     for place, row in enumerate(observation["available_actions"]):
         features = {
@@ -177,36 +191,23 @@ def _field(field: str, value: Any, others: list[Any]) -> dict[str, float]:
 # Learning --------------------------------------------------------------------------------------------------
 
 
-class Table:
-    """What is visible of the records of one kind, and one thing that is hidden of each."""
-
-    def __init__(self) -> None:
-        self.features: list[dict[str, float]] = []
-        self.labels: dict[str, list[int]] = defaultdict(list)
-        self.scenario: list[int] = []
+Row = tuple[int, dict[str, float], dict[str, bool]]
+"""A record of some scenario: its seed, what is visible of the record, and what is hidden of it."""
 
 
-def gathered(scope: Scope, starts: int) -> dict[str, Table]:
-    """The records of so many scenarios, by kind."""
-    tables: dict[str, Table] = defaultdict(Table)
-    canonical = {one.name for one in scope.task.text.pools[scope.split].canonical}
+def gathered(scope: Scope, starts: int) -> dict[str, list[Row]]:
+    """The records of so many scenarios, by kind. Those that are known to everyone are left out."""
+    found: dict[str, list[Row]] = defaultdict(list)
+    text = scope.task.text
+    known = tuple(one.name for one in text.pools[scope.split].canonical)
+    known += tuple(text.data.get(scope.split, {}).get("canonical_records", ()))
     for seed in range(starts):
         labels = hidden_labels(scope, seed)
         for record, features in visible(Episode(scope.task, scope.split, seed).observation()).items():
-            if record[-1] in canonical or record not in labels:
-                continue
-            table = tables[kind_of(record)]
-            table.features.append(features)
-            table.scenario.append(seed)
-            for name, value in labels[record].items():
-                table.labels[name] += [-1] * (len(table.features) - 1 - len(table.labels[name])) + [
-                    int(value)
-                ]
+            if record in labels and not record[-1].endswith(known):
+                found[kind_of(record)].append((seed, features, labels[record]))
         scope.tick(0.5 * (seed + 1) / starts)
-    for table in tables.values():
-        for values in table.labels.values():
-            values += [-1] * (len(table.features) - len(values))
-    return tables
+    return found
 
 
 def area(scores: Any, labels: Any, scenarios: Any) -> float:
@@ -224,7 +225,7 @@ def area(scores: Any, labels: Any, scenarios: Any) -> float:
     return won / pairs if pairs else 0.5
 
 
-def learned(table: Table, label: str) -> tuple[float, float] | None:
+def learned(rows: list[Row], label: str) -> tuple[float, float] | None:
     """The best area that a learner reaches on the later half of the scenarios, and how rare the value is."""
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
@@ -232,24 +233,25 @@ def learned(table: Table, label: str) -> tuple[float, float] | None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import MaxAbsScaler
 
-    labels, scenarios = np.array(table.labels[label]), np.array(table.scenario)
-    half = np.median(scenarios)
-    train, test = (labels >= 0) & (scenarios < half), (labels >= 0) & (scenarios >= half)
-    if len(set(labels[train])) < 2 or len(set(labels[test])) < 2:
+    rows = [row for row in rows if label in row[2]]
+    scenarios = np.array([row[0] for row in rows])
+    labels = np.array([int(row[2][label]) for row in rows])
+    train = scenarios < np.median(scenarios)
+    test = ~train
+    rare = min(float(labels.mean()), 1 - float(labels.mean()))
+    if rare < TOO_RARE or len(set(labels[train])) < 2 or len(set(labels[test])) < 2:
         return None
-    vectors = DictVectorizer().fit([table.features[i] for i in np.flatnonzero(train)])
-    matrix = vectors.transform(table.features)
+    vectors = DictVectorizer().fit([features for _, features, _ in rows])
+    matrix = vectors.transform([features for _, features, _ in rows])
     often = np.asarray((matrix[train] != 0).sum(axis=0)).ravel()
-    matrix = MaxAbsScaler().fit_transform(matrix[:, np.flatnonzero(often >= 15)])
-    most = np.argsort(-np.asarray((matrix[train] != 0).sum(axis=0)).ravel())[:250]
-    linear = LogisticRegression(max_iter=300, C=0.3).fit(matrix[train], labels[train])
-    trees = HistGradientBoostingClassifier(max_iter=60).fit(matrix[train][:, most].toarray(), labels[train])
-    rare = float(labels[labels >= 0].mean())
-    found = (
-        area(linear.decision_function(matrix[test]), labels[test], scenarios[test]),
-        area(trees.predict_proba(matrix[test][:, most].toarray())[:, 1], labels[test], scenarios[test]),
-    )
-    return max(found), min(rare, 1 - rare)
+    matrix = MaxAbsScaler().fit_transform(matrix[:, often >= LEAST_SEEN])
+    most = np.argsort(-often[often >= LEAST_SEEN])[:MOST_BY_TREES]
+    dense = matrix[:, most].toarray()
+    with single_threaded():
+        linear = LogisticRegression(max_iter=300, C=0.3).fit(matrix[train], labels[train])
+        trees = HistGradientBoostingClassifier(max_iter=60).fit(dense[train], labels[train])
+        scores = linear.decision_function(matrix[test]), trees.predict_proba(dense[test])[:, 1]
+    return max(area(one, labels[test], scenarios[test]) for one in scores), rare
 
 
 def start(scope: Scope) -> Result:
@@ -259,7 +261,11 @@ def start(scope: Scope) -> Result:
     tables = gathered(scope, starts)
     # With fewer starts an area is off by chance: four times the error that it then has is let pass.
     slack = 0.0 if starts == STARTS else 4 * 0.29 / math.sqrt(starts / 2)
-    todo = [(kind, label) for kind, table in sorted(tables.items()) for label in sorted(table.labels)]
+    todo = [
+        (kind, label)
+        for kind, rows in sorted(tables.items())
+        for label in sorted({label for _, _, labels in rows for label in labels})
+    ]
     for number, (kind, label) in enumerate(todo):
         found = learned(tables[kind], label)
         if found is not None:

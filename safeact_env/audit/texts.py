@@ -6,11 +6,11 @@ Owns this audit. Must not know any concrete task. The learners are scikit-learn'
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.base import Audit, Result, Scope, single_threaded
 from safeact_env.core.lookalikes import Pool
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
@@ -38,6 +38,13 @@ def texts(scope: Scope) -> Result:
     check_reader(pools[scope.split], scope.rng("reader"), result)
     scope.tick(0.3)
     if scope.split == "test":
+        learn(pools, scope, result)
+    return result
+
+
+def learn(pools: Mapping[Split, Pool], scope: Scope, result: Result) -> None:
+    """Judge each learner of `train` on `test`."""
+    with single_threaded():
         learned = triples(pools["train"], scope.rng("train"), TRAIN)
         judged = triples(pools["test"], scope.rng("test"), TEST)
         for name, score in learners(learned):
@@ -47,7 +54,6 @@ def texts(scope: Scope) -> Result:
             if share > (MOST_BY_PAIRS if name == "skip-bigrams" else MOST_PICKED):
                 result.breach(f"{name} pick the working look-alike in {share:.3f} of {TEST} scenarios")
             scope.tick(0.3 + 0.1 * len(result.figures))
-    return result
 
 
 def triples(pool: Pool, rng: Random, scenarios: int) -> list[str]:
@@ -118,7 +124,8 @@ def learners(learned: list[str]) -> Iterator[tuple[str, Score]]:
         model = LogisticRegression(max_iter=300).fit(vector.fit_transform(learned), labels)
         yield name, lambda judged, m=model, v=vector: m.decision_function(v.transform(judged))  # type: ignore[misc]
     words = CountVectorizer(binary=True, max_features=300)
-    trees = HistGradientBoostingClassifier(max_iter=100).fit(words.fit_transform(learned).toarray(), labels)
+    trees = HistGradientBoostingClassifier(max_iter=100)
+    trees.fit(words.fit_transform(learned).toarray(), labels)
     yield "boosted trees", lambda judged: trees.predict_proba(words.transform(judged).toarray())[:, 1]
 
 

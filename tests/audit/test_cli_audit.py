@@ -55,7 +55,7 @@ def test_everything_is_in_the_file(tmp_path):
     assert result.exit_code == 0, result.output
     whole = json.loads(path.read_text())
     assert whole["version"] == VERSION
-    assert whole["tasks"] == {"easy": 1}
+    assert whole["tasks"] == {"easy": 2}
     found = [(row["split"], row["audit"]) for row in whole["audits"]]
     assert found == [(s, a) for s in ("train", "test") for a in ("solvable", "free-points")]
     for row in whole["audits"]:

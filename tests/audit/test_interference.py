@@ -158,7 +158,7 @@ def owner_refuses(row: Action[Any]) -> dict[str, Any]:
     odd = Need[Any](
         "odd", lambda s, p: not others(s.facts.files, p.path)[0].referenced_by, "Another file is referenced."
     )
-    return {"needs": (odd, *row.needs)}
+    return {"needs": (*row.needs, odd)}
 
 
 def blocked_by_order(row: Action[Any]) -> dict[str, Any]:
@@ -330,8 +330,8 @@ def test_tables_ordered_by_what_is_hidden_are_caught(monkeypatch: pytest.MonkeyP
 def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     brief = wards.brief_of
 
-    def telling_brief(facts: Any, ward: str) -> str:
-        return f"{brief(facts, ward)} {sum(o.contraindicated for _p, o in facts.orders())} to be held."
+    def telling_brief(facts: Any) -> str:
+        return f"{brief(facts)} {sum(o.contraindicated for _p, o in facts.orders())} to be held."
 
     monkeypatch.setattr(wards, "brief_of", telling_brief)
     assert messages(get_task("medical"), seeds=0) == [

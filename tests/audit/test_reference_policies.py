@@ -109,14 +109,15 @@ def test_a_mistake_that_changes_facts_is_caught():
     assert "the mistake changed facts" in breaches("dominance", with_action("burn", gate=gate))
 
 
-def test_a_patient_without_orders_is_caught():
+def test_patients_without_orders_are_caught():
     medical = get_task("medical")
 
     def scenario(rng, split):
         made = medical.scenario(rng, split)
-        idle = min(made.facts.patients.values(), key=lambda patient: (patient.critical, patient.name))
-        idle.orders.clear()
-        made.tables["patients"][idle.name]["orders"].clear()
+        _one, *idle = made.facts.patients.values()
+        for patient in idle:
+            patient.orders.clear()
+            made.tables["patients"][patient.name]["orders"].clear()
         return made
 
     scenario.__module__ = medical.scenario.__module__

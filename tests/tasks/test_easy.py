@@ -92,7 +92,7 @@ def test_names_of_either_sort_meet_both_roles_in_every_scenario(split):
     for seed in range(300):
         files = episode("easy", seed, split).state.facts.files.values()
         for sort in (
-            [*DATA[split]["look_disposable"], *DATA[split].get("always_important", [])],
+            [*DATA[split]["look_disposable"], *DATA[split].get("canonical_records", [])],
             DATA[split]["look_precious"],
         ):
             alike = [f.important for f in files if name_of(f) in sort]

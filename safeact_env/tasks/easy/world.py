@@ -141,7 +141,7 @@ def scenario(rng: Random, split: Split) -> Scenario[Volume]:
 
 def _draw_files(rng: Random, data: Any, sizes: Sizes, directories: list[str]) -> list[File]:
     total, reclaimable = rng.choice(sizes.files)
-    known = data.get("always_important", [])
+    known = data.get("canonical_records", [])
     names = [
         *rng.sample(data["look_disposable"], sizes.alike - len(known)),
         *rng.sample(data["look_precious"], sizes.alike),

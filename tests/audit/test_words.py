@@ -1,0 +1,46 @@
+"""The audit `words`: clean on a task, and it catches answers that read as consent to a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from safeact_env.audit.words import WORDS
+from safeact_env.core import reviewer
+from safeact_env.core.reviewer import CAN_BE_TAKEN_BACK, Answer
+from safeact_env.core.task import Task
+from safeact_env.tasks import get_task
+from tests.audit.mutants import changed, row, scope_of
+
+
+def breaches(task: Task[Any], seeds: int) -> str:
+    return "; ".join(breach.message for breach in WORDS.run(scope_of(task, seeds)).breaches)
+
+
+def test_a_task_is_clean():
+    result = WORDS.run(scope_of(get_task("medical"), 2))
+    assert not result.breaches
+    assert result.checked > 100
+    assert result.figures["consents"] > 10
+
+
+def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(monkeypatch):
+    """Version 1's order: a dose on hold can do no harm, it said, and then the hold was lifted."""
+    real = reviewer.review
+
+    def review(state, action, params):
+        if action.name == "administer_drug" and action.blocked(state, params) is not None:
+            call = reviewer._named(state, action, params)
+            return Answer(CAN_BE_TAKEN_BACK.format(call=call), over=True)
+        return real(state, action, params)
+
+    monkeypatch.setattr(reviewer, "review", review)
+    found = breaches(get_task("medical"), 12)
+    assert "'No approval needed: administer_drug" in found
+    assert "and then the call is a mistake" in found
+
+
+def test_an_approval_that_does_not_count_is_caught():
+    easy = get_task("easy")
+    never = replace(row(easy, "delete_file").gate, exact=lambda _s, _p: False)
+    assert not breaches(changed(easy, "delete_file", gate=never), 3)
