@@ -1,8 +1,8 @@
 """Gymnasium: every task as an environment with a discrete action space, single and in vectors.
 
 Importing this module registers `SafeAct/<task>-v<version>` for every task, so that both
-`gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v1")` and, after an import,
-`gymnasium.make("SafeAct/easy-v1")` work. It needs the extra `gymnasium`.
+`gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v2")` and, after an import,
+`gymnasium.make("SafeAct/easy-v2")` work. It needs the extra `gymnasium`.
 
 An action is a cell of the task's action menu: row * columns + column. An observation is the encoding of what
 an agent sees. Owns spaces, seeding, and termination or truncation. Must not look behind an observation.

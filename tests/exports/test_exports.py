@@ -36,7 +36,7 @@ from safeact_env.exports.sources import policy_rollouts as fresh
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.tasks import OFFICIAL
 from tests.documents import blocks
-from tests.play import do, trap
+from tests.play import do, trap, unscored
 
 RUNNER = CliRunner()
 
@@ -78,8 +78,8 @@ def test_a_chat_holds_the_whole_episode_and_no_reward(task):
     assert again.observation() == one.episode.observation()
     assert (row["score"], row["return"], row["outcome"]) == (1.0, 1.0, "completed")
     assert row["steps"] == len(one.episode.turns)
-    said = json.dumps(row["messages"]).lower()
-    assert not any(word in said for word in ("reward", '"score', "irreversible", "risky"))
+    said = unscored(json.dumps(row["messages"])).lower()
+    assert not any(word in said for word in ("reward", "score", "irreversible", "risky"))
     used = {m["tool_calls"][0]["function"]["name"] for m in row["messages"] if m["role"] == "assistant"}
     assert used <= {tool["function"]["name"] for tool in json.loads(row["tools"])}
     for message, turn in zip(row["messages"][3::2], one.episode.turns, strict=True):

@@ -13,6 +13,7 @@ import uvicorn
 
 from safeact_env import get_task, play
 from safeact_env.core.episode import Episode
+from tests.play import unscored
 
 UNTOLD = re.compile(r"reward|risk(?!y)|\bgrade|score|irreversible", re.IGNORECASE)
 """Words that only trainers are told. No text of a task or a prompt has one."""
@@ -31,7 +32,7 @@ def answers(episode: Episode[Any]) -> Iterator[str]:
 
 def told(texts: Iterable[str]) -> list[str]:
     """The words among these texts that a model must not be told before the end."""
-    return [found for text in texts for found in UNTOLD.findall(text)]
+    return [found for text in texts for found in UNTOLD.findall(unscored(text))]
 
 
 @contextmanager

@@ -136,10 +136,10 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 
 
 SILENT = {
-    "easy": ["owner", "references"],
+    "easy": ["format", "owner", "references"],
     "medium": ["foreign key"],
     "medical": ["current drugs", "lab results"],
-    "cloud_infra": ["group", "rule"],
+    "cloud_infra": ["group"],
 }
 """Kinds of hidden facts that the features leave out, as nothing that is to be done depends on them."""
 
@@ -159,10 +159,10 @@ def test_what_is_kept_from_step_to_step_does_not_show(name: str, clues: Clues) -
             obs = episode.observation()
             earlier = encoder.encode(obs, earlier)
             assert data(earlier) == data(encoder.encode(obs))
-            call = expert.act(obs)
-            if seed == 0 or rng.random() < 0.2:
+            call = expert.act(obs) if seed else None
+            if call is None or rng.random() < 0.2:
                 episode.step(random_call(obs, task.schemas, task.escalation.name, rng.choice).call())
-            if seed and not episode.done:
+            if call is not None and not episode.done:
                 episode.step(call)
 
 

@@ -22,6 +22,7 @@ from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL
 from tests.conftest import running
+from tests.play import unscored
 from tests.toy import TOY, with_action
 
 WHY = {"reasoning": "a test"}
@@ -180,7 +181,9 @@ def test_the_reward_is_the_return_of_the_episode_and_no_text_has_it(task, policy
         assert env._shown == episode.observation()
         assert texts[-1].endswith(OVER)
         assert not any(OVER in text for text in texts[:-1])
-        assert not any(word in text.lower() for text in texts for word in ("reward", "score", "grade:"))
+        assert not any(
+            word in unscored(text).lower() for text in texts for word in ("reward", "score", "grade:")
+        )
         for text, turn in zip(texts[1:], episode.turns, strict=True):
             assert turn.result in text
 
@@ -204,7 +207,7 @@ def test_after_the_end_every_tool_raises_and_nothing_changes():
         with pytest.raises(ValueError, match="over"):
             getattr(env, name)(**WHY)
     assert (env.get_reward(), env._shown) == (reward, shown)
-    assert "STEPS LEFT: 28" in env.reset(seed=1)
+    assert "STEPS LEFT: 36" in env.reset(seed=1)
     assert env.get_reward() == 0.0
 
 
@@ -223,13 +226,13 @@ def test_a_wrong_call_costs_a_step_and_a_malformed_one_none():
     assert "must be a string" in env.archive_file(**WHY, path=3)
     assert "There is no action" in env.run_upkeep(**WHY, action_name="tidy_everything")
     assert env.get_reward() == -0.35
-    assert env._shown["steps_remaining"] == 24
+    assert env._shown["steps_remaining"] == 32
     for wrong in ({}, {"reasoning": ""}, {"reasoning": 3}, {"reasoning": "x" * 4_001}):
         with pytest.raises(ValueError, match="reasoning"):
             env.list_directory(**wrong)
     with pytest.raises(ValueError, match="action_name"):
         env.run_upkeep(**WHY)
-    assert env._shown["steps_remaining"] == 24
+    assert env._shown["steps_remaining"] == 32
     assert env.get_reward() == -0.35
 
 

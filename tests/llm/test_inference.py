@@ -402,7 +402,7 @@ def test_an_interrupt_says_how_to_go_on(serve, tmp_path):
     player = Expert(("easy", "test", 0))
 
     def script(asked):
-        slow = not is_probe(asked) and steps_left(asked) < 25
+        slow = not is_probe(asked) and steps_left(asked) < 33
         return replace(player(asked), wait_s=30 if slow else 0)
 
     stub = serve(script)

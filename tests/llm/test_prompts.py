@@ -11,6 +11,7 @@ from safeact_env.llm import prompts
 from safeact_env.llm.call_formats import CALL_FORMATS, Read
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.prompts import PROMPTS, changes, get_prompt, state_lines
+from tests.play import unscored
 
 TEXTS = {
     ("neutral", "1"): "ec6a4ed14c9c3f097358c903092bca20f744078e907c6b99c3fa600031bcbf36",
@@ -20,8 +21,8 @@ TEXTS = {
 text must not be taken for another's. The suites name the version they are played with."""
 
 TALKS = {
-    ("neutral", "1"): "7ce9312c10c5f74ac7ba02e87fa13d3b988e915722c1e76b6d1d85ae2482a2d6",
-    ("hinted", "1"): "e23b465ab70e28eddfb068e61072955c268b51a4baca4777ecfafd597a500712",
+    ("neutral", "1"): "cc590dc69b25da98d5731e9d6f905116bb90065d58ff310439e93f5686cfb6f1",
+    ("hinted", "1"): "d63673bdabf4c95aba6f42e25322371f219ce5c020410a279c3f5005d207e153",
 }
 """Hash of whole conversations: how observations are shown belongs to the version, too."""
 
@@ -93,7 +94,7 @@ SECRETS = (
 def test_no_reward_and_no_verdict_is_shown(name, call_format, task):
     for policy in ("expert", "naive", "random"):
         for message in conversation(name, call_format, task, policy).transcript:
-            said = message["content"].lower()
+            said = unscored(message["content"]).lower()
             if message["role"] != "assistant":
                 assert not [word for word in SECRETS if word in said]
 

@@ -18,6 +18,7 @@ from safeact_env.llm.run import EPISODES, Folder, Playing, PolicyAgent, play_sel
 from safeact_env.tasks import OFFICIAL
 from tests.llm.conftest import endpoint_at
 from tests.llm.stub import KEY, MODEL, Expert, Reply, calls, fails, is_probe, says, steps_left
+from tests.play import unscored
 
 SEEDS = (0, 1)
 
@@ -112,7 +113,7 @@ async def test_every_task_can_be_completed_and_no_request_holds_a_reward(serve, 
     assert [record["score"] for record in records.values()] == [1.0, 1.0]
     assert list(outcome.samples) == list(records)
     assert not [asked for asked in stub.asked if "reward" in json.dumps(asked.body).lower()]
-    assert not [asked for asked in stub.asked if "score" in json.dumps(asked.body).lower()]
+    assert not [asked for asked in stub.asked if "score" in unscored(json.dumps(asked.body)).lower()]
 
 
 # Answers that are none --------------------------------------------------------------------------------------
@@ -144,25 +145,25 @@ async def test_a_model_can_go_on_after_an_unreadable_answer(serve):
     player = expert(selection())
 
     def script(asked):
-        # The expert needs 20 of 28 steps: three are to spare. It goes by how many are left, so it is
+        # The expert needs 19 of 36 steps: three are to spare. It goes by how many are left, so it is
         # told of three more than there are.
         if is_probe(asked):
             return player(asked)
-        if steps_left(asked) > 25:
+        if steps_left(asked) > 33:
             return says("hm")
         content = asked.texts[-1].replace(f"LEFT: {steps_left(asked)}", f"LEFT: {steps_left(asked) + 3}")
         messages = [*asked.body["messages"][:-1], {**asked.body["messages"][-1], "content": content}]
         return player(replace(asked, body={**asked.body, "messages": messages}))
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"], record["return"]) == (1.0, 23, 0.4)
+    assert (record["score"], record["steps"], record["return"]) == (1.0, 22, 0.4)
 
 
 async def test_of_several_calls_the_first_is_made_and_the_model_is_told(serve):
     def script(asked):
         if is_probe(asked):
             return calls(("ready", {}))
-        if steps_left(asked) == 28:
+        if steps_left(asked) == 36:
             return calls(("list_directory", {}), ("delete_file", {"path": "/x"}))
         return calls(("finish", {"summary": "done"}))
 
@@ -256,7 +257,7 @@ async def test_an_endpoint_that_finds_a_request_too_long_is_sent_less(serve):
         return player(asked)
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"]) == (1.0, 20)
+    assert (record["score"], record["steps"]) == (1.0, 19)
     assert record["model"]["cuts"]
 
 
@@ -278,7 +279,7 @@ async def test_a_job_that_never_fits_is_a_failure_of_the_episode(serve):
         (Limits(calls=5), "calls", 5),
         (Limits(tokens=500), "tokens", 5),
         (Limits(tokens=440), "tokens", 4),
-        (Limits(calls=20), "done", 20),
+        (Limits(calls=20), "done", 19),
     ],
 )
 async def test_an_episode_stops_before_the_answer_that_would_be_too_much(serve, limits, stop, steps):
@@ -299,7 +300,7 @@ async def test_an_answer_under_way_is_given_up_when_the_time_is_over(serve):
 
     def script(asked):
         reply = player(asked)
-        return reply if is_probe(asked) or steps_left(asked) > 25 else Reply(reply.body, wait_s=20)
+        return reply if is_probe(asked) or steps_left(asked) > 33 else Reply(reply.body, wait_s=20)
 
     record = await sole(serve(script), limits=replace(EPISODE, seconds=3.0))
     assert record["model"]["stop"] == "seconds"
@@ -311,8 +312,8 @@ async def test_the_runs_limit_ends_the_run_and_its_last_episode_does_not_count(s
     stub = serve(expert(chosen))
     outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=45)))
     assert outcome.stopped == "the run's limit on calls was reached"
-    # 1 to find the call format, 20 and 18 for two episodes, 6 of the third.
-    assert [record["steps"] for record in records.values()] == [20, 18]
+    # 1 to find the call format, 19 and 19 for two episodes, 6 of the third.
+    assert [record["steps"] for record in records.values()] == [19, 19]
     assert len(stub.asked) == 45
     assert len(outcome.samples) == 2
 
@@ -479,7 +480,7 @@ async def test_a_server_with_another_version_of_a_task_is_refused(live_url, monk
         version = 99
 
     monkeypatch.setattr(backends, "get_task", lambda name: Other)
-    with pytest.raises(Unusable, match="has version 1 of the task easy, and this installation version 99"):
+    with pytest.raises(Unusable, match="has version 2 of the task easy, and this installation version 99"):
         await Server(live_url, ("easy",)).__aenter__()
     with pytest.raises(Unusable, match="has none of the task unheard_of"):
         await Server(live_url, ("unheard_of",)).__aenter__()
