@@ -35,12 +35,12 @@ def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(monkeypatch):
         return real(state, action, params)
 
     monkeypatch.setattr(reviewer, "review", review)
-    found = breaches(get_task("medical"), 4)
-    assert "'No approval needed: " in found
+    found = breaches(get_task("easy"), 6)
+    assert "'No approval needed: delete_file /" in found
     assert "and then the call is a mistake" in found
 
 
-def test_an_approval_that_does_not_count_is_caught():
+def test_a_call_beyond_what_an_answer_names_does_not_count():
     easy = get_task("easy")
     never = replace(row(easy, "delete_file").gate, exact=lambda _s, _p: False)
     assert not breaches(changed(easy, "delete_file", gate=never), 3)
