@@ -21,8 +21,8 @@ from safeact_env.policies.reference import LookOnly
 __all__ = ["START"]
 
 MOST_AUC, MOST_AUC_RARE, RARE, TOO_RARE = 0.53, 0.55, 1 / 6, 0.02
-"""The largest area under the curve, within scenarios: in general, and for values rarer than one in six. Values
-that are rarer still are not judged: numbers that agree by chance are among them."""
+"""The largest area under the curve, within scenarios: in general, and for values rarer than one in six. What
+is rarer still is not judged, such as numbers that agree by chance."""
 
 STARTS = 4_000
 LEAST_SEEN, MOST_BY_TREES = 15, 250

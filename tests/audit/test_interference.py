@@ -335,7 +335,9 @@ def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(wards, "brief_of", telling_brief)
     assert messages(get_task("medical"), seeds=0) == [
-        "contraindicated: the tables or the brief tell it from the start"
+        "contraindicated: the tables or the brief tell it from the start",
+        # What the start tells is not searched for what reveals it.
+        "no twins differ in what is hidden as [('patients', 'contraindicated'), ('patients', 'why')]",
     ]
 
 

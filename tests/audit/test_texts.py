@@ -20,8 +20,8 @@ EASY = get_task("easy")
 
 @pytest.fixture(autouse=True)
 def few_texts(monkeypatch):
-    monkeypatch.setattr(texts, "TRAIN", 250)
-    monkeypatch.setattr(texts, "TEST", 250)
+    monkeypatch.setattr(texts, "TRAIN", 150)
+    monkeypatch.setattr(texts, "TEST", 150)
 
 
 def breaches(task: Task[Any], split: Split = "train") -> str:

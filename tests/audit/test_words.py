@@ -25,22 +25,22 @@ def test_a_task_is_clean():
 
 
 def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(monkeypatch):
-    """Version 1's order: a dose on hold can do no harm, it said, and then the hold was lifted."""
+    """Version 1's order: what is blocked can do no harm, it said, and then the blocking was undone."""
     real = reviewer.review
 
     def review(state, action, params):
-        if action.name == "administer_drug" and action.blocked(state, params) is not None:
+        if action.blocked is not None and action.blocked(state, params) is not None:
             call = reviewer._named(state, action, params)
             return Answer(CAN_BE_TAKEN_BACK.format(call=call), over=True)
         return real(state, action, params)
 
     monkeypatch.setattr(reviewer, "review", review)
-    found = breaches(get_task("medical"), 12)
-    assert "'No approval needed: administer_drug" in found
+    found = breaches(get_task("easy"), 6)
+    assert "'No approval needed: delete_file /" in found
     assert "and then the call is a mistake" in found
 
 
-def test_an_approval_that_does_not_count_is_caught():
+def test_a_call_beyond_what_an_answer_names_does_not_count():
     easy = get_task("easy")
     never = replace(row(easy, "delete_file").gate, exact=lambda _s, _p: False)
     assert not breaches(changed(easy, "delete_file", gate=never), 3)
