@@ -46,5 +46,7 @@ def trap(played: Episode[Any]) -> str:
 
 
 def unscored(text: str) -> str:
-    """A text without the scores that are the ward's own, so that one of the grade stands out."""
-    return re.sub(r"(NEWS2|Early Warning|signs) score", "", text, flags=re.IGNORECASE)
+    """A text without the scores and risks that are the ward's own, so that those of the grade stand out."""
+    return re.sub(
+        r"(NEWS2|Early Warning|signs) score|bleeding risk|risk of \w+", "", text, flags=re.IGNORECASE
+    )

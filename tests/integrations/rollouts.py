@@ -16,7 +16,7 @@ from safeact_env.core.episode import Episode
 from tests.play import unscored
 
 UNTOLD = re.compile(r"reward|risk(?!y)|\bgrade|score|irreversible", re.IGNORECASE)
-"""Words that only trainers are told. No text of a task or a prompt has one."""
+"""Words that only trainers are told. No text of a task or a prompt has one, but for the ward's own."""
 
 
 def played(task: str, seed: int = 0, policy: str = "expert", split: str = "train") -> Episode[Any]:

@@ -124,9 +124,10 @@ def test_what_was_looked_at_is_told(name: str) -> None:
     for twin in twins_of(task, "train"):
         for pair in pairs(task, "train", twin, 3):
             for action in twin.revealed_by:
-                for cell in sorted(as_it_is(encoder, pair.one, None).menu.cells):
-                    move = as_it_is(encoder, pair.one, None).menu.cells.get(cell)
-                    if move is not None and move.name == action and not pair.one.done:
+                # Every call of it that the menu has now: what it shows may add rows.
+                cells = as_it_is(encoder, pair.one, None).menu.cells
+                for move in [cells[cell] for cell in sorted(cells) if cells[cell].name == action]:
+                    if not pair.one.done:
                         pair.step(move)
             if data(as_it_is(encoder, pair.one, None)) != data(as_it_is(encoder, pair.two, None)):
                 break
@@ -138,7 +139,7 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 SILENT = {
     "easy": ["format", "owner", "references"],
     "medium": ["foreign key"],
-    "medical": ["current drugs", "lab results"],
+    "medical": ["allergies", "lab results"],
     "cloud_infra": ["group"],
 }
 """Kinds of hidden facts that the features leave out, as nothing that is to be done depends on them."""

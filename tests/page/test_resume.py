@@ -54,8 +54,8 @@ def test_another_view_and_back_goes_on_too(playing):
 
 
 def test_the_end_is_there_after_a_reload(visitor, wanted):
-    visitor.start("easy", 7)
-    visitor.take(play(get_task("easy"), "train", 7, "naive").turns[0].call)
+    visitor.start("easy", 6)
+    visitor.take(play(get_task("easy"), "train", 6, "naive").turns[0].call)
     expect(visitor.page.locator(".end")).to_be_visible()
     visitor.page.reload()
     expect(visitor.page.get_by_role("heading", name="This cannot be undone.")).to_be_visible()
@@ -63,7 +63,7 @@ def test_the_end_is_there_after_a_reload(visitor, wanted):
 
 def test_another_link_starts_another_episode(playing):
     playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
-    expect(playing.page.locator(".status")).to_contain_text("28 of 28 steps left")
+    expect(playing.page.locator(".status")).to_contain_text("36 of 36 steps left")
 
 
 def lose_answers(visitor):
