@@ -90,9 +90,16 @@ async def test_a_caller_who_leaves_does_not_let_the_next_in_too_early(executor: 
 async def test_work_that_cannot_begin_for_long_is_refused_undone(
     executor: Executor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    release, begun, done = threading.Event(), threading.Semaphore(0), []
+
+    def hang() -> None:
+        begun.release()
+        release.wait(10)
+
+    hung = [asyncio.ensure_future(executor.run(None, hang)) for _ in range(THREADS)]
+    for _ in hung:
+        await asyncio.to_thread(begun.acquire)
     monkeypatch.setattr(module, "MAX_WAIT_SECONDS", 0.05)
-    release, done = threading.Event(), []
-    hung = [asyncio.ensure_future(executor.run(None, lambda: release.wait(10))) for _ in range(THREADS)]
     late = asyncio.ensure_future(executor.run(None, lambda: done.append("late")))
     await asyncio.sleep(0.2)
     release.set()
