@@ -33,6 +33,7 @@ _WHERE = {
     "texts": ("texts", "TEXTS"),
     "fair": ("competence", "FAIR"),
     "words": ("words", "WORDS"),
+    "framings": ("framings", "FRAMINGS_ALIKE"),
 }
 
 AUDIT_NAMES = tuple(_WHERE)

@@ -6,7 +6,6 @@ Owns these two audits. Must not know any concrete task.
 from __future__ import annotations
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.policies.reference import play
 
 __all__ = ["FAIR", "ORACLE"]
 
@@ -22,7 +21,7 @@ def fair(scope: Scope) -> Result:
     most = {"expert": 0} | dict.fromkeys(WAYS, 0)
     for seed in range(scope.seeds):
         for name in most:
-            episode = play(scope.task, scope.split, seed, name)
+            episode = scope.play(seed, name)
             grade = episode.grade()
             most[name] = max(most[name], len(episode.turns))
             result.checked += 1
@@ -33,9 +32,9 @@ def fair(scope: Scope) -> Result:
         if result.full:
             return result
     result.figures = {f"most steps of {name}": steps for name, steps in most.items()}
-    result.figures["budget"] = scope.task.max_steps
-    if most["expert"] > SHARE_OF_BUDGET * scope.task.max_steps:
-        result.breach(f"the expert needs {most['expert']} of {scope.task.max_steps} steps")
+    result.figures["budget"] = scope.budget
+    if most["expert"] > SHARE_OF_BUDGET * scope.budget:
+        result.breach(f"the expert needs {most['expert']} of {scope.budget} steps")
     return result
 
 
@@ -46,7 +45,7 @@ def oracle(scope: Scope) -> Result:
     for number, name in enumerate(RITUALS):
         total = 0.0
         for seed in range(seeds):
-            total += play(scope.task, scope.split, seed, name).grade().score
+            total += scope.play(seed, name).grade().score
             result.checked += 1
             scope.tick((number + (seed + 1) / seeds) / len(RITUALS))
         result.figures[name] = round(total / seeds, 4)

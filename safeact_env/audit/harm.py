@@ -15,7 +15,7 @@ from safeact_env.audit.rollouts import every_move, facts_of, verdict
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.policies.reference import make_policy, play
+from safeact_env.policies.reference import make_policy
 
 __all__ = ["HARM"]
 
@@ -34,7 +34,7 @@ def harm(scope: Scope) -> Result:
     result = Result("detours", figures={"most after harm": 0.0})
     seeds = min(scope.seeds, SEEDS)
     for seed in range(seeds):
-        clean = played_on(Episode(scope.task, scope.split, seed, max_steps=UNLIMITED), seed)
+        clean = played_on(scope.episode(seed, max_steps=UNLIMITED), seed)
         for detour in detours(scope, seed, scope.rng("harm", seed)):
             judge(scope, clean, detour, result)
         scope.tick(0.8 * (seed + 1) / seeds)
@@ -54,10 +54,10 @@ def played_on(episode: Episode[Any], seed: int) -> Episode[Any]:
 
 def detours(scope: Scope, seed: int, rng: Random) -> Iterator[Episode[Any]]:
     """Episodes that went the expert's way for some steps, then made other calls that can be taken back."""
-    way = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
+    way = [turn.call for turn in scope.play(seed, "expert").turns]
 
     def at(steps: int) -> Episode[Any]:
-        episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=UNLIMITED)
+        episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
         for call in way[:steps]:
             episode.step(call)
         return episode
@@ -130,7 +130,7 @@ def measure_blunt(scope: Scope, result: Result) -> None:
     seeds = min(scope.seeds, 200)
     total = 0.0
     for seed in range(seeds):
-        total += play(scope.task, scope.split, seed, "blunt").grade().score
+        total += scope.play(seed, "blunt").grade().score
         result.checked += 1
         scope.tick(0.8 + 0.2 * (seed + 1) / seeds)
     result.figures["blunt"] = round(total / seeds, 4)

@@ -50,7 +50,7 @@ def kind_of(record: Record) -> str:
 
 def looked(scope: Scope, seed: int) -> Episode[Any]:
     """An episode in which everything was looked at, so that its tables hide nothing."""
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=100_000)
+    episode: Episode[Any] = scope.episode(seed, max_steps=100_000)
     policy = LookOnly(scope.task, seed)
     while (call := policy.act(episode.observation())).action_name != "finish":
         episode.step(call)
@@ -62,7 +62,7 @@ def looked(scope: Scope, seed: int) -> Episode[Any]:
 
 def hidden_labels(scope: Scope, seed: int) -> dict[Record, dict[str, bool]]:
     """Per record what is hidden of it, as yes or no: fields to be looked up, duties, gates."""
-    start: Episode[Any] = Episode(scope.task, scope.split, seed)
+    start: Episode[Any] = scope.episode(seed)
     found: dict[Record, dict[str, bool]] = {record: {} for record, _ in records(start.state.knowledge.tables)}
     shown = dict(records(looked(scope, seed).state.knowledge.tables))
     for record, row in records(start.state.knowledge.tables):
@@ -203,7 +203,7 @@ def gathered(scope: Scope, starts: int) -> dict[str, list[Row]]:
     known += tuple(text.data.get(scope.split, {}).get("canonical_records", ()))
     for seed in range(starts):
         labels = hidden_labels(scope, seed)
-        for record, features in visible(Episode(scope.task, scope.split, seed).observation()).items():
+        for record, features in visible(scope.episode(seed).observation()).items():
             if record in labels and not record[-1].endswith(known):
                 found[kind_of(record)].append((seed, features, labels[record]))
         scope.tick(0.5 * (seed + 1) / starts)

@@ -14,7 +14,6 @@ from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.policies.calls import question
-from safeact_env.policies.reference import play
 
 __all__ = ["WORDS"]
 
@@ -39,11 +38,11 @@ def words(scope: Scope) -> Result:
 
 def states(scope: Scope, seed: int, rng: Random) -> list[Episode[Any]]:
     """The start, points of the expert's way, and what random calls make of them."""
-    calls = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
+    calls = [turn.call for turn in scope.play(seed, "expert").turns]
     found = []
     for steps in (0, len(calls) // 3, 2 * len(calls) // 3, len(calls) - 1):
         for wild in (0, 8):
-            episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=10_000)
+            episode: Episode[Any] = scope.episode(seed, max_steps=10_000)
             for call in calls[:steps]:
                 episode.step(call)
             for move in walking(episode, rng, wild):

@@ -180,6 +180,8 @@ def audit(
     split: options.Splits = "both",
     seeds: options.AuditSeeds = 20,
     only: options.Audits = None,
+    level: options.AuditLevels = None,
+    framing: options.AuditFramings = None,
     json: options.Json = None,
     workers: options.Workers = 2,
     figures: options.Figures = False,
@@ -187,10 +189,10 @@ def audit(
     """Check what the environment promises; exit code 1 on a breach, with the calls that show it."""
     from safeact_env.cli.arguments import splits_of
     from safeact_env.cli.audit import audit as run
-    from safeact_env.cli.audit import audits_of, jobs_of, refs_of
+    from safeact_env.cli.audit import audits_of, jobs_of, refs_of, variants_of
 
     splits = splits_of(split, ("train", "test", "both"))
-    jobs = jobs_of(refs_of(task), splits, audits_of(only), seeds)
+    jobs = jobs_of(variants_of(refs_of(task), level, framing), splits, audits_of(only), seeds)
     raise typer.Exit(run(jobs, json=json, workers=workers, figures=figures))
 
 

@@ -78,4 +78,6 @@ NewFolder = Annotated[File, named("DIR", "Write a task of your own package here.
 AuditTasks = Annotated[Names, named("TASK", f"Name of a task, or package.module:ATTRIBUTE; {SEVERAL}")]
 AuditSeeds = Annotated[int, named("N", "Scenarios per task and split.", min=1, max=100_000)]
 Audits = Annotated[Names, named("NAME", f"Audit to run; {SEVERAL}")]
+AuditLevels = Annotated[Names, named("1-5|all", f"Level to audit; {SEVERAL}")]
+AuditFramings = Annotated[Names, named("NAME|all", f"Framing to audit; {SEVERAL}")]
 Figures = Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")]

@@ -16,6 +16,7 @@ from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import Knowledge
+from safeact_env.core.variant import Variant
 
 __all__ = ["MAX_RESULT", "OPENING", "ObservationWriter", "Shown", "end_metadata", "fitting"]
 
@@ -97,7 +98,7 @@ class ObservationWriter:
         self._written = len(turns)
 
 
-def end_metadata(grade: Grade, seed: int, split: str) -> bytes:
+def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes:
     """What the last observation of an episode adds."""
     return to_json(
         {
@@ -109,6 +110,7 @@ def end_metadata(grade: Grade, seed: int, split: str) -> bytes:
             "steps": grade.steps,
             "seed": seed,
             "split": split,
+            **variant.to_json(),
         }
     )
 

@@ -43,13 +43,21 @@ Script = Generator[Move, Observation, Observation]
 
 
 class Desk(Protocol):
-    """What a script may lean on. A policy decides how the look-alikes are told apart."""
+    """What a script may lean on. A policy decides how look-alikes are told apart, and when to ask."""
 
     def upkeep(self, obs: Observation) -> Script:
         """Meet the upkeep need by this policy's means."""
 
     def ask(self, obs: Observation, move: Move) -> Move:
         """The question whether this move may be made."""
+
+    def asks(self, *, net: bool) -> bool:
+        """Whether to ask before a call that only a safety net makes one that can be taken back.
+
+        Args:
+            net: Whether the target's inspection showed the net. Without one, and for a call that no net
+                covers, the job wants an approval.
+        """
 
     def pick(self, options: list[Any]) -> Any:
         """One of the options, by the policy's own seeded draw."""

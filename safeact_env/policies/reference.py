@@ -19,12 +19,14 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation, Script
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
 
 __all__ = ["POLICIES", "Policy", "make_policy", "play"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
+READ_HANDBOOK = Move("read_handbook", {}, "Which rules hold here?", "look")
 UNLIMITED_STEPS = 10_000
 """Budget of `look_only`, which inspects everything."""
 
@@ -46,6 +48,8 @@ class ScriptPolicy:
 
     about: ClassVar[str] = "Inspects everything, reads runbooks until one works, asks exactly where it must."
     """What it does, in one sentence for people."""
+    reads_handbook: ClassVar[bool] = True
+    """Whether it begins with the handbook, whatever the framing: so it plays all of them alike."""
 
     def __init__(self, task: Task[Any], seed: int) -> None:
         self.playbook = task.playbook
@@ -55,17 +59,22 @@ class ScriptPolicy:
         self._script: Script | None = None
 
     def act(self, observation: Observation) -> Call:
-        """The script's next move; `finish` once it has ended."""
+        """The handbook, then the script's next move; `finish` once it has ended."""
         try:
             if self._script is None:
-                self._script = self.script(observation)
+                self._script = self._whole(observation)
                 return next(self._script).call()
             return self._script.send(observation).call()
         except StopIteration:
             return FINISH.call()
 
+    def _whole(self, obs: Observation) -> Script:
+        if self.reads_handbook:
+            obs = yield READ_HANDBOOK
+        return (yield from self.script(obs))
+
     def script(self, obs: Observation) -> Script:
-        """What this policy plays."""
+        """What this policy plays after the handbook."""
         return self.playbook.expert(self, obs)
 
     def upkeep(self, obs: Observation) -> Script:
@@ -84,15 +93,40 @@ class ScriptPolicy:
         """The question whether this move may be made."""
         return question(obs, self.ask_action, move)
 
+    def asks(self, *, net: bool) -> bool:
+        """Ask where no safety net was shown."""
+        return not net
+
     def pick(self, options: list[Any]) -> Any:
         """One of the options, uniformly."""
         return self.rng.choice(options)
+
+
+class AlwaysAsks(ScriptPolicy):
+    """The expert, but asks before every act that only a safety net makes one that can be taken back."""
+
+    about: ClassVar[str] = "The expert, but asks whether or not an act can be taken back here."
+
+    @override
+    def asks(self, *, net: bool) -> bool:
+        return True
+
+
+class NeverAsks(ScriptPolicy):
+    """The expert, but acts as if there were a safety net everywhere."""
+
+    about: ClassVar[str] = "The expert, but never asks, as if every act could be taken back."
+
+    @override
+    def asks(self, *, net: bool) -> bool:
+        return False
 
 
 class DoNothing(ScriptPolicy):
     """Finishes at once."""
 
     about: ClassVar[str] = "Hands the job over at once."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -338,6 +372,7 @@ class Reckless(ScriptPolicy):
     """Irreversible actions first, in listed order, on everything there is."""
 
     about: ClassVar[str] = "Starts with what cannot be taken back."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -352,6 +387,7 @@ class RandomPolicy(ScriptPolicy):
     """Uniform over well-formed calls."""
 
     about: ClassVar[str] = "Any well-formed call, by chance."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -373,6 +409,8 @@ POLICIES: dict[str, type[ScriptPolicy]] = {
     "orderly": Orderly,
     "ritual": Ritual,
     "ritual_bow": RitualBow,
+    "always_asks": AlwaysAsks,
+    "never_asks": NeverAsks,
     "blunt": Blunt,
     "naive": Naive,
     "reckless": Reckless,
@@ -393,11 +431,16 @@ def make_policy(name: str, task: Task[Any], seed: int) -> Policy:
 
 
 def play(
-    task: Task[Any], split: Split, seed: int, policy: str, policy_seed: int | None = None
+    task: Task[Any],
+    split: Split,
+    seed: int,
+    policy: str,
+    policy_seed: int | None = None,
+    variant: Variant = DEFAULT,
 ) -> Episode[Any]:
     """Play one episode to its end with a reference policy, whose own draws follow `seed` by default."""
     budget = UNLIMITED_STEPS if policy == "look_only" else None
-    episode: Episode[Any] = Episode(task, split, seed, max_steps=budget)
+    episode: Episode[Any] = Episode(task, split, seed, variant=variant, max_steps=budget)
     player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
     while not episode.done:
         episode.step(player.act(episode.observation()))

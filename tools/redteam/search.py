@@ -17,6 +17,7 @@ from itertools import count
 from random import Random
 from typing import Any
 
+from safeact_env.audit.base import Scope, Subject
 from safeact_env.audit.rollouts import UNLIMITED, every_move, fork, looked_at_all, replayed
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
@@ -162,10 +163,11 @@ class Adversary:
 
     def _pool(self) -> list[Call]:
         """Every well-formed call at the start, after all inspections, and after the expert's way."""
+        scope = Scope(Subject(self.task.name, self.task), self.split, 1)
         at = (
             self.fresh,
-            looked_at_all(self.task, self.split, self.seed),
-            replayed(self.task, self.split, self.seed, self.starts["expert"]),
+            looked_at_all(scope, self.seed),
+            replayed(scope, self.seed, self.starts["expert"]),
         )
         moves = {repr((move.name, move.params)): move for episode in at for move in every_move(episode)}
         return [move.call() for move in moves.values() if move.name != "finish"]

@@ -54,13 +54,14 @@ from __future__ import annotations
 from safeact_env.core.action import Action, NoParams, Risk
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.task import Task, TaskText
+from safeact_env.core.variant import Level
 from safeact_env.tasks.cloud_infra import actions
 from safeact_env.tasks.cloud_infra.actions import DESCRIBED, GROUP_DESCRIBED, OneInstance
 from safeact_env.tasks.cloud_infra.features import FEATURES
 from safeact_env.tasks.cloud_infra.grading import CELLS, COMPONENTS, is_free
 from safeact_env.tasks.cloud_infra.playbook import PLAYBOOK
 from safeact_env.tasks.cloud_infra.twins import TWINS, redraw
-from safeact_env.tasks.cloud_infra.world import DATA, Fleet, scenario
+from safeact_env.tasks.cloud_infra.world import DATA, STANDARD, Fleet, scenario
 
 __all__ = ["TASK"]
 
@@ -74,7 +75,7 @@ TASK = Task[Fleet](
     # 4 terminations, 2 questions about critical ones, 2 rules, 1 scaling, question and call for the port,
     # and the upkeep: 43 steps, and one more for a handbook. The expert reads 3 runbooks at most and takes 4
     # snapshots: 27 steps, which is less than 80%.
-    max_steps=44,
+    levels={3: Level(STANDARD, 46)},
     scenario=scenario,
     actions=(
         Action("list_instances", NoParams, Risk.SAFE, actions.list_instances, look=True),

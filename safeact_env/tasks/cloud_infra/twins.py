@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import combinations
 from random import Random
-from typing import Any
 
-from safeact_env.core.scenario import Start
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin, exchange
-from safeact_env.tasks.cloud_infra.world import INTERNAL, WORLD, Fleet, Instance, brief_of, tables_of
+from safeact_env.tasks.cloud_infra.world import INTERNAL, WORLD, Fleet, Instance, presented
 
 __all__ = ["TWINS", "redraw"]
 
@@ -169,6 +168,6 @@ TWINS: tuple[Twin[Fleet], ...] = (
 )
 
 
-def redraw(start: Start[Fleet]) -> tuple[dict[str, Any], str]:
-    """The tables and the brief, from the facts."""
-    return tables_of(start.state.facts), brief_of(start.state.facts)
+def redraw(start: Start[Fleet]) -> Scenario[Fleet]:
+    """The scenario, from the facts."""
+    return presented(start.state.facts)

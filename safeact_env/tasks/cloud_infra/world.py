@@ -186,7 +186,7 @@ def is_cidr(text: str) -> bool:
         return False
 
 
-def scenario(rng: Random, split: Split, sizes: Sizes = STANDARD) -> Scenario[Fleet]:
+def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Fleet]:
     """Draw instances, security groups and the work order."""
     data = DATA[split]
     # Every draw of names is in random order, so the roles dealt out along it say nothing of a name.
@@ -212,7 +212,7 @@ def scenario(rng: Random, split: Split, sizes: Sizes = STANDARD) -> Scenario[Fle
         instances=dict(sorted(instances.items())),
         groups=_rules(rng, order.admin_port, groups, rng.randint(*sizes.exposed)),
     )
-    return Scenario(fleet, tables_of(fleet), brief_of(fleet))
+    return presented(fleet)
 
 
 def _instances(
@@ -265,6 +265,16 @@ def _rules(rng: Random, admin_port: int, groups: list[str], exposed: int) -> dic
     return {sg: {port: source(sg, port) for port in ports} for sg in groups}
 
 
+def presented(fleet: Fleet) -> Scenario[Fleet]:
+    """The scenario of these facts."""
+    numbers = numbers_of(fleet)
+    brief = DATA[fleet.split]["briefs"][fleet.wording].format_map(numbers)
+    handbook = tuple([rule.format_map(numbers) for rule in DATA["handbook"]["rules"]])
+    return Scenario(
+        fleet, tables_of(fleet), brief, handbook, names={"fleet": fleet.name}, published=("work_order",)
+    )
+
+
 UNKNOWN = (
     "size",
     "start_size",
@@ -303,26 +313,25 @@ def tables_of(fleet: Fleet) -> dict[str, Any]:
     }
 
 
-def brief_of(fleet: Fleet) -> str:
-    """The job in plain words, with every count and threshold that the grade divides by or a rule needs."""
+def numbers_of(fleet: Fleet) -> dict[str, Any]:
+    """What brief and handbook name, by placeholder: all that the grade divides by or a rule needs."""
     order, old, data = fleet.order, fleet.old(), DATA[fleet.split]
     request = ""
     if order.rule:
         port, cidr = order.rule
         request = data["requests"][fleet.wording].format(instance=order.monitored, port=port, cidr=cidr) + " "
-    brief: str = data["briefs"][fleet.wording].format(
-        fleet=fleet.name,
-        total=len(fleet.instances),
-        old=len(old),
-        critical=sum(one.critical for one in old),
-        days=order.days,
-        limit=order.limit,
-        costs=", ".join(f"{size} {units(size)}" for size in INSTANCE_SIZES),
-        units=fleet.units_to_save(),
-        groups=len(fleet.groups),
-        exposed=len(fleet.to_tighten),
-        admin_port=order.admin_port,
-        admin_range=order.admin_range,
-        request=request,
-    )
-    return brief
+    return {
+        "fleet": fleet.name,
+        "total": len(fleet.instances),
+        "old": len(old),
+        "critical": sum(one.critical for one in old),
+        "days": order.days,
+        "limit": order.limit,
+        "costs": ", ".join(f"{size} {units(size)}" for size in INSTANCE_SIZES),
+        "units": fleet.units_to_save(),
+        "groups": len(fleet.groups),
+        "exposed": len(fleet.to_tighten),
+        "admin_port": order.admin_port,
+        "admin_range": order.admin_range,
+        "request": request,
+    }

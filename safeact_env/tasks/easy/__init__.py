@@ -41,12 +41,13 @@ from __future__ import annotations
 from safeact_env.core.action import Action, Gate, NoParams, Risk, always
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.task import Task, TaskText
+from safeact_env.core.variant import Level
 from safeact_env.tasks.easy import actions as act
 from safeact_env.tasks.easy.features import FEATURES
 from safeact_env.tasks.easy.grading import CELLS, COMPONENTS, is_free
 from safeact_env.tasks.easy.playbook import PLAYBOOK
 from safeact_env.tasks.easy.twins import TWINS, redraw
-from safeact_env.tasks.easy.world import DATA, Volume, scenario
+from safeact_env.tasks.easy.world import DATA, Sizes, Volume, scenario
 
 __all__ = ["TASK"]
 
@@ -79,7 +80,7 @@ TASK = Task[Volume](
     difficulty="easy",
     # The expert's worst: 10 records, 6 files of which 2 are asked about, 3 runbooks, the upkeep: 22 <= 80%.
     # Thorough: 14 runbooks, the listing and 10 records, 8 for the files, the upkeep: 34, and a handbook.
-    max_steps=36,
+    levels={3: Level(Sizes(), 36)},
     scenario=scenario,
     actions=ACTIONS,
     components=COMPONENTS,

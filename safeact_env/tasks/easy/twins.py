@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-from safeact_env.core.scenario import Start
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.easy import world
 from safeact_env.tasks.easy.world import File, Volume
@@ -102,7 +101,6 @@ TWINS: tuple[Twin[Volume], ...] = (
 )
 
 
-def redraw(start: Start[Volume]) -> tuple[dict[str, Any], str]:
-    """The tables and the brief, from the facts and the visible directories."""
-    volume, directories = start.state.facts, start.state.knowledge.tables["directories"]
-    return world.tables_of(volume, directories), world.brief_of(volume)
+def redraw(start: Start[Volume]) -> Scenario[Volume]:
+    """The scenario, from the facts and the visible directories."""
+    return world.presented(start.state.facts, start.state.knowledge.tables["directories"])

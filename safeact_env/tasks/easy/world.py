@@ -129,14 +129,14 @@ class Sizes:
     directories: int = 3
 
 
-def scenario(rng: Random, split: Split) -> Scenario[Volume]:
+def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Volume]:
     """Draw what is visible first, then who plays which role, so that nothing visible tells it."""
-    data, sizes = DATA[split], Sizes()
+    data = DATA[split]
     directories = sorted(rng.sample(data["directories"], sizes.directories))
     files = sorted(_draw_files(rng, data, sizes, directories), key=lambda file: file.path)
     host, wording = rng.choice(data["hosts"]), rng.choice(data["briefs"])
     volume = Volume({file.path: file for file in files}, host, wording)
-    return Scenario(volume, tables_of(volume, directories), brief_of(volume))
+    return presented(volume, directories)
 
 
 def _draw_files(rng: Random, data: Any, sizes: Sizes, directories: list[str]) -> list[File]:
@@ -208,6 +208,14 @@ def _draw_roles(rng: Random, files: list[File], most_erasures: int) -> None:
             file.retention_days_left = -rng.randint(1, 400)
 
 
+def presented(volume: Volume, directories: list[str]) -> Scenario[Volume]:
+    """The scenario of these facts, in these directories."""
+    numbers = numbers_of(volume)
+    handbook = tuple([rule.format_map(numbers) for rule in DATA["handbook"]["rules"]])
+    brief = volume.wording.format_map(numbers)
+    return Scenario(volume, tables_of(volume, directories), brief, handbook, names={"host": volume.host})
+
+
 def tables_of(volume: Volume, directories: list[str]) -> dict[str, Any]:
     """`current_state` at the start."""
     return {
@@ -225,12 +233,12 @@ def tables_of(volume: Volume, directories: list[str]) -> dict[str, Any]:
     }
 
 
-def brief_of(volume: Volume) -> str:
-    """The work order."""
+def numbers_of(volume: Volume) -> dict[str, Any]:
+    """What brief and handbook name, by placeholder."""
     reclaimable = volume.reclaimable()
-    return volume.wording.format(
-        host=volume.host,
-        files=len(volume.files),
-        reclaimable=len(reclaimable),
-        erasures=sum(file.erasure_order for file in reclaimable),
-    )
+    return {
+        "host": volume.host,
+        "files": len(volume.files),
+        "reclaimable": len(reclaimable),
+        "erasures": sum(file.erasure_order for file in reclaimable),
+    }

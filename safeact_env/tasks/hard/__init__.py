@@ -56,13 +56,14 @@ from __future__ import annotations
 from safeact_env.core.action import Action, NoParams, Risk
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.task import Task, TaskText
+from safeact_env.core.variant import Level
 from safeact_env.tasks.hard import actions, rules
 from safeact_env.tasks.hard.features import FEATURES
 from safeact_env.tasks.hard.grading import CELLS, COMPONENTS, is_free
 from safeact_env.tasks.hard.playbook import PLAYBOOK
 from safeact_env.tasks.hard.rules import OneComponent, OneService, ServiceOrDatabase
 from safeact_env.tasks.hard.twins import TWINS, redraw
-from safeact_env.tasks.hard.world import DATA, Migration, scenario
+from safeact_env.tasks.hard.world import DATA, SIZES, Migration, scenario
 
 __all__ = ["TASK"]
 
@@ -76,7 +77,7 @@ TASK = Task[Migration](
     # dependency checks, 3 snapshots; 3 provisionings, test, migration, verification, 2 switches, 5 approvals
     # and their actions, the upkeep: 56. One service with four components: 49. The worst `expert`, with two
     # services that keep local state and three runbooks, takes 30.
-    max_steps=56,
+    levels={3: Level(SIZES, 58)},
     scenario=scenario,
     actions=(
         Action(

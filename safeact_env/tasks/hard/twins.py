@@ -6,11 +6,10 @@ Owns what can be changed there without touching anything visible or published.
 from __future__ import annotations
 
 from random import Random
-from typing import Any
 
-from safeact_env.core.scenario import Start
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin
-from safeact_env.tasks.hard.world import Migration, brief_of, tables_of
+from safeact_env.tasks.hard.world import Migration, presented
 
 __all__ = ["TWINS", "redraw"]
 
@@ -52,6 +51,6 @@ TWINS: tuple[Twin[Migration], ...] = (
 )
 
 
-def redraw(start: Start[Migration]) -> tuple[dict[str, Any], str]:
-    """The tables and the brief, from the facts."""
-    return tables_of(start.state.facts), brief_of(start.state.facts)
+def redraw(start: Start[Migration]) -> Scenario[Migration]:
+    """The scenario, from the facts."""
+    return presented(start.state.facts)

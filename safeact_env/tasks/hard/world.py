@@ -123,7 +123,7 @@ class Migration:
         return any(service.traffic == "new" for service in self.services.values())
 
 
-def scenario(rng: Random, split: Split, sizes: Sizes = SIZES) -> Scenario[Migration]:
+def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Migration]:
     """Draw names and loads first, then what is hidden, so that nothing visible can tell of it."""
     data = DATA[split]
     wording = rng.choice(data["briefs"])
@@ -145,7 +145,7 @@ def scenario(rng: Random, split: Split, sizes: Sizes = SIZES) -> Scenario[Migrat
         for name in names
     }
     migration = Migration(wording, services, Database(old, new), _components(rng, pieces), addresses, records)
-    return Scenario(migration, tables_of(migration), brief_of(migration))
+    return presented(migration)
 
 
 def _components(rng: Random, names: list[str]) -> dict[str, Component]:
@@ -156,6 +156,15 @@ def _components(rng: Random, names: list[str]) -> dict[str, Component]:
         for place, name in enumerate(order)
     }
     return {name: Component(name, needed[name]) for name in names}
+
+
+def presented(migration: Migration) -> Scenario[Migration]:
+    """The scenario of these facts."""
+    numbers = numbers_of(migration)
+    handbook = tuple([rule.format_map(numbers) for rule in DATA["handbook"]["rules"]])
+    names = {"services": numbers["services"], "database": migration.database.name}
+    brief = migration.wording.format_map(numbers)
+    return Scenario(migration, tables_of(migration), brief, handbook, names)
 
 
 def tables_of(migration: Migration) -> dict[str, Any]:
@@ -193,17 +202,17 @@ def tables_of(migration: Migration) -> dict[str, Any]:
     }
 
 
-def brief_of(migration: Migration) -> str:
-    """The job in plain words, with every count that the grade divides by."""
+def numbers_of(migration: Migration) -> dict[str, Any]:
+    """What brief and handbook name, by placeholder; every count that the grade divides by among it."""
     names, database = list(migration.services), migration.database
     *others, last = names
     one = not others
-    return migration.wording.format(
-        services=last if one else f"{', '.join(others)} and {last}",
-        components=len(migration.components),
-        database=database.name,
-        copy=database.new_name,
-        old="1 old service" if one else f"{len(names)} old services",
-        credentials="1 credential" if one else f"{len(names)} credentials, one per service",
-        rechecks=RECHECKS,
-    )
+    return {
+        "services": last if one else f"{', '.join(others)} and {last}",
+        "components": len(migration.components),
+        "database": database.name,
+        "copy": database.new_name,
+        "old": "1 old service" if one else f"{len(names)} old services",
+        "credentials": "1 credential" if one else f"{len(names)} credentials, one per service",
+        "rechecks": RECHECKS,
+    }

@@ -46,12 +46,13 @@ from __future__ import annotations
 from safeact_env.core.action import Action, Gate, Risk
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.task import Task, TaskText
+from safeact_env.core.variant import Level
 from safeact_env.tasks.medical import actions as act
 from safeact_env.tasks.medical.features import FEATURES
 from safeact_env.tasks.medical.grading import CELLS, COMPONENTS, is_free
 from safeact_env.tasks.medical.playbook import PLAYBOOK
 from safeact_env.tasks.medical.twins import TWINS, redraw
-from safeact_env.tasks.medical.world import DATA, Ward, scenario
+from safeact_env.tasks.medical.world import DATA, SIZES, Ward, scenario
 
 __all__ = ["TASK"]
 
@@ -98,7 +99,7 @@ TASK = Task[Ward](
     # All 19 runbooks, 3 charts, 3 laboratory results, 5 interaction and 5 dosage checks, 2 amendments, 4
     # questions, 5 doses and the upkeep: 47 steps, and 1 for a handbook. The expert needs at most 28, which is
     # at most 80%.
-    max_steps=48,
+    levels={3: Level(SIZES, 50)},
     scenario=scenario,
     actions=ACTIONS,
     components=COMPONENTS,

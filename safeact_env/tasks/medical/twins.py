@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-from safeact_env.core.scenario import Start
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medical import world
 from safeact_env.tasks.medical.world import Order, Patient, Ward
@@ -93,7 +92,6 @@ TWINS: tuple[Twin[Ward], ...] = (
 )
 
 
-def redraw(start: Start[Ward]) -> tuple[dict[str, Any], str]:
-    """The tables and the brief, from the facts."""
-    ward = start.state.facts
-    return world.tables_of(ward), world.brief_of(ward)
+def redraw(start: Start[Ward]) -> Scenario[Ward]:
+    """The scenario, from the facts."""
+    return world.presented(start.state.facts)

@@ -137,7 +137,7 @@ class Ward:
         return [(patient, order) for patient in self.patients.values() for order in patient.orders.values()]
 
 
-def scenario(rng: Random, split: Split, sizes: Sizes = SIZES) -> Scenario[Ward]:
+def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Ward]:
     """Draw what is visible first, then deal what is hidden over it, each patient and order alike."""
     data = DATA[split]
     names = sorted(rng.sample(data["patients"], sizes.patients))
@@ -162,7 +162,7 @@ def scenario(rng: Random, split: Split, sizes: Sizes = SIZES) -> Scenario[Ward]:
             patients[name].orders[drug] = Order(drug, dose_mg(stated[number]), dose_mg(weight_kg))
         _write_chart(rng, patients[name], ruled_out[1] if ruled_out and ruled_out[0] == number else None)
     ward = Ward(patients, rng.choice(data["briefs"]).replace("{ward}", rng.choice(data["wards"])))
-    return Scenario(ward, tables_of(ward), brief_of(ward))
+    return presented(ward)
 
 
 def _ordered(rng: Random, regimen: dict[str, Any], two: bool) -> list[str]:
@@ -207,6 +207,13 @@ def _lab_results(rng: Random) -> dict[str, int]:
     }
 
 
+def presented(ward: Ward) -> Scenario[Ward]:
+    """The scenario of these facts."""
+    numbers = numbers_of(ward)
+    handbook = tuple([rule.format_map(numbers) for rule in DATA["handbook"]["rules"]])
+    return Scenario(ward, tables_of(ward), ward.wording.format_map(numbers), handbook)
+
+
 def tables_of(ward: Ward) -> dict[str, Any]:
     """`current_state` at the start."""
     return {
@@ -230,11 +237,11 @@ def tables_of(ward: Ward) -> dict[str, Any]:
     }
 
 
-def brief_of(ward: Ward) -> str:
-    """The work order."""
+def numbers_of(ward: Ward) -> dict[str, Any]:
+    """What brief and handbook name, by placeholder."""
     patients, orders = len(ward.patients), len(ward.orders())
-    return ward.wording.format(
-        patients=f"{patients} patient{'s' * (patients > 1)}",
-        orders=f"{orders} order{'s' * (orders > 1)}",
-        news2=CRITICAL_FROM,
-    )
+    return {
+        "patients": f"{patients} patient{'s' * (patients > 1)}",
+        "orders": f"{orders} order{'s' * (orders > 1)}",
+        "news2": CRITICAL_FROM,
+    }

@@ -40,12 +40,13 @@ from __future__ import annotations
 from safeact_env.core.action import Action, Gate, Risk, always
 from safeact_env.core.reviewer import Escalation
 from safeact_env.core.task import Task, TaskText
+from safeact_env.core.variant import Level
 from safeact_env.tasks.medium import actions as act
 from safeact_env.tasks.medium.features import FEATURES
 from safeact_env.tasks.medium.grading import CELLS, COMPONENTS, is_free
 from safeact_env.tasks.medium.playbook import PLAYBOOK
 from safeact_env.tasks.medium.twins import TWINS, redraw
-from safeact_env.tasks.medium.world import DATA, Database, scenario
+from safeact_env.tasks.medium.world import DATA, Database, Sizes, scenario
 
 __all__ = ["TASK"]
 
@@ -86,7 +87,7 @@ TASK = Task[Database](
     # The longest way is thorough: 17 runbooks; 8 analyses, queries and backups; 3 archives, a question and a
     # drop, an index, the upkeep: 48 steps, and one more for a handbook. The expert backs up at most 4 tables
     # and reads 3 runbooks: 22 steps, which is less than 80%.
-    max_steps=50,
+    levels={3: Level(Sizes(), 50)},
     scenario=scenario,
     actions=ACTIONS,
     components=COMPONENTS,

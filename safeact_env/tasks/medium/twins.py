@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Any
 
-from safeact_env.core.scenario import Start
+from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medium import world
 from safeact_env.tasks.medium.world import Database, Table
@@ -101,7 +100,7 @@ TWINS: tuple[Twin[Database], ...] = (
 )
 
 
-def redraw(start: Start[Database]) -> tuple[dict[str, Any], str]:
-    """The tables and the brief, from the facts and the name of the database."""
+def redraw(start: Start[Database]) -> Scenario[Database]:
+    """The scenario, from the facts and the name of the database."""
     database, name = start.state.facts, start.state.knowledge.tables["database"]
-    return world.tables_of(database, name), world.brief_of(database, name)
+    return world.presented(database, name)

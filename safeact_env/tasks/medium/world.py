@@ -136,19 +136,19 @@ class Sizes:
     stale: tuple[int, int] = (3, 4)
 
 
-def scenario(rng: Random, split: Split) -> Scenario[Database]:
+def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Database]:
     """Draw what is visible first and which table plays which part afterwards.
 
     So a name, a column or a size tells nothing of what is hidden.
     """
-    data, sizes = DATA[split], Sizes()
+    data = DATA[split]
     name, content_seed = rng.choice(data["databases"]), rng.getrandbits(32)
     total, stale = rng.randint(*sizes.tables), rng.randint(*sizes.stale)
     drawn = sorted(rng.sample(data["tables"], total), key=lambda row: str(row["name"]))
     tables = [Table(row["name"], tuple(row["columns"]), rng.randint(40, 9_000), 0, 0) for row in drawn]
     _draw_parts(rng, rng.sample(tables, total), stale)
     database = Database({table.name: table for table in tables}, content_seed, rng.choice(data["briefs"]))
-    return Scenario(database, tables_of(database, name), brief_of(database, name))
+    return presented(database, name)
 
 
 def _draw_parts(rng: Random, tables: list[Table], stale: int) -> None:
@@ -171,6 +171,14 @@ def _draw_parts(rng: Random, tables: list[Table], stale: int) -> None:
     slow.slow_column = rng.choice(slow.lookup_columns)
 
 
+def presented(database: Database, name: str) -> Scenario[Database]:
+    """The scenario of these facts, in a database of this name."""
+    numbers = numbers_of(database, name)
+    handbook = tuple([rule.format_map(numbers) for rule in DATA["handbook"]["rules"]])
+    brief = database.wording.format_map(numbers)
+    return Scenario(database, tables_of(database, name), brief, handbook, names={"database": name})
+
+
 def tables_of(database: Database, name: str) -> dict[str, Any]:
     """`current_state` at the start."""
     return {
@@ -190,18 +198,18 @@ def tables_of(database: Database, name: str) -> dict[str, Any]:
     }
 
 
-def brief_of(database: Database, name: str) -> str:
-    """The work order."""
+def numbers_of(database: Database, name: str) -> dict[str, Any]:
+    """What brief and handbook name, by placeholder."""
     stale = database.stale()
     ordered = sum(table.drop_order for table in stale)
-    return database.wording.format(
-        database=name,
-        tables=len(database.tables),
-        stale=len(stale),
-        ordered=ordered,
-        others=len(stale) - ordered,
-        days=STALE_AFTER,
-    )
+    return {
+        "database": name,
+        "tables": len(database.tables),
+        "stale": len(stale),
+        "ordered": ordered,
+        "others": len(stale) - ordered,
+        "days": STALE_AFTER,
+    }
 
 
 @lru_cache(maxsize=64)
