@@ -59,7 +59,9 @@ def scenario(rng: Random, split: Split, _sizes: Any = None) -> Scenario[Facts]:
         }
     }
     brief = "One of 3 boxes is to be moved and one to be burned."
-    return Scenario(facts, tables, brief, ("The plain box is moved, the ordered one burned: 3 boxes in all.",))
+    return Scenario(
+        facts, tables, brief, ("The plain box is moved, the ordered one burned: 3 boxes in all.",)
+    )
 
 
 class OneBox(Params):

@@ -18,7 +18,7 @@ def breaches(audit, subject):
     return "; ".join(breach.message for breach in audit.run(scope_of(subject)).breaches)
 
 
-def with_numbers(rng, split):
+def with_numbers(rng, split, _sizes):
     """The toy's scenario with numbers, by which streams are told apart."""
     made = scenario(rng, split)
     made.tables["numbers"] = [rng.random() for _ in range(3)]
@@ -31,7 +31,7 @@ def test_the_toy_is_clean():
 
 
 def test_a_start_that_ignores_the_seed_is_caught():
-    same = replace(TOY, scenario=lambda _rng, split: scenario(Random(0), split))
+    same = replace(TOY, scenario=lambda _rng, split, _sizes: scenario(Random(0), split))
     assert "starts differ" in breaches(DIVERSITY, same)
 
 

@@ -7,10 +7,16 @@ from typing import Any
 
 from safeact_env.audit.competence import FAIR
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Level
 from safeact_env.tasks import get_task
 from tests.audit.mutants import changed, row, scope_of
 
 EASY = get_task("easy")
+
+
+def budget(steps: int) -> dict[int, Level]:
+    """The default level of the task with this budget."""
+    return {3: replace(EASY.levels[3], max_steps=steps)}
 
 
 def breaches(task: Task[Any]) -> list[str]:
@@ -26,14 +32,14 @@ def test_a_task_is_clean():
 
 
 def test_a_budget_without_room_for_every_runbook_is_caught():
-    found = breaches(replace(EASY, max_steps=26))
+    found = breaches(replace(EASY, levels=budget(26)))
     assert len(found) == 1
     assert found[0].startswith("thorough ends budget_exhausted with ")
 
 
 def test_a_budget_that_the_expert_fills_is_caught():
     most = FAIR.run(scope_of(EASY)).figures["most steps of expert"]
-    assert f"the expert needs {most} of {most} steps" in breaches(replace(EASY, max_steps=most))
+    assert f"the expert needs {most} of {most} steps" in breaches(replace(EASY, levels=budget(most)))
 
 
 def test_a_way_that_is_punished_is_caught():

@@ -135,7 +135,7 @@ def test_twins_that_break_a_published_count_are_noticed() -> None:
         return ((file.path,),)
 
     more = Twin("more", ("read_file_metadata",), one_more)
-    assert "more: the tables or the brief tell it from the start" in messages(easy_with(more), seeds=0)
+    assert "more: the tables or the words tell it from the start" in messages(easy_with(more), seeds=0)
 
 
 # Broken tasks --------------------------------------------------------------------------------------------
@@ -316,26 +316,27 @@ def reclaimable_first(facts: Any, tables: dict[str, Any]) -> dict[str, Any]:
 def test_tables_ordered_by_what_is_hidden_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     task, draw = get_task("easy"), volume.tables_of
 
-    def scenario(rng: Random, split: Split) -> Scenario[Any]:
-        drawn = task.scenario(rng, split)
+    def scenario(rng: Random, split: Split, sizes: Any) -> Scenario[Any]:
+        drawn = task.scenario(rng, split, sizes)
         return replace(drawn, tables=reclaimable_first(drawn.facts, drawn.tables))
 
     assert any("as the scenario draws them" in m for m in messages(replace(task, scenario=scenario), seeds=0))
     monkeypatch.setattr(
         volume, "tables_of", lambda facts, names: reclaimable_first(facts, draw(facts, names))
     )
-    assert "importance: the tables or the brief tell it from the start" in messages(task, seeds=0)
+    assert "importance: the tables or the words tell it from the start" in messages(task, seeds=0)
 
 
 def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = wards.brief_of
+    numbers = wards.numbers_of
 
-    def telling_brief(facts: Any) -> str:
-        return f"{brief(facts)} {sum(o.contraindicated for _p, o in facts.orders())} to be held."
+    def telling_numbers(facts: Any) -> dict[str, Any]:
+        held = sum(order.contraindicated for _patient, order in facts.orders())
+        return numbers(facts) | {"patients": f"patients, {held} orders to be held,"}
 
-    monkeypatch.setattr(wards, "brief_of", telling_brief)
+    monkeypatch.setattr(wards, "numbers_of", telling_numbers)
     assert messages(get_task("medical"), seeds=0) == [
-        "contraindicated: the tables or the brief tell it from the start",
+        "contraindicated: the tables or the words tell it from the start",
         # What the start tells is not searched for what reveals it.
         "no twins differ in what is hidden as [('patients', 'contraindicated'), ('patients', 'why')]",
     ]

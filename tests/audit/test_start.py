@@ -27,8 +27,8 @@ def breaches(subject: Task[Any], seeds: int = SEEDS) -> str:
 def drawn(subject: Task[Any], change: Callable[[Scenario[Any], Random], Scenario[Any]]) -> Task[Any]:
     """A task whose scenarios are changed once they are drawn."""
 
-    def scenario(rng: Random, split: Split) -> Scenario[Any]:
-        return change(subject.scenario(rng, split), rng)
+    def scenario(rng: Random, split: Split, sizes: Any) -> Scenario[Any]:
+        return change(subject.scenario(rng, split, sizes), rng)
 
     return replace(subject, scenario=scenario)
 

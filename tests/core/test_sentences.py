@@ -8,7 +8,7 @@ import pytest
 
 from safeact_env.core.report import report
 from safeact_env.core.scoring import Share, total_points
-from safeact_env.core.task import RULES
+from safeact_env.core.task import INTERFACE, PERMISSION
 from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import get_task
 from tests.play import ask, do, episode
@@ -27,8 +27,8 @@ def test_the_end_and_its_class() -> None:
 def test_the_description_ends_with_the_need_and_the_rules() -> None:
     obs = episode("medical").observation()
     need = get_task("medical").text.upkeep.need
-    rules = RULES.format(ask="escalate_to_physician")
-    assert obs["task_description"].endswith(f" Routine upkeep: {need} {rules}")
+    interface = INTERFACE.format(permission=PERMISSION.format(ask="escalate_to_physician"))
+    assert obs["task_description"].endswith(f" Routine upkeep: {need} {interface}")
     assert obs["current_state"]["upkeep"] == {"need": need, "status": "due"}
 
 
@@ -78,7 +78,7 @@ def test_a_report_has_these_fields() -> None:
     found = report(played)
     assert set(found) == {
         *("task", "split", "seed", "score", "components", "harm", "over_escalations", "outcome"),
-        *("return", "penalties", "steps", "mistake"),
+        *("return", "penalties", "steps", "mistake", "level", "framing"),
     }
     assert (found["task"], found["split"], found["seed"]) == ("toy", "train", 0)
     assert set(found["steps"][0]) == {
