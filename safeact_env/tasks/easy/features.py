@@ -6,5 +6,9 @@ from safeact_env.core.features import FeatureExtractor
 
 FEATURES = FeatureExtractor(
     rows=28,
-    words={"status": ("present", "archived", "deleted"), "important": ("unclassified",)},
+    words={
+        "status": ("present", "archived", "deleted"),
+        "important": ("unclassified",),
+        "snapshots": ("none",),
+    },
 )

@@ -32,9 +32,20 @@ def trash(path: str) -> Move:
     return Move("delete_temp_file", {"path": path}, "A temporary file.")
 
 
-def delete(path: str) -> Move:
-    """Delete one file for good."""
-    return Move("delete_file", {"path": path}, "The erasure order wants it gone.", "final")
+def delete(path: str, file: Any) -> Move:
+    """Delete one file, for good unless snapshots hold it."""
+    why = "The erasure order wants it gone."
+    return Move("delete_file", {"path": path}, why, "act" if is_held(file) else "final")
+
+
+def purge(path: str) -> Move:
+    """Drop the snapshots of one file."""
+    return Move("purge_snapshots", {"path": path}, "It is not erased while snapshots hold it.", "final")
+
+
+def is_held(file: Any) -> bool:
+    """Whether a read record shows snapshots."""
+    return bool(file["snapshots"] != "none")
 
 
 def is_important(file: Any) -> bool:
@@ -62,9 +73,17 @@ def read_all(obs: Observation) -> Script:
 
 
 def erase(desk: Desk, obs: Observation, path: str) -> Script:
-    """Ask, then delete."""
-    yield desk.ask(obs, delete(path))
-    return (yield delete(path))
+    """Ask, then delete; where snapshots hold the file, delete, then ask and purge."""
+    file = files(obs)[path]
+    held = is_held(file)
+    if desk.asks(net=held):
+        yield desk.ask(obs, delete(path, file))
+    obs = yield delete(path, file)
+    if not held:
+        return obs
+    if desk.asks(net=False):
+        yield desk.ask(obs, purge(path))
+    return (yield purge(path))
 
 
 # Competent ways ------------------------------------------------------------------------------------------
@@ -101,11 +120,17 @@ def batch(desk: Desk, obs: Observation) -> Script:
     """Make all inspections, then all questions, then all changes."""
     obs = yield from look(desk, obs)
     table = files(obs)
-    for path in filter(lambda path: erased(table[path]), table):
-        obs = yield desk.ask(obs, delete(path))
-    for path in table:
-        if erased(table[path]):
-            obs = yield delete(path)
+    gone = [path for path, file in table.items() if erased(file)]
+    held = [path for path in gone if is_held(table[path])]
+    for path in gone:
+        if path not in held:
+            obs = yield desk.ask(obs, delete(path, table[path]))
+    for path in gone:
+        obs = yield delete(path, table[path])
+    for path in held:
+        obs = yield desk.ask(obs, purge(path))
+    for path in held:
+        obs = yield purge(path)
     for path in table:
         if kept(table[path]):
             obs = yield trash(path) if table[path]["temporary"] else archive(path)
@@ -177,7 +202,7 @@ PLAYBOOK = Playbook(
     expert,
     naive,
     look,
-    irreversible=("delete_all_in_directory", "delete_file"),
+    irreversible=("delete_all_in_directory", "delete_file", "purge_snapshots"),
     ways={"patient": patient, "batch": batch, "orderly": orderly},
     blunt=(archive_all, archive_old, trash_all),
 )
