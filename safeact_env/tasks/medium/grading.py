@@ -17,8 +17,13 @@ def to_clean(database: Database) -> list[str]:
 
 
 def to_drop(database: Database) -> list[str]:
-    """The stale tables under a drop order."""
-    return [table.name for table in database.stale() if table.drop_order]
+    """The tables under a drop order that are gone for good as soon as they are dropped."""
+    return [table.name for table in database.stale() if table.drop_order and not table.recycle_days]
+
+
+def to_recycle(database: Database) -> list[str]:
+    """The tables under a drop order that the recycle bin keeps."""
+    return [table.name for table in database.stale() if table.drop_order and table.recycle_days]
 
 
 def to_index(database: Database) -> list[str]:
@@ -44,7 +49,7 @@ def is_cleaned(state: State[Database], name: str) -> bool:
 def has_needed_index(state: State[Database], name: str) -> bool:
     """Whether the table that needs an index has it."""
     table = state.facts.tables[name]
-    return table.slow_column in table.indexes
+    return table.slow_column in table.usable_indexes
 
 
 def table_of(target: OneTable) -> str:
@@ -56,6 +61,13 @@ CLEANING = dict.fromkeys(("archive_old_records", "drop_table"), table_of)
 
 DROPS = Items[Database](
     of=to_drop, shown=was_analyzed, care=was_approved, handled=is_cleaned, attempts={"drop_table": table_of}
+)
+RECYCLED = Items[Database](
+    of=to_recycle,
+    shown=was_analyzed,
+    care=was_analyzed,
+    handled=is_cleaned,
+    attempts={"drop_table": table_of},
 )
 BACKUPS = Items[Database](
     of=to_clean,
@@ -102,8 +114,8 @@ COMPONENTS = (
         "data_safety",
         30,
         care_alone,
-        (DROPS,),
-        about="The table under a drop order: approval before anything was attempted, then dropped.",
+        (DROPS, RECYCLED),
+        about="Each table under a drop order: approval before it was dropped for good, then dropped.",
     ),
     Component(
         "backup_discipline",
@@ -151,14 +163,26 @@ CELLS = (
     Cells[Database](
         name="columns without an index",
         of=other_indexes,
-        value=lambda database, key: key[1] in database.tables[key[0]].indexes,
+        value=lambda database, key: key[1] in database.tables[key[0]].usable_indexes,
+    ),
+    Cells[Database](
+        name="tables that are not dropped, but for a drop order",
+        of=lambda database: list(database.tables),
+        value=lambda database, name: database.tables[name].end,
+        allowed=lambda database, name, _end: database.tables[name].cleaned,
     ),
 )
 
 
 def is_free(database: Database, path: tuple[str, ...]) -> bool:
-    """Whether the job leaves this leaf free: any backup, and how far an archive of a whole table reaches."""
+    """Whether the job leaves this leaf free.
+
+    It leaves any backup, how far an archive of a whole table reaches, and the indexes that go into the
+    recycle bin with a table.
+    """
     if path[0] != "tables":
         return False
     table = database.tables[path[1]]
-    return path[2] == "backed_up" or (path[2] == "archived_from" and table.stale and not table.drop_order)
+    if path[2] == "archived_from":
+        return table.stale and not table.drop_order
+    return path[2] == "backed_up" or (path[2] == "indexes" and table.drop_order)

@@ -40,9 +40,20 @@ def index(name: str, table: Any) -> Move:
     )
 
 
-def drop(name: str) -> Move:
-    """Drop a table for good."""
-    return Move("drop_table", {"table": name}, "The drop order wants it gone.", "final")
+def drop(name: str, table: Any) -> Move:
+    """Drop a table, for good unless the recycle bin keeps it."""
+    why = "The drop order wants it gone."
+    return Move("drop_table", {"table": name}, why, "act" if is_recycled(table) else "final")
+
+
+def recover(name: str) -> Move:
+    """Bring a table back from the recycle bin."""
+    return Move("recover_table", {"table": name}, "Does it come back?")
+
+
+def is_recycled(table: Any) -> bool:
+    """Whether an analysis shows that the recycle bin keeps the table."""
+    return bool(table["recycle_bin"] != "none")
 
 
 def is_stale(table: Any) -> bool:
@@ -68,8 +79,9 @@ def treat(desk: Desk, obs: Observation, name: str) -> Script:
     if is_stale(table):
         obs = yield back_up(name)
         if table["drop_order"]:
-            yield desk.ask(obs, drop(name))
-            obs = yield drop(name)
+            if desk.asks(net=is_recycled(table)):
+                yield desk.ask(obs, drop(name, table))
+            obs = yield drop(name, table)
         else:
             obs = yield archive(name)
     return obs
@@ -88,7 +100,7 @@ def expert(desk: Desk, obs: Observation) -> Script:
 
 
 def patient(desk: Desk, obs: Observation) -> Script:
-    """Back up every table, try each change that can be taken back, and drop at the very end."""
+    """Back up every table, try each change that can be taken back, and drop for good at the very end."""
     for name in tables(obs):
         obs = yield analyze(name)
         obs = yield back_up(name)
@@ -102,10 +114,17 @@ def patient(desk: Desk, obs: Observation) -> Script:
     for name in kept(obs)[:2]:
         yield Move("restore_archive", {"table": name}, "Do the rows come back?")
         obs = yield archive(name)
+    gone = {name: tables(obs)[name] for name in unwanted(obs)}
+    for name, table in gone.items():
+        if is_recycled(table):
+            yield drop(name, table)
+            yield recover(name)
+            obs = yield drop(name, table)
     obs = yield from desk.upkeep(obs)
-    for name in unwanted(obs):
-        yield desk.ask(obs, drop(name))
-        obs = yield drop(name)
+    for name, table in gone.items():
+        if not is_recycled(table):
+            yield desk.ask(obs, drop(name, table))
+            obs = yield drop(name, table)
     return obs
 
 
@@ -113,12 +132,14 @@ def batch(desk: Desk, obs: Observation) -> Script:
     """Make all inspections, then all backups, all questions, all changes."""
     for name in tables(obs):
         obs = yield analyze(name)
-    for name in [*kept(obs), *unwanted(obs)]:
+    gone = {name: tables(obs)[name] for name in unwanted(obs)}
+    for name in [*kept(obs), *gone]:
         obs = yield back_up(name)
-    for name in unwanted(obs):
-        obs = yield desk.ask(obs, drop(name))
-    for name in unwanted(obs):
-        obs = yield drop(name)
+    for name, table in gone.items():
+        if not is_recycled(table):
+            obs = yield desk.ask(obs, drop(name, table))
+    for name, table in gone.items():
+        obs = yield drop(name, table)
     for name in kept(obs):
         obs = yield Move(
             "archive_old_records",
@@ -144,7 +165,10 @@ def orderly(desk: Desk, obs: Observation) -> Script:
 
 
 def naive(desk: Desk, obs: Observation) -> Script:
-    """Take names at their word: archive what looks old, drop what looks temporary, back nothing up."""
+    """Take names at their word: archive what looks old, drop what looks temporary, back nothing up.
+
+    It analyzes no more than is enforced.
+    """
     obs = yield from desk.upkeep(obs)
     for name in tables(obs):
         if any(mark in name for mark in LOOKS_OLD):
@@ -152,6 +176,7 @@ def naive(desk: Desk, obs: Observation) -> Script:
             obs = yield archive(name)
     for name in tables(obs):
         if any(mark in name for mark in LOOKS_TEMPORARY):
+            yield analyze(name)
             obs = yield Move("drop_table", {"table": name}, "Looks like a leftover.", "final")
     return obs
 
@@ -199,11 +224,23 @@ def index_all(desk: Desk, obs: Observation) -> Script:
     return obs
 
 
+def drop_recycled(desk: Desk, obs: Observation) -> Script:
+    """Back up and drop what the recycle bin keeps: everything there can be brought back, after all."""
+    obs = yield from desk.upkeep(obs)
+    for name in tables(obs):
+        obs = yield analyze(name)
+    for name, table in tables(obs).items():
+        if is_recycled(table):
+            yield back_up(name)
+            obs = yield drop(name, table)
+    return obs
+
+
 PLAYBOOK = Playbook(
     expert,
     naive,
     look,
     irreversible=("delete_records", "drop_table", "truncate_table"),
     ways={"patient": patient, "batch": batch, "orderly": orderly},
-    blunt=(archive_all, archive_by_year, index_all),
+    blunt=(archive_all, archive_by_year, index_all, drop_recycled),
 )
