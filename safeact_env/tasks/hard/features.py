@@ -50,6 +50,7 @@ FEATURES = FeatureExtractor(
         "status": ("terminated", "deleted"),
         "traffic": ("old", "new"),
         "credential": ("active", "revoked"),
+        "stopped_host": ("not kept",),
     },
     notes=("dependencies stand", "shared", "users terminated", "to new"),
     compare=compare,

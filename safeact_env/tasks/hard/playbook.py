@@ -60,17 +60,28 @@ def build_order(components: dict[str, Any]) -> list[str]:
     return order
 
 
+def is_kept(obs: Observation, name: str) -> bool:
+    """Whether a service's configuration was read, and says that its host is kept."""
+    return shown(obs, "services")[name]["stopped_host"] not in (None, "not kept")
+
+
+def terminate(obs: Observation, name: str) -> Move:
+    """Terminate a service, for good unless its host is kept."""
+    why = "Served from new."
+    return Move("terminate_old_service", {"service": name}, why, "act" if is_kept(obs, name) else "final")
+
+
 def terminations(obs: Observation) -> list[Move]:
     """The old services that are still to be terminated."""
     return [
-        Move("terminate_old_service", {"service": name}, "Served from new.", "final")
+        terminate(obs, name)
         for name, service in shown(obs, "services").items()
         if service["status"] == "running"
     ]
 
 
 def retirements(obs: Observation) -> list[Move]:
-    """What cannot be taken back and is still to do, in the order in which it is permitted."""
+    """What is still to be retired, in the order in which it is permitted."""
     name, database = the_database(obs)
     found = terminations(obs)
     if database["status"] == "present":
@@ -190,9 +201,10 @@ def survey(_desk: Desk, obs: Observation) -> Script:
 
 
 def retire(desk: Desk, obs: Observation) -> Script:
-    """Retire the old environment, with an approval for each step."""
+    """Retire the old environment, with an approval for each step that needs one."""
     for move in retirements(obs):
-        yield desk.ask(obs, move)
+        if desk.asks(net=move.kind == "act"):
+            yield desk.ask(obs, move)
         obs = yield move
     return obs
 
@@ -201,6 +213,14 @@ def retire_unasked(_desk: Desk, obs: Observation) -> Script:
     """Retire the old environment without asking anybody."""
     for move in retirements(obs):
         obs = yield move
+    return obs
+
+
+def try_a_kept_host(_desk: Desk, obs: Observation) -> Script:
+    """Terminate a service whose host is kept, and start it again."""
+    for name in [name for name in shown(obs, "services") if is_kept(obs, name)][:1]:
+        yield terminate(obs, name)
+        obs = yield Move("reinstate_service", {"service": name}, "Does it come back?")
     return obs
 
 
@@ -243,13 +263,14 @@ def build_one_by_one(_desk: Desk, obs: Observation) -> Script:
 
 def move_one_by_one(desk: Desk, obs: Observation) -> Script:
     """Read a service's configuration, save it, move it, terminate it; go on to the next."""
-    for name, termination in zip(shown(obs, "services"), terminations(obs), strict=True):
+    for name in shown(obs, "services"):
         obs = yield Move("read_service_config", {"service": name}, "Local state? Whose login?", "look")
         if shown(obs, "services")[name]["local_state"]:
             yield snapshot(name)
         obs = yield switch(name)
-        yield desk.ask(obs, termination)
-        obs = yield termination
+        if desk.asks(net=is_kept(obs, name)):
+            obs = yield desk.ask(obs, terminate(obs, name))
+        obs = yield terminate(obs, name)
     return obs
 
 
@@ -260,7 +281,8 @@ FINISH = in_order(save_local_state, retire, upkeep)
 PLAYBOOK = Playbook(
     expert=in_order(PREPARE, test, COPY, verify_copy, move_traffic, FINISH),
     naive=in_order(
-        upkeep, check_components, provision_components, copy_database, move_traffic, retire_unasked
+        *(upkeep, check_components, provision_components, copy_database, move_traffic),
+        *(read_configurations, retire_unasked),
     ),
     look=in_order(read_configurations, survey, check_components, save_everything),
     irreversible=(
@@ -273,7 +295,7 @@ PLAYBOOK = Playbook(
         # A canary: every service there, back and there again before anything is retired.
         "patient": in_order(
             *(read_configurations, survey, save_everything, PREPARE, test, COPY, verify_copy),
-            *(move_traffic, move_traffic_back, move_traffic, move_records, FINISH),
+            *(move_traffic, move_traffic_back, move_traffic, move_records, try_a_kept_host, FINISH),
         ),
         "batch": in_order(
             *(read_configurations, survey, check_components, upkeep, save_everything),

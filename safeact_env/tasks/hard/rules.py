@@ -106,6 +106,17 @@ def has_snapshot(state: State[Migration], target: ServiceOrDatabase) -> str | No
     return is_retired(state, target) or taken
 
 
+def not_reinstatable(state: State[Migration], service: OneService) -> str | None:
+    """Blocked: the service runs, or its host is gone.
+
+    Only the host of a terminated service is looked at: its configuration has been shown.
+    """
+    one = service_of(state, service)
+    if not one.terminated:
+        return f"{one.name} is running; there is nothing to reinstate."
+    return None if one.kept_days else f"The host of {one.name} was not kept; nothing brings it back."
+
+
 def is_verified(state: State[Migration], target: ServiceOrDatabase) -> str | None:
     """Blocked: the target is retired, or its copy is verified."""
     verified = names_database(state, target) and state.facts.database.verified
@@ -245,6 +256,11 @@ def config_read(state: State[Migration], service: OneService) -> bool:
     return state.has_seen("config", service.service)
 
 
+def is_beyond_recall(state: State[Migration], service: OneService) -> bool:
+    """Whether the service's host is not kept, so that terminating the service is for good."""
+    return not service_of(state, service).kept_days
+
+
 def serves_from_new(state: State[Migration], service: OneService) -> bool:
     """Whether the service's traffic goes to the new environment."""
     return service_of(state, service).traffic == "new"
@@ -281,7 +297,13 @@ ROLL_BACK = Gate[Migration](
 )
 """Once the old database is deleted, the copy is all there is."""
 
+TERMINATING = (
+    Need[Migration](
+        "configuration read", config_read, "Read the service's configuration first (read_service_config)."
+    ),
+)
 TERMINATE = Gate[Migration](
+    when=is_beyond_recall,
     protected=is_still_needed,
     inspected=config_read,
     conditions=(

@@ -1,4 +1,4 @@
-"""Twins of the server migration: dependencies, local state, users of a credential.
+"""Twins of the server migration: what a component depends on, what a configuration says, notes.
 
 Owns what can be changed there without touching anything visible or published.
 """
@@ -34,20 +34,35 @@ def _change_local_state(_one: Start[Migration], two: Start[Migration], rng: Rand
 
 
 def _change_credential(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
-    """One service's credential is shared, or no longer. The other's configuration says what it said."""
+    """One credential is used by others than before. The other configurations say what they said."""
     services = two.state.facts.services
-    if len(services) == 1:
-        return ()
     service = services[rng.choice(list(services))]
-    shared = len(service.credential_used_by) > 1
-    service.credential_used_by = (service.name,) if shared else tuple(services)
+    sets: list[tuple[str, ...]] = [(), (service.name,), tuple(services)]
+    service.credential_used_by = rng.choice([some for some in sets if some != service.credential_used_by])
     return ((service.name,),)
+
+
+def _change_host(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
+    """The host of a service is kept after its termination, or no longer."""
+    services = two.state.facts.services
+    service = services[rng.choice(list(services))]
+    service.kept_days = 0 if service.kept_days else 21
+    return ((service.name,),)
+
+
+def _change_note(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
+    """Another note on a service or a component."""
+    name = rng.choice(list(two.state.words.notes))
+    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
+    return ((name,),)
 
 
 TWINS: tuple[Twin[Migration], ...] = (
     Twin("dependencies", ("check_component_dependencies",), _change_dependencies),
     Twin("local state", ("read_service_config",), _change_local_state),
     Twin("credential users", ("read_service_config",), _change_credential),
+    Twin("stopped host", ("read_service_config",), _change_host),
+    Twin("note", ("check_component_dependencies", "read_service_config"), _change_note),
 )
 
 
