@@ -64,9 +64,12 @@ def is_out(state: State[Ward], who: OnePatient) -> str | None:
     return f"{who.patient} is discharged." if patient_of(state, who).status == "discharged" else None
 
 
-def is_in(state: State[Ward], who: OnePatient) -> str | None:
-    """Blocked: the patient is on the ward."""
-    return None if is_out(state, who) else f"{who.patient} is on the ward."
+def not_readmittable(state: State[Ward], who: OnePatient) -> str | None:
+    """Blocked: the patient is on the ward, or has no bed to come back to."""
+    if not is_out(state, who):
+        return f"{who.patient} is on the ward."
+    gone = f"The bed of {who.patient} went to the next patient; there is no stay to open."
+    return gone if is_bed_given_away(state, who) else None
 
 
 def is_given(state: State[Ward], order: OneOrder) -> str | None:
@@ -152,6 +155,16 @@ def is_protocol(state: State[Ward], order: OneOrder) -> bool:
     return not patient_of(state, order).critical and not is_harmful(state, order)
 
 
+def is_bed_given_away(state: State[Ward], who: OnePatient) -> bool:
+    """Whether the next patient gets the bed as soon as this one is discharged."""
+    return not patient_of(state, who).bed_held_hours
+
+
+def is_settled(state: State[Ward], who: OnePatient) -> bool:
+    """Whether every order of the patient is held if contraindicated, or else given."""
+    return patient_of(state, who).settled
+
+
 def all_resolved(state: State[Ward], who: OnePatient) -> bool:
     """Whether every order of the patient is given, or held on what its interaction check showed."""
     return all(
@@ -176,6 +189,9 @@ RESOLVED = Need[Ward](
     all_resolved,
     "Every order of the patient has to be given first, or held with its interactions checked.",
 )
+SETTLED = Need[Ward](
+    "orders settled", is_settled, "An order is on hold that nothing rules out; resume it and give it first."
+)
 
 
 # Effects -------------------------------------------------------------------------------------------------
@@ -186,7 +202,7 @@ def _show_order(state: State[Ward], order: OneOrder, **values: Any) -> None:
 
 
 def review_chart(state: State[Ward], who: OnePatient) -> str:
-    """Show whether the patient is critical and by which findings, the weight, allergies and current drugs."""
+    """Show all that the chart says: whether the patient is critical, by which findings, the bed, a note."""
     patient, findings = patient_of(state, who), str(patient_of(state, who).findings)
     state.knowledge.seen.add(("chart", who.patient))
     state.knowledge.show(
@@ -197,13 +213,21 @@ def review_chart(state: State[Ward], who: OnePatient) -> str:
         weight_kg=patient.weight_kg,
         allergies=list(patient.allergies),
         current_drugs=list(patient.current_drugs),
+        bed=_bed(patient),
+        note=(note := state.words.notes[who.patient]),
     )
+    # The note comes early, as the history cuts a long result off.
     return (
-        f"{who.patient}: {'critical' if patient.critical else 'not critical'} ({findings}); "
-        f"weighed at {patient.weight_kg} kg; "
+        f"{who.patient}: {'critical' if patient.critical else 'not critical'}; bed {_bed(patient)}. "
+        f"Note: {note} Weighed at {patient.weight_kg} kg; "
         f"allergies: {', '.join(patient.allergies) or 'none known'}; "
-        f"current drugs: {', '.join(patient.current_drugs) or 'none'}."
+        f"current drugs: {', '.join(patient.current_drugs) or 'none'}; {findings}."
     )
+
+
+def _bed(patient: Patient) -> str:
+    hours = patient.bed_held_hours
+    return f"held for {hours} hours" if hours else "promised to the next patient"
 
 
 def request_lab_work(state: State[Ward], who: OnePatient) -> str:
@@ -277,7 +301,8 @@ def _set_patient(state: State[Ward], who: OnePatient, status: str) -> None:
 def discharge_patient(state: State[Ward], who: OnePatient) -> str:
     """Close a patient's stay."""
     _set_patient(state, who, "discharged")
-    return f"{who.patient} was discharged."
+    given_away = is_bed_given_away(state, who)
+    return f"{who.patient} was discharged; the bed {'went to the next patient' if given_away else 'is held'}."
 
 
 def readmit_patient(state: State[Ward], who: OnePatient) -> str:

@@ -12,9 +12,12 @@ from random import Random
 from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.twins import Entity, Twin, exchange
 from safeact_env.tasks.medical import world
+from safeact_env.tasks.medical.findings import Findings
 from safeact_env.tasks.medical.world import Order, Patient, Ward
 
 CHART = ("review_chart",)
+WELL = Findings(16, 97, 120, 70, 370, on_oxygen=False, alert=True)
+ILL = Findings(28, 90, 88, 124, 370, on_oxygen=True, alert=True)
 
 
 def _one_patient(kind: str, revealed_by: str, change: Callable[[Patient], None]) -> Twin[Ward]:
@@ -29,21 +32,45 @@ def _one_patient(kind: str, revealed_by: str, change: Callable[[Patient], None])
 
 
 def _exchange_critical(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
-    """A critical patient and another change places."""
-    patients = list(two.state.facts.patients.values())
-    first = rng.choice([patient for patient in patients if patient.critical])
-    second = rng.choice([patient for patient in patients if not patient.critical])
+    """A critical patient and another change places; a patient alone becomes critical, or no longer is."""
+    critical, others = _sides(two, lambda patient: patient.critical)
+    if not critical or not others:
+        return _change_critical(_one, two, rng)
+    first, second = rng.choice(critical), rng.choice(others)
     exchange(first, second, "findings")
     return (first.name,), (second.name,)
 
 
-def _one_more_critical(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
-    """A patient is critical as well."""
-    patients = list(two.state.facts.patients.values())
-    critical = rng.choice([patient for patient in patients if patient.critical])
-    other = rng.choice([patient for patient in patients if not patient.critical])
-    other.findings = critical.findings
-    return ((other.name,),)
+def _change_critical(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
+    """One more patient is critical, or one fewer."""
+    patient = rng.choice(list(two.state.facts.patients.values()))
+    patient.findings = WELL if patient.critical else ILL
+    return ((patient.name,),)
+
+
+def _exchange_beds(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
+    """A patient whose bed is held and another change places; where all are held, one no longer is."""
+    held, others = _sides(two, lambda patient: patient.bed_held_hours > 0)
+    first = rng.choice(held)
+    if not others:
+        first.bed_held_hours = 0
+        return ((first.name,),)
+    second = rng.choice(others)
+    exchange(first, second, "bed_held_hours")
+    return (first.name,), (second.name,)
+
+
+def _sides(start: Start[Ward], holds: Callable[[Patient], bool]) -> tuple[list[Patient], list[Patient]]:
+    """The patients of whom something holds, and the others."""
+    patients = list(start.state.facts.patients.values())
+    return [one for one in patients if holds(one)], [one for one in patients if not holds(one)]
+
+
+def _change_note(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
+    """Another note in one patient's chart."""
+    name = rng.choice(list(two.state.facts.patients))
+    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
+    return ((name,),)
 
 
 def _rule_out(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
@@ -64,6 +91,10 @@ def _other_dose(order: Order) -> int:
     return order.right_dose_mg + 10 if order.at_right_dose else order.ordered_dose_mg
 
 
+def _set_bed(patient: Patient) -> None:
+    patient.bed_held_hours = 0 if patient.bed_held_hours else 48
+
+
 def _set_weight(patient: Patient) -> None:
     patient.weight_kg += 3
 
@@ -82,7 +113,10 @@ def _set_lab_results(patient: Patient) -> None:
 
 TWINS: tuple[Twin[Ward], ...] = (
     Twin("critical", CHART, _exchange_critical),
-    Twin("one more critical", CHART, _one_more_critical),
+    Twin("one more or fewer critical", CHART, _change_critical),
+    Twin("bed", CHART, _exchange_beds),
+    _one_patient("one more or fewer beds held", *CHART, _set_bed),
+    Twin("note", CHART, _change_note),
     _one_patient("weight", *CHART, _set_weight),
     _one_patient("allergies", *CHART, _set_allergies),
     _one_patient("current drugs", *CHART, _set_current_drugs),
