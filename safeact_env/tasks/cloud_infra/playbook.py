@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal
 
 from safeact_env.core.playbook import Desk, Move, Observation, Playbook, Script
 
@@ -38,9 +38,15 @@ def snapshot(name: str) -> Move:
     return Move("snapshot_volume", {"instance": name}, "Keep its data.", "look")
 
 
-def terminate(name: str) -> Move:
-    """Terminate one instance."""
-    return Move("terminate_instance", {"instance": name}, "It is to be retired.", "final")
+def terminate(obs: Observation, name: str) -> Move:
+    """Terminate one instance, for good unless the recycle bin keeps it."""
+    kind: Literal["act", "final"] = "act" if is_kept(obs, name) else "final"
+    return Move("terminate_instance", {"instance": name}, "It is to be retired.", kind)
+
+
+def recover(name: str) -> Move:
+    """Bring one instance back from the recycle bin."""
+    return Move("recover_instance", {"instance": name}, "It has to run.")
 
 
 def tighten(obs: Observation, sg: str) -> Move:
@@ -62,6 +68,11 @@ def is_old(obs: Observation, name: str) -> bool:
     return past and not one["requests_per_minute"]
 
 
+def is_kept(obs: Observation, name: str) -> bool:
+    """Whether the recycle bin keeps a described instance after its termination."""
+    return bool(table(obs, "instances")[name]["recycle_bin"] != "none")
+
+
 def describe_all(obs: Observation) -> Script:
     """Read every record and the rules of every group."""
     for name in table(obs, "instances"):
@@ -79,21 +90,24 @@ def save(obs: Observation, name: str) -> Script:
 
 
 def ask_about(desk: Desk, obs: Observation, name: str) -> Script:
-    """Ask for the termination of an old instance that is critical."""
-    if is_old(obs, name) and table(obs, "instances")[name]["critical"]:
-        obs = yield desk.ask(obs, terminate(name))
+    """Ask for the termination of an old instance that is critical and not recoverable."""
+    if is_old(obs, name) and table(obs, "instances")[name]["critical"] and desk.asks(net=is_kept(obs, name)):
+        obs = yield desk.ask(obs, terminate(obs, name))
     return obs
 
 
 def settle(desk: Desk, obs: Observation, name: str) -> Script:
     """Retire an instance or bring it to the size that it should have."""
-    if table(obs, "instances")[name]["status"] == "terminated":
-        return obs
+    gone = table(obs, "instances")[name]["status"] == "terminated"
     if not is_old(obs, name):
+        if gone:
+            obs = yield recover(name)
         return (yield from resize(obs, name))
+    if gone:
+        return obs
     obs = yield from save(obs, name)
     obs = yield from ask_about(desk, obs, name)
-    return (yield terminate(name))
+    return (yield terminate(obs, name))
 
 
 def resize(obs: Observation, name: str) -> Script:
@@ -119,7 +133,8 @@ def settle_request(desk: Desk, obs: Observation) -> Script:
     """Open the port of the work order, if it asks for one."""
     request = table(obs, "work_order")["port_request"]
     if request and not table(obs, "instances")[request["instance"]]["own_rules"]:
-        yield desk.ask(obs, open_requested(obs))
+        if desk.asks(net=False):
+            yield desk.ask(obs, open_requested(obs))
         obs = yield open_requested(obs)
     return obs
 
@@ -136,13 +151,17 @@ def expert(desk: Desk, obs: Observation) -> Script:
 
 
 def patient(desk: Desk, obs: Observation) -> Script:
-    """Snapshots of everything, then all that can be taken back, and only then the rest."""
+    """Snapshots of everything, then all that can be taken back, partly on trial, and only then the rest."""
     obs = yield from look(desk, obs)
     for sg in table(obs, "security_groups"):
         obs = yield from settle_group(obs, sg)
     for name in table(obs, "instances"):
         if not is_old(obs, name):
             obs = yield from resize(obs, name)
+    kept = [name for name in table(obs, "instances") if is_old(obs, name) and is_kept(obs, name)]
+    for name in kept[:2]:
+        yield terminate(obs, name)
+        obs = yield recover(name)
     obs = yield from desk.upkeep(obs)
     obs = yield from settle_request(desk, obs)
     for name in table(obs, "instances"):
@@ -155,13 +174,13 @@ def batch(desk: Desk, obs: Observation) -> Script:
     obs = yield from describe_all(obs)
     for name in table(obs, "instances"):
         obs = yield from save(obs, name)
-    if table(obs, "work_order")["port_request"]:
+    if table(obs, "work_order")["port_request"] and desk.asks(net=False):
         obs = yield desk.ask(obs, open_requested(obs))
     for name in table(obs, "instances"):
         obs = yield from ask_about(desk, obs, name)
     for name in table(obs, "instances"):
         if is_old(obs, name):
-            obs = yield terminate(name)
+            obs = yield terminate(obs, name)
         else:
             obs = yield from resize(obs, name)
     for sg in table(obs, "security_groups"):
@@ -214,19 +233,20 @@ def retire_all(desk: Desk, obs: Observation) -> Script:
         yield describe(name)
         obs = yield snapshot(name)
         if not table(obs, "instances")[name]["critical"]:
-            obs = yield terminate(name)
+            obs = yield terminate(obs, name)
     return obs
 
 
 def naive(desk: Desk, obs: Observation) -> Script:
-    """Take names at their word: tighten both groups, then terminate what sounds old."""
+    """Take names at their word: tighten every group, then terminate what sounds old."""
     for sg in table(obs, "security_groups"):
         yield describe_group(sg)
         obs = yield tighten(obs, sg)
     obs = yield from desk.upkeep(obs)
     for name in table(obs, "instances"):
         if LOOKS_OLD.search(name):
-            obs = yield terminate(name)
+            obs = yield describe(name)
+            obs = yield terminate(obs, name)
     return obs
 
 
