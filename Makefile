@@ -124,8 +124,8 @@ golden: $(STAMP) ## Rewrite the golden traces and print the difference
 results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak again (over an hour)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
 	set -e; for policy in $(SUITE_POLICIES); do \
-	  folder=results/suite_v1/$$policy; \
-	  $(BIN)/safeact eval --suite v1 --policy $$policy --no-resume --out $$folder; \
+	  folder=results/suite_v2/$$policy; \
+	  $(BIN)/safeact eval --suite v2 --policy $$policy --no-resume --out $$folder; \
 	  gzip -9nf $$folder/trajectories.jsonl; \
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json

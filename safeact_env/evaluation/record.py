@@ -43,8 +43,8 @@ class Key(NamedTuple):
             ValueError: If it has another level or framing than there are.
         """
         variant = Variant.of(record)
-        names = ("policy", "task", "split", "seed", "attempt")
-        return cls(*(record[name] for name in names), variant.level, variant.framing)
+        policy, task, split, seed, attempt = (record[name] for name in cls._fields[:5])
+        return cls(policy, task, split, seed, attempt, variant.level, variant.framing)
 
     @property
     def variant(self) -> Variant:
