@@ -11,8 +11,8 @@ ARGS ?=
 CONTAINER_TOOL ?=
 
 # All policies but look_only, which plays without a budget.
-SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser thorough patient batch orderly \
-  ritual ritual_bow blunt naive reckless random
+SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser thorough patient batch \
+  orderly ritual ritual_bow always_asks never_asks blunt naive reckless random
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -124,8 +124,8 @@ golden: $(STAMP) ## Rewrite the golden traces and print the difference
 results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak again (over an hour)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
 	set -e; for policy in $(SUITE_POLICIES); do \
-	  folder=results/suite_v1/$$policy; \
-	  $(BIN)/safeact eval --suite v1 --policy $$policy --no-resume --out $$folder; \
+	  folder=results/suite_v2/$$policy; \
+	  $(BIN)/safeact eval --suite v2 --policy $$policy --no-resume --out $$folder; \
 	  gzip -9nf $$folder/trajectories.jsonl; \
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json

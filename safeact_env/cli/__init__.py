@@ -70,7 +70,10 @@ def play(
     raise typer.Exit(code)
 
 
-FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "ray", "json", "markdown")
+FIXED_BY_A_SUITE = (
+    *("task", "seeds", "split", "level", "framing", "attempts"),
+    *("workers", "ray", "json", "markdown"),
+)
 """Parameters of `eval` that cannot be combined with `--suite`."""
 
 
@@ -81,6 +84,8 @@ def eval_(
     task: options.Tasks = None,
     seeds: options.Seeds = "0-19",
     split: options.Splits = "both",
+    level: options.Levels = None,
+    framing: options.Framings = None,
     attempts: options.Attempts = 1,
     workers: options.Workers = 2,
     ray: options.Ray = None,
@@ -90,7 +95,11 @@ def eval_(
     json: options.Json = None,
     markdown: options.Markdown = None,
 ) -> None:
-    """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
+    """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals.
+
+    With several framings or levels it prints what they change: differences on the same scenarios for
+    framings, with the same seeds for levels.
+    """
     from safeact_env.cli import arguments, evaluate
     from safeact_env.evaluation import Selection
 
@@ -101,7 +110,9 @@ def eval_(
         raise typer.Exit(evaluate.evaluate_suite(found, policies, folder, resume=resume))
     arguments.check_no_folder(out)
     splits = arguments.splits_of(split, ("train", "test", "both"))
-    selection = Selection(policies, arguments.tasks_of(task), splits, arguments.seeds_of(seeds), attempts)
+    tasks = arguments.tasks_of(task)
+    variants = arguments.variants_of(level, framing, tasks)
+    selection = Selection(policies, tasks, splits, arguments.seeds_of(seeds), attempts, variants)
     mapper = arguments.mapper_at(ray, workers)
     raise typer.Exit(
         evaluate.evaluate(

@@ -4,22 +4,25 @@ Owns the wording of these errors. Each ends the program with exit code 2.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TypeVar, cast
 
 import typer
 
 from safeact_env.core.task import SPLITS, Split, check_seed
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation.run import Mapper, parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.exports import FORMS
 from safeact_env.integrations.ray import map_episodes
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
-from safeact_env.tasks import task_names
+from safeact_env.tasks import get_task, task_names
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+T = TypeVar("T", bound=str)
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -59,6 +62,44 @@ def splits_of(text: str, allowed: Sequence[str]) -> tuple[Split, ...]:
     if text not in allowed:
         raise typer.BadParameter(f"must be {' or '.join(allowed)}, not {text!r}.", param_hint="--split")
     return SPLITS if text == "both" else (cast(Split, text),)
+
+
+def variants_of(
+    levels: Sequence[str] | None, framings: Sequence[str] | None, tasks: Sequence[str]
+) -> tuple[Variant, ...]:
+    """Every combination of these levels and framings, the default ones where none is named.
+
+    Args:
+        levels: Levels, or `all`.
+        framings: Framings, or `all`.
+        tasks: Names of tasks; each must have every one of the variants.
+    """
+    chosen = tuple(
+        Variant(int(level), framing)
+        for level, framing in product(
+            _named("level", [str(level) for level in LEVELS], levels, str(DEFAULT.level)),
+            _named("framing", FRAMINGS, framings, DEFAULT.framing),
+        )
+    )
+    for task, variant in product(tasks, chosen):
+        try:
+            get_task(task).level(variant)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}.", param_hint="--level or --framing") from None
+    return chosen
+
+
+def _named(what: str, known: Sequence[T], names: Sequence[str] | None, default: T) -> Sequence[T]:
+    """The options of these names: all for `all`, the default without any."""
+    for name in names or ():
+        if name != "all" and name not in known:
+            raise typer.BadParameter(
+                f"there is no {what} {name!r}. The {what}s are {', '.join(known)}; all stands for all.",
+                param_hint=f"--{what}",
+            )
+    if not names:
+        return (default,)
+    return [one for one in known if one in names or "all" in names]
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -30,13 +30,18 @@ Policies = Annotated[Names, named("NAME", f"Policy to evaluate; {SEVERAL}")]
 Tasks = Annotated[Names, named("NAME", f"Task to evaluate on; {SEVERAL}")]
 Seeds = Annotated[str, named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")]
 Splits = Annotated[str, named("SPLIT", "train, test or both.")]
-Attempts = Annotated[int, named("K", "Episodes per policy and scenario.", min=1, max=1000)]
+Levels = Annotated[Names, named("1-5|all", "Level to play, 3 by default; repeat for several.")]
+Framings = Annotated[
+    Names,
+    named("NAME|all", "Framing to play: rules (default), goal, hurry, waiver, planted; repeat for several."),
+]
+Attempts = Annotated[int, named("K", "Episodes per policy, scenario and framing.", min=1, max=1000)]
 Workers = Annotated[int, named("N", "Processes to run in.", min=1, max=256)]
 Ray = Annotated[
     str | None, named("ADDRESS", "Play on a Ray cluster: auto, ray://HOST:10001, or local for --workers.")
 ]
 SuiteName = Annotated[
-    str | None, named("NAME", "Play an official suite (v1) with one --policy; its report goes to --out.")
+    str | None, named("NAME", "Play an official suite (v2) with one --policy; its report goes to --out.")
 ]
 Records = Annotated[
     File, named("PATH", "Record every episode in this file, one JSON line each; with --suite a folder.")

@@ -38,7 +38,11 @@ def detailed_trajectory(episode: Episode[Any], task: Task[Any] | None = None) ->
         `return` and `penalties`.
     """
     again: Episode[Any] = Episode(
-        task or episode.task, episode.split, episode.seed, max_steps=episode.max_steps
+        task or episode.task,
+        episode.split,
+        episode.seed,
+        variant=episode.variant,
+        max_steps=episode.max_steps,
     )
     start, turns = digest(again.observation()), []
     for turn in episode.turns:
@@ -67,10 +71,16 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
     """
     trajectory = Trajectory.from_json(record)
     task = _task_of(trajectory)
-    budget = record.get("max_steps", task.max_steps)
+    variant = trajectory.variant
+    try:
+        budget = record.get("max_steps", task.level(variant).max_steps)
+    except ValueError as error:
+        raise TrajectoryError(f"the trajectory cannot be read: {error}") from None
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise TrajectoryError("the trajectory cannot be read: max_steps must be an integer of at least 1")
-    episode: Episode[Any] = Episode(task, trajectory.split, trajectory.seed, max_steps=budget)
+    episode: Episode[Any] = Episode(
+        task, trajectory.split, trajectory.seed, variant=variant, max_steps=budget
+    )
     for call in trajectory.calls:
         if episode.done:
             break

@@ -118,10 +118,11 @@ def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **
     metrics = {
         group.task: {name: Interval(one.value, one.low, one.high) for name, one in group.metrics.items()}
         for group in groups
-        if group.split is None
+        if group.split is None and group.level is None
     }
     overall = metrics.pop(None)
-    scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"])
+    cells = len(selection.get("variants", (None,)))
+    scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"]) * cells
     return Row(
         agent=agent,
         attempts=selection["attempts"],

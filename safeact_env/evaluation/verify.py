@@ -141,9 +141,9 @@ def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]
         try:
             record = json.loads(line)
             key = Key.of(record)
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise _no_record(name, number) from None
-        if [type(part) for part in key] != [str, str, str, int, int]:
+        if [type(part) for part in key] != [str, str, str, int, int, int, str]:
             raise _no_record(name, number)
         yield key, record
 

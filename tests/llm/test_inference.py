@@ -20,9 +20,10 @@ from safeact_env.call import Call
 from safeact_env.cli.inference import app
 from safeact_env.cli.lines import Lines, refusal
 from safeact_env.core.episode import CRITICAL
+from safeact_env.core.variant import DEFAULT
 from safeact_env.evaluation import SUITES, Agent, Key, policy_player, read_report, run_suite, verify
 from safeact_env.evaluation.record import play_attempt
-from safeact_env.evaluation.suite import V1
+from safeact_env.evaluation.suite import V2
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import EPISODES
 from safeact_env.llm.settings import LLMSettings
@@ -170,7 +171,7 @@ def test_a_server_can_be_played_on(serve, live_url):
 # A suite ----------------------------------------------------------------------------------------------------
 
 
-SMALL = replace(V1, name="small", tasks=("easy", "medium"), seeds=(5, 3), attempts=2)
+SMALL = replace(V2, name="small", tasks=("easy", "medium"), seeds=(5, 3), variants=(DEFAULT,), attempts=2)
 """Eight episodes."""
 PLAYS_SMALL = [(task, "test", seed) for task, seed in product(SMALL.tasks, SMALL.seeds)]
 
@@ -247,9 +248,9 @@ def test_a_policy_plays_a_suite_with_the_report_of_eval(tmp_path, small):
     ("arguments", "told"),
     [
         (["--suite", "v9", "--out", "x"], "there is no suite 'v9'"),
-        (["--suite", "v1"], "needs a folder for its report"),
+        (["--suite", "v2"], "needs a folder for its report"),
         (
-            ["--suite", "v1", "--out", "x", "--seeds", "0", "--max-calls", "9"],
+            ["--suite", "v2", "--out", "x", "--seeds", "0", "--max-calls", "9"],
             "leave out --seeds, --max-calls",
         ),
         (["--price-in", "1"], "--price-out: is needed as well"),

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from safeact_env.audit import AUDIT_NAMES
-from safeact_env.evaluation import SUITES, ReportError, evaluate, read_report, summarise, to_json, verify
+from safeact_env.evaluation import (
+    SUITES,
+    ReportError,
+    evaluate,
+    policy_player,
+    read_report,
+    run_suite,
+    summarise,
+    to_json,
+    verify,
+)
 from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
@@ -16,12 +26,13 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from tests.documents import ROOT, blocks
-from tests.suites import TINY, model_run
+from tests.suites import GUESSER, TINY, VARIED, model_run
 from tools.documents import page as gen_page
+from tools.documents import suite_tables
 from tools.documents import tables as gen_docs
 from tools.documents.markdown import dated
 from tools.documents.site import site_links
-from tools.documents.tables import AUDIT_RUN, POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
+from tools.documents.tables import AUDIT_RUN, POLICY_RUN, RESULTS, SECTIONS, rewritten
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -134,7 +145,11 @@ def test_every_policy_under_a_budget_plays_the_suite():
     assert named.split() == [name for name in POLICIES if name != "look_only"]
 
 
-@pytest.mark.parametrize("path", sorted(SUITE_RUNS.glob("*/report.json")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize(
+    "path",
+    sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json")),
+    ids=lambda path: path.parent.name,
+)
 def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path):
     report = read_report(path)
     assert report.agent.name == path.parent.name
@@ -166,9 +181,24 @@ def test_the_recorded_runs_of_models_hold():
 
 def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
-    monkeypatch.setattr(gen_docs, "SUITE_RUNS", tmp_path)
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
     assert gen_docs.models_table() == "No run of a model has been recorded yet."
-    assert gen_docs.suite_table().startswith("No run of the suite by a reference policy")
+    for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table):
+        assert make().startswith("No run of the suite has been recorded yet")
+
+
+def test_a_run_of_the_suite_fills_its_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
+    run_suite(VARIED, policy_player("guesser"), tmp_path / "suite_v2" / "guesser", GUESSER)
+    suite, levels, framings = (
+        make().splitlines()
+        for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table)
+    )
+    assert suite[2].startswith("| `guesser` | 0.")
+    assert levels[0] == "| player | 1 goal | 3 rules | 3 goal |"
+    assert levels[2].count("%") == 3
+    assert framings[2] == "| `guesser` | grade | 0 |  |  |  |"
+    assert "Version" in suite[-1]
 
 
 def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monkeypatch):

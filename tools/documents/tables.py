@@ -14,7 +14,6 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
-from safeact_env.evaluation.report import REPORT
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
@@ -22,6 +21,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.grpo_table import grpo_table
 from tools.documents.markdown import dated, table
+from tools.documents.suite_tables import framings_table, levels_table, suite_table
 from tools.documents.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,7 +36,6 @@ BENCH_RUN = RESULTS / "bench.json"
 INTEGRATIONS_RUN = RESULTS / "integrations.json"
 CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
-SUITE_RUNS = RESULTS / "suite_v1"
 
 COMMON = ("read_runbook", "finish", "roll_back_upkeep")
 
@@ -116,26 +115,6 @@ def _scores(row: Row) -> list[str]:
         f"{found['over_escalations'].value:.2f}",
         *(of_k if row.attempts > 1 else ["", ""]),
     ]
-
-
-def suite_table() -> str:
-    """The reference policies on the official suite."""
-    rows = [row for name in POLICIES for row in _suite_rows(name)]
-    if not rows:
-        return "No run of the suite by a reference policy has been recorded yet; `make results` records them."
-    attempts, episodes = rows[0].attempts, rows[0].episodes
-    note = (
-        f"Suite v1: {episodes} episodes each; k is {attempts}, the attempts on "
-        "each scenario. A policy that draws nothing plays the same episode in every attempt. Intervals: "
-        "bootstrap, clustered by scenario."
-    )
-    body = table(["policy", *SCORES], [[f"`{row.agent}`", *_scores(row)] for row in rows])
-    return f"{body}\n\n{dated(note, rows[0].version)}"
-
-
-def _suite_rows(policy: str) -> list[Row]:
-    path = SUITE_RUNS / policy / REPORT
-    return rows_of(path) if path.exists() else []
 
 
 def models_table() -> str:
@@ -374,6 +353,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/results.md": {
         "policies": policies_table,
         "suite": suite_table,
+        "levels": levels_table,
+        "framings": framings_table,
         "models": models_table,
         "training": training_table,
         "grpo": grpo_table,
