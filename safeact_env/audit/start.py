@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from safeact_env.audit.base import Audit, Result, Scope, single_threaded
+from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.core.episode import Episode
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call
@@ -240,6 +240,8 @@ def learned(rows: list[Row], label: str) -> tuple[float, float, float] | None:
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import MaxAbsScaler
 
+    from safeact_env.audit.learning import single_threaded
+
     rows = [row for row in rows if label in row[2]]
     scenarios = np.array([row[0] for row in rows])
     labels = np.array([int(row[2][label]) for row in rows])
@@ -287,4 +289,4 @@ def start(scope: Scope) -> Result:
     return result
 
 
-START = Audit("start", "Nothing in the start observation tells what is hidden.", start)
+START = Audit("start", "Nothing in the start observation tells what is hidden.", start, learns=True)
