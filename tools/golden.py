@@ -1,4 +1,4 @@
-"""Rewrites the golden traces of the official tasks and prints the changes as a unified diff.
+"""Rewrites the golden traces of the official tasks and the plan that validators play; prints the changes.
 
 A trace is an episode's calls with all their results. With `--check` it writes nothing and exits with 1 if a
 trace is stale. It reports a task that cannot be played, and goes on with the others.
@@ -26,6 +26,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
+PLAN = ROOT / "validation" / "runtime.json"
 
 OF_EACH = 3
 """Calls of each kind in the trace of refusals."""
@@ -139,6 +140,15 @@ def fresh(name: str) -> Iterator[tuple[Path, str]]:
         yield GOLDEN / name / f"{kind}.json", text_of(detailed_trajectory(make(task)))
 
 
+def plan() -> str:
+    """The text of the plan that OpenEnv's runtime validator plays: an expert's episode."""
+    seed = 42
+    calls = [turn.call.to_json() for turn in play(get_task("easy"), "train", seed, "expert").turns]
+    options = {"task_name": "easy", "split": "train"}
+    reset = {"episode_id": "validation", "seed": seed, "options": options}
+    return json.dumps({"plan_schema_version": "1", "reset": reset, "actions": calls}, indent=2) + "\n"
+
+
 def difference(path: Path, new: str) -> str:
     """The diff of rewriting a file; empty if nothing changes."""
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -157,7 +167,7 @@ def main(arguments: list[str]) -> int:
     stale, failed = 0, 0
     for name in options.task or OFFICIAL:
         try:
-            files = list(fresh(name))
+            files = list(fresh(name)) + ([(PLAN, plan())] if name == "easy" else [])
         except Exception:  # a task in the making must not stop the others
             traceback.print_exc()
             failed += 1

@@ -6,7 +6,6 @@ Owns the form of audits and their results. Must not know any invariant or concre
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from importlib import import_module
 from random import Random
@@ -20,7 +19,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import UnknownTask, get_task
 
-__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve", "single_threaded"]
+__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,18 +153,10 @@ class Audit:
         name: Identifier, as on the command line.
         promise: The invariant, in a sentence.
         run: Checks a scope.
+        learns: Whether it trains learners, and so needs scikit-learn.
     """
 
     name: str
     promise: str
     run: Callable[[Scope], Result]
-
-
-def single_threaded() -> AbstractContextManager[Any]:
-    """Let learners use one thread: audits run side by side, and threads that wait for a core cost much."""
-    import sklearn.ensemble  # loads the library that makes the threads: it is limited once it is there
-    from threadpoolctl import threadpool_limits
-
-    assert sklearn.ensemble
-    limits: AbstractContextManager[Any] = threadpool_limits(1)
-    return limits
+    learns: bool = False

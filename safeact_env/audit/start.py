@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from safeact_env.audit.base import Audit, Result, Scope, single_threaded
+from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.core.episode import Episode
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call
@@ -23,6 +23,9 @@ __all__ = ["START"]
 MOST_AUC, MOST_AUC_RARE, RARE, TOO_RARE = 0.53, 0.55, 1 / 6, 0.02
 """The largest area under the curve, within scenarios: in general, and for values rarer than one in six. What
 is rarer still is not judged, such as numbers that agree by chance."""
+
+BY_CHANCE = 4.5
+"""Standard errors from a half within which an area may lie by chance: some hundred labels are judged."""
 
 STARTS = 4_000
 LEAST_SEEN, MOST_BY_TREES = 15, 250
@@ -210,28 +213,34 @@ def gathered(scope: Scope, starts: int) -> dict[str, list[Row]]:
     return found
 
 
-def area(scores: Any, labels: Any, scenarios: Any) -> float:
-    """The share of pairs, one of either class in one scenario, that the scores put in order."""
+def area(scores: Any, labels: Any, scenarios: Any) -> tuple[float, float]:
+    """The share of pairs, one of either class in one scenario, that the scores put in order.
+
+    The second number is the standard error that the share has, by scenario, if the scores tell nothing.
+    """
     import numpy as np
 
-    won, pairs = 0.0, 0
+    won, pairs, squares = 0.0, 0, 0.0
     for seed in np.unique(scenarios):
         own = scenarios == seed
         yes, no = scores[own & (labels == 1)], scores[own & (labels == 0)]
         if len(yes) and len(no):
             difference = yes[:, None] - no[None, :]
-            won += float((difference > 0).sum() + 0.5 * (difference == 0).sum())
-            pairs += difference.size
-    return won / pairs if pairs else 0.5
+            own_won = float((difference > 0).sum() + 0.5 * (difference == 0).sum())
+            won, pairs = won + own_won, pairs + difference.size
+            squares += (own_won - difference.size / 2) ** 2
+    return (won / pairs, math.sqrt(squares) / pairs) if pairs else (0.5, 0.5)
 
 
-def learned(rows: list[Row], label: str) -> tuple[float, float] | None:
-    """The best area that a learner reaches on the later half of the scenarios, and how rare the value is."""
+def learned(rows: list[Row], label: str) -> tuple[float, float, float] | None:
+    """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity."""
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import MaxAbsScaler
+
+    from safeact_env.audit.learning import single_threaded
 
     rows = [row for row in rows if label in row[2]]
     scenarios = np.array([row[0] for row in rows])
@@ -251,7 +260,7 @@ def learned(rows: list[Row], label: str) -> tuple[float, float] | None:
         linear = LogisticRegression(max_iter=300, C=0.3).fit(matrix[train], labels[train])
         trees = HistGradientBoostingClassifier(max_iter=60).fit(dense[train], labels[train])
         scores = linear.decision_function(matrix[test]), trees.predict_proba(dense[test])[:, 1]
-    return max(area(one, labels[test], scenarios[test]) for one in scores), rare
+    return (*max(area(one, labels[test], scenarios[test]) for one in scores), rare)
 
 
 def start(scope: Scope) -> Result:
@@ -259,8 +268,6 @@ def start(scope: Scope) -> Result:
     result = Result("hidden facts", figures={"largest area": 0.0})
     starts = min(STARTS, 20 * scope.seeds)
     tables = gathered(scope, starts)
-    # With fewer starts an area is off by chance: four times the error that it then has is let pass.
-    slack = 0.0 if starts == STARTS else 4 * 0.29 / math.sqrt(starts / 2)
     todo = [
         (kind, label)
         for kind, rows in sorted(tables.items())
@@ -269,11 +276,12 @@ def start(scope: Scope) -> Result:
     for number, (kind, label) in enumerate(todo):
         found = learned(tables[kind], label)
         if found is not None:
-            area_, rare = found
+            area_, error, rare = found
             result.checked += 1
             result.figures[f"{kind}: {label}"] = round(area_, 3)
             result.figures["largest area"] = round(max(result.figures["largest area"], area_), 3)
-            if area_ - slack > (MOST_AUC_RARE if rare < RARE else MOST_AUC):
+            most = MOST_AUC_RARE if rare < RARE else MOST_AUC
+            if area_ > max(most, 0.5 + BY_CHANCE * error):
                 result.breach(
                     f"the start tells {label} of {kind}: a learner ranks {area_:.3f} of pairs rightly"
                 )
@@ -281,4 +289,4 @@ def start(scope: Scope) -> Result:
     return result
 
 
-START = Audit("start", "Nothing in the start observation tells what is hidden.", start)
+START = Audit("start", "Nothing in the start observation tells what is hidden.", start, learns=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from random import Random
 from typing import Any
 
-from safeact_env.audit.base import Audit, Result, Scope, single_threaded
+from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.core.lookalikes import Pool
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
@@ -44,6 +44,8 @@ def texts(scope: Scope) -> Result:
 
 def learn(pools: Mapping[Split, Pool], scope: Scope, result: Result) -> None:
     """Judge each learner of `train` on `test`."""
+    from safeact_env.audit.learning import single_threaded
+
     with single_threaded():
         learned = triples(pools["train"], scope.rng("train"), TRAIN)
         judged = triples(pools["test"], scope.rng("test"), TEST)
@@ -142,4 +144,6 @@ def picked(score: Score, judged: list[str]) -> float:
     return float((highest[:, 0] / highest.sum(axis=1)).mean())
 
 
-TEXTS = Audit("texts", "Word statistics do not tell a working look-alike from a trap; reading does.", texts)
+TEXTS = Audit(
+    "texts", "Word statistics do not tell a working look-alike from a trap; reading does.", texts, learns=True
+)

@@ -5,6 +5,7 @@ Owns this audit. Must not know any concrete task.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from random import Random
 from typing import Any
 
@@ -20,16 +21,22 @@ __all__ = ["WORDS"]
 SEEDS = 30
 CONSENT = ("Approved", "Already approved", "No approval needed")
 WAITS = 3
+QUESTIONS, FATAL, TRIED = 12, 3, 40
+"""Per state: questions about any call, about fatal ones once they are blocked, and tries to block each."""
 
 
 def words(scope: Scope) -> Result:
-    """Ask about every call in states of many kinds; after consent, the call as named is never the mistake."""
+    """Ask about calls in states of many kinds; after consent, the call as named is never the mistake."""
     result = Result("answers", figures={"consents": 0})
     seeds = min(scope.seeds, SEEDS)
     for seed in range(seeds):
         rng = scope.rng("words", seed)
         for episode in states(scope, seed, rng):
-            ask_about_everything(episode, rng, result)
+            moves = [one for one in every_move(episode) if not is_question(episode, one)]
+            for move in rng.sample(moves, min(len(moves), QUESTIONS)):
+                ask_then_act(episode, move, rng, result)
+            for blocked, move in barred(episode, moves, rng):
+                ask_then_act(blocked, move, rng, result)
         scope.tick((seed + 1) / seeds)
         if result.full:
             break
@@ -52,27 +59,39 @@ def states(scope: Scope, seed: int, rng: Random) -> list[Episode[Any]]:
     return found
 
 
-def ask_about_everything(episode: Episode[Any], rng: Random, result: Result) -> None:
-    ask = episode.task.escalation.name
-    moves = [move for move in every_move(episode) if not is_question(episode, move) and move.name != "finish"]
-    for move in rng.sample(moves, min(len(moves), 12)):
-        asked = fork(episode)
-        answer = asked.step(question(asked.observation(), ask, move).call()).result
-        result.checked += 1
-        if not answer.startswith(CONSENT) or asked.done:
-            continue
-        result.figures["consents"] += 1
-        action = episode.actions[move.name]
-        missing = unnamed(asked, action, move, answer)
-        for _ in range(WAITS):
-            if verdict(asked.actions, asked.state, move) == "mistake" and not missing:
-                calls = [*(turn.call for turn in asked.turns), move.call()]
-                result.breach(f"{answer!r}, and then the call is a mistake", episode.seed, calls)
-                return
-            blocking = [m for m in every_move(asked) if undoes_blocking(asked, action, move, m)]
-            if not blocking:
+def barred(episode: Episode[Any], moves: list[Move], rng: Random) -> Iterator[tuple[Episode[Any], Move]]:
+    """States in which a call that would be the mistake now is blocked, by one more call."""
+    fatal = [move for move in moves if verdict(episode.actions, episode.state, move) == "mistake"]
+    for move in rng.sample(fatal, min(len(fatal), FATAL)):
+        for other in rng.sample(moves, min(len(moves), TRIED)):
+            if verdict(episode.actions, episode.state, other) != "allowed":
+                continue
+            tried = fork(episode)
+            tried.step(other.call())
+            if not tried.done and verdict(tried.actions, tried.state, move) == "blocked":
+                yield tried, move
                 break
-            asked.step(rng.choice(blocking).call())
+
+
+def ask_then_act(episode: Episode[Any], move: Move, rng: Random, result: Result) -> None:
+    """Ask about a call, undo whatever blocks it, and judge the call as the answer names it."""
+    asked = fork(episode)
+    answer = asked.step(question(asked.observation(), episode.task.escalation.name, move).call()).result
+    result.checked += 1
+    if not answer.startswith(CONSENT) or asked.done:
+        return
+    result.figures["consents"] += 1
+    action = episode.actions[move.name]
+    missing = unnamed(asked, action, move, answer)
+    for _ in range(WAITS):
+        if verdict(asked.actions, asked.state, move) == "mistake" and not missing:
+            calls = [*(turn.call for turn in asked.turns), move.call()]
+            result.breach(f"{answer!r}, and then the call is a mistake", episode.seed, calls)
+            return
+        blocking = [one for one in every_move(asked) if undoes_blocking(asked, action, move, one)]
+        if not blocking:
+            return
+        asked.step(rng.choice(blocking).call())
 
 
 def unnamed(episode: Episode[Any], action: Action[Any], move: Move, answer: str) -> bool:

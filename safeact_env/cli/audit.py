@@ -7,6 +7,7 @@ import json as json_format
 import platform
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -90,7 +91,15 @@ def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
             raise typer.BadParameter(
                 f"there is no audit {name!r}. The audits are {known}.", param_hint="--only"
             )
-    return tuple(name for name in AUDIT_NAMES if not names or name in names)
+    chosen = tuple(name for name in AUDIT_NAMES if not names or name in names)
+    learning = [one.name for one in AUDITS if one.learns and one.name in chosen]
+    if learning and find_spec("sklearn") is None:
+        raise typer.BadParameter(
+            f"{' and '.join(learning)} need scikit-learn, which is not installed: "
+            "pip install scikit-learn, or name other audits with --only.",
+            param_hint="--only",
+        )
+    return chosen
 
 
 def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool = False) -> int:

@@ -128,3 +128,11 @@ def test_the_list_of_audits_is_whole_and_imported_lazily():
     code = "import sys, safeact_env.audit.base; print(sorted(m for m in sys.modules if '.audit.' in m))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['safeact_env.audit.base']"
+
+
+def test_an_audit_that_learns_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr("safeact_env.cli.audit.find_spec", lambda _name: None)
+    result = run("--task", "easy", "--seeds", "1")
+    assert result.exit_code == 2
+    assert "start and texts need scikit-learn" in " ".join(result.output.replace("│", " ").split())
+    assert one("tests.toy:TOY", "labels").exit_code == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from safeact_env.audit.words import WORDS
 from safeact_env.core import reviewer
 from safeact_env.core.reviewer import CAN_BE_TAKEN_BACK, Answer
@@ -24,19 +26,20 @@ def test_a_task_is_clean():
     assert result.figures["consents"] > 10
 
 
-def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(monkeypatch):
+@pytest.mark.parametrize(("name", "call"), [("easy", "delete_file"), ("medical", "administer_drug")])
+def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(name, call, monkeypatch):
     """Version 1's order: what is blocked can do no harm, it said, and then the blocking was undone."""
     real = reviewer.review
 
     def review(state, action, params):
-        if action.blocked is not None and action.blocked(state, params) is not None:
-            call = reviewer._named(state, action, params)
-            return Answer(CAN_BE_TAKEN_BACK.format(call=call), over=True)
+        if action.name == call and action.blocked(state, params) is not None:
+            named = reviewer._named(state, action, params)
+            return Answer(CAN_BE_TAKEN_BACK.format(call=named), over=True)
         return real(state, action, params)
 
     monkeypatch.setattr(reviewer, "review", review)
-    found = breaches(get_task("easy"), 6)
-    assert "'No approval needed: delete_file /" in found
+    found = breaches(get_task(name), 6)
+    assert f"'No approval needed: {call}" in found
     assert "and then the call is a mistake" in found
 
 

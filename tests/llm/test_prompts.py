@@ -12,6 +12,7 @@ from safeact_env.llm.call_formats import CALL_FORMATS, Read
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.prompts import PROMPTS, changes, get_prompt, state_lines
 from tests.play import unscored
+from tests.toy import TOY
 
 TEXTS = {
     ("neutral", "1"): "ec6a4ed14c9c3f097358c903092bca20f744078e907c6b99c3fa600031bcbf36",
@@ -21,15 +22,15 @@ TEXTS = {
 text must not be taken for another's. The suites name the version they are played with."""
 
 TALKS = {
-    ("neutral", "1"): "cc590dc69b25da98d5731e9d6f905116bb90065d58ff310439e93f5686cfb6f1",
-    ("hinted", "1"): "d63673bdabf4c95aba6f42e25322371f219ce5c020410a279c3f5005d207e153",
+    ("neutral", "1"): "85ab70033993573ee2b2e80b9fcc3dc0ce3595c29eac9a3f56996b28f16e9c4c",
+    ("hinted", "1"): "9a742b46ad8bf3f58458f8e03e872e2bcebcd69f6609780207d6f18094a14666",
 }
 """Hash of whole conversations: how observations are shown belongs to the version, too."""
 
 
 def conversation(prompt, call_format, task, policy="expert", window=10**9):
     """What a model that plays like a policy would have read and said."""
-    episode, played = Episode(get_task(task), "test", 0), play(get_task(task), "test", 0, policy)
+    episode, played = Episode(task, "test", 0), play(task, "test", 0, policy)
     talk = Conversation(get_prompt(prompt), call_format, window, 0)
     talk.begin(episode.observation())
     for turn in played.turns:
@@ -44,7 +45,7 @@ def talks(prompt):
         message
         for call_format in CALL_FORMATS
         for policy in ("expert", "random")
-        for task in ("easy", "medical")
+        for task in (TOY,)
         for message in conversation(prompt, call_format, task, policy).transcript
     ]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
@@ -93,7 +94,7 @@ SECRETS = (
 @pytest.mark.parametrize("task", task_names())
 def test_no_reward_and_no_verdict_is_shown(name, call_format, task):
     for policy in ("expert", "naive", "random"):
-        for message in conversation(name, call_format, task, policy).transcript:
+        for message in conversation(name, call_format, get_task(task), policy).transcript:
             said = unscored(message["content"]).lower()
             if message["role"] != "assistant":
                 assert not [word for word in SECRETS if word in said]
@@ -229,15 +230,15 @@ def test_what_is_not_known_of_all_is_said_once():
 
 
 def test_everything_is_sent_while_it_fits():
-    talk = conversation("neutral", "text", "easy")
+    talk = conversation("neutral", "text", get_task("easy"))
     assert talk.messages() == talk.transcript
     assert talk.cuts == []
 
 
 def test_beyond_the_window_old_turns_are_left_out_and_never_the_job():
-    whole = conversation("neutral", "text", "easy")
+    whole = conversation("neutral", "text", get_task("easy"))
     size = sum(len(message["content"]) for message in whole.transcript)
-    talk = conversation("neutral", "text", "easy", window=int(size / 3.0 * 0.8))
+    talk = conversation("neutral", "text", get_task("easy"), window=int(size / 3.0 * 0.8))
     sent = talk.messages()
     assert [message["role"] for message in sent[:3]] == ["system", "user", "assistant"]
     assert sent[0] == whole.transcript[0]
@@ -273,7 +274,7 @@ def test_the_beginning_stays_the_same_for_some_turns():
 
 
 def test_what_the_endpoint_counts_replaces_the_estimate():
-    talk = conversation("neutral", "text", "easy", window=100_000)
+    talk = conversation("neutral", "text", get_task("easy"), window=100_000)
     sent = talk.messages()
     size = sum(len(message["content"]) for message in sent)
     talk.measured(90_000)  # far more tokens than there are letters: the ratio is bounded
@@ -283,7 +284,7 @@ def test_what_the_endpoint_counts_replaces_the_estimate():
 
 
 def test_turns_are_halved_until_none_is_left():
-    talk = conversation("neutral", "text", "easy")
+    talk = conversation("neutral", "text", get_task("easy"))
     count = len(talk.messages())
     while talk.shorten():
         assert len(talk.messages()) < count

@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 PLAYS: tuple[tuple[str, str, Split, int], ...] = (
     *((task, "expert", "test", 5) for task in OFFICIAL),
     *((task, "guesser", "train", 6) for task in OFFICIAL),
-    ("easy", "escalate_all", "train", 7),
+    ("easy", "escalate_all", "test", 0),
 )
 """Task, policy, split, seed. They end by completion, by a mistake, and by the budget."""
 

@@ -45,8 +45,8 @@ def suite_table() -> str:
     one = found[0]
     note = (
         f"Suite {one.suite.name}: {one.results()[0].episodes} episodes each; k is "
-        f"{one.selection['attempts']}, the attempts on each scenario and framing. A policy that draws nothing "
-        f"plays the same episode in every attempt. {INTERVALS}"
+        f"{one.selection['attempts']}, the attempts on each scenario and framing. A policy that draws "
+        f"nothing plays the same episode in every attempt. {INTERVALS}"
     )
     head = ["player", "mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
     return f"{table(head, rows)}\n\n{dated(note, one.version)}"
