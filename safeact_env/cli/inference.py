@@ -27,12 +27,12 @@ from safeact_env.cli.model_run import Run, kept, play, report
 from safeact_env.cli.options import named
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
 from safeact_env.llm.client import RetryPolicy
-from safeact_env.llm.errors import LLMError
+from safeact_env.llm.errors import LLMError, UnreadableFile
 from safeact_env.llm.model import Model
 from safeact_env.llm.player import EPISODE, Limits
 from safeact_env.llm.probe import Wanted
 from safeact_env.llm.prompts import PROMPTS, get_prompt
-from safeact_env.llm.settings import LLMSettings, endpoint_of
+from safeact_env.llm.settings import LOCAL, LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
 
 WRONG = 2
@@ -189,9 +189,19 @@ def _selection(agent: str, task: list[str] | None, split: str, seeds: str, attem
 
 
 def _model(agent: str | None, prompt: str, mode: str, temperature: float, limits: Limits) -> Model:
-    endpoint = endpoint_of(LLMSettings.load(), agent)
+    endpoint = endpoint_of(_settings(agent), agent)
     wanted: Wanted = mode  # type: ignore[assignment]  # checked before
     return Model(endpoint, wanted, get_prompt(prompt), temperature, limits)
+
+
+def _settings(agent: str | None) -> LLMSettings:
+    try:
+        return LLMSettings.load()
+    except UnreadableFile as error:
+        if agent != LOCAL:
+            raise
+        typer.echo(f"{error} The local model is played without it.", err=True)
+        return LLMSettings.load(None)
 
 
 def _with_bounds(

@@ -183,8 +183,11 @@ def report(run: Run, played: Played, json: Path | None) -> int:
         if played.report is not None:
             typer.echo(whereabouts(run.out))
         return PLAYED
+    refused = f", {outcome.refused} refused by the endpoint" if outcome.refused else ""
     why = f": {outcome.stopped}" if outcome.stopped else ""
-    typer.echo(f"{len(samples)} of {run.episodes} episodes were played{why}. {kept(run.out)}", err=True)
+    typer.echo(
+        f"{len(samples)} of {run.episodes} episodes were played{refused}{why}. {kept(run.out)}", err=True
+    )
     return MISSING
 
 

@@ -101,7 +101,7 @@ async def test_an_endpoint_that_ignores_functions_is_asked_for_json(serve):
 async def test_an_endpoint_that_takes_no_form_is_told_what_to_try(serve):
     with pytest.raises(Unusable, match=r"tools is not supported here.*try --mode auto"):
         await sole(serve(only("text")), wanted="tools")
-    with pytest.raises(Unusable, match="try --mode text"):
+    with pytest.raises(Unusable, match=r"text is not supported here\. It refuses plain text as well"):
         await sole(serve(only()))
 
 
