@@ -79,6 +79,9 @@ Out = Annotated[
     Path | None, named("DIR", "Keep every episode in this folder, as soon as it ends.", file_okay=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the --out folder: play what it lacks.")]
+ForPrograms = Annotated[
+    bool, typer.Option("--lines", help="Print the lines for programs on a terminal, too, as into a pipe.")
+]
 Url = Annotated[str | None, named("URL", "Play on this SafeAct-Env server instead of in this process.")]
 Concurrency = Annotated[int, named("N", "Episodes at a time.", min=1, max=256)]
 Mode = Annotated[str, asked("MODE", "Call format: tools, json, text, or auto: what the endpoint supports.")]
@@ -120,6 +123,7 @@ def infer(
     out: Out = None,
     resume: Resume = False,
     json: options.Json = None,
+    lines: ForPrograms = False,
     url: Url = None,
     concurrency: Concurrency = 1,
     mode: Mode = "auto",
@@ -153,7 +157,7 @@ def infer(
         name = model.endpoint.model if model else str(agent)
         selection = fixed.selection(name) if fixed else _selection(name, task, split, seeds, attempts)
         run_limits = Limits(run_calls, run_tokens, run_seconds)
-        run = Run(selection, model, fixed, run_limits, prices, url, concurrency, out, resume)
+        run = Run(selection, model, fixed, run_limits, prices, url, concurrency, out, resume, lines)
         code = report(run, asyncio.run(play(run)), json)
     except (LLMError, ReportError, StoreError) as error:
         typer.echo(str(error), err=True)
