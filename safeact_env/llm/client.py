@@ -152,7 +152,7 @@ class EndpointClient:
 
     def _adapt(self, told: str, request: Mapping[str, Any]) -> bool:
         """Change later requests if the endpoint rejects a part that is not needed; say if it did."""
-        if re.search("(?<![a-z])stream", told.lower()) and not self._streams:
+        if re.search("(?<![a-z])stream", told.lower()) and "stream" not in request:
             self._streams = True
             return True
         if "max_tokens" in request and any(names(told, name) for name in ("max_tokens", NEWER)):

@@ -166,11 +166,8 @@ class Refusal:
             raise Unusable(self._about_the_key(endpoint))
         if status != 429 and FULL.search(self.whole):
             raise ContextFull(self.told)
-        if (
-            status in REJECTED
-            and all(map(re.search, (LENGTH, SIZE), (self.whole, self.whole)))
-            and (not OTHER_NAME.search(self.whole))
-        ):
+        is_about_length = LENGTH.search(self.whole) and SIZE.search(self.whole)
+        if status in REJECTED and is_about_length and not OTHER_NAME.search(self.whole):
             raise Unusable(
                 f"{where} does not give answers of {endpoint.answer} tokens ({status}). Give --answer-tokens "
                 f"a smaller number. It says: {self.told}"
