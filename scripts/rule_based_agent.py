@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from safeact_env.network import BadEnvironment, opening, options_for
 from safeact_env.policies.reference import POLICIES, make_policy
 from safeact_env.tasks import get_task, task_names
 
@@ -27,7 +28,9 @@ def show(step: int, call: dict[str, Any], answer: dict[str, Any]) -> None:
 def run(url: str, task: str, split: str, seed: int, policy: str) -> int:
     """Play one episode; return 0 if it was completed."""
     player = make_policy(policy, get_task(task), seed)
-    with httpx.Client(base_url=url, timeout=30) as client:
+    with opening():
+        opened = httpx.Client(base_url=url, timeout=30, **options_for(url))
+    with opened as client:
         reset = client.post("/reset", json={"task_name": task, "split": split, "seed": seed})
         reset.raise_for_status()
         answer = reset.json()
@@ -58,6 +61,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     try:
         return run(options.url, options.task, options.split, options.seed, options.policy)
+    except BadEnvironment as error:
+        print(error, file=sys.stderr)
+        return 2
     except httpx.HTTPError as error:
         print(f"the server at {options.url} did not answer as expected: {error}", file=sys.stderr)
         return 2

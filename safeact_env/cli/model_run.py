@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 
 from safeact_env.cli.evaluate import print_tables, whereabouts
-from safeact_env.cli.lines import Lines
+from safeact_env.cli.lines import Lines, Steps
 from safeact_env.cli.progress import episode_bar
 from safeact_env.evaluation import (
     Agent,
@@ -62,6 +62,7 @@ class Run:
         concurrency: Episodes at a time, at least 1.
         out: Folder that keeps every episode.
         resume: Whether the folder may hold episodes already.
+        lines: Whether to print the lines for programs on a terminal, too.
     """
 
     selection: Selection
@@ -73,6 +74,7 @@ class Run:
     concurrency: int
     out: Path | None
     resume: bool
+    lines: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -140,9 +142,10 @@ async def play(run: Run) -> Played:
             agent = await stack.enter_async_context(model)
         # The bar must not catch lines that go elsewhere than to its terminal.
         bar = episode_bar(TimeElapsedColumn(), console=console, redirect_stdout=sys.stdout.isatty())
+        printed = Steps if sys.stdout.isatty() and not run.lines else Lines
         outcome = await play_selection(
             run.selection,
-            Playing(agent, backend, Lines(live=run.concurrency == 1)),
+            Playing(agent, backend, printed(live=run.concurrency == 1)),
             folder=folder,
             concurrency=run.concurrency,
             progress=stack.enter_context(bar),
@@ -183,8 +186,11 @@ def report(run: Run, played: Played, json: Path | None) -> int:
         if played.report is not None:
             typer.echo(whereabouts(run.out))
         return PLAYED
+    refused = f", {outcome.refused} refused by the endpoint" if outcome.refused else ""
     why = f": {outcome.stopped}" if outcome.stopped else ""
-    typer.echo(f"{len(samples)} of {run.episodes} episodes were played{why}. {kept(run.out)}", err=True)
+    typer.echo(
+        f"{len(samples)} of {run.episodes} episodes were played{refused}{why}. {kept(run.out)}", err=True
+    )
     return MISSING
 
 

@@ -19,8 +19,8 @@ from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay
 from safeact_env.integrations.backends import backend_for
+from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, read
-from safeact_env.llm.client import Answer
 from safeact_env.llm.prompts import Prompt, get_prompt
 from safeact_env.tasks import UnknownTask, get_task
 

@@ -101,7 +101,7 @@ async def test_an_endpoint_that_ignores_functions_is_asked_for_json(serve):
 async def test_an_endpoint_that_takes_no_form_is_told_what_to_try(serve):
     with pytest.raises(Unusable, match=r"tools is not supported here.*try --mode auto"):
         await sole(serve(only("text")), wanted="tools")
-    with pytest.raises(Unusable, match="try --mode text"):
+    with pytest.raises(Unusable, match=r"text is not supported here\. It refuses plain text as well"):
         await sole(serve(only()))
 
 
@@ -356,6 +356,67 @@ async def test_a_failed_episode_is_told_and_the_others_are_played(serve):
     }
     assert "down" in next(iter(outcome.errors.values()))
     assert outcome.stopped is None
+
+
+FILTERED = {"message": "The response was filtered", "type": None, "code": "content_filter"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply({"error": FILTERED}, 400),
+        Reply({"error": {"message": "requires moderation and your input was flagged", "code": 403}}, 403),
+        Reply([{"error": {"message": "Function call is missing a thought_signature", "code": 400}}], 400),
+        Reply({"detail": "this conversation is not to my taste"}, 422),
+        Reply({"error": FILTERED | {"status": 400}}),
+    ],
+)
+async def test_a_conversation_that_is_refused_ends_its_episode_and_no_other(serve, reply, tmp_path):
+    """Not even where it is refused often, and first: the run could never be gone on with."""
+    chosen = selection(seeds=tuple(range(6)))
+    player = expert(chosen)
+
+    def script(asked):
+        refused = not is_probe(asked) and any(job in asked.texts[1] for job in player.jobs[:4])
+        return reply if refused else player(asked)
+
+    stub = serve(script)
+    for resume, played in ((False, [4, 5]), (True, [])):
+        with Folder(tmp_path / "out", {"agent": MODEL}, ("easy",), resume=resume) as folder:
+            outcome, records = await run(stub, chosen, folder=folder)
+        assert ([key.seed for key in records], outcome.refused, outcome.stopped) == (played, 4, None)
+        assert [key.seed for key in outcome.errors] == [0, 1, 2, 3]
+
+
+async def test_a_temperature_that_is_refused_is_not_in_the_record(serve):
+    player = expert(selection())
+    stub = serve(
+        lambda asked: fails(400, "temperature: no") if "temperature" in asked.body else player(asked)
+    )
+    assert (await sole(stub))["model"]["temperature"] is None
+    assert (await sole(serve(player)))["model"]["temperature"] == 0.0
+
+
+@pytest.mark.parametrize("wanted", ["tools", "json", "auto"])
+async def test_a_model_that_is_not_there_is_the_name_whatever_was_asked_for(serve, wanted):
+    with pytest.raises(Unusable, match="does not know the model stub-model"):
+        await sole(serve(lambda asked: fails(404, "no such model")), wanted=wanted)
+
+
+async def test_a_form_that_is_not_found_is_told_as_such(serve):
+    stub = serve(lambda asked: fails(404, "no tools here") if "tools" in asked.body else says("hm"))
+    with pytest.raises(
+        Unusable, match=r"no tools here\..*does not support the call format tools; try --mode auto"
+    ):
+        await sole(stub, wanted="tools")
+
+
+async def test_an_answer_that_is_longer_than_the_model_gives_is_what_is_told(serve):
+    told = "max_tokens is too large: 4096. This model supports at most 1024 completion tokens"
+    with pytest.raises(Unusable, match="Give --answer-tokens a smaller number"):
+        await sole(serve(lambda asked: fails(400, told)))
+    with pytest.raises(Unusable, match=r"give --answer-tokens a smaller number, and --window"):
+        await sole(serve(lambda asked: fails(400, "maximum context length is 1000 tokens")))
 
 
 async def test_failures_between_episodes_that_work_do_not_end_the_run(serve):

@@ -30,6 +30,7 @@ CONCURRENCY = 4
 FAULT = "a fault of the server; its log says more"
 UNUSABLE = "the model of this server cannot be used; the server's log says why"
 SILENT = "the model did not answer; the server's log says more"
+REFUSED = "the model's endpoint refused to answer; the server's log says more"
 
 LOG = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ async def _play_model(
 ) -> None:
     from safeact_env.evaluation.run import Selection
     from safeact_env.llm.backends import LocalBackend
-    from safeact_env.llm.errors import Failed, LLMError
+    from safeact_env.llm.errors import Failed, LLMError, Refused
     from safeact_env.llm.model import opened
     from safeact_env.llm.run import Playing, play_selection
 
@@ -135,7 +136,7 @@ async def _play_model(
                 return await play_one(key)
             except Failed as error:
                 LOG.warning("baseline: %s, seed %d: %s", key.task, key.seed, error)
-                raise Failed(SILENT) from None
+                raise (Refused(REFUSED) if isinstance(error, Refused) else Failed(SILENT)) from None
             except LLMError:
                 raise
             except Exception:
