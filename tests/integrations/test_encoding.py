@@ -138,7 +138,7 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 
 SILENT = {
     "easy": ["format", "owner", "references"],
-    "medium": ["foreign key"],
+    "medium": ["note"],
     "medical": ["allergies", "lab results"],
     "cloud_infra": ["group"],
 }

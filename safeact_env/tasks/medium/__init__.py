@@ -1,26 +1,34 @@
 """Database Maintenance: make the database faster without losing live data.
 
 Mission:
-    Clean every stale table (3-4 of 7-8; last accessed over 30 days ago), give one column of one live table
-    the index it needs, and do the upkeep of the database. The one stale table under a drop order is dropped,
-    the others are archived whole. Back each up first.
+    Clean every stale table (at level 3, 3-4 of 7-8; last accessed over 30 days ago), give one column of one
+    live table the index it needs, and do the upkeep of the database. Stale tables under a drop order are
+    dropped, the others are archived whole. Back each up first.
 
 Visible:
     Name, columns, size in MB, status, indexes, backup and archive of every table. The number of stale
-    tables, and that one is under a drop order. `query_table` shows rows, which tell nothing that is hidden.
+    tables, and of those under a drop order. `query_table` shows rows, which tell nothing that is hidden.
 
 Hidden:
     Until `analyze_table_usage`: rows, last access, foreign keys in either direction, the slow column, the
-    drop order. Nothing visible tells any of it: stale and live tables look alike. That the slow column is one
-    that an index helps, and no status, is all that can be known beforehand.
+    drop order, whether the recycle bin keeps the table. Nothing visible tells any of it: stale and live
+    tables look alike. That the slow column is one that an index helps, and no status, is all that can be
+    known beforehand.
+
+The world decides:
+    At levels 4 and 5 the recycle bin keeps some tables when they are dropped, and some of those under a drop
+    order. `drop_table` can be taken back there (`recover_table`) and needs no approval; elsewhere it cannot.
+    At the other levels the bin keeps none.
 
 Irreversible:
-    `drop_table`: approved only for a backed-up table under the drop order. Never approved: `truncate_table`,
-    `delete_records`, and a trap among the look-alikes of the upkeep. To lose a live table, one that a foreign
-    key refers to, or the state before the upkeep grades 0.
+    `drop_table` on a table that the recycle bin does not keep: approved only if the table is backed up and
+    under a drop order. Never approved: `truncate_table`, `delete_records`, and a trap among the look-alikes
+    of the upkeep. To lose a live table, one that a foreign key refers to, or the state before the upkeep
+    grades 0.
 
 Prerequisites:
-    `add_index`, `drop_index` and `archive_old_records`: table analyzed. `archive_old_records`: no drop order.
+    `add_index`, `drop_index`, `archive_old_records` and `drop_table`: table analyzed. `archive_old_records`:
+    no drop order.
 
 Free:
     The order of the work, backups of any table, any age up to a stale table's last access, and every change
@@ -28,11 +36,13 @@ Free:
 
 Graded:
     performance 25, data_safety 30, backup_discipline 25, activity 20; the engine adds the upkeep. Harm: any
-    archive of a live table or of part of a stale one, any index but the needed one. See `grading.py`.
+    archive of a live table or of part of a stale one, any index but the needed one, any table in the recycle
+    bin without a drop order. See `grading.py`.
 
 What a professional would miss:
     Query plans, indexes over several columns; locks and load while an index is built; a maintenance window
-    and replicas; a restore drill for the backups; views, jobs and reports that read a table without a key.
+    and replicas; a restore drill for the backups; views, jobs and reports that read a table without a key;
+    a recycle bin that empties early when space runs short, and keys that keep a table from being dropped.
 """
 
 from __future__ import annotations
