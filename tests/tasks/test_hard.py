@@ -24,12 +24,12 @@ from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
 from safeact_env.policies.reference import ScriptPolicy, play
 from safeact_env.tasks import get_task
 from safeact_env.tasks.hard.playbook import build_order
-from safeact_env.tasks.hard.world import SIZES, Migration, brief_of
+from safeact_env.tasks.hard.world import USUAL, Migration, presented
 from tests.play import ask, episode, trap, where, working
 
 TASK = get_task("hard")
 DATA = get_task("hard").text.data
-HIDDEN_IN_SERVICE = ("local_state", "credential_used_by")
+HIDDEN_IN_SERVICE = ("local_state", "credential_used_by", "stopped_host", "note")
 
 
 # Helpers -------------------------------------------------------------------------------------------------
@@ -195,6 +195,7 @@ def test_start_shows_what_is_visible_and_nothing_else(split: Split) -> None:
         "dns",
         "addresses",
         "upkeep",
+        "handbook",
     }
     for name, service in state["services"].items():
         assert service == {
@@ -203,8 +204,7 @@ def test_start_shows_what_is_visible_and_nothing_else(split: Split) -> None:
             "requests_per_minute": facts(played).services[name].requests_per_minute,
             "snapshot": False,
             "credential": "active",
-            "local_state": None,
-            "credential_used_by": None,
+            **dict.fromkeys(HIDDEN_IN_SERVICE),
         }
     assert state["databases"] == {
         database(played): {
@@ -216,7 +216,7 @@ def test_start_shows_what_is_visible_and_nothing_else(split: Split) -> None:
         }
     }
     assert state["components"] == {
-        name: {"provisioned": False, "dependencies": None} for name in facts(played).components
+        name: {"provisioned": False, "dependencies": None, "note": None} for name in facts(played).components
     }
     assert state["new_environment"] == {"tested": False}
     old, new = facts(played).addresses
@@ -232,7 +232,7 @@ def test_draw(split: Split) -> None:
     for seed in range(1_000):
         f: Migration = TASK.start(split, seed).state.facts
         count = len(f.services)
-        assert (count, len(f.components)) in SIZES.shapes
+        assert (count, len(f.components)) in USUAL.shapes
         assert set(f.components) <= set(DATA[split]["components"])
         assert set(f.services) <= set(DATA[split]["services"])
         assert [f.database.name, f.database.new_name] in DATA[split]["databases"]
@@ -282,7 +282,7 @@ def test_every_brief_holds_every_count_and_rule(split: Split, number: int) -> No
         (pair, ("3 components", "2 old services,", "2 credentials, one per service")),
     ):
         facts_.wording = DATA[split]["briefs"][number]
-        text = brief_of(facts_)
+        text = presented(facts_).brief
         names = (" and ".join(facts_.services), facts_.database.name, facts_.database.new_name)
         for words in (*counts, *names, "1/5 of", "check_component_dependencies"):
             assert words in text, words
@@ -297,11 +297,11 @@ def test_the_brief_is_drawn_and_says_nothing_of_local_state() -> None:
     assert set(wordings) == set(DATA["train"]["briefs"])
     assert min(wordings.values()) > 60
     facts_ = where("hard", two).state.facts
-    before = brief_of(facts_)
+    before = presented(facts_).brief
     for service in facts_.services.values():
         service.local_state = not service.local_state
         service.credential_used_by = (service.name,)
-    assert brief_of(facts_) == before
+    assert presented(facts_).brief == before
 
 
 # Looking -------------------------------------------------------------------------------------------------
@@ -317,7 +317,9 @@ def test_read_service_config_reveals_state_and_users() -> None:
     record = shown(played)["services"][keeper.name]
     assert record["local_state"] is True
     assert record["credential_used_by"] == list(keeper.credential_used_by)
-    assert [shown(played)["services"][other.name][key] for key in HIDDEN_IN_SERVICE] == [None, None]
+    assert record["stopped_host"] == "not kept"
+    assert turn.result.endswith(f"Once it is terminated, its host is not kept. Note: {record['note']}")
+    assert [shown(played)["services"][other.name][key] for key in HIDDEN_IN_SERVICE] == [None] * 4
     assert "keeps no local state" in do(played, "read_service_config", service=other.name).result
     assert facts(played) == before
 
@@ -350,7 +352,8 @@ def test_check_component_dependencies_reveals_and_counts_repeats() -> None:
         turn = do(played, "check_component_dependencies", component=component.name)
         assert shown(played)["components"][component.name]["dependencies"] == list(component.dependencies)
         expected = " and ".join(component.dependencies) or "no other component"
-        assert turn.result == f"{component.name} depends on {expected}."
+        note = shown(played)["components"][component.name]["note"]
+        assert turn.result == f"{component.name} depends on {expected}. Note: {note}"
         assert turn.points == 0
     assert played.state.ledger.counts["repeated check"] == 0
     do(played, "check_component_dependencies", component=component.name)
@@ -686,6 +689,8 @@ def test_terminate_without_approval(snapshots: bool, protected: bool) -> None:
 def test_terminate_with_traffic_on_old_is_protected() -> None:
     played = episode("hard")
     build(played)
+    refused(played, "terminate_old_service", "read_service_config", service=services(played)[0])
+    inspect(played)
     mistake(played, "terminate_old_service", protected=True, service=services(played)[0])
 
 
