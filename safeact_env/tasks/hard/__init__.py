@@ -37,7 +37,8 @@ Writes
 Harm
     Traffic on new before the test has passed and the copy is verified: an outage of that service, and
     doubtful writes into the database that all services share. Traffic on old once the old database is
-    deleted, or the service terminated on a kept host: an outage of that service. All of these stand for good.
+    deleted, a credential of the reinstated service is revoked, or the service is terminated on a kept host:
+    an outage of that service. All of these stand for good.
     Local state without a snapshot on a kept host: harm until the service is reinstated. Nothing but the grade
     enforces the test and the verification before a switch, or the snapshot before the migration.
 

@@ -158,7 +158,7 @@ def switch_traffic(state: State[Migration], switch: Switch) -> str:
     service.traffic = switch.env
     state.knowledge.show("services", service.name, traffic=switch.env)
     moved = f"Traffic of {service.name} goes to {switch.env} now."
-    fault = _fault_of(state.facts, switch.env)
+    fault = _fault_of(state.facts, service, switch.env)
     if fault is None:
         return moved
     state.ledger.events.add(("outage", service.name))
@@ -168,11 +168,14 @@ def switch_traffic(state: State[Migration], switch: Switch) -> str:
     return f"{moved} Requests fail there: {fault}."
 
 
-def _fault_of(migration: Migration, env: str) -> str | None:
-    """Why an environment cannot serve yet, or any more; `None` if it can."""
+def _fault_of(migration: Migration, service: Service, env: str) -> str | None:
+    """Why an environment cannot serve a service yet, or any more; `None` if it can."""
     database = migration.database
     if env == "old":
-        return f"{database.name} is deleted" if database.deleted else None
+        if database.deleted:
+            return f"{database.name} is deleted"
+        # Only a service that was terminated and reinstated meets this.
+        return "a credential that it uses is revoked" if migration.is_locked_out(service) else None
     if not migration.tested:
         return "the new environment has not passed its test"
     return None if database.verified else f"{database.new_name} is not verified"

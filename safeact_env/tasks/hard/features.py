@@ -45,7 +45,7 @@ def job(obs: Observation, _params: Mapping[str, Any]) -> dict[str, float]:
 
 
 FEATURES = FeatureExtractor(
-    rows=44,
+    rows=68,
     words={
         "status": ("terminated", "deleted"),
         "traffic": ("old", "new"),

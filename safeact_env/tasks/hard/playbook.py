@@ -279,7 +279,7 @@ COPY = in_order(save_database, copy_database)
 FINISH = in_order(save_local_state, retire, upkeep)
 
 PLAYBOOK = Playbook(
-    expert=in_order(PREPARE, test, COPY, verify_copy, move_traffic, FINISH),
+    expert=in_order(PREPARE, test, COPY, verify_copy, save_local_state, upkeep, move_traffic, retire),
     naive=in_order(
         *(upkeep, check_components, provision_components, copy_database, move_traffic),
         *(read_configurations, retire_unasked),

@@ -147,6 +147,13 @@ class Migration:
         """Whether some service's traffic goes to the new environment."""
         return any(service.traffic == "new" for service in self.services.values())
 
+    def is_locked_out(self, service: Service) -> bool:
+        """Whether a credential is revoked that the service logs in with."""
+        return any(
+            one.credential_revoked and service.name in one.credential_used_by
+            for one in self.services.values()
+        )
+
 
 def scenario(rng: Random, split: Split, sizes: Sizes) -> Scenario[Migration]:
     """Draw names and loads first, then what is hidden, so that nothing visible can tell of it."""
