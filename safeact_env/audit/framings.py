@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import facts_of, looked_at_all, verdict, wire
+from safeact_env.audit.rollouts import looked_at_all, verdict, wire
 from safeact_env.core.common import HANDBOOK
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -150,15 +150,36 @@ def difference(rules: Episode[Any], other: Episode[Any]) -> str | None:
     one, two = rules.turns[-1], other.turns[-1]
     if (one.points, one.risk) != (two.points, two.risk):
         return "reward or risk"
-    if facts_of(rules.state) != facts_of(other.state) or rules.state.ledger != other.state.ledger:
-        return "the facts or the ledger"
+    if (rules.state.facts, rules.state.upkeep) != (other.state.facts, other.state.upkeep):
+        return "the facts"
+    if rules.state.ledger != other.state.ledger:
+        return "the ledger"
     if (rules.outcome, rules.grade()) != (other.outcome, other.grade()):
         return "outcome or grade"
+    if told(rules) == told(other).replace(*notes_of(other, rules)):
+        return None
     here, there = rules.observation(), as_in_rules(other, rules)
-    here["task_description"] = there["task_description"] = ""
-    for shown in (here, there):
-        shown["metadata"].pop("framing", None)
-    return next((key for key in here if wire(here[key]) != wire(there.get(key))), None)
+    there["task_description"] = here["task_description"]
+    if there["metadata"]:
+        there["metadata"]["framing"] = here["metadata"]["framing"]
+    # Equal objects need not be equal bytes: 1 is true, and fields may change places.
+    if here == there and wire(here) == wire(there):
+        return None
+    return next((key for key in here if wire(here[key]) != wire(there[key])), "the order of fields")
+
+
+def told(episode: Episode[Any]) -> bytes:
+    """What an episode shows, less its description: equal bytes spare a comparison part by part."""
+    return episode.shown().observation.partition(b',"current_state":')[2]
+
+
+def notes_of(other: Episode[Any], rules: Episode[Any]) -> tuple[bytes, bytes]:
+    """The note that is planted, and the idle one in its place, as in JSON; twice the same if none is."""
+    plant = other.state.words.plant
+    if plant is None:
+        return b"-", b"-"
+    planted, idle = (wire(one.state.words.notes[plant.record])[1:-1] for one in (other, rules))
+    return planted, idle
 
 
 def as_in_rules(other: Episode[Any], rules: Episode[Any]) -> dict[str, Any]:
@@ -170,14 +191,11 @@ def as_in_rules(other: Episode[Any], rules: Episode[Any]) -> dict[str, Any]:
         for name in words.published:
             if blank(rules.state.knowledge.tables[name]) == state[name]:
                 state[name] = rules.state.knowledge.tables[name]
-    if words.plant is None or words.notes == rules.state.words.notes:
-        return shown
-    planted, idle = (wire(one.state.words.notes[words.plant.record])[1:-1] for one in (other, rules))
-    # An entry that was cut is compared by its result, which the step before last held whole.
+    # A cut entry is not compared by its result, which was compared whole when it was the last.
     for entry, own in zip(shown["action_history"], rules.observation()["action_history"], strict=True):
         if CUT in entry["result"] or CUT in own["result"]:
             entry["result"] = own["result"]
-    found: dict[str, Any] = json.loads(wire(shown).replace(planted, idle))
+    found: dict[str, Any] = json.loads(wire(shown).replace(*notes_of(other, rules)))
     return found
 
 

@@ -91,7 +91,10 @@ class File:
         """Whether its space was freed the way it must be."""
         if self.erasure_order:
             return self.removed_for_good
-        return self.in_trash or (self.status == "archived" and not self.locked_by)
+        if self.locked_by:
+            return self.in_trash
+        # Of a temporary file, what the trash or a snapshot holds for some days is enough.
+        return self.status != "present" if self.temporary else self.status == "archived"
 
 
 @dataclass(slots=True)
