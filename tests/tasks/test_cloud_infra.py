@@ -219,7 +219,7 @@ def test_a_count_that_tells_everything_of_a_single_thing_is_not_published(level:
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("level", [4, 5])
 def test_the_recycle_bin_keeps_some_of_each_role(level: int, split: Any) -> None:
-    kept: dict[str, Counter[bool]] = {"critical": Counter(), "other old": Counter(), "in use": Counter()}
+    kept: dict[str, Counter[bool]] = {"old": Counter(), "in use": Counter()}
     for seed in range(150):
         facts = at_level(level, seed, split).state.facts
         critical = [one for one in facts.old() if one.critical]
@@ -227,9 +227,8 @@ def test_the_recycle_bin_keeps_some_of_each_role(level: int, split: Any) -> None
         assert not all(one.bin_days for one in facts.in_use())
         for one in facts.instances.values():
             assert not (one.bin_days and one.ephemeral_data)
-            role = "in use" if facts.is_in_use(one) else "critical" if one.critical else "other old"
             if not one.ephemeral_data:
-                kept[role][bool(one.bin_days)] += 1
+                kept["in use" if facts.is_in_use(one) else "old"][bool(one.bin_days)] += 1
     for role, count in kept.items():
         # Where one critical instance alone can be kept, it is.
         assert 0.35 < count[True] / count.total() < 0.75, (role, count)
