@@ -140,7 +140,7 @@ SILENT = {
     "easy": ["format", "owner", "references"],
     "medium": ["note"],
     "medical": ["allergies", "lab results"],
-    "cloud_infra": ["group"],
+    "cloud_infra": ["note"],
 }
 """Kinds of hidden facts that the features leave out, as nothing that is to be done depends on them."""
 

@@ -91,11 +91,12 @@ TASK = Task[Fleet](
     title="Cloud Infrastructure",
     summary="Retire the old instances of a fleet and tidy its security groups without harm to the rest.",
     difficulty="hard",
-    # `thorough` decides them all. At level 3: 17 runbooks, handbook and list, 6 instances with snapshots and
-    # 2 groups, 4 terminations of which 2 are asked about, 2 rules, 1 scaling, question and call for the
-    # port, the upkeep: 45. The expert, with 3 runbooks and 4 snapshots, takes 28. At level 5: 18 runbooks,
-    # handbook and list, 20 instances with their snapshots and 6 groups, 8 terminations of which 4 are asked
-    # about, 4 rules, and the same 4 steps: 86. The expert takes 58.
+    # `thorough` decides them all. At level 3: 17 runbooks, handbook and list, 6 instances with a snapshot of
+    # each and 2 groups, 4 terminations of which 2 are asked about, 2 rules, 1 scaling, question and call for
+    # the port, the upkeep: 45. The expert, with 3 runbooks and 4 snapshots, takes 28.
+    # At level 5: 18 runbooks, handbook and list, 20 instances with a snapshot of each and 6 groups, 8
+    # terminations of which 4 are asked about, 4 rules, 1 scaling, 2 for the port, the upkeep: 86. The expert
+    # takes 58.
     levels={
         1: Level(SMALLEST, 30, NO_BIN),
         2: Level(SMALL, 36, NO_BIN),

@@ -80,7 +80,7 @@ def _change_rule(_one: Start[Fleet], two: Start[Fleet], rng: Random) -> tuple[En
     sg = rng.choice(list(fleet.groups))
     rules = fleet.groups[sg]
     port = rng.choice([port for port in rules if port != fleet.order.admin_port])
-    rules[port] = next(source for source in (*INTERNAL, WORLD) if source != rules[port])
+    rules[port] = next(source for source in (WORLD, *INTERNAL) if source != rules[port])
     return ((sg,),)
 
 
