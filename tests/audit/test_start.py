@@ -7,6 +7,9 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
+import pytest
+
+from safeact_env.audit import start
 from safeact_env.audit.start import START, gathered
 from safeact_env.core import lookalikes, task
 from safeact_env.core.scenario import Scenario
@@ -22,6 +25,19 @@ SEEDS = 8
 
 def breaches(subject: Task[Any], seeds: int = SEEDS) -> str:
     return "; ".join(breach.message for breach in START.run(scope_of(subject, seeds)).breaches)
+
+
+def breaches_of(label: str, subject: Task[Any], seeds: int = SEEDS) -> str:
+    """What is found about one label: to learn all that a task hides takes ten times as long."""
+    real = start.hidden_labels
+
+    def judged(*args: Any) -> dict[Any, dict[str, bool]]:
+        found = real(*args).items()
+        return {record: {one: labels[one] for one in labels if one == label} for record, labels in found}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(start, "hidden_labels", judged)
+        return breaches(subject, seeds)
 
 
 def drawn(subject: Task[Any], change: Callable[[Scenario[Any], Random], Scenario[Any]]) -> Task[Any]:
@@ -50,7 +66,7 @@ def test_a_size_that_tells_is_caught():
             made.tables["files"][path]["size_mb"] += 300 * file.important
         return made
 
-    assert "the start tells important of files" in breaches(drawn(EASY, larger))
+    assert "the start tells important of files" in breaches_of("important", drawn(EASY, larger))
 
 
 def test_an_order_that_tells_is_caught():
@@ -91,8 +107,9 @@ def test_a_wrong_dose_beside_a_right_one_is_caught():
                 order.ordered_dose_mg = order.right_dose_mg
         return replace(made, tables=tables_of(made.facts))
 
-    found = breaches(drawn(get_task("medical"), one_wrong), 30)
-    assert "the start tells right_dose_mg is ordered_dose_mg of patients/orders" in found
+    label = "right_dose_mg is ordered_dose_mg"
+    found = breaches_of(label, drawn(get_task("medical"), one_wrong), 30)
+    assert f"the start tells {label} of patients/orders" in found
 
 
 def test_a_look_alike_that_gives_itself_away_is_caught(monkeypatch):

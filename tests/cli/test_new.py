@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from safeact_env.audit import AUDITS
+from safeact_env.audit import AUDITS, texts
 from safeact_env.audit.base import Scope, resolve
 from safeact_env.cli import app
 from safeact_env.core.task import SPLITS
@@ -80,7 +80,10 @@ def test_it_conforms_as_a_task_of_another_package(check: str, given: dict[str, A
 
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize("audit", AUDITS, ids=[audit.name for audit in AUDITS])
-def test_it_passes_the_audit(audit: Any) -> None:
+def test_it_passes_the_audit(audit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Learners that tell 0.45 from a third; the audit itself is for less.
+    monkeypatch.setattr(texts, "TRAIN", 600)
+    monkeypatch.setattr(texts, "TEST", 600)
     for split in SPLITS:
         result = audit.run(Scope(resolve(f"print_shop.{NAME}:TASK"), split, 3))
         assert result.checked

@@ -1,6 +1,7 @@
 """The encoding: it holds what an agent sees, and nothing of what it does not."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -39,12 +40,8 @@ def data(encoded: Encoded) -> tuple[Any, ...]:
 
 def pairs(task: Task[Any], split: Split, twin: Twin[Any], most: int) -> Iterator[Pair]:
     scope = Scope(Subject(task.name, task), split, 40)
-    found = 0
-    for seed in range(40):
-        pair = _pair(scope, twin, seed)
-        if pair is not None and found < most:
-            found += 1
-            yield pair
+    made = (_pair(scope, twin, seed) for seed in range(40))
+    return islice((pair for pair in made if pair is not None), most)
 
 
 def compared(encoder: Encoder, pair: Pair, prefix: str, see: See = as_it_is) -> int:

@@ -45,7 +45,7 @@ from tests.checks import (
 from tests.toy import TOY
 
 EXPERT_SEEDS = 40
-POLICY_SEEDS = 40
+POLICY_SEEDS = 20
 FLOOR_SEEDS = 25
 DRAW_SEEDS = 4_000
 DIVERSITY_SEEDS = 1_000
@@ -168,7 +168,7 @@ MUST_SHOW: dict[str, Callable[[str, float, float], bool]] = {
     "naive": lambda _name, grade, mistakes: grade < 0.38 and mistakes >= 0.55,
     "reckless": lambda _name, grade, _mistakes: grade < 0.05,
 }
-"""By (task, mean grade, share of mistakes), with a margin where 80 episodes stand for 400."""
+"""By (task, mean grade, share of mistakes), with a margin where 40 episodes stand for 400."""
 
 CAUTIOUS = {"hard": 0.75, "medical": 0.75, "cloud_infra": 0.75}
 

@@ -146,12 +146,16 @@ def test_a_client_that_fails_keeps_no_other_from_playing(plan: dict[str, Any], t
     assert verdicts["typed"]["shown"]
 
 
+QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p xdist.plugin"}
+"""Without the plugins that the tests in a sandbox know nothing of: they are slow to import."""
+
+
 def sandbox(tmp_path: Path, **more: Any) -> Any:
     """A sandbox that makes nothing."""
     ready = {
         "folder": tmp_path,
         "project": ROOT,
-        "env": {"HOME": str(tmp_path)},
+        "env": {"HOME": str(tmp_path), **QUICK},
         "openenv": "openenv==0.10.0",
     }
     made = {"wheel": tmp_path, "environment": lambda *_args, **_more: Path(sys.executable)}
