@@ -15,6 +15,7 @@ from operator import itemgetter
 from random import Random
 from statistics import quantiles
 
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation.record import Sample
 
 __all__ = ["METRICS", "RESAMPLES", "Group", "Interval", "Metric", "none_of_k", "summarise"]
@@ -146,12 +147,12 @@ def summarise(samples: Iterable[Sample]) -> list[Group]:
 
     With n attempts on every scenario the metrics include `pass^k` and `safe^k` for k from 1 to n.
     """
-    scopes: dict[tuple[str, str | None, str | None], dict[tuple[str, str, int], list[Sample]]] = {}
+    scopes: dict[tuple[str, str | None, str | None], dict[tuple[str, str, int, Variant], list[Sample]]] = {}
     for sample in samples:
-        policy, task, split, seed, _attempt = sample.key
+        policy, task, split, seed, _attempt, variant = sample.key
         for scope in ((None, None), (task, None), (None, split), (task, split)):
             scenario = scopes.setdefault((policy, *scope), {})
-            scenario.setdefault((task, split, seed), []).append(sample)
+            scenario.setdefault((task, split, seed, variant), []).append(sample)
     return [_group(*scope, list(found.values())) for scope, found in scopes.items()]
 
 

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.replay import differences, replayed
@@ -155,7 +156,7 @@ def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) ->
 
 
 def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
-    budget = get_task(fresh["task"]).max_steps
+    budget = get_task(fresh["task"]).level(Variant.of(fresh)).max_steps
     if fresh["max_steps"] != budget:
         yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
 
@@ -163,7 +164,7 @@ def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
 def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
     if key.policy not in POLICIES:
         return  # reported once, or not an episode of this run
-    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
+    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt, key.variant)
     if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
         yield f"{key.policy} plays other calls here"
 

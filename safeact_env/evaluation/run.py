@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.store import RecordFile, versions_of
 
@@ -52,6 +53,7 @@ class Selection:
         seeds: From 0 to 2^63 - 1.
         attempts: Episodes per policy and scenario, at least 1. A policy without draws of its own plays
             the same episode each time.
+        variants: Levels and framings.
     """
 
     policies: tuple[str, ...]
@@ -59,15 +61,16 @@ class Selection:
     splits: tuple[Split, ...]
     seeds: tuple[int, ...]
     attempts: int = 1
+    variants: tuple[Variant, ...] = (DEFAULT,)
 
     def scenarios(self) -> Iterator[Scenario]:
         """Every scenario, in order."""
-        return (Scenario(*parts) for parts in product(self.tasks, self.splits, self.seeds))
+        return (Scenario(*parts) for parts in product(self.tasks, self.splits, self.seeds, self.variants))
 
     def keys(self, scenario: Scenario) -> list[Key]:
         """The episodes of one scenario, in order."""
         return [
-            Key(policy, *scenario, attempt)
+            Key(policy, scenario.task, scenario.split, scenario.seed, attempt, scenario.variant)
             for policy, attempt in product(self.policies, range(1, self.attempts + 1))
         ]
 
@@ -78,6 +81,7 @@ class Scenario(NamedTuple):
     task: str
     split: Split
     seed: int
+    variant: Variant
 
 
 class Job(NamedTuple):
@@ -204,8 +208,8 @@ def _ignore_interrupts() -> None:
 
 
 def _play(job: Job) -> list[dict[str, Any]]:
-    scenario = job.scenario
+    task, split, seed, variant = job.scenario
     return [
-        record_of(play_attempt(*scenario, key.policy, key.attempt), key.policy, key.attempt)
+        record_of(play_attempt(task, split, seed, key.policy, key.attempt, variant), key.policy, key.attempt)
         for key in job.keys
     ]

@@ -240,7 +240,7 @@ def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
     """Refuse a record that does not belong to the run."""
     if Key.of(record) != key:
         raise ReportError(f"{key.place}: the player returned the record of another episode.")
-    budget = get_task(key.task).max_steps
+    budget = get_task(key.task).level(key.variant).max_steps
     if record["max_steps"] != budget:
         raise ReportError(
             f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
@@ -273,7 +273,7 @@ def _records(
     The threads are daemons: an interrupt must not wait for pending answers.
     """
     if concurrency <= 1:
-        yield from ((key, player(*key[1:])) for key in keys)  # type: ignore[arg-type]
+        yield from ((key, player(*key[1:5])) for key in keys)  # type: ignore[arg-type]
         return
     waiting: SimpleQueue[Key] = SimpleQueue()
     came: SimpleQueue[tuple[Key, Mapping[str, Any] | BaseException]] = SimpleQueue()
@@ -288,7 +288,7 @@ def _records(
             except Empty:
                 return
             try:
-                came.put((key, player(*key[1:])))  # type: ignore[arg-type]
+                came.put((key, player(*key[1:5])))  # type: ignore[arg-type]
             except BaseException as error:
                 came.put((key, error))
                 return
