@@ -169,7 +169,7 @@ def test_a_folder_can_be_filled_in_any_order_by_somebody_else(tmp_path: Path) ->
     with SuiteFolder(TINY, tmp_path / "folder", MODEL) as folder:
         assert folder.missing == list(TINY.keys(MODEL.name))
         for key in reversed(folder.missing):
-            folder.keep(model_player(*key[1:]))
+            folder.keep(model_player(*key[1:5]))
         folder.finish(PRICES)
     model_run(tmp_path / "plain")
     for name in ("report.json", "trajectories.jsonl"):
@@ -179,14 +179,14 @@ def test_a_folder_can_be_filled_in_any_order_by_somebody_else(tmp_path: Path) ->
 def test_there_is_no_report_before_every_episode_is_there(tmp_path: Path) -> None:
     with SuiteFolder(TINY, tmp_path, MODEL) as folder:
         for key in folder.missing[:-1]:
-            folder.keep(model_player(*key[1:]))
+            folder.keep(model_player(*key[1:5]))
         with pytest.raises(ReportError, match="lacks 1 of 8 episodes"):
             folder.finish()
     assert read_report(tmp_path / "report.json").date is None
     with SuiteFolder(TINY, tmp_path, MODEL) as folder:
         assert len(folder.samples) == 7
         (last,) = folder.missing
-        folder.keep(model_player(*last[1:]))
+        folder.keep(model_player(*last[1:5]))
         assert folder.finish().trajectories is not None
 
 
