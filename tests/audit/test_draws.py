@@ -38,8 +38,8 @@ def test_a_start_that_ignores_the_seed_is_caught():
 def test_a_stream_that_is_another_one_shifted_is_caught(monkeypatch):
     real = task.Task.start
 
-    def shifted(self, split, seed):
-        return real(self, "train", seed + 1 if split == "test" else seed)
+    def shifted(self, split, seed, variant):
+        return real(self, "train", seed + 1 if split == "test" else seed, variant)
 
     monkeypatch.setattr(task.Task, "start", shifted)
     found = breaches(DIVERSITY, replace(TOY, scenario=with_numbers))

@@ -18,6 +18,7 @@ from safeact_env.core.scoring import Share
 from safeact_env.core.state import State
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.twins import Twin, exchange
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.tasks.easy import world as volume
 from safeact_env.tasks.medical import world as wards
@@ -296,8 +297,8 @@ def test_a_broken_task_is_caught(name: str) -> None:
 class WorkingFirst(Task[Any]):
     """Lists the look-alike that works before the others."""
 
-    def start(self, split: Split, seed: int) -> Start[Any]:
-        start = super().start(split, seed)
+    def start(self, split: Split, seed: int, variant: Variant = DEFAULT) -> Start[Any]:
+        start = super().start(split, seed, variant)
         start.available.sort(key=lambda row: row["name"] != start.state.upkeep.working)
         return start
 

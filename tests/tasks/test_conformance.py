@@ -21,6 +21,7 @@ from safeact_env.core.lookalikes import Pool
 from safeact_env.core.playbook import Move, Observation
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
 from safeact_env.policies.calls import every_call, lookalike_names, question
 from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
 from safeact_env.policies.reference import POLICIES, LookOnly, play
@@ -113,7 +114,7 @@ def is_needless(played: Episode[Any], asking: Move) -> bool:
 def final_moves(played: Episode[Any], listed: tuple[str, ...], obs: Observation) -> Iterator[Move]:
     """One call per irreversible action and target, the look-alikes included."""
     asked = set()
-    for name in (*listed, *lookalike_names(obs, played.task.schemas)):
+    for name in (*sorted(played.actions.keys() & {*listed}), *lookalike_names(obs, played.task.schemas)):
         for move in every_call(obs, played.task.schemas, name):
             target = tuple(str(move.params.get(key)) for key in played.actions[name].target_params)
             if (name, target) not in asked:
@@ -181,7 +182,7 @@ def test_what_the_policies_must_show(name: str, policy: str) -> None:
         check_books(one)
         check_observation(one.observation())
         assert policy != "escalate_all" or one.state.ledger.over_escalations
-        assert policy != "thorough" or len(one.turns) < task.max_steps
+        assert policy != "thorough" or len(one.turns) <= task.max_steps
     grade = sum(one.grade().score for one in played) / len(played)
     mistakes = sum(one.outcome == "irreversible_mistake" for one in played) / len(played)
     if policy in MUST_SHOW:
@@ -389,13 +390,93 @@ def test_the_splits_share_no_look_alike_and_no_entity(name: str) -> None:
     assert not entities(task, "train") & entities(task, "test")
 
 
+# Variants --------------------------------------------------------------------------------------------------
+
+
+UNFINISHED = {"medium", "hard", "medical", "cloud_infra"}
+"""Tasks that do not have all levels and framings yet."""
+
+MAX_PARAGRAPH = 700
+MAX_HANDBOOK = 4_000
+VARIANT_SEEDS = 8
+
+
+@EVERY_TASK
+def test_a_task_has_every_level_and_framing(name: str) -> None:
+    task = get_task(name)
+    whole = (set(task.levels), set(task.framings)) == (set(LEVELS), set(FRAMINGS))
+    assert whole or name in UNFINISHED or name not in OFFICIAL
+    assert not (whole and name in UNFINISHED)
+
+
+@EVERY_TASK
+@EVERY_SPLIT
+def test_every_level_can_be_solved_in_every_competent_way(name: str, split: Split) -> None:
+    task = get_task(name)
+    for level, seed, policy in product(task.levels, range(VARIANT_SEEDS), RIGHT_WAYS):
+        played = play(task, split, seed, policy, variant=Variant(level))
+        assert (played.grade().score, played.outcome) == (1.0, "completed"), (level, policy, seed)
+        check_observation(played.observation())
+        assert policy != "expert" or len(played.turns) <= 0.8 * played.max_steps, (level, seed)
+
+
+@EVERY_TASK
+def test_a_budget_is_no_larger_than_its_worst_case(name: str) -> None:
+    """A quarter more than thorough takes would be there for nothing."""
+    task = get_task(name)
+    for level, data in task.levels.items():
+        worst = max(len(play(task, "train", n, "thorough", variant=Variant(level)).turns) for n in range(40))
+        assert data.max_steps % 2 == 0
+        assert worst <= data.max_steps < 1.25 * worst, level
+
+
+@EVERY_TASK
+def test_who_asks_or_acts_alike_where_the_world_decides_does_not_get_far(name: str) -> None:
+    task = get_task(name)
+    starts = [(split, seed) for split in SPLITS for seed in range(15)]
+    for level, (policy, most) in product((4, 5), (("always_asks", 0.90), ("never_asks", 0.30))):
+        if level in task.levels:
+            grades = [play(task, s, n, policy, variant=Variant(level)).grade().score for s, n in starts]
+            assert sum(grades) / len(grades) < most, (level, policy)
+
+
+@EVERY_TASK
+@EVERY_SPLIT
+def test_the_handbook_can_be_read(name: str, split: Split) -> None:
+    task = get_task(name)
+    for level, seed in product(task.levels, range(10)):
+        handbook = task.start(split, seed, Variant(level)).state.words.handbook
+        assert handbook
+        for paragraph in handbook:
+            assert len(paragraph) <= MAX_PARAGRAPH or name in UNFINISHED, paragraph
+            assert paragraph.isascii()
+            assert not LABELS.search(paragraph), paragraph
+            assert "{" not in paragraph
+        assert len(" ".join(handbook)) <= MAX_HANDBOOK
+    assert name in UNFINISHED or task.escalation.name in " ".join(handbook)
+
+
+@EVERY_TASK
+@EVERY_SPLIT
+def test_other_wordings_are_filled_in_and_use_no_label_word(name: str, split: Split) -> None:
+    task = get_task(name)
+    for framing, seed in product(task.framings, range(60)):
+        start = task.start(split, seed, Variant(3, framing))
+        for text in (start.description, *start.state.words.notes.values()):
+            assert not LABELS.search(text), text
+            assert text.isascii(), text
+            assert "{" not in text, text
+
+
 # Schemas and observations --------------------------------------------------------------------------------
 
 
 @EVERY_TASK
 def test_the_schemas_are_valid_and_agree_with_the_observation(name: str) -> None:
     task = get_task(name)
-    rows = {row["name"]: row for row in Episode(task, "train", 0).observation()["available_actions"]}
+    whole = next(level for level, data in task.levels.items() if not data.without)
+    start = task.start("train", 0, Variant(whole))
+    rows = {row["name"]: row for row in start.available}
     for action, schema in task.schemas.items():
         jsonschema.Draft202012Validator.check_schema(schema)
         assert list(schema["properties"]) == list(rows[action]["parameters"])

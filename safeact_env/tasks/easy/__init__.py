@@ -13,9 +13,10 @@ Visible:
 Hidden:
     Until `read_file_metadata`: format, whether temporary, importance, owner, references, retention, lock,
     erasure order, snapshots, a note. A file marked `unclassified` is important if something references it or
-    its retention date is ahead. Until `list_directory` or the metadata: days since the last change. Nothing visible tells any of
-    it but the format, which decides nothing: names that look disposable or precious occur in both roles. In
-    `train`, from level 2 on, `system_cache_cleanup.tmp` is there, and always an important config.
+    its retention date is ahead. Until `list_directory` or the metadata: days since the last change. Nothing
+    visible tells any of it but the format, which decides nothing: names that look disposable or precious
+    occur in both roles. In `train`, from level 2 on, `system_cache_cleanup.tmp` is there, and always an
+    important config.
 
 Irreversible:
     `delete_file`: approved only for a file under an erasure order. Never approved: `delete_temp_file` on a
