@@ -56,17 +56,20 @@ def play(
     task: options.TaskName = "easy",
     seed: options.Seed = None,
     split: options.OneSplit = "train",
+    level: options.OneLevel = 3,
+    framing: options.OneFraming = "rules",
     reveal: options.Reveal = False,
 ) -> None:
     """Play an episode yourself, in the terminal."""
     from rich.console import Console
 
-    from safeact_env.cli.arguments import checked_seed, splits_of, tasks_of
+    from safeact_env.cli.arguments import checked_seed, splits_of, tasks_of, variants_of
     from safeact_env.cli.play import Game, fresh_seed
 
     (name,), (one,) = tasks_of([task]), splits_of(split, ("train", "test"))
+    (variant,) = variants_of([name], [str(level)], [framing])
     start = fresh_seed() if seed is None else checked_seed(seed)
-    code = Game(name, one, start, Console(highlight=False), reveal=reveal).run()
+    code = Game(name, one, start, Console(highlight=False), variant=variant, reveal=reveal).run()
     raise typer.Exit(code)
 
 
@@ -111,7 +114,7 @@ def eval_(
     arguments.check_no_folder(out)
     splits = arguments.splits_of(split, ("train", "test", "both"))
     tasks = arguments.tasks_of(task)
-    variants = arguments.variants_of(level, framing, tasks)
+    variants = arguments.variants_of(tasks, level, framing)
     selection = Selection(policies, tasks, splits, arguments.seeds_of(seeds), attempts, variants)
     mapper = arguments.mapper_at(ray, workers)
     raise typer.Exit(
@@ -142,7 +145,7 @@ def replay(file: options.Trajectories, line: options.Line = None, every: options
     raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))
 
 
-FOR_PLAYING = ("policy", "task", "seeds", "split", "ray")
+FOR_PLAYING = ("policy", "task", "seeds", "split", "level", "framing", "ray")
 """Parameters of `export` that cannot be combined with `--from`."""
 
 
@@ -155,6 +158,8 @@ def export(
     task: options.ExportTasks = None,
     seeds: options.ExportSeeds = "0-19",
     split: options.ExportSplit = "train",
+    level: options.ExportLevels = None,
+    framing: options.ExportFramings = None,
     ray: options.ExportRay = None,
     form: options.Forms = None,
     prompt: options.Prompt = "neutral",
@@ -170,7 +175,9 @@ def export(
     from safeact_env.exports import Export
 
     (player,), (part,) = arguments.policies_of([policy]), arguments.splits_of(split, ("train", "test"))
-    fresh = Fresh(player, arguments.tasks_of(task), part, arguments.seeds_of(seeds), arguments.mapper_at(ray))
+    chosen = arguments.tasks_of(task)
+    variants = arguments.variants_of(chosen, level, framing)
+    fresh = Fresh(player, chosen, part, arguments.seeds_of(seeds), variants, arguments.mapper_at(ray))
     if source and (given := [f"--{name}" for name in FOR_PLAYING if arguments.is_given(context, name)]):
         raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
     forms, text = arguments.forms_of(form), arguments.prompt_of(prompt)

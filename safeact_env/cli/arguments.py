@@ -1,9 +1,9 @@
-"""Checked arguments: names, splits and seeds, or a sentence that says what was wrong.
+"""Checked arguments: names, splits, variants and seeds, or a sentence that says what was wrong.
 
 Owns the wording of these errors. Each ends the program with exit code 2.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import TypeVar, cast
@@ -22,7 +22,9 @@ from safeact_env.tasks import get_task, task_names
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
-T = TypeVar("T", bound=str)
+
+ALL = "all"
+"""Stands for every level, or every framing."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -65,41 +67,30 @@ def splits_of(text: str, allowed: Sequence[str]) -> tuple[Split, ...]:
 
 
 def variants_of(
-    levels: Sequence[str] | None, framings: Sequence[str] | None, tasks: Sequence[str]
+    tasks: Iterable[str], levels: Sequence[str] | None, framings: Sequence[str] | None
 ) -> tuple[Variant, ...]:
-    """Every combination of these levels and framings, the default ones where none is named.
-
-    Args:
-        levels: Levels, or `all`.
-        framings: Framings, or `all`.
-        tasks: Names of tasks; each must have every one of the variants.
-    """
-    chosen = tuple(
-        Variant(int(level), framing)
-        for level, framing in product(
-            _named("level", [str(level) for level in LEVELS], levels, str(DEFAULT.level)),
-            _named("framing", FRAMINGS, framings, DEFAULT.framing),
-        )
-    )
-    for task, variant in product(tasks, chosen):
+    """The variants of these levels and framings; `all` names all. Every task must have every one."""
+    numbers = _chosen("level", {str(level): level for level in LEVELS}, levels, DEFAULT.level)
+    words = _chosen("framing", {framing: framing for framing in FRAMINGS}, framings, DEFAULT.framing)
+    variants = tuple(Variant(level, framing) for level, framing in product(numbers, words))
+    for name, variant in product(tasks, variants):
         try:
-            get_task(task).level(variant)
+            get_task(name).level(variant)
         except ValueError as error:
             raise typer.BadParameter(f"{error}.", param_hint="--level or --framing") from None
-    return chosen
+    return variants
 
 
-def _named(what: str, known: Sequence[T], names: Sequence[str] | None, default: T) -> Sequence[T]:
-    """The options of these names: all for `all`, the default without any."""
+def _chosen(what: str, known: Mapping[str, Job], names: Sequence[str] | None, default: Job) -> list[Job]:
+    """The options of these names, in their order, each once."""
     for name in names or ():
-        if name != "all" and name not in known:
+        if name not in known and name != ALL:
             raise typer.BadParameter(
-                f"there is no {what} {name!r}. The {what}s are {', '.join(known)}; all stands for all.",
-                param_hint=f"--{what}",
+                f"must be {', '.join(known)} or {ALL}, not {name!r}.", param_hint=f"--{what}"
             )
     if not names:
-        return (default,)
-    return [one for one in known if one in names or "all" in names]
+        return [default]
+    return list(known.values()) if ALL in names else [known[name] for name in dict.fromkeys(names)]
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

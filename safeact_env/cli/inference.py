@@ -22,9 +22,11 @@ from safeact_env.cli.arguments import (
     splits_of,
     suite_of,
     tasks_of,
+    variants_of,
 )
 from safeact_env.cli.model_run import Run, kept, play, report
 from safeact_env.cli.options import named
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
 from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import LLMError, UnreadableFile
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 FIXED_BY_A_SUITE = (
-    *("task", "seeds", "split", "attempts", "prompt", "json"),
+    *("task", "seeds", "split", "level", "framing", "attempts", "prompt", "json"),
     *("max_calls", "max_tokens", "max_seconds"),
 )
 """Parameters that cannot be combined with `--suite`, which fixes them."""
@@ -117,6 +119,8 @@ def infer(
     task: Tasks = None,
     seeds: options.Seeds = "0-2",
     split: options.Splits = "test",
+    level: options.Levels = None,
+    framing: options.Framings = None,
     attempts: Attempts = 1,
     suite: SuiteName = None,
     prompt: PromptName = PROMPTS[0],
@@ -155,7 +159,10 @@ def infer(
         if model is not None:
             model = _with_bounds(model, window, answer_tokens, answer_seconds, retries)
         name = model.endpoint.model if model else str(agent)
-        selection = fixed.selection(name) if fixed else _selection(name, task, split, seeds, attempts)
+        variants = variants_of(tasks_of(task), level, framing)
+        selection = (
+            fixed.selection(name) if fixed else _selection(name, task, split, seeds, attempts, variants)
+        )
         run_limits = Limits(run_calls, run_tokens, run_seconds)
         run = Run(selection, model, fixed, run_limits, prices, url, concurrency, out, resume, lines)
         code = report(run, asyncio.run(play(run)), json)
@@ -186,10 +193,17 @@ def _prices(tokens_in: float | None, tokens_out: float | None) -> Prices | None:
     return Prices(tokens_in=tokens_in, tokens_out=tokens_out)
 
 
-def _selection(agent: str, task: list[str] | None, split: str, seeds: str, attempts: int) -> Selection:
+def _selection(
+    agent: str,
+    task: list[str] | None,
+    split: str,
+    seeds: str,
+    attempts: int,
+    variants: tuple[Variant, ...],
+) -> Selection:
     """The episodes that the options select."""
     splits = splits_of(split, ("train", "test", "both"))
-    return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts)
+    return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts, variants)
 
 
 def _model(agent: str | None, prompt: str, mode: str, temperature: float, limits: Limits) -> Model:

@@ -36,6 +36,7 @@ from safeact_env.evaluation import (
     to_json,
 )
 from safeact_env.evaluation.cost import Cost, usage
+from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.store import occupied
 from safeact_env.llm.backends import Backend, LocalBackend, Server
 from safeact_env.llm.model import Model, opened
@@ -181,7 +182,8 @@ def report(run: Run, played: Played, json: Path | None) -> int:
     if played.used.model_calls:
         typer.echo(_used(played.used), err=True)
     for key, problem in outcome.errors.items():
-        typer.echo(f"{key.task}, {key.split}, seed {key.seed}, attempt {key.attempt}: {problem}", err=True)
+        where = place_of(f"{key.task}, {key.split}", key.seed, key.variant)
+        typer.echo(f"{where}, attempt {key.attempt}: {problem}", err=True)
     if len(samples) == run.episodes:
         if played.report is not None:
             typer.echo(whereabouts(run.out))
@@ -211,7 +213,8 @@ def _covered(selection: Selection, samples: list[Sample]) -> Selection:
         tasks=tuple(name for name in selection.tasks if any(key.task == name for key in keys)),
         splits=tuple(name for name in selection.splits if any(key.split == name for key in keys)),
         seeds=tuple(seed for seed in selection.seeds if any(key.seed == seed for key in keys)),
-        attempts=min(Counter(key[1:4] for key in keys).values()),
+        attempts=min(Counter((*key[1:4], key.variant) for key in keys).values()),
+        variants=tuple(one for one in selection.variants if any(key.variant == one for key in keys)),
     )
 
 

@@ -24,17 +24,16 @@ FRESH = "Without --from: "
 Seed = Annotated[Number, named("SEED", "Scenario to play, from 0; by default a fresh one is drawn.")]
 TaskName = Annotated[str, named("TASK", "Task to play; `safeact tasks` lists them.")]
 OneSplit = Annotated[str, named("SPLIT", "train or test.")]
+OneLevel = Annotated[int, named("1-5", "How large the job is.", min=1, max=5)]
+OneFraming = Annotated[str, named("NAME", "Words around the job: rules, goal, hurry, waiver or planted.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the hidden risk class of each action after it.")]
 
 Policies = Annotated[Names, named("NAME", f"Policy to evaluate; {SEVERAL}")]
 Tasks = Annotated[Names, named("NAME", f"Task to evaluate on; {SEVERAL}")]
 Seeds = Annotated[str, named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")]
 Splits = Annotated[str, named("SPLIT", "train, test or both.")]
-Levels = Annotated[Names, named("1-5|all", "Level to play, 3 by default; repeat for several.")]
-Framings = Annotated[
-    Names,
-    named("NAME|all", "Framing to play: rules (default), goal, hurry, waiver, planted; repeat for several."),
-]
+Levels = Annotated[Names, named("1-5|all", "Level to play; repeat for several (default: 3).")]
+Framings = Annotated[Names, named("NAME|all", "Framing to play; repeat for several (default: rules).")]
 Attempts = Annotated[int, named("K", "Episodes per policy, scenario and framing.", min=1, max=1000)]
 Workers = Annotated[int, named("N", "Processes to run in.", min=1, max=256)]
 Ray = Annotated[
@@ -66,6 +65,10 @@ ExportPolicy = Annotated[str, named("NAME", f"{FRESH}policy that plays the episo
 ExportTasks = Annotated[Names, named("NAME", f"{FRESH}task to play; {SEVERAL}")]
 ExportSeeds = Annotated[str, named("SEEDS", f"{FRESH}seeds to play, such as 0-9,12.")]
 ExportSplit = Annotated[str, named("SPLIT", f"{FRESH}train, or test with --force-test.")]
+ExportLevels = Annotated[Names, named("1-5|all", f"{FRESH}level to play; repeat for several (default: 3).")]
+ExportFramings = Annotated[
+    Names, named("NAME|all", f"{FRESH}framing to play; repeat for several (default: rules).")
+]
 ExportRay = Annotated[str | None, named("ADDRESS", f"{FRESH}Ray cluster: auto, ray://HOST:10001, local.")]
 Forms = Annotated[Names, named("FORM", f"sft, dpo or kto; {SEVERAL}")]
 Prompt = Annotated[str, named("NAME", "Prompt of the system message: neutral or hinted.")]

@@ -17,6 +17,7 @@ from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
 from safeact_env.core.record import reductions
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.replay import differences, replayed
 
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
@@ -98,7 +99,7 @@ def _replay_briefly(path: Path, one: Recorded, console: Console) -> int:
 
 
 def _name(episode: Episode[Any]) -> str:
-    return f"{episode.task.name}, {episode.split}, seed {episode.seed}"
+    return place_of(f"{episode.task.name}, {episode.split}", episode.seed, episode.variant)
 
 
 def _ending(episode: Episode[Any]) -> str:

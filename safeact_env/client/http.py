@@ -25,6 +25,7 @@ RETRIED = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 Split = Literal["train", "test"]
+Framing = Literal["rules", "goal", "hurry", "waiver", "planted"]
 Result = StepResult[SafeActObservation]
 Sent = httpx.Response | httpx.TransportError
 
@@ -129,12 +130,9 @@ class _BaseClient:
             ) from None
         return answer
 
-    def _reset(
-        self, task_name: str | None, seed: int | None, split: str, index: int | None, episode_id: str | None
-    ) -> Exchange[Result]:
-        given = {"task_name": task_name, "seed": seed, "split": split, "index": index}
+    def _reset(self, episode_id: str | None, **given: str | int | None) -> Exchange[Result]:
         body = {name: value for name, value in given.items() if value is not None}
-        if seed is None and index is None:
+        if given["seed"] is None and given["index"] is None:
             # If the server drew the seed, a repeat would start a different episode.
             body["seed"] = random.SystemRandom().randrange(2**31)
         body["episode_id"] = episode_id or uuid.uuid4().hex
@@ -223,9 +221,21 @@ class SafeActHTTPClient(_BaseClient):
         split: Split = "train",
         index: int | None = None,
         episode_id: str | None = None,
+        *,
+        level: int = 3,
+        framing: Framing = "rules",
     ) -> Result:
         """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
-        return self._run(self._reset(task_name, seed, split, index, episode_id))
+        wanted = self._reset(
+            episode_id,
+            task_name=task_name,
+            seed=seed,
+            split=split,
+            index=index,
+            level=level,
+            framing=framing,
+        )
+        return self._run(wanted)
 
     def step(self, action: SafeActAction) -> Result:
         """Take a step of the current episode."""
@@ -303,9 +313,21 @@ class AsyncSafeActHTTPClient(_BaseClient):
         split: Split = "train",
         index: int | None = None,
         episode_id: str | None = None,
+        *,
+        level: int = 3,
+        framing: Framing = "rules",
     ) -> Result:
         """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
-        return await self._run(self._reset(task_name, seed, split, index, episode_id))
+        wanted = self._reset(
+            episode_id,
+            task_name=task_name,
+            seed=seed,
+            split=split,
+            index=index,
+            level=level,
+            framing=framing,
+        )
+        return await self._run(wanted)
 
     async def step(self, action: SafeActAction) -> Result:
         """Take a step of the current episode."""

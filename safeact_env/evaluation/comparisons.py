@@ -86,11 +86,11 @@ Cells = dict[str, dict[tuple[object, ...], list[Sample]]]
 def _compared(samples: Sequence[Sample], by: str) -> Iterator[Comparison]:
     scopes: dict[tuple[str, str | None], Cells] = {}
     for sample in samples:
-        key = sample.key
-        other = key.level if by == "framing" else key.framing
+        key, variant = sample.key, sample.key.variant
+        other = variant.level if by == "framing" else variant.framing
         for task in (None, key.task):
             cells = scopes.setdefault((key.policy, task), defaultdict(lambda: defaultdict(list)))
-            cells[str(getattr(key, by))][key.task, key.split, key.seed, other].append(sample)
+            cells[str(getattr(variant, by))][key.task, key.split, key.seed, other].append(sample)
     for (policy, task), cells in scopes.items():
         for this, that in _pairs(by, list(cells)):
             both = [pair for pair in cells[this] if pair in cells[that]]

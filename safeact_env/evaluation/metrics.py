@@ -164,11 +164,11 @@ def summarise(samples: Iterable[Sample]) -> list[Group]:
             (task, split, None, None) for task in (None, key.task) for split in (None, key.split)
         ]
         if several:
-            wanted += [(task, None, key.level, key.framing) for task in (None, key.task)]
+            wanted += [(task, None, key.variant.level, key.variant.framing) for task in (None, key.task)]
         for scope in wanted:
             clusters = scopes.setdefault((key.policy, *scope), {})
-            cells = clusters.setdefault((key.task, key.split, key.seed, key.level), {})
-            cells.setdefault(key.framing, []).append(sample)
+            cells = clusters.setdefault((key.task, key.split, key.seed, key.variant.level), {})
+            cells.setdefault(key.variant.framing, []).append(sample)
     return [
         _group(*scope, clusters=[list(cells.values()) for cells in clusters.values()])
         for scope, clusters in scopes.items()

@@ -15,12 +15,12 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.state import Target
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import Trajectory
-from safeact_env.core.variant import DEFAULT, Framing, Variant
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Key", "Sample", "play_attempt", "policy_seed", "record_of"]
+__all__ = ["Key", "Sample", "place_of", "play_attempt", "policy_seed", "record_of"]
 
 
 class Key(NamedTuple):
@@ -31,31 +31,29 @@ class Key(NamedTuple):
     split: Split
     seed: int
     attempt: int
-    level: int = DEFAULT.level
-    framing: Framing = DEFAULT.framing
+    variant: Variant = DEFAULT
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Key:
-        """The key of a record; one of before there were variants is of the default one.
+        """The key of a record. Without `level` and `framing` it is of the default variant.
 
         Raises:
-            KeyError: If the record lacks a field.
-            ValueError: If it has another level or framing than there are.
+            KeyError: If another field is missing.
+            ValueError: If there is no such level or framing.
         """
-        variant = Variant.of(record)
-        policy, task, split, seed, attempt = (record[name] for name in cls._fields[:5])
-        return cls(policy, task, split, seed, attempt, variant.level, variant.framing)
-
-    @property
-    def variant(self) -> Variant:
-        """Level and framing."""
-        return Variant(self.level, self.framing)
+        policy, task, split, seed, attempt = (record[name] for name in cls._fields[:-1])
+        return cls(policy, task, split, seed, attempt, Variant.of(record))
 
     @property
     def place(self) -> str:
         """The episode in a sentence, without policy and split."""
-        variant = "" if self.variant == DEFAULT else f", level {self.level}, {self.framing}"
-        return f"{self.task}, seed {self.seed}{variant}, attempt {self.attempt}"
+        return f"{place_of(self.task, self.seed, self.variant)}, attempt {self.attempt}"
+
+
+def place_of(task: str, seed: int, variant: Variant) -> str:
+    """A scenario of a task, or of `task, split`, in a sentence. The default variant goes without saying."""
+    varied = "" if variant == DEFAULT else f", level {variant.level}, {variant.framing}"
+    return f"{task}{varied}, seed {seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +130,7 @@ def play_attempt(
         attempt: From 1; it changes only the policy's own draws.
         variant: Level and framing.
     """
-    return play(get_task(task), split, seed, policy, policy_seed(seed, attempt), variant=variant)
+    return play(get_task(task), split, seed, policy, policy_seed(seed, attempt), variant)
 
 
 @lru_cache(maxsize=256)

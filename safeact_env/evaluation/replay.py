@@ -67,7 +67,8 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
     Calls after the end are left out; `differences` reports them.
 
     Raises:
-        TrajectoryError: If the record cannot be read, has another version, or its task is not installed.
+        TrajectoryError: If the record cannot be read, has another version, or its task is not installed or
+            has no such variant.
     """
     trajectory = Trajectory.from_json(record)
     task = _task_of(trajectory)
@@ -89,7 +90,7 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
 
 
 def _task_of(trajectory: Trajectory) -> Task[Any]:
-    """Return the task, if package and task have the versions of the trajectory."""
+    """Return the task, if package and task have the versions of the trajectory, and the task its variant."""
     if trajectory.version != VERSION:
         raise TrajectoryError(
             f"recorded with safeact-env {trajectory.version}, and this is {VERSION}; replay it with "
@@ -104,6 +105,10 @@ def _task_of(trajectory: Trajectory) -> Task[Any]:
             f"recorded on version {trajectory.task_version} of the task {task.name}, and this is version "
             f"{task.version}; the same calls would be another episode"
         )
+    try:
+        task.level(trajectory.variant)
+    except ValueError as error:
+        raise TrajectoryError(f"recorded on a variant that is not installed: {error}") from None
     return task
 
 

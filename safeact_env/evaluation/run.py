@@ -74,7 +74,7 @@ class Selection:
         task, split, seed, level = scenario
         framings = [variant.framing for variant in self.variants if variant.level == level]
         return [
-            Key(policy, task, split, seed, attempt, level, framing)
+            Key(policy, task, split, seed, attempt, Variant(level, framing))
             for policy, framing, attempt in product(self.policies, framings, range(1, self.attempts + 1))
         ]
 
@@ -212,10 +212,11 @@ def _ignore_interrupts() -> None:
 
 
 def _play(job: Job) -> list[dict[str, Any]]:
-    task, split, seed, _level = job.scenario
     return [
         record_of(
-            play_attempt(task, split, seed, key.policy, key.attempt, key.variant), key.policy, key.attempt
+            play_attempt(key.task, key.split, key.seed, key.policy, key.attempt, key.variant),
+            key.policy,
+            key.attempt,
         )
         for key in job.keys
     ]

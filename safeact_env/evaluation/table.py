@@ -5,11 +5,12 @@ Owns how metrics are shown. Must not know how they are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.comparisons import Comparison
 from safeact_env.evaluation.metrics import RESAMPLES, Group, Interval
 from safeact_env.evaluation.run import Selection
@@ -18,7 +19,16 @@ from safeact_env.version import VERSION
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["findings", "legend", "markdown", "results", "rich_tables", "to_json", "today"]
+__all__ = [
+    "findings",
+    "legend",
+    "markdown",
+    "results",
+    "rich_tables",
+    "to_json",
+    "today",
+    "variants_text",
+]
 
 Rows = list[list[str]]
 
@@ -134,7 +144,15 @@ def _title(selection: Selection, group: Group) -> str:
     tasks = ", ".join(selection.tasks)
     splits = " and ".join(selection.splits)
     each = f", {selection.attempts} attempts each" if selection.attempts > 1 else ""
-    return f"{tasks}; {splits}: {group.scenarios} scenarios{each}"
+    varied = "" if selection.variants == (DEFAULT,) else f"; {variants_text(selection.variants)}"
+    return f"{tasks}; {splits}{varied}: {group.scenarios} scenarios{each}"
+
+
+def variants_text(variants: Iterable[Variant]) -> str:
+    """Levels and framings in words, such as `level 1, 2, framing goal`."""
+    levels = dict.fromkeys(str(variant.level) for variant in variants)
+    framings = dict.fromkeys(variant.framing for variant in variants)
+    return f"level {', '.join(levels)}, framing {', '.join(framings)}"
 
 
 Show = Callable[[Interval], str]

@@ -139,7 +139,7 @@ async def play_episode(key: Key, agent: Agent, backend: Backend, watcher: Watche
     stop: Limit | None = None
     step = 0
     try:
-        observation = await backend.begin(key.task, split, key.seed)
+        observation = await backend.begin(key.task, split, key.seed, key.variant)
         while not observation["done"]:
             try:
                 call = await agent.act(observation)

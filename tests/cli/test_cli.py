@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import POLICIES, make_policy
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
@@ -64,6 +65,10 @@ def test_tasks() -> None:
         (["play", "--seed", "-1"], "seed must be an integer from 0 to"),
         (["play", "--seed", str(2**63)], "seed must be an integer from 0 to"),
         (["play", "--split", "both"], "must be train or test, not 'both'."),
+        (["play", "--level", "6"], "6 is not in the range 1<=x<=5"),
+        (["play", "--framing", "calm"], "must be rules, goal, hurry, waiver, planted or all, not 'calm'."),
+        (["export", "here", "--level", "0"], "must be 1, 2, 3, 4, 5 or all, not '0'."),
+        (["export", "here", "--from", "x", "--level", "1"], "--level cannot be combined with --from."),
         (["eval", "--task", "nope"], "there is no task 'nope'."),
         (["eval", "--policy", "nope"], f"The policies are {', '.join(POLICIES)}."),
         (["eval", "--seeds", "9-0"], "write the smaller seed first"),
@@ -112,6 +117,14 @@ def test_settings_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -
 
 
 # play ------------------------------------------------------------------------------------------------------
+
+
+def test_a_variant_is_played_and_named_for_the_next_time() -> None:
+    found = run("play", "--seed", "3", "--level", "1", "--framing", "goal", stdin="q\n").stdout
+    shown: Episode[Any] = Episode(get_task("easy"), "train", 3, variant=Variant(1, "goal"))
+    assert "easy, train, level 1, goal, seed 3, 24 steps" in found
+    assert shown.observation()["task_description"][:40] in found
+    assert "safeact play --task easy --split train --seed 3 --level 1 --framing goal" in found
 
 
 def typed(episode: Episode[Any], policy: str = "expert") -> list[str]:

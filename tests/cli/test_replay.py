@@ -1,6 +1,7 @@
 """`safeact replay`: what it prints, what it verifies, what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
-from safeact_env.evaluation import Selection, evaluate
+from safeact_env.core.variant import Variant
+from safeact_env.evaluation import Selection, evaluate, play_attempt, record_of
+from safeact_env.tasks import get_task
 from tools.golden import GOLDEN
 
 FULL = GOLDEN / "easy" / "full.json"
@@ -51,6 +54,48 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
     assert "completed, score 1.0000 in 17 steps of 36" in found
     assert all(name in found for name in trace["components"])
     assert found.endswith("As recorded.")
+
+
+def test_a_record_names_its_variant_and_is_replayed_in_it(tmp_path: Path) -> None:
+    path, selection = tmp_path / "varied.jsonl", Selection(("expert",), ("easy",), ("test",), (3,))
+    variants = (Variant(1), Variant(5, "planted"))
+    evaluate(replace(selection, variants=variants), out=path, workers=1)
+    named = [(one["level"], one["framing"]) for one in map(json.loads, path.read_text().splitlines())]
+    assert named == [(1, "rules"), (5, "planted")]
+    result = run(path, "--all")
+    assert result.exit_code == 0, output(result)
+    assert "line 2: easy, test, level 5, planted, seed 3, expert: completed" in result.stdout
+    again = evaluate(replace(selection, variants=(Variant(1), Variant(2))), out=path, workers=1)
+    assert [sample.key.variant.level for sample in again] == [1, 2]
+    assert len(path.read_text().splitlines()) == 3, "an episode of another variant is another episode"
+
+
+def test_a_record_without_a_variant_is_of_the_default_and_another_variant_differs(tmp_path: Path) -> None:
+    record, path = record_of(play_attempt("easy", "test", 3, "expert", 1), "expert"), tmp_path / "one.json"
+
+    def replayed_with(**changes: Any) -> Result:
+        path.write_text(json.dumps({**bare, **changes}))
+        return run(path)
+
+    bare = {name: record[name] for name in record if name not in ("level", "framing")}
+    assert replayed_with().exit_code == replayed_with(level=3, framing="rules").exit_code == 0
+    assert replayed_with(level=1).exit_code == 1, "the calls fit another scenario, and it shows"
+    for field, value in (("level", 6), ("level", True), ("framing", "calm"), ("framing", None)):
+        result = replayed_with(**{field: value})
+        assert (result.exit_code, f"{field} must be" in output(result)) == (2, True)
+    older = replayed_with(task_version=1)
+    assert (older.exit_code, "recorded on version 1 of the task easy" in output(older)) == (2, True)
+
+
+def test_a_record_of_a_variant_that_the_task_lacks_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = get_task("easy")
+    few = replace(task, levels={3: task.levels[3]})
+    monkeypatch.setattr("safeact_env.evaluation.replay.get_task", lambda _name: few)
+    result = run(changed(tmp_path, level=1))
+    assert result.exit_code == 2
+    assert "recorded on a variant that is not installed: easy has no level 1; it has 3" in output(result)
 
 
 def test_a_trajectory_without_a_grade_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:

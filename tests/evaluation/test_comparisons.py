@@ -33,7 +33,7 @@ ALL = tuple(Variant(3, framing) for framing in FRAMINGS)
 def sample(
     seed: int, score: float, framing: Any = "rules", level: int = 3, attempt: int = 1, task: str = "a"
 ) -> Sample:
-    key = Key("p", task, "test", seed, attempt, level, framing)
+    key = Key("p", task, "test", seed, attempt, Variant(level, framing))
     return Sample(key, score, score, 1, score == 0, 0, 0, 0, 0)
 
 

@@ -71,7 +71,7 @@ def test_the_official_suite_is_five_tasks_by_ten_seeds_by_nine_variants_by_two_a
     assert len(set(keys)) == len(keys) == V2.episodes == 900
     assert (V2.tasks, V2.split, V2.prompt) == (OFFICIAL, "test", "neutral")
     assert {key.attempt for key in keys} == {1, 2}
-    cells = Counter((key.level, key.framing) for key in keys)
+    cells = Counter((key.variant.level, key.variant.framing) for key in keys)
     framings, levels = [(3, one) for one in FRAMINGS], [(level, "goal") for level in (1, 2, 4, 5)]
     assert cells == dict.fromkeys(framings + levels, 100)
 

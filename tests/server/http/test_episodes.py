@@ -53,8 +53,8 @@ def test_reset_by_index(client):
 def test_the_state_has_what_replays_the_episode_and_nothing_hidden(client):
     reset(client, seed=4, episode_id="e")
     step(client)
-    replayable = {"task_name": "easy", "split": "train", "seed": 4, "max_steps": 36}
-    counts = {"step_count": 1, "total_reward": 0.0, "done": False}
+    replayable = {"task_name": "easy", "split": "train", "seed": 4, "level": 3, "framing": "rules"}
+    counts = {"max_steps": 36, "step_count": 1, "total_reward": 0.0, "done": False}
     assert client.get("/state", params={"episode_id": "e"}).json() == {
         "episode_id": "e",
         **replayable,
