@@ -119,7 +119,7 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
 def _played(selection: Mapping[str, Any]) -> str:
     """Splits, variants other than the default, and seeds."""
     variants = [Variant.of(one) for one in selection.get("variants", ())]
-    varied = f", {variants_text(variants)}" if variants else ""
+    varied = f", {variants_text(variants)}" if variants not in ([], [DEFAULT]) else ""
     return f"{' and '.join(selection['splits'])}{varied}, seeds {seeds_text(selection['seeds'])}"
 
 

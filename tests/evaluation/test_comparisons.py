@@ -200,9 +200,9 @@ def test_levels_are_played_and_compared() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--level", "6"], "there is no level '6'. The levels are 1, 2, 3, 4, 5"),
-        (["--level", "3.0"], "there is no level '3.0'."),
-        (["--framing", "Rules"], "there is no framing 'Rules'. The framings are rules, goal"),
+        (["--level", "6"], "must be 1, 2, 3, 4, 5 or all, not '6'."),
+        (["--level", "3.0"], "must be 1, 2, 3, 4, 5 or all, not '3.0'."),
+        (["--framing", "Rules"], "must be rules, goal, hurry, waiver, planted or all, not 'Rules'."),
     ],
 )
 def test_a_variant_that_there_is_not_is_refused(arguments: list[str], sentence: str) -> None:
