@@ -40,13 +40,10 @@ class Chat:
     def start(self, observation: Observation) -> str:
         """The text of the first observation: job, state, and where the actions differ from the tools."""
         actions = map(action_line, self.tools.upkeep_actions(observation))
-        shown = [
-            self.prompt.start(observation, "tools", omitted=False),
-            "\n".join([UPKEEP_ACTIONS, *actions]),
-        ]
+        shown = [self.prompt.start(observation, "tools", omitted=False)]
         if left_out := self.tools.left_out(observation):
             shown.append("\n".join([LEFT_OUT, *left_out]))
-        return "\n\n".join(shown)
+        return "\n\n".join([*shown, "\n".join([UPKEEP_ACTIONS, *actions])])
 
     def opening(self, observation: Observation) -> list[Message]:
         """The messages that come before the first call."""

@@ -117,6 +117,7 @@ class _Rollout:
             "outcome": str(grade.outcome),
             "return": grade.total,
             "seed": self.episode.seed,
+            **self.episode.variant.to_json(),
         }
 
 
@@ -131,10 +132,9 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
     """A task of SafeAct-Env for Gymnasium.
 
     `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
-    last call and its result), and at the end `score`, `outcome`, `return` and `seed`. An action that the mask
-    rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends with its budget is
-    truncated; every other end is a termination.
-
+    last call and its result), and at the end `score`, `outcome`, `return`, `seed`, `level` and `framing`. An
+    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends
+    with its budget is truncated; every other end is a termination.
     Args:
         task: Name of a task.
         split: `train` or `test`.
@@ -234,7 +234,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Several episodes of a task at once, in this process, encoded into one batch.
 
     `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome`,
-    `return` and `seed`, in the form that Gymnasium gives to such infos.
+    `return`, `seed`, `level` and `framing`, in the form that Gymnasium gives to such infos.
 
     Args:
         num_envs: Episodes at once, at least 1.
