@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -26,7 +27,6 @@ from safeact_env.tasks import OFFICIAL, get_task
 
 ROOT = Path(__file__).resolve().parents[1]
 GOLDEN = ROOT / "tests" / "golden"
-PLAN = ROOT / "validation" / "runtime.json"
 
 OF_EACH = 3
 """Calls of each kind in the trace of refusals."""
@@ -81,12 +81,20 @@ def one_of_each(moves: Iterable[Move]) -> list[Move]:
 def mistake(task: Task[Any]) -> Episode[Any]:
     """Some progress, then an irreversible mistake: by a look-alike in every other task.
 
-    Where none is to be had after half of the expert's calls, the expert's way goes on until there is.
+    Where none is to be had after half of the expert's calls, the expert's way goes on until there is; where
+    there is none to its end, the next scenario is played.
     """
     trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
-    split: Split = "train" if trap else "test"
-    calls = [turn.call for turn in play(task, split, 21, "expert").turns]
-    episode: Episode[Any] = Episode(task, split, 21)
+    for seed in count(21):
+        episode = _mistaken(task, "train" if trap else "test", seed, trap=trap)
+        if episode.outcome == "irreversible_mistake":
+            return episode
+    raise AssertionError("seeds have no end")
+
+
+def _mistaken(task: Task[Any], split: Split, seed: int, *, trap: bool) -> Episode[Any]:
+    calls = [turn.call for turn in play(task, split, seed, "expert").turns]
+    episode: Episode[Any] = Episode(task, split, seed)
     taken(episode, calls[: len(calls) // 2])
     for call in calls[len(calls) // 2 :]:
         moves = (m for m in every_move(episode) if episode.actions[m.name].lookalike == trap)
@@ -167,7 +175,9 @@ def main(arguments: list[str]) -> int:
     stale, failed = 0, 0
     for name in options.task or OFFICIAL:
         try:
-            files = list(fresh(name)) + ([(PLAN, plan())] if name == "easy" else [])
+            files = list(fresh(name)) + (
+                [(ROOT / "validation" / "runtime.json", plan())] if name == "easy" else []
+            )
         except Exception:  # a task in the making must not stop the others
             traceback.print_exc()
             failed += 1

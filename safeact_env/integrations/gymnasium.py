@@ -135,6 +135,7 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
     last call and its result), and at the end `score`, `outcome`, `return`, `seed`, `level` and `framing`. An
     action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends
     with its budget is truncated; every other end is a termination.
+
     Args:
         task: Name of a task.
         split: `train` or `test`.

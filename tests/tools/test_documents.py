@@ -231,7 +231,7 @@ def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, 
     assert capsys.readouterr().out == "1.0\n"
     assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
     lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
-    assert len(list(records_in(lines, "records"))) == 400
+    assert len(list(records_in(lines, "records"))) == 900
 
 
 def curl_requests():
