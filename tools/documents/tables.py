@@ -37,7 +37,7 @@ INTEGRATIONS_RUN = RESULTS / "integrations.json"
 CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
 
-COMMON = ("read_runbook", "finish", "roll_back_upkeep")
+COMMON = ("read_handbook", "read_runbook", "finish", "roll_back_upkeep")
 
 
 def tasks_table() -> str:
