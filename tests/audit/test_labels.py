@@ -146,7 +146,7 @@ def test_a_label_that_forgets_the_state_is_caught(name, action, seeds):
 
 
 def test_the_copy_of_a_deleted_database_rolled_back_under_a_risky_label_is_caught():
-    assert "rollback_migration {" in breaches(changed(get_task("hard"), "rollback_migration", gate=None), 4)
+    assert "rollback_migration {" in breaches(changed(get_task("hard"), "rollback_migration", gate=None), 12)
 
 
 def test_an_action_that_is_never_judged_is_caught(monkeypatch):
