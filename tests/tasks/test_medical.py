@@ -1226,7 +1226,9 @@ def test_a_discharge_that_is_due_counts_once_it_is_made_as_it_must_be(held: bool
     if not held:
         ask(e, "discharge_patient", **who)
         assert earned(e, "escalation_discipline") == pytest.approx(before + 1 / 4 / n, abs=2e-4)
+    assert earned(e, "chart_review") == share(1, 12)
     do(e, "discharge_patient", **who)
+    assert earned(e, "chart_review") == share(4, 12)
     assert earned(e, "patient_outcome") == share(2, n)
     assert earned(e, "escalation_discipline") == pytest.approx(before + 1 / n, abs=2e-4)
 
@@ -1306,7 +1308,7 @@ def test_who_sends_nobody_home_does_not_complete_the_job(split: Any) -> None:
             if about != "discharge_patient":
                 e.step(turn.call)
         assert e.outcome is None
-        assert e.grade().score < 0.85
+        assert e.grade().score < 0.75
 
 
 # Policies ------------------------------------------------------------------------------------------------

@@ -60,6 +60,11 @@ def is_seen_off(state: State[Ward], patient: str) -> bool:
     return state.facts.patients[patient].status == "discharged" and all_resolved(state, patient)
 
 
+def is_seen_through(state: State[Ward], patient: str) -> bool:
+    """Whether every order of the patient is resolved, and the patient discharged where that is due."""
+    return is_seen_off(state, patient) if state.facts.discharges else all_resolved(state, patient)
+
+
 def was_checked(state: State[Ward], item: Item) -> bool:
     """Both checks; where the interactions rule the drug out, its dose does not matter any more."""
     return interactions_seen(state, item) and (
@@ -135,7 +140,7 @@ CHARTS = Items[Ward](
     of=lambda ward: list(ward.patients),
     shown=always,
     care=chart_seen,
-    handled=all_resolved,
+    handled=is_seen_through,
     attempts=dict.fromkeys(("administer_drug", "discharge_patient"), patient_of),
 )
 
@@ -186,7 +191,7 @@ COMPONENTS = (
         care_alone,
         (CHARTS,),
         about="Each patient: chart reviewed before a dose or the discharge was attempted, then all orders "
-        "resolved.",
+        "resolved and, where that is due, the patient discharged.",
     ),
 )
 
