@@ -133,8 +133,8 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
 
     `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
     last call and its result), and at the end `score`, `outcome`, `return`, `seed`, `level` and `framing`. An
-    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. One that ends
-    with its budget is truncated; every other end is a termination.
+    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that
+    ends with its budget is truncated; every other end is a termination.
 
     Args:
         task: Name of a task.

@@ -170,7 +170,8 @@ function drawReductions({ harm, over_escalations: over }) {
 function drawLink(report) {
   const field = h("input", { id: "episode-link", type: "text", readonly: true, value: location.href });
   const said = h("span", { role: "status" });
-  ofEpisode({ task: report.task, split: report.split, seed: report.seed }, report.steps).then(
+  const { task, split, seed, level, framing } = report;
+  ofEpisode({ task, split, seed, level, framing }, report.steps).then(
     (hash) => (field.value = new URL(hash, location.href).href),
     // An old browser packs nothing: the link then holds the scenario without the steps.
     () => {},

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from safeact_env.call import Call
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task, task_names
 from tests.page.traffic import leaks
@@ -66,6 +67,37 @@ def test_a_job_is_chosen_with_split_and_seed(visitor):
     page.get_by_label("Seed").fill("77")
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.locator(".status")).to_contain_text("Medical Triage test, seed 77")
+
+
+def test_level_and_framing_are_chosen_and_stay_in_the_link(visitor):
+    visitor.open()
+    page = visitor.page
+    expect(page.get_by_label("Level").locator("option:checked")).to_have_text("3 (36 steps)")
+    page.get_by_label("Level").select_option("1")
+    page.get_by_label("Framing").select_option("goal")
+    page.get_by_label("Seed").fill("77")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.locator(".status")).to_contain_text("train, level 1, goal, seed 77")
+    expect(page.locator(".status")).to_contain_text("24 of 24 steps left")
+    assert page.url.endswith("#/play?task=easy&split=train&seed=77&level=1&framing=goal")
+    variant = Variant(1, "goal")
+    (begun,) = [json.loads(one.sent) for one in visitor.exchanges() if one.path == "/reset"]
+    assert begun.items() >= {"task_name": "easy", "seed": 77, **variant.to_json()}.items()
+    visitor.play([turn.call for turn in play(get_task("easy"), "train", 77, "expert", variant=variant).turns])
+    expect(page.locator(".end")).to_contain_text("Done, and nothing was lost.")
+    again = page.get_by_label("A link to this episode").input_value()
+    assert "level=1&framing=goal&calls=" in again
+    page.goto(again)
+    expect(page.locator(".stage")).to_contain_text("train, level 1, goal, seed 77")
+    page.get_by_role("button", name="To the end").click()
+    expect(page.locator(".screen")).to_contain_text("1.00, completed")
+
+
+def test_another_variant_of_a_seed_is_another_episode(visitor):
+    visitor.open("#/play?task=easy&seed=5&level=1")
+    expect(visitor.page.locator(".status")).to_contain_text("24 of 24")
+    visitor.open("#/play?task=easy&seed=5&level=2")
+    expect(visitor.page.locator(".status")).to_contain_text("28 of 28")
 
 
 def test_the_trap_closes_and_is_explained(visitor):

@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from safeact_env.call import Call
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Selection, evaluate
 from safeact_env.evaluation.record import play_attempt, record_of
 
@@ -64,6 +65,24 @@ def test_a_single_record_plays_at_once_and_shows_where_it_went_wrong(visitor, tm
     expect(page.locator(".player-number")).to_have_text("0 of 5")
     page.get_by_role("button", name="To the end").click()
     expect(page.locator(".verdict-loss")).to_contain_text("ended by an irreversible mistake")
+
+
+def test_a_record_is_replayed_in_its_variant(visitor, tmp_path):
+    episode = play_attempt("easy", "train", 3, "expert", 1, Variant(1, "planted"))
+    opened(visitor, saved(tmp_path, record_of(episode, "expert")))
+    page = visitor.page
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    expect(page.locator(".stage")).to_contain_text("train, level 1, planted, seed 3")
+    expect(page.locator(".recording")).to_contain_text("level 1, planted")
+
+
+def test_a_record_of_no_variant_is_of_the_default_and_of_a_wrong_one_is_left_out(visitor, tmp_path):
+    bare = {name: value for name, value in one().items() if name not in ("level", "framing")}
+    wrong = [one(level=level) for level in (0, "3", True, None)] + [one(framing=["goal"])]
+    opened(visitor, saved(tmp_path, bare, *wrong))
+    page = visitor.page
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    expect(page.get_by_text("5 lines cannot be replayed. Line 2: The level is a whole")).to_be_visible()
 
 
 def test_a_packed_file(visitor, records, tmp_path):

@@ -165,6 +165,9 @@ LINKS = {
     "#/play?task=easy&seed=minus": "A seed is a whole number from 0",
     "#/play?task=easy&seed=99999999999999999": "A seed is a whole number from 0",
     "#/play?task=easy&split=valid&seed=1": "The split is either train or test.",
+    "#/play?task=easy&level=6&seed=1": "The level is a whole number from 1 to 5.",
+    "#/play?task=easy&level=one&seed=1": "The level is a whole number from 1 to 5.",
+    "#/play?task=easy&framing=calm&seed=1": "The framing is one of rules, goal, hurry, waiver, planted.",
     "#/replay?task=easy&seed=1&calls=%3Cnothing": "The calls in this link cannot be read",
 }
 
