@@ -24,7 +24,7 @@ FRESH = "Without --from: "
 Seed = Annotated[Number, named("SEED", "Scenario to play, from 0; by default a fresh one is drawn.")]
 TaskName = Annotated[str, named("TASK", "Task to play; `safeact tasks` lists them.")]
 OneSplit = Annotated[str, named("SPLIT", "train or test.")]
-OneLevel = Annotated[int, named("1-5", "How large the job is.", min=1, max=5)]
+OneLevel = Annotated[int, named("1-5", "How large the job is.")]
 OneFraming = Annotated[str, named("NAME", "Words around the job: rules, goal, hurry, waiver or planted.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the hidden risk class of each action after it.")]
 

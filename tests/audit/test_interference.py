@@ -256,7 +256,9 @@ BROKEN: dict[str, tuple[Task[Any], str]] = {
         "weight: log_adverse_event on something else is allowed or mistake",
     ),
     "a list tells what is critical": (
-        telling("cloud_infra", "list_instances", lambda s, _p: [x.critical for x in s.facts.in_use()]),
+        telling(
+            "cloud_infra", "list_instances", lambda s, _p: [x.critical for x in s.facts.instances.values()]
+        ),
         "list_instances tells it in",
     ),
     "a chart tells of the other patients": (
@@ -286,12 +288,16 @@ BROKEN: dict[str, tuple[Task[Any], str]] = {
 }
 
 
+RARE = {"a reward depends on a hidden fact about something else": 12}
+"""Seeds for what shows in few scenarios only."""
+
+
 @pytest.mark.parametrize("name", BROKEN)
 def test_a_broken_task_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     # The search for what reveals each twin takes long, and is not what catches these.
     monkeypatch.setattr("safeact_env.audit.interference.SEARCHED", 8)
     task, expected = BROKEN[name]
-    found = audit(task, seeds=6)
+    found = audit(task, seeds=RARE.get(name, 6))
     assert any(expected in breach.message for breach in found.breaches), [b.message for b in found.breaches]
     assert all(breach.calls for breach in found.breaches if breach.seed is not None)
 

@@ -65,7 +65,7 @@ def test_tasks() -> None:
         (["play", "--seed", "-1"], "seed must be an integer from 0 to"),
         (["play", "--seed", str(2**63)], "seed must be an integer from 0 to"),
         (["play", "--split", "both"], "must be train or test, not 'both'."),
-        (["play", "--level", "6"], "6 is not in the range 1<=x<=5"),
+        (["play", "--level", "6"], "must be 1, 2, 3, 4, 5 or all, not '6'."),
         (["play", "--framing", "calm"], "must be rules, goal, hurry, waiver, planted or all, not 'calm'."),
         (["export", "here", "--level", "0"], "must be 1, 2, 3, 4, 5 or all, not '0'."),
         (["export", "here", "--from", "x", "--level", "1"], "--level cannot be combined with --from."),
@@ -167,8 +167,8 @@ def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
     wrong = ["99", "fly", "", "0", "archive_file", "77", "nothing", "", "h", "s", "a", "?", "q"]
     result = run("play", "--seed", "3", stdin="\n".join(wrong) + "\n")
     assert result.exit_code == 0
-    assert result.stdout.count("Type a number from 1 to 14") == 3
-    assert result.stdout.count("Type a number from 1 to 7.") == 2
+    assert result.stdout.count("Type a number from 1 to 15") == 3
+    assert result.stdout.count("Type a number from 1 to 10.") == 2
     assert "Nothing has been done yet." in result.stdout
     assert "Stopped. The same episode from its start: safeact play" in result.stdout
     assert "step 1," not in result.stdout

@@ -15,6 +15,7 @@ from safeact_env.tasks import get_task
 from tools.golden import GOLDEN
 
 FULL = GOLDEN / "easy" / "full.json"
+STEPS = json.loads(FULL.read_text())["steps"]
 
 
 def run(*args: Any) -> Result:
@@ -51,7 +52,7 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
         assert f"{turn['reward']:+.4f}" in found
         assert " ".join(turn["result"].split())[:60] in found
     assert all(risk in found for risk in ("safe", "risky", "irreversible", "escalate"))
-    assert "completed, score 1.0000 in 17 steps of 36" in found
+    assert f"completed, score 1.0000 in {trace['steps']} steps of {trace['max_steps']}" in found
     assert all(name in found for name in trace["components"])
     assert found.endswith("As recorded.")
 
@@ -136,9 +137,9 @@ def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
         ({"score": 0.5}, "different: score: recorded 0.5, replayed 1.0"),
         ({"return": 0.5}, "different: return: recorded 0.5, replayed 1.0"),
         ({"outcome": "finished"}, 'different: outcome: recorded "finished", replayed "completed"'),
-        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for 17"),
+        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for "),
         ({"rewards": 3}, "different: rewards: recorded 3"),
-        ({"turns": [3] * 17}, "different: step 1, recorded in no form known here"),
+        ({"turns": [3] * STEPS}, "different: step 1, recorded in no form known here"),
         ({"seed": 12}, "different:"),
     ],
 )

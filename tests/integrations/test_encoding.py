@@ -136,7 +136,8 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 SILENT = {
     "easy": ["format", "owner", "references", "note"],
     "medium": ["note"],
-    "medical": ["allergies", "lab results"],
+    "hard": ["note"],
+    "medical": ["note", "lab results"],
     "cloud_infra": ["note"],
 }
 """Kinds of hidden facts that the features leave out, as nothing that is to be done depends on them."""
