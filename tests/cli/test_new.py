@@ -27,7 +27,7 @@ from tests.tasks import test_conformance as conformance
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "task_for_the_tests"
-MOST_LINES = 400
+MOST_LINES = 450
 """Of Python, in all files of the folder."""
 
 
