@@ -80,12 +80,19 @@ def one_of_each(moves: Iterable[Move]) -> list[Move]:
 def mistake(task: Task[Any]) -> Episode[Any]:
     """Some progress, then an irreversible mistake: by a look-alike in every other task.
 
-    Where none is to be had after half of the expert's calls, the expert's way goes on until there is.
+    Where none is to be had after half of the expert's calls, the expert's way goes on until there is; where
+    there never is, the next scenario is taken.
     """
+    played = (mistaken(task, seed) for seed in range(21, 41))
+    return next(episode for episode in played if episode.outcome == "irreversible_mistake")
+
+
+def mistaken(task: Task[Any], seed: int) -> Episode[Any]:
+    """The expert's way through a scenario, up to the first mistake that can be made in its later half."""
     trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
     split: Split = "train" if trap else "test"
-    calls = [turn.call for turn in play(task, split, 21, "expert").turns]
-    episode: Episode[Any] = Episode(task, split, 21)
+    calls = [turn.call for turn in play(task, split, seed, "expert").turns]
+    episode: Episode[Any] = Episode(task, split, seed)
     taken(episode, calls[: len(calls) // 2])
     for call in calls[len(calls) // 2 :]:
         moves = (m for m in every_move(episode) if episode.actions[m.name].lookalike == trap)
