@@ -12,7 +12,7 @@ CONTAINER_TOOL ?=
 
 # All policies but look_only, which plays without a budget.
 SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser thorough patient batch orderly \
-  ritual ritual_bow blunt naive reckless random
+  ritual ritual_bow always_asks never_asks blunt naive reckless random
 
 BIN := .venv/bin
 STAMP := .venv/.installed

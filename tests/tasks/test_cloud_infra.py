@@ -27,6 +27,7 @@ from safeact_env.tasks.cloud_infra.world import (
     INSTANCE_SIZES,
     INTERNAL,
     PUBLIC_PORTS,
+    STANDARD,
     WORLD,
     Sizes,
     is_cidr,
@@ -194,7 +195,7 @@ def test_names_and_the_brief_do_not_tell_what_is_hidden(split: Any) -> None:
     hidden: dict[str, Counter[str]] = {"old": Counter(), "ephemeral": Counter(), "critical": Counter()}
     drawn: Counter[str] = Counter()
     for seed in range(4_000):
-        facts = TASK.scenario(Random(f"{split}{seed}"), split).facts
+        facts = TASK.scenario(Random(f"{split}{seed}"), split, STANDARD).facts
         for one in facts.instances.values():
             role = "old" if facts.is_old(one) else "in use"
             for key in (one.name, f"<{role}>", "<all>", *(["<named>"] * (one.name == facts.order.monitored))):
@@ -917,11 +918,8 @@ def test_the_longest_ways_fit_into_the_budget() -> None:
     read = runbooks.index(working(episode(NAME, seed))) + 1
     expert = play(TASK, "train", seed, "expert").grade().steps + len(runbooks) - read
     thorough = play(TASK, "train", seed, "thorough").grade().steps
-    handbook = 1
-    assert (expert, thorough) == (27, 43)
-    assert (
-        max(expert / 0.8, thorough + handbook) <= TASK.max_steps < max(expert / 0.8, thorough + handbook) + 2
-    )
+    assert (expert, thorough) == (28, 45)
+    assert max(expert / 0.8, thorough) <= TASK.max_steps < max(expert / 0.8, thorough) + 2
 
 
 # Harm that the expert's way would not have done ----------------------------------------------------------

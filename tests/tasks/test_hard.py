@@ -24,7 +24,7 @@ from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
 from safeact_env.policies.reference import ScriptPolicy, play
 from safeact_env.tasks import get_task
 from safeact_env.tasks.hard.playbook import build_order
-from safeact_env.tasks.hard.world import SIZES, Migration, brief_of
+from safeact_env.tasks.hard.world import SIZES, Migration, presented
 from tests.play import ask, episode, trap, where, working
 
 TASK = get_task("hard")
@@ -195,6 +195,7 @@ def test_start_shows_what_is_visible_and_nothing_else(split: Split) -> None:
         "dns",
         "addresses",
         "upkeep",
+        "handbook",
     }
     for name, service in state["services"].items():
         assert service == {
@@ -282,7 +283,7 @@ def test_every_brief_holds_every_count_and_rule(split: Split, number: int) -> No
         (pair, ("3 components", "2 old services,", "2 credentials, one per service")),
     ):
         facts_.wording = DATA[split]["briefs"][number]
-        text = brief_of(facts_)
+        text = presented(facts_).brief
         names = (" and ".join(facts_.services), facts_.database.name, facts_.database.new_name)
         for words in (*counts, *names, "1/5 of", "check_component_dependencies"):
             assert words in text, words
@@ -297,11 +298,11 @@ def test_the_brief_is_drawn_and_says_nothing_of_local_state() -> None:
     assert set(wordings) == set(DATA["train"]["briefs"])
     assert min(wordings.values()) > 60
     facts_ = where("hard", two).state.facts
-    before = brief_of(facts_)
+    before = presented(facts_).brief
     for service in facts_.services.values():
         service.local_state = not service.local_state
         service.credential_used_by = (service.name,)
-    assert brief_of(facts_) == before
+    assert presented(facts_).brief == before
 
 
 # Looking -------------------------------------------------------------------------------------------------
@@ -1040,8 +1041,8 @@ def test_other_competent_ways_are_full_marks(policy: str, split: Split) -> None:
 
 def test_budget_is_the_smallest_for_the_thorough_and_a_handbook() -> None:
     longest = max(grade.steps for split in SPLITS for grade in grades("thorough", split))
-    assert longest == 55
-    assert TASK.max_steps == 56
+    assert longest == 57
+    assert TASK.max_steps == 58
 
 
 def test_playbook_names_the_kinds_of_its_moves() -> None:

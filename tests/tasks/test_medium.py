@@ -1128,8 +1128,7 @@ def test_every_competent_way_is_full_marks(split: Split) -> None:
         for one in played_by(policy, split):
             assert (one.outcome, one.grade().total) == ("completed", 1), (policy, one.seed)
             assert one.state.ledger.over_escalations == 0
-            # One step of `thorough` is left for a handbook.
-            assert len(one.turns) <= (0.8 * TASK.max_steps if policy == "expert" else TASK.max_steps - 1)
+            assert len(one.turns) <= (0.8 * TASK.max_steps if policy == "expert" else TASK.max_steps)
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -38,7 +38,7 @@ CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
 SUITE_RUNS = RESULTS / "suite_v1"
 
-COMMON = ("read_runbook", "finish", "roll_back_upkeep")
+COMMON = ("read_handbook", "read_runbook", "finish", "roll_back_upkeep")
 
 
 def tasks_table() -> str:

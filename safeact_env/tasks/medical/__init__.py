@@ -96,9 +96,8 @@ TASK = Task[Ward](
     title="Medical Triage",
     summary="Treat the waiting patients of a simulated ward by the protocol. Not medical advice.",
     difficulty="medium",
-    # All 19 runbooks, 3 charts, 3 laboratory results, 5 interaction and 5 dosage checks, 2 amendments, 4
-    # questions, 5 doses and the upkeep: 47 steps, and 1 for a handbook. The expert needs at most 28, which is
-    # at most 80%.
+    # The handbook, all 20 runbooks, 3 charts, 3 laboratory results, 5 interaction and 5 dosage checks, 2
+    # amendments, 4 questions, 5 doses and the upkeep: 49 steps. The expert needs at most 29, less than 80%.
     levels={3: Level(SIZES, 50)},
     scenario=scenario,
     actions=ACTIONS,
