@@ -48,7 +48,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 __all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "play", "player"]
 
 SEEDS = "0-19"
-MAX_CALLS = 60
+MAX_CALLS = 100
 """Most answers of a model in one episode, as in `inference.py`."""
 
 

@@ -45,7 +45,7 @@ class Limits:
     seconds: float | None = None
 
 
-EPISODE = Limits(calls=60, tokens=1_000_000, seconds=1_800)
+EPISODE = Limits(calls=100, tokens=1_000_000, seconds=1_800)
 """The default limits of an episode."""
 
 

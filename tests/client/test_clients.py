@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 
@@ -19,9 +19,11 @@ from safeact_env.client import (
     SafeactObservation,
     SafeActState,
 )
+from safeact_env.client import http as http_module
 from safeact_env.client.results import HAS_METADATA
 from safeact_env.core.episode import Episode
-from safeact_env.core.variant import Variant
+from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
+from safeact_env.models import FramingName, LevelNumber
 
 LOOK = SafeActAction(action_name="list_directory", parameters={}, reasoning="Look first.")
 
@@ -56,6 +58,12 @@ def test_both_clients_show_the_same_episode(live_url: str, task: str) -> None:
         http.delete()
         with pytest.raises(SafeActError, match="reset first"):
             http.state()
+
+
+def test_the_clients_know_the_engines_names() -> None:
+    assert get_args(http_module.Framing) == FRAMINGS
+    assert get_args(LevelNumber)[0] == Literal[LEVELS]
+    assert get_args(FramingName)[0] == Literal[FRAMINGS]
 
 
 async def test_every_client_carries_the_variant(live_url: str) -> None:

@@ -12,6 +12,7 @@ from safeact_env import get_task, play
 from safeact_env.core.variant import LEVELS, Variant
 from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.trl import rows
+from tests.documents import blocks
 
 
 class Learner:
@@ -106,6 +107,14 @@ def test_episodes_that_began_before_a_move_count_for_nothing() -> None:
     assert [curriculum.add(1, 1.0) for _ in range(2)] == [1, 2]
     assert [curriculum.add(1, 0.0) for _ in range(9)] == [2] * 9
     assert [curriculum.add(2, 0.0) for _ in range(2)] == [2, 1]
+
+
+def test_the_example_of_the_chapter_moves_up(capsys: pytest.CaptureFixture[str]) -> None:
+    (block,) = blocks("docs/train/curriculum.md")
+    exec(compile(block, "curriculum.md", "exec"), {})
+    levels = [int(line.split()[1]) for line in capsys.readouterr().out.splitlines()]
+    assert levels[0] in (1, 2)
+    assert levels[-1] == 3
 
 
 @pytest.mark.parametrize(

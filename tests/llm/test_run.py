@@ -15,7 +15,7 @@ from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import EPISODE, Limits, Meter
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import EPISODES, Folder, Playing, PolicyAgent, play_selection
-from safeact_env.tasks import OFFICIAL
+from safeact_env.tasks import OFFICIAL, get_task
 from tests.llm.conftest import endpoint_at
 from tests.llm.stub import KEY, MODEL, Expert, Reply, calls, fails, is_probe, says, steps_left
 from tests.play import unscored
@@ -51,7 +51,7 @@ async def run(
 async def sole(stub, **more):
     outcome, records = await run(stub, selection(), **more)
     assert not outcome.errors
-    return records[MODEL, "easy", "test", 0, 1]
+    return records[Key(MODEL, "easy", "test", 0, 1)]
 
 
 # Ways to call -----------------------------------------------------------------------------------------------
@@ -579,3 +579,8 @@ async def test_a_server_that_is_lost_is_a_failure_of_the_episode(live_url, monke
     async with Server(live_url, ("easy",)) as server:
         with pytest.raises(Failed, match="did not play on: no answer"):
             await Playing(PolicyAgent, server.backend)(Key("expert", "easy", "test", 0, 1))
+
+
+def test_the_usual_limit_on_answers_lets_every_budget_be_used():
+    budgets = [level.max_steps for name in OFFICIAL for level in get_task(name).levels.values()]
+    assert max(budgets) <= (EPISODE.calls or 0)

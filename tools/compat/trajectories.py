@@ -36,6 +36,7 @@ def state_by(episode: Episode[Any]) -> JSON:
         "task_name": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,
+        **episode.variant.to_json(),
         "max_steps": episode.max_steps,
         "total_reward": episode.grade().total,
         "done": episode.done,

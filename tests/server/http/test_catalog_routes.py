@@ -4,6 +4,8 @@ import json
 
 import pytest
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
+from safeact_env.policies.reference import play
 from safeact_env.server.http import catalog
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
@@ -30,6 +32,11 @@ def test_tasks_tell_everything_public_and_nothing_of_risk(client):
         fixed = [action.name for action in get_task(card["name"]).fixed_actions]
         assert [action["name"] for action in card["actions"]] == fixed == sorted(fixed)
         assert all(action["parameters"]["type"] == "object" for action in card["actions"])
+        task = get_task(card["name"])
+        assert {one["level"]: one["max_steps"] for one in card["levels"]} == {
+            number: level.max_steps for number, level in task.levels.items()
+        }
+        assert card["framings"] == list(task.framings)
     assert set(answer["action_schema"]["required"]) == {"action_name", "parameters", "reasoning"}
 
 
@@ -74,6 +81,22 @@ def test_a_baseline_of_another_policy_and_split(client):
     answer = client.post("/baseline", json=body).json()
     assert (answer["agent"], answer["scores"]) == ("do_nothing", {"easy": 0.0})
     assert answer["episodes"][0]["split"] == "test"
+
+
+def test_a_baseline_of_a_variant(client):
+    body = {"task_name": "easy", "seeds": [5], "level": 5, "framing": "waiver"}
+    (episode,) = client.post("/baseline", json=body).json()["episodes"]
+    made = play(get_task("easy"), "train", 5, "expert", variant=Variant(5, "waiver"))
+    assert (episode["level"], episode["framing"], episode["score"]) == (5, "waiver", 1.0)
+    assert episode["steps"] == len(made.turns) != len(play(get_task("easy"), "train", 5, "expert").turns)
+
+
+def test_the_document_names_levels_and_framings(client):
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name in ("ResetRequest", "GraderRequest", "BaselineRequest", "WatchRequest"):
+        fields = schemas[name]["properties"]
+        assert (fields["level"]["enum"], fields["level"]["default"]) == (list(LEVELS), DEFAULT.level)
+        assert (fields["framing"]["enum"], fields["framing"]["default"]) == (list(FRAMINGS), DEFAULT.framing)
 
 
 async def test_one_baseline_at_a_time_and_the_server_answers_meanwhile(monkeypatch):
