@@ -186,7 +186,8 @@ def test_an_unknown_view_is_the_start(visitor):
     expect(visitor.page.locator(".job")).to_have_count(5)
 
 
-def test_where_nothing_can_be_kept_it_is_played_all_the_same(visitor, wanted):
+def test_where_nothing_can_be_kept_it_is_played_all_the_same(visit, wanted):
+    visitor = visit()
     refuse = "get() { throw new DOMException('no', 'SecurityError'); }"
     visitor.page.add_init_script(f"Object.defineProperty(window, 'sessionStorage', {{ {refuse} }})")
     visitor.start("easy", SEED)
