@@ -105,7 +105,7 @@ def test_variants_are_played_and_their_records_name_them(tmp_path):
     [
         (("--level", "9"), "must be 1, 2, 3, 4, 5 or all, not '9'."),
         (("--framing", "x"), "must be rules, goal, hurry, waiver, planted or all, not 'x'."),
-        (("--suite", "v1", "--level", "1"), "leave out --level."),
+        (("--suite", "v2", "--level", "1"), "leave out --level."),
     ],
 )
 def test_variants_that_cannot_be_played_are_refused(tmp_path, arguments, told):

@@ -259,7 +259,7 @@ def test_beyond_the_window_old_turns_are_left_out_and_never_the_job():
 
 def test_the_beginning_stays_the_same_for_some_turns():
     episode = Episode(get_task("easy"), "test", 0)
-    talk = Conversation(get_prompt("neutral"), "text", 2_400, 0)
+    talk = Conversation(get_prompt("neutral"), "text", 3_200, 0)
     talk.begin(episode.observation())
     starts = []
     while not episode.done:

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from safeact_env.evaluation import Key, Sample, Selection, StoreError
+from safeact_env.evaluation.record import play_attempt
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.llm.backends import LocalBackend, Server
 from safeact_env.llm.call_formats import UNREADABLE
@@ -21,6 +22,8 @@ from tests.llm.stub import KEY, MODEL, Expert, Reply, calls, fails, is_probe, sa
 from tests.play import unscored
 
 SEEDS = (0, 1)
+STEPS, STEPS_2 = (len(play_attempt("easy", "test", seed, "expert", 1).turns) for seed in SEEDS)
+"""Of the expert on the two scenarios that the tests play."""
 
 
 def selection(tasks=("easy",), seeds=(0,), attempts=1, agent=MODEL):
@@ -145,7 +148,7 @@ async def test_a_model_can_go_on_after_an_unreadable_answer(serve):
     player = expert(selection())
 
     def script(asked):
-        # The expert needs 19 of 36 steps: three are to spare. It goes by how many are left, so it is
+        # The expert leaves some of its 36 steps: three are to spare. It goes by how many are left, so it is
         # told of three more than there are.
         if is_probe(asked):
             return player(asked)
@@ -156,7 +159,7 @@ async def test_a_model_can_go_on_after_an_unreadable_answer(serve):
         return player(replace(asked, body={**asked.body, "messages": messages}))
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"], record["return"]) == (1.0, 22, 0.4)
+    assert (record["score"], record["steps"], record["return"]) == (1.0, STEPS + 3, 0.4)
 
 
 async def test_of_several_calls_the_first_is_made_and_the_model_is_told(serve):
@@ -257,7 +260,7 @@ async def test_an_endpoint_that_finds_a_request_too_long_is_sent_less(serve):
         return player(asked)
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"]) == (1.0, 19)
+    assert (record["score"], record["steps"]) == (1.0, STEPS)
     assert record["model"]["cuts"]
 
 
@@ -279,7 +282,7 @@ async def test_a_job_that_never_fits_is_a_failure_of_the_episode(serve):
         (Limits(calls=5), "calls", 5),
         (Limits(tokens=500), "tokens", 5),
         (Limits(tokens=440), "tokens", 4),
-        (Limits(calls=20), "done", 19),
+        (Limits(calls=STEPS + 1), "done", STEPS),
     ],
 )
 async def test_an_episode_stops_before_the_answer_that_would_be_too_much(serve, limits, stop, steps):
@@ -310,11 +313,11 @@ async def test_an_answer_under_way_is_given_up_when_the_time_is_over(serve):
 async def test_the_runs_limit_ends_the_run_and_its_last_episode_does_not_count(serve):
     chosen = selection(seeds=(0, 1, 2))
     stub = serve(expert(chosen))
-    outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=45)))
+    outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=STEPS + STEPS_2 + 7)))
     assert outcome.stopped == "the run's limit on calls was reached"
-    # 1 to find the call format, 19 and 19 for two episodes, 6 of the third.
-    assert [record["steps"] for record in records.values()] == [19, 19]
-    assert len(stub.asked) == 45
+    # 1 to find the call format, two whole episodes, 6 of the third.
+    assert [record["steps"] for record in records.values()] == [STEPS, STEPS_2]
+    assert len(stub.asked) == STEPS + STEPS_2 + 7
     assert len(outcome.samples) == 2
 
 
