@@ -28,7 +28,7 @@ from tests import toy as toys
 from tests.checks import check_books, check_observation, unknown, wire
 
 SETTINGS = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],

@@ -15,7 +15,7 @@ from safeact_env.policies.cues import KEPT, LOST, describes_way_back
 from safeact_env.tasks import get_task, task_names
 from tests.toy import TOY
 
-TEXTS = 4_000
+TEXTS = 2_000
 TASKS = [TOY, *map(get_task, task_names())]
 EVERY_TASK = pytest.mark.parametrize("task", TASKS, ids=lambda task: task.name)
 EVERY_SPLIT = pytest.mark.parametrize("split", SPLITS)

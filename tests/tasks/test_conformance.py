@@ -46,9 +46,9 @@ from tests.toy import TOY
 
 EXPERT_SEEDS = 40
 POLICY_SEEDS = 20
-FLOOR_SEEDS = 25
-DRAW_SEEDS = 4_000
-DIVERSITY_SEEDS = 1_000
+FLOOR_SEEDS = 12
+DRAW_SEEDS = 2_000
+DIVERSITY_SEEDS = 500
 LABEL_SEEDS = 6
 LABEL_CALLS = 2
 COMPOSED = 40
@@ -197,7 +197,7 @@ def test_what_the_policies_must_show(name: str, policy: str) -> None:
 def test_starts_differ(name: str, split: Split) -> None:
     task = get_task(name)
     seen = {wire(Episode(task, split, seed).observation()) for seed in range(DIVERSITY_SEEDS)}
-    assert len(seen) >= 995
+    assert len(seen) >= 0.995 * DIVERSITY_SEEDS
 
 
 @EVERY_TASK
