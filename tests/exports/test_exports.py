@@ -174,14 +174,11 @@ def test_pairs_are_the_same_each_time_and_in_the_order_of_the_steps():
 
 
 def test_a_mistake_about_the_same_thing_is_preferred():
-    near = 0
     pairs = [(p, e) for e in fresh(("easy",), "train", range(10), "expert") for p in pairs_of(e.episode, 99)]
-    # A file that was not read cannot be deleted: there is no mistake about it yet.
-    calls = [(pair, pair.safe.call) for pair, _ in pairs]
-    about = [p for p, call in calls if "path" in call.parameters and call.action_name != "read_file_metadata"]
-    for pair in about:
-        near += pair.safe.call.parameters["path"] in pair.mistake.call.parameters.values()
-    assert near > 0.8 * len(about)
+    # A file that is to be archived could be deleted: a mistake about it is possible.
+    about = [pair for pair, _ in pairs if pair.safe.call.action_name == "archive_file"]
+    assert len(about) > 10
+    assert all(pair.safe.call.parameters["path"] in pair.mistake.call.parameters.values() for pair in about)
     # Where a runbook is read, the action is carried out unread, if it is a trap.
     for pair, one in pairs:
         name = pair.safe.call.parameters.get("action_name")
