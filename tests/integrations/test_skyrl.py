@@ -121,8 +121,8 @@ def test_a_row_names_its_variant(variant):
 @pytest.mark.parametrize(
     ("config", "extras", "wrong"),
     [
-        ({}, {"seed": 0}, "columns task and seed"),
-        ({}, {"task": "easy"}, "columns task and seed"),
+        ({}, {"seed": 0}, "scenario by task and seed"),
+        ({}, {"task": "easy"}, "scenario by task and seed"),
         ({}, {"task": "nope", "seed": 0}, "easy, medium"),
         ({}, {"task": "easy", "seed": -1}, "seed"),
         ({}, {"task": "easy", "seed": "0"}, "seed"),
