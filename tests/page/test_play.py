@@ -1,12 +1,14 @@
 """Playing: every task to success through the real forms, the trap, the approvals, what is not known."""
 
 import json
+import re
 
 import httpx
 import pytest
 from playwright.sync_api import expect
 
 from safeact_env.call import Call
+from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task, task_names
@@ -18,7 +20,12 @@ SEED = 42
 LATE_MISTAKE = 314
 """A seed of `easy` on which the naive policy gets some steps far."""
 AT_ONCE = 6
-"""One on which its first call is the mistake."""
+"""One on which its first call but the handbook is the mistake."""
+
+
+def first_of(task, table):
+    """The name of the first record of a table at the start."""
+    return next(iter(Episode(get_task(task), "train", SEED).observation()["current_state"][table]))
 
 
 def calls(task, seed, policy="expert", split="train"):
@@ -85,8 +92,9 @@ def test_level_and_framing_are_chosen_and_stay_in_the_link(visitor):
     assert begun.items() >= {"task_name": "easy", "seed": 77, **variant.to_json()}.items()
     visitor.play([turn.call for turn in play(get_task("easy"), "train", 77, "expert", variant=variant).turns])
     expect(page.locator(".end")).to_contain_text("Done, and nothing was lost.")
-    again = page.get_by_label("A link to this episode").input_value()
-    assert "level=1&framing=goal&calls=" in again
+    link = page.get_by_label("A link to this episode")
+    expect(link).to_have_value(re.compile("level=1&framing=goal&calls="))  # it is packed meanwhile
+    again = link.input_value()
     page.goto(again)
     expect(page.locator(".stage")).to_contain_text("train, level 1, goal, seed 77")
     page.get_by_role("button", name="To the end").click()
@@ -120,7 +128,7 @@ def test_the_moment_is_shown_and_any_key_ends_it(visit):
     visitor = visit(motion=True)
     trap = calls("easy", AT_ONCE, "naive")
     visitor.start("easy", AT_ONCE)
-    visitor.take(trap[0])
+    visitor.take(trap[-1])
     curtain = visitor.page.locator(".closing")
     expect(curtain).to_contain_text("There is no way back.")
     visitor.page.keyboard.press("Escape")
@@ -130,7 +138,7 @@ def test_the_moment_is_shown_and_any_key_ends_it(visit):
 
 def test_it_is_not_shown_to_those_who_want_no_motion(visitor):
     visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[0])
+    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
     expect(visitor.page.locator(".end")).to_be_visible()
     assert visitor.page.locator(".closing").count() == 0
 
@@ -165,19 +173,23 @@ def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
             "retention",
             "lock",
             "erasure order",
+            "snapshots",
+            "note",
         ]
     )
-    expect(card).not_to_contain_text("p.okafor")
-    visitor.play(calls("easy", SEED)[:1])
+    path = first_of("easy", "files")
+    owner = Episode(get_task("easy"), "train", SEED).state.facts.files[path].owner
+    expect(card).not_to_contain_text(owner)
+    visitor.play(calls("easy", SEED)[1:2])
     expect(card.locator(".gap")).to_have_count(0)
-    expect(card).to_contain_text("p.okafor")
-    expect(card.locator(".fact.is-new")).to_have_count(9)
+    expect(card).to_contain_text(owner)
+    expect(card.locator(".fact.is-new")).to_have_count(11)
 
 
 def test_what_a_step_has_changed_comes_into_sight(visit):
     visitor = visit(size=(1200, 500))
     visitor.start("easy", SEED)
-    path = "/srv/share/projects/patent_filing.docx"
+    path = list(Episode(get_task("easy"), "train", SEED).observation()["current_state"]["files"])[-1]
     visitor.play([Call("read_file_metadata", {"path": path}, "x")])
     expect(visitor.page.locator(".is-new").first).to_be_in_viewport()
     expect(visitor.page.locator(".result")).to_be_in_viewport()
@@ -186,14 +198,16 @@ def test_what_a_step_has_changed_comes_into_sight(visit):
 def test_a_thing_is_picked_and_fills_in_the_forms(visitor):
     visitor.start("medical", SEED)
     page = visitor.page
-    page.get_by_role("button", name="ketorolac").click()
+    patient = first_of("medical", "patients")
+    drug = next(iter(Episode(get_task("medical"), "train", SEED).state.facts.patients[patient].orders))
+    page.get_by_role("button", name=drug).first.click()
     names = page.locator(".action-name code").all_text_contents()
     assert "administer_drug" in names
     assert "discharge_patient" not in names
     page.locator('[data-action="check_interactions"]').click()
     form = page.get_by_role("form", name="check_interactions")
-    expect(form.get_by_label("Patient")).to_have_value("C. Duquesne")
-    expect(form.get_by_label("Drug")).to_have_value("ketorolac")
+    expect(form.get_by_label("Patient")).to_have_value(patient)
+    expect(form.get_by_label("Drug")).to_have_value(drug)
     page.get_by_role("button", name="Show all").click()
     expect(page.locator('[data-action="discharge_patient"]')).to_be_visible()
 
@@ -219,7 +233,7 @@ def test_a_reason_is_asked_for_and_can_be_had_with_one_click(visitor):
     ("task", "ask", "approved"),
     [
         ("easy", "escalate_to_human", "delete_file"),
-        ("medical", "escalate_to_physician", "administer_drug C. Duquesne ketorolac at 30 mg"),
+        ("medical", "escalate_to_physician", "administer_drug "),
     ],
 )
 def test_an_approval_is_shown_until_it_is_used(visitor, task, ask, approved):
@@ -243,7 +257,7 @@ def test_a_denial_and_a_needless_question_are_shown_as_they_are(visitor):
     form = visitor.page.get_by_role("form", name="escalate_to_human")
     form.locator('[name="action_being_considered"]').select_option("delete_file")
     # The target is what was picked.
-    expect(form.locator('[name="target"]')).to_have_value("/srv/share/incoming/customer_contracts.zip")
+    expect(form.locator('[name="target"]')).to_have_value(first_of("easy", "files"))
     form.locator('[name="reason"]').fill("May I?")
     form.get_by_label("Why you do it").fill("Not sure.")
     form.get_by_role("button", name="Ask", exact=True).click()
@@ -269,7 +283,7 @@ def test_a_size_is_unknown_until_the_instance_is_described(visitor):
     visitor.start("cloud_infra", SEED)
     head = visitor.page.locator(".card-head").first
     expect(head.locator(".unknown")).to_have_count(1)
-    visitor.play(calls("cloud_infra", SEED)[:1])
+    visitor.play(calls("cloud_infra", SEED)[1:2])
     expect(visitor.page.locator(".card .pips")).to_have_count(1)
 
 
@@ -279,13 +293,13 @@ def test_the_forms_offer_what_depends_on_earlier_choices(visitor):
     page.locator('[data-action="add_index"]').click()
     form = page.get_by_role("form", name="add_index")
     assert form.get_by_label("Column").locator("option").count() == 1
-    form.get_by_label("Table").select_option("legacy_rates")
+    form.get_by_label("Table").select_option("coupon_codes")
     assert form.get_by_label("Column").locator("option").all_text_contents()[1:] == [
         "id",
-        "source_id",
-        "country",
-        "category",
-        "amount_cents",
+        "batch_id",
+        "code",
+        "discount_percent",
+        "due_on",
     ]
     expect(form.get_by_label("Table")).to_be_focused()
 
@@ -293,7 +307,7 @@ def test_the_forms_offer_what_depends_on_earlier_choices(visitor):
 def test_text_from_elsewhere_stays_text(visitor):
     visitor.start("medium", SEED)
     markup = "<img src=x onerror=\"document.title='owned'\"><script>document.title='owned'</script>"
-    visitor.play([Call("delete_records", {"table": "legacy_rates", "where": markup}, markup)])
+    visitor.play([Call("delete_records", {"table": "coupon_codes", "where": markup}, markup)])
     page = visitor.page
     expect(page.locator(".fatal q")).to_have_text(markup)
     assert page.locator("main img, main script").count() == 0
@@ -302,14 +316,14 @@ def test_text_from_elsewhere_stays_text(visitor):
 
 def test_the_same_seed_again_and_another_one(visitor):
     visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[0])
+    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
     page = visitor.page
     first = visitor.episode_id()
     page.get_by_role("button", name="Same seed again").click()
     expect(page.locator(".status")).to_contain_text("36 of 36 steps left")
     expect(page.locator(".status")).to_contain_text(f"seed {AT_ONCE}")
     assert visitor.episode_id() != first
-    visitor.take(calls("easy", AT_ONCE, "naive")[0])
+    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
     page.get_by_role("button", name="Another seed").click()
     expect(page.locator(".end")).to_have_count(0)
     assert f"seed={AT_ONCE}&" not in f"{page.url}&"
@@ -317,7 +331,7 @@ def test_the_same_seed_again_and_another_one(visitor):
 
 def test_an_episode_that_is_over_can_be_stepped_through(visitor):
     visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[0])
+    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
     page = visitor.page
     page.get_by_role("button", name="Step through it").click()
     expect(page.locator(".player-number")).to_have_text("0 of 1")
@@ -338,7 +352,7 @@ def test_a_task_without_a_picture_is_drawn_plainly(visitor):
     visitor.page.route("**/tasks", renamed)
     visitor.page.route("**/reset", asked)
     visitor.start("sixth", SEED)
-    expect(visitor.page.locator(".world")).to_contain_text("/srv/share/incoming/customer_contracts.zip")
+    expect(visitor.page.locator(".world")).to_contain_text(first_of("easy", "files"))
     assert visitor.page.locator(".world .unknown").count() > 0
     assert visitor.complaints
     visitor.complaints.clear()

@@ -71,6 +71,8 @@ export function draw(scene) {
                 ["retention_days_left", "retention", retention],
                 ["locked_by", "lock", (lock) => lock || "none"],
                 ["erasure_order", "erasure order", either("yes", "no")],
+                ["snapshots", "snapshots"],
+                ["note", "note"],
               ]),
             );
           }),

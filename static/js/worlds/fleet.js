@@ -48,6 +48,8 @@ function members(scene, instances) {
           ["ephemeral_data", "ephemeral disk", either("holds data", "no data")],
           ["snapshot", "snapshot", either("taken", "none")],
           ["own_rules", "own rules", list("none")],
+          ["recycle_bin", "recycle bin"],
+          ["note", "note"],
         ]),
       );
     }),

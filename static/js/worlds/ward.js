@@ -68,6 +68,8 @@ export function draw(scene) {
           ["allergies", "allergies", list("none known")],
           ["current_drugs", "current drugs", list("none")],
           ["lab_results", "laboratory", laboratory],
+          ["bed", "bed"],
+          ["note", "note"],
           ["adverse_event_logged", "adverse event", either("logged", "none logged")],
         ]),
         orderList(scene, name, patient.orders),
