@@ -55,7 +55,7 @@ def test_another_view_and_back_goes_on_too(playing):
 
 def test_the_end_is_there_after_a_reload(visitor, wanted):
     visitor.start("easy", 6)
-    visitor.take(play(get_task("easy"), "train", 6, "naive").turns[0].call)
+    visitor.play([turn.call for turn in play(get_task("easy"), "train", 6, "naive").turns])
     expect(visitor.page.locator(".end")).to_be_visible()
     visitor.page.reload()
     expect(visitor.page.get_by_role("heading", name="This cannot be undone.")).to_be_visible()
