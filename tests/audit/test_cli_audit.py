@@ -131,7 +131,7 @@ def test_the_list_of_audits_is_whole_and_imported_lazily():
 
 
 def test_an_audit_that_learns_says_what_it_needs(monkeypatch):
-    monkeypatch.setattr("safeact_env.cli.audit.find_spec", lambda _name: None)
+    monkeypatch.setattr(import_module("safeact_env.cli.audit"), "find_spec", lambda _name: None)
     result = run("--task", "easy", "--seeds", "1")
     assert result.exit_code == 2
     assert "start and texts need scikit-learn" in " ".join(result.output.replace("│", " ").split())

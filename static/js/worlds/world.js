@@ -51,12 +51,12 @@ function drawUpkeep(upkeep, before) {
 
 /**
  * @param {string[]} paragraphs
- * @param {Record<string, any> | undefined} before
+ * @param {Record<string, any> | null | undefined} before
  */
 function drawHandbook(paragraphs, before) {
   return h(
     "section",
-    { class: `folder handbook${before !== undefined && !before.handbook ? " is-new" : ""}` },
+    { class: `folder handbook${before && !before.handbook ? " is-new" : ""}` },
     h("h3", {}, "Handbook"),
     paragraphs.map((text) => h("p", {}, text)),
   );
