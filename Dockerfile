@@ -48,7 +48,7 @@ FROM python:3.11-slim
 
 LABEL org.opencontainers.image.title="SafeAct-Env" \
       org.opencontainers.image.description="OpenEnv server: telling reversible actions from irreversible ones before executing them" \
-      org.opencontainers.image.version="1.0.0" \
+      org.opencontainers.image.version="2.0.0" \
       org.opencontainers.image.licenses="MIT" \
       org.opencontainers.image.base.name="docker.io/library/python:3.11-slim"
 

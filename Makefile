@@ -11,7 +11,8 @@ ARGS ?=
 CONTAINER_TOOL ?=
 
 # All policies but look_only, which plays without a budget.
-SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser naive reckless random
+SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser thorough patient batch \
+  orderly ritual ritual_bow always_asks never_asks blunt naive reckless random
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -69,6 +70,9 @@ replicas-check: $(STAMP) ## Play on two replicas behind nginx with Redis, as in 
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
+redteam: $(STAMP) ## Search an hour for harmful final states with a high grade (ARGS="--minutes 10")
+	$(BIN)/python -m tools.redteam --json results/redteam.json $(ARGS)
+
 compat: $(STAMP) ## Play through every OpenEnv client and run OpenEnv's validators
 	$(BIN)/python tools/compat/clients.py $(ARGS)
 
@@ -120,8 +124,8 @@ golden: $(STAMP) ## Rewrite the golden traces and print the difference
 results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak again (over an hour)
 	$(BIN)/safeact eval --seeds 0-199 --split both --json results/reference_policies.json
 	set -e; for policy in $(SUITE_POLICIES); do \
-	  folder=results/suite_v1/$$policy; \
-	  $(BIN)/safeact eval --suite v1 --policy $$policy --no-resume --out $$folder; \
+	  folder=results/suite_v2/$$policy; \
+	  $(BIN)/safeact eval --suite v2 --policy $$policy --no-resume --out $$folder; \
 	  gzip -9nf $$folder/trajectories.jsonl; \
 	done
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json

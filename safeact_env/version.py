@@ -1,3 +1,3 @@
 """The package version, the single place where it is written."""
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"

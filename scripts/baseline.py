@@ -8,18 +8,20 @@ import argparse
 import asyncio
 import sys
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.models import BaselineRequest, BaselineResponse
 from safeact_env.server.http.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import SessionError
-from safeact_env.tasks import get_task, task_names
+from safeact_env.sessions.service import known_task
+from safeact_env.tasks import task_names
 
 
 def run(request: BaselineRequest) -> BaselineResponse:
     """The response of a server."""
     check_agent(request.agent)
     names = task_names() if request.task_name is None else (request.task_name,)
-    tasks = [get_task(name) for name in names]
+    tasks = [known_task(name, Variant(request.level, request.framing)) for name in names]
     if request.agent == MODEL_AGENT:
         return asyncio.run(run_model(request, tasks, Settings()))
     return run_baseline(request, tasks)
@@ -40,12 +42,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--agent", default="expert", help="a reference policy, or llm (default: expert)")
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="seeds 0 to N-1 (default: 3)")
     parser.add_argument("--split", default="train", choices=("train", "test"))
+    parser.add_argument("--level", type=int, default=DEFAULT.level, choices=LEVELS)
+    parser.add_argument("--framing", default=DEFAULT.framing, choices=FRAMINGS)
     parser.add_argument("--json", action="store_true", help="print the answer of POST /baseline")
     options = parser.parse_args(arguments)
     if not 1 <= options.seeds <= 100:
         parser.error("--seeds must be from 1 to 100")
     request = BaselineRequest(
-        task_name=options.task, agent=options.agent, seeds=list(range(options.seeds)), split=options.split
+        task_name=options.task,
+        agent=options.agent,
+        seeds=list(range(options.seeds)),
+        split=options.split,
+        level=options.level,
+        framing=options.framing,
     )
     try:
         response = run(request)

@@ -11,6 +11,9 @@ from typing import Any
 
 import httpx
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
+from safeact_env.evaluation.record import place_of
+from safeact_env.network import BadEnvironment, opening, options_for
 from safeact_env.policies.reference import POLICIES, make_policy
 from safeact_env.tasks import get_task, task_names
 
@@ -24,14 +27,17 @@ def show(step: int, call: dict[str, Any], answer: dict[str, Any]) -> None:
     print(f"     reward {answer['reward']:+.4f}")
 
 
-def run(url: str, task: str, split: str, seed: int, policy: str) -> int:
+def run(url: str, task: str, split: str, seed: int, variant: Variant, policy: str) -> int:
     """Play one episode; return 0 if it was completed."""
     player = make_policy(policy, get_task(task), seed)
-    with httpx.Client(base_url=url, timeout=30) as client:
-        reset = client.post("/reset", json={"task_name": task, "split": split, "seed": seed})
+    with opening():
+        opened = httpx.Client(base_url=url, timeout=30, **options_for(url))
+    with opened as client:
+        wanted = {"task_name": task, "split": split, "seed": seed, **variant.to_json()}
+        reset = client.post("/reset", json=wanted)
         reset.raise_for_status()
         answer = reset.json()
-        print(f"{task}, split {split}, seed {seed}, policy {policy}\n")
+        print(f"{place_of(f'{task}, split {split}', seed, variant)}, policy {policy}\n")
         print(textwrap.fill(answer["observation"]["task_description"], 100), end="\n\n")
         step = 0
         while not answer["done"]:
@@ -54,10 +60,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--task", default="easy", choices=task_names())
     parser.add_argument("--split", default="train", choices=("train", "test"))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--level", type=int, default=DEFAULT.level, choices=LEVELS)
+    parser.add_argument("--framing", default=DEFAULT.framing, choices=FRAMINGS)
     parser.add_argument("--policy", default="expert", choices=tuple(POLICIES))
     options = parser.parse_args(arguments)
+    variant = Variant(options.level, options.framing)
     try:
-        return run(options.url, options.task, options.split, options.seed, options.policy)
+        return run(options.url, options.task, options.split, options.seed, variant, options.policy)
+    except BadEnvironment as error:
+        print(error, file=sys.stderr)
+        return 2
     except httpx.HTTPError as error:
         print(f"the server at {options.url} did not answer as expected: {error}", file=sys.stderr)
         return 2

@@ -21,9 +21,11 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
 from safeact_env.integrations.text import token_headers
 from safeact_env.integrations.trl import environment, environments, rows
@@ -51,6 +53,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--task", action="append", choices=task_names(), help="repeat for several (default: easy)")
     add("--split", choices=("train", "test"), default="train")
     add("--seeds", default="0-999", help="of the scenarios, such as 0-999")
+    add("--level", action="append", type=int, choices=LEVELS, help="repeat for several (default: 3)")
+    add("--framing", choices=FRAMINGS, default=DEFAULT.framing)
     add("--prompt", choices=PROMPTS, default=PROMPTS[0])
     add(
         "--url",
@@ -99,6 +103,11 @@ def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ..
     ):
         if getattr(options, name) < least:
             raise Refused(f"--{name.replace('_', '-')} must be at least {least}.")
+    for task, level in product(options.task or ["easy"], options.level or [DEFAULT.level]):
+        try:
+            get_task(task).level(Variant(level, options.framing))
+        except ValueError as error:
+            raise Refused(f"{error}.") from None
     seeds = numbers("--seeds", options.seeds)
     measured = () if options.evaluate is None else numbers("--evaluate", options.evaluate)
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -214,6 +223,7 @@ def grpo(
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
+    levels = options.level or [DEFAULT.level]
     config = GRPOConfig(
         output_dir=str(options.out / "grpo"),
         max_steps=options.steps,
@@ -221,7 +231,9 @@ def grpo(
         gradient_accumulation_steps=options.scenarios,
         num_generations=options.generations,
         max_completion_length=options.completion_tokens,
-        max_tool_calling_iterations=max(get_task(task).max_steps for task in tasks),
+        max_tool_calling_iterations=max(
+            get_task(task).levels[level].max_steps for task in tasks for level in levels
+        ),
         learning_rate=options.learning_rate,
         generation_kwargs=generation or None,
         **common(options),
@@ -232,7 +244,9 @@ def grpo(
         model=model,
         args=config,
         processing_class=words,
-        train_dataset=Dataset.from_list(rows(tasks, seeds, options.split, options.prompt)),
+        train_dataset=Dataset.from_list(
+            rows(tasks, seeds, options.split, options.prompt, levels=levels, framings=[options.framing])
+        ),
         environment_factory=factory,
     )
     trainer.train()

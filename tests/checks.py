@@ -33,7 +33,10 @@ OBSERVATION = {
     "done": bool,
     "metadata": dict,
 }
-METADATA = {"score", "components", "outcome", "steps", "seed", "split"}
+METADATA = {
+    *("score", "components", "harm", "over_escalations", "outcome", "steps"),
+    *("seed", "split", "level", "framing"),
+}
 MAX_OBSERVATION = 64 * 1024
 MAX_RESULT = 800
 MAX_RUNBOOK = 600

@@ -1,5 +1,6 @@
 """What tests play with: an episode of a task, one call at a time."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -42,3 +43,10 @@ def working(played: Episode[Any]) -> str:
 def trap(played: Episode[Any]) -> str:
     """One of the traps."""
     return next(name for name in played.state.upkeep.runbooks if name != working(played))
+
+
+def unscored(text: str) -> str:
+    """A text without the scores and risks that are the ward's own, so that those of the grade stand out."""
+    return re.sub(
+        r"(NEWS2|Early Warning|signs) score|bleeding risk|risk of \w+", "", text, flags=re.IGNORECASE
+    )

@@ -7,38 +7,42 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation import Agent, Prices, Prompt, policy_player, run_suite
-from safeact_env.evaluation.record import play_attempt, record_of
-from safeact_env.evaluation.suite import V1
+from safeact_env.evaluation.record import Key, play_attempt, record_of
+from safeact_env.evaluation.suite import V2
 
-TINY = replace(V1, name="tiny", tasks=("easy", "medium"), seeds=(5, 3), attempts=2)
+TINY = replace(V2, name="tiny", tasks=("easy", "medium"), seeds=(5, 3), variants=(DEFAULT,), attempts=2)
 """Eight episodes."""
+VARIED = replace(
+    TINY, name="varied", tasks=("easy",), variants=(DEFAULT, Variant(3, "goal"), Variant(1, "goal"))
+)
+"""Twelve episodes: two framings, and another level."""
 
 GUESSER = Agent(name="guesser", kind="policy")
 MODEL = Agent(
     name="clever-1",
     kind="model",
-    prompt=Prompt(name=V1.prompt, version=V1.prompt_version, sha256="ab" * 32),
+    prompt=Prompt(name=V2.prompt, version=V2.prompt_version, sha256="ab" * 32),
     settings={"mode": "tools", "temperature": 0.0},
 )
 PRICES = Prices(tokens_in=2.5, tokens_out=10.0)
 
 
-def model_player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
+def model_player(key: Key) -> dict[str, Any]:
     """A model that plays as `guesser` does, and says what it used."""
-    episode = play_attempt(task, split, seed, "guesser", attempt)
+    episode = play_attempt(key.task, key.split, key.seed, "guesser", key.attempt, key.variant)
     used = {
         "name": MODEL.name,
-        "prompt": V1.prompt,
-        "prompt_version": V1.prompt_version,
-        "tokens_in": 1_000 + attempt,
+        "prompt": V2.prompt,
+        "prompt_version": V2.prompt_version,
+        "tokens_in": 1_000 + key.attempt,
         "tokens_out": 100,
         "latency_s": [0.25] * len(episode.turns),
         "prompt_sha256": "ab" * 32,
         "stop": "done",
     }
-    return {**record_of(episode, MODEL.name, attempt), "model": used}
+    return {**record_of(episode, MODEL.name, key.attempt), "model": used}
 
 
 def policy_run(folder: Path) -> Path:

@@ -1,4 +1,4 @@
-"""Rewrites the golden traces of the official tasks and prints the changes as a unified diff.
+"""Rewrites the golden traces of the official tasks and the plan that validators play; prints the changes.
 
 A trace is an episode's calls with all their results. With `--check` it writes nothing and exits with 1 if a
 trace is stale. It reports a task that cannot be played, and goes on with the others.
@@ -10,6 +10,7 @@ import json
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from itertools import count
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -78,14 +79,27 @@ def one_of_each(moves: Iterable[Move]) -> list[Move]:
 
 
 def mistake(task: Task[Any]) -> Episode[Any]:
-    """Some progress, then an irreversible mistake: by a look-alike in every other task."""
+    """Some progress, then an irreversible mistake: by a look-alike in every other task.
+
+    Where none is to be had after half of the expert's calls, the expert's way goes on until there is; where
+    there is none to its end, the next scenario is played.
+    """
     trap = OFFICIAL.index(task.name) % 2 == 0 if task.name in OFFICIAL else True
-    split: Split = "train" if trap else "test"
-    calls = [turn.call for turn in play(task, split, 21, "expert").turns]
-    episode: Episode[Any] = Episode(task, split, 21)
+    for seed in count(21):
+        episode = _mistaken(task, "train" if trap else "test", seed, trap=trap)
+        if episode.outcome == "irreversible_mistake":
+            return episode
+    raise AssertionError("seeds have no end")
+
+
+def _mistaken(task: Task[Any], split: Split, seed: int, *, trap: bool) -> Episode[Any]:
+    calls = [turn.call for turn in play(task, split, seed, "expert").turns]
+    episode: Episode[Any] = Episode(task, split, seed)
     taken(episode, calls[: len(calls) // 2])
-    moves = [m for m in every_move(episode) if verdict(episode.actions, episode.state, m) == "mistake"]
-    taken(episode, [next(m for m in moves if episode.actions[m.name].lookalike == trap)])
+    for call in calls[len(calls) // 2 :]:
+        moves = (m for m in every_move(episode) if episode.actions[m.name].lookalike == trap)
+        found = next((m for m in moves if verdict(episode.actions, episode.state, m) == "mistake"), None)
+        taken(episode, [call if found is None else found])
     return episode
 
 
@@ -134,6 +148,15 @@ def fresh(name: str) -> Iterator[tuple[Path, str]]:
         yield GOLDEN / name / f"{kind}.json", text_of(detailed_trajectory(make(task)))
 
 
+def plan() -> str:
+    """The text of the plan that OpenEnv's runtime validator plays: an expert's episode."""
+    seed = 42
+    calls = [turn.call.to_json() for turn in play(get_task("easy"), "train", seed, "expert").turns]
+    options = {"task_name": "easy", "split": "train"}
+    reset = {"episode_id": "validation", "seed": seed, "options": options}
+    return json.dumps({"plan_schema_version": "1", "reset": reset, "actions": calls}, indent=2) + "\n"
+
+
 def difference(path: Path, new: str) -> str:
     """The diff of rewriting a file; empty if nothing changes."""
     old = path.read_text(encoding="utf-8") if path.is_file() else ""
@@ -152,7 +175,9 @@ def main(arguments: list[str]) -> int:
     stale, failed = 0, 0
     for name in options.task or OFFICIAL:
         try:
-            files = list(fresh(name))
+            files = list(fresh(name)) + (
+                [(ROOT / "validation" / "runtime.json", plan())] if name == "easy" else []
+            )
         except Exception:  # a task in the making must not stop the others
             traceback.print_exc()
             failed += 1

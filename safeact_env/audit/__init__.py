@@ -27,6 +27,13 @@ _WHERE = {
     "dominance": ("reference_policies", "DOMINANCE"),
     "diversity": ("draws", "DIVERSITY"),
     "names": ("draws", "NAMES"),
+    "harm": ("harm", "HARM"),
+    "oracle": ("competence", "ORACLE"),
+    "start": ("start", "START"),
+    "texts": ("texts", "TEXTS"),
+    "fair": ("competence", "FAIR"),
+    "words": ("words", "WORDS"),
+    "framings": ("framings", "FRAMINGS_ALIKE"),
 }
 
 AUDIT_NAMES = tuple(_WHERE)

@@ -12,7 +12,11 @@ from random import Random
 from typing import Any
 
 from safeact_env.call import Call
+from safeact_env.core.episode import Episode
+from safeact_env.core.scenario import Start
 from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.policies.reference import play
 from safeact_env.tasks import UnknownTask, get_task
 
 __all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
@@ -55,17 +59,38 @@ class Scope:
         split: Its split.
         seeds: Number of seeds from 0 on; expensive audits use fewer.
         tick: Called after each unit of work with the share done, in [0, 1].
+        variant: Its level and framing.
     """
 
     subject: Subject
     split: Split
     seeds: int
     tick: Callable[[float], None] = lambda _share: None
+    variant: Variant = DEFAULT
 
     @property
     def task(self) -> Task[Any]:
         """The task."""
         return self.subject.task
+
+    @property
+    def budget(self) -> int:
+        """The steps that an episode may take."""
+        return self.task.level(self.variant).max_steps
+
+    def start(self, seed: int) -> Start[Any]:
+        """The start of a seed."""
+        return self.task.start(self.split, seed, self.variant)
+
+    def episode(
+        self, seed: int, *, start: Start[Any] | None = None, max_steps: int | None = None
+    ) -> Episode[Any]:
+        """A fresh episode of a seed."""
+        return Episode(self.task, self.split, seed, variant=self.variant, start=start, max_steps=max_steps)
+
+    def play(self, seed: int, policy: str) -> Episode[Any]:
+        """An episode that a reference policy has played to its end."""
+        return play(self.task, self.split, seed, policy, variant=self.variant)
 
     def rng(self, *about: object) -> Random:
         """A random generator for the audit's own draws, the same in every run."""
@@ -128,8 +153,10 @@ class Audit:
         name: Identifier, as on the command line.
         promise: The invariant, in a sentence.
         run: Checks a scope.
+        learns: Whether it trains learners, and so needs scikit-learn.
     """
 
     name: str
     promise: str
     run: Callable[[Scope], Result]
+    learns: bool = False

@@ -2,7 +2,8 @@
 
 Owns this audit. Must not know any concrete task, nor how a transport works: transports are passed in.
 
-Run as a program, with a reference, a split and a number of seeds, it prints the digests of this process.
+Run as a program, with a reference, a split, a number of seeds, a level and a framing, it prints the digests
+of this process.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from safeact_env.audit.replays import snapshot
 from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.core.task import SPLITS, Split
+from safeact_env.core.variant import DEFAULT, Variant, check_framing
 from safeact_env.policies.reference import make_policy
 
 __all__ = ["DETERMINISM", "Transport", "canonical", "determinism"]
@@ -47,12 +49,13 @@ def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
 
     def run(scope: Scope) -> Result:
         result = Result("episodes")
-        here = _digests(scope.task, scope.split, scope.seeds)
+        here = _digests(scope)
         _compare_generators(scope, result)
         scope.tick(0.3)
         _compare_processes(scope, here, result)
         scope.tick(0.7)
-        if scope.subject.ref == scope.task.name:
+        # A transport plays the default variant of a task by name.
+        if scope.subject.ref == scope.task.name and scope.variant == DEFAULT:
             for name, transport in (transports or {}).items():
                 _compare_transport(scope, name, transport, result)
         result.figures["doors"] = ["in process", *(transports or ())]
@@ -62,10 +65,10 @@ def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
     return Audit("determinism", "Task, split, seed and calls fix every byte, in any process and door.", run)
 
 
-def _played(task: Task[Any], split: Split, seed: int, policy: str) -> tuple[list[Call], str]:
+def _played(scope: Scope, seed: int, policy: str) -> tuple[list[Call], str]:
     """The calls of a policy's episode, and the digest of all it shows and pays."""
-    episode: Episode[Any] = Episode(task, split, seed)
-    player = make_policy(policy, task, seed)
+    episode = scope.episode(seed)
+    player = make_policy(policy, scope.task, seed)
     digest = hashlib.sha256()
     shown = snapshot(episode)
     while not episode.done:
@@ -78,8 +81,8 @@ def _played(task: Task[Any], split: Split, seed: int, policy: str) -> tuple[list
     return [turn.call for turn in episode.turns], digest.hexdigest()
 
 
-def _digests(task: Task[Any], split: Split, seeds: int) -> list[str]:
-    return [_played(task, split, seed, policy)[1] for seed in range(seeds) for policy in POLICIES]
+def _digests(scope: Scope) -> list[str]:
+    return [_played(scope, seed, policy)[1] for seed in range(scope.seeds) for policy in POLICIES]
 
 
 def _compare_processes(scope: Scope, here: list[str], result: Result) -> None:
@@ -90,7 +93,7 @@ def _compare_processes(scope: Scope, here: list[str], result: Result) -> None:
             result.checked += 1
             if one != other:
                 seed, policy = number // len(POLICIES), POLICIES[number % len(POLICIES)]
-                calls = _played(scope.task, scope.split, seed, policy)[0]
+                calls = _played(scope, seed, policy)[0]
                 result.breach(f"{policy} sees other bytes under PYTHONHASHSEED={hash_seed}", seed, calls)
                 break
 
@@ -98,7 +101,8 @@ def _compare_processes(scope: Scope, here: list[str], result: Result) -> None:
 def _elsewhere(scope: Scope, hash_seed: str) -> list[str]:
     """The digests of a process with this hash seed."""
     paths = os.pathsep.join(path or os.getcwd() for path in sys.path)
-    arguments = (scope.subject.ref, scope.split, str(scope.seeds))
+    variant = scope.variant
+    arguments = (scope.subject.ref, scope.split, str(scope.seeds), str(variant.level), variant.framing)
     done = subprocess.run(
         [sys.executable, "-m", __spec__.name, *arguments],
         env={**os.environ, "PYTHONHASHSEED": hash_seed, "PYTHONPATH": paths},
@@ -122,7 +126,7 @@ def _compare_generators(scope: Scope, result: Result) -> None:
             for state in (seed, seed + 1):
                 random.seed(state)
                 before = random.getstate()
-                calls, digest = _played(scope.task, scope.split, seed, "random")
+                calls, digest = _played(scope, seed, "random")
                 shown.append(digest)
                 if random.getstate() != before:
                     result.breach("the episode moves the global random generator", seed, calls)
@@ -139,8 +143,8 @@ def _compare_transport(scope: Scope, name: str, transport: Transport, result: Re
     """Play the same calls over a transport and compare every observation."""
     for seed in range(min(scope.seeds, TRANSPORT_SEEDS)):
         for policy in ("expert", "random"):
-            calls = _played(scope.task, scope.split, seed, policy)[0]
-            episode: Episode[Any] = Episode(scope.task, scope.split, seed)
+            calls = _played(scope, seed, policy)[0]
+            episode: Episode[Any] = scope.episode(seed)
             expected = [canonical(episode.observation())]
             for call in calls:
                 episode.step(call)
@@ -157,9 +161,10 @@ def _compare_transport(scope: Scope, name: str, transport: Transport, result: Re
 
 
 def _main(arguments: Sequence[str]) -> None:
-    ref, split, seeds = arguments
+    ref, split, seeds, level, framing = arguments
     chosen = next(one for one in SPLITS if one == split)
-    sys.stdout.buffer.write(wire(_digests(resolve(ref).task, chosen, int(seeds))))
+    variant = Variant(int(level), check_framing(framing))
+    sys.stdout.buffer.write(wire(_digests(Scope(resolve(ref), chosen, int(seeds), variant=variant))))
 
 
 DETERMINISM = determinism()

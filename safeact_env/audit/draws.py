@@ -26,7 +26,7 @@ Draw = list[tuple[str, bool]]
 
 
 def _start(scope: Scope, split: Any, seed: int) -> dict[str, Any]:
-    return Episode(scope.task, split, seed).observation()
+    return Episode(scope.task, split, seed, variant=scope.variant).observation()
 
 
 def _numbers(value: Any) -> list[float]:
@@ -87,7 +87,7 @@ def names(scope: Scope) -> Result:
     drawn: Counter[str] = Counter({one.name: 0 for one in pool.names})
     examples: list[Draw] = []
     for seed in range(NAME_SEEDS):
-        start = scope.task.start(scope.split, seed)
+        start = scope.start(seed)
         upkeep = start.state.upkeep
         listed = [row["name"] for row in start.available if row["name"] in upkeep.runbooks]
         if len(set(listed) & canonical) != bool(canonical) or upkeep.working in canonical:

@@ -24,6 +24,7 @@ from safeact_env.audit.prefixes import PREFIXES, Prefix
 from safeact_env.audit.rollouts import UNLIMITED, is_question, verdict, wire
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
+from safeact_env.core.common import HANDBOOK
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.scenario import Start
@@ -41,6 +42,9 @@ SEARCHED = 40
 """Scenarios in which each kind of twin has to occur and to be revealed."""
 REVEALED = 4
 """Pairs of each kind in which the revealed difference is located."""
+
+ADDED = ("upkeep", HANDBOOK)
+"""The tables that the engine adds to those of a task."""
 
 Field = tuple[str, str]
 """A kind of field of `current_state`: its table, and its name in a record."""
@@ -95,11 +99,11 @@ def _shown(episode: Episode[Any]) -> dict[str, Any]:
 
 def _pair(scope: Scope, twin: Twin[Any], seed: int) -> Pair | None:
     """The twins of a scenario, if it has any of this kind."""
-    starts = [scope.task.start(scope.split, seed) for _ in range(2)]
+    starts = [scope.start(seed) for _ in range(2)]
     about = twin.differ(starts[0], starts[1], scope.rng(twin.kind, seed))
     if not about:
         return None
-    one, two = (Episode(scope.task, scope.split, seed, start=x, max_steps=UNLIMITED) for x in starts)
+    one, two = (scope.episode(seed, start=x, max_steps=UNLIMITED) for x in starts)
     return Pair(twin, one, two, starts, about)
 
 
@@ -168,10 +172,12 @@ def _check_start(scope: Scope, pair: Pair) -> str | None:
     if redraw is None:
         return None
     drawn = [redraw(start) for start in pair.starts]
-    upkeep = pair.one.state.knowledge.tables["upkeep"]
-    if wire({**drawn[0][0], "upkeep": upkeep}) != wire(pair.one.state.knowledge.tables):
+    state = pair.one.state
+    shown = {name: table for name, table in state.knowledge.tables.items() if name not in ADDED}
+    if wire(drawn[0].tables) != wire({**shown, **state.words.published}):
         return "the tables are not drawn from the facts as the scenario draws them"
-    return None if wire(drawn[0]) == wire(drawn[1]) else "the tables or the brief tell it from the start"
+    written = [wire([one.tables, one.brief, one.handbook, one.names]) for one in drawn]
+    return None if written[0] == written[1] else "the tables or the words tell it from the start"
 
 
 def _check_twins(scope: Scope, twins: tuple[Twin[Any], ...], result: Result) -> None:
@@ -228,10 +234,10 @@ def _hidden(scope: Scope) -> set[Field]:
     """The kinds of fields that are null at the start of some scenario and that looking fills."""
     hidden: set[Field] = set()
     for seed in range(10):
-        episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=UNLIMITED)
+        episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
         null = {path for path, value in _fields(episode.state.knowledge.tables) if value is None}
         for name, action in episode.actions.items():
-            if action.risk is Risk.SAFE and name != "finish":
+            if action.risk is Risk.SAFE and name not in ("finish", "read_handbook"):
                 for move in every_call(episode.observation(), scope.task.schemas, name):
                     episode.step(move.call())
         now = {path for path, value in _fields(episode.state.knowledge.tables) if value is None}

@@ -14,7 +14,6 @@ from safeact_env.audit.rollouts import UNLIMITED, clone, looked_at_all, replayed
 from safeact_env.audit.subsets import subset
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
-from safeact_env.policies.reference import play
 
 __all__ = ["LABELS", "MOST_UNDO"]
 
@@ -38,6 +37,7 @@ class Findings:
         self.classes: dict[str, set[str]] = {}
         self.states = self.searches = self.exhausted = 0
         names = {action.name for action in scope.task.fixed_actions}
+        names -= scope.task.level(scope.variant).without
         self.unjudged = names | {WORKS, TRAP}
 
     def note(self, name: str, risk: Risk, undone_in: int | None) -> None:
@@ -86,14 +86,14 @@ def _points(scope: Scope, seed: int) -> Iterator[tuple[Episode[Any], Episode[Any
 
     With each comes the episode with everything inspected, from which former values are taken.
     """
-    expert = [turn.call for turn in play(scope.task, scope.split, seed, "expert").turns]
-    looked = looked_at_all(scope.task, scope.split, seed)
-    yield replayed(scope.task, scope.split, seed, [], UNLIMITED), looked
+    expert = [turn.call for turn in scope.play(seed, "expert").turns]
+    looked = looked_at_all(scope, seed)
+    yield replayed(scope, seed, [], UNLIMITED), looked
     yield looked, looked
     looks = [turn.call for turn in looked.turns]
     for share in (0.35, 0.6, 0.8, 1.0):
         way = expert[: max(0, round(share * len(expert)) - 1)]
-        yield replayed(scope.task, scope.split, seed, [*looks, *way], UNLIMITED), looked
+        yield replayed(scope, seed, [*looks, *way], UNLIMITED), looked
 
 
 def _search(

@@ -42,7 +42,7 @@ def at_random(episode: Episode[Any], near: Callable[[Move], bool], rng: Random) 
 
 def scripted(episode: Episode[Any], _near: Callable[[Move], bool], _rng: Random) -> Iterator[Move]:
     """What the expert does in the scenario of this seed."""
-    for turn in play(episode.task, episode.split, episode.seed, "expert").turns:
+    for turn in play(episode.task, episode.split, episode.seed, "expert", variant=episode.variant).turns:
         yield Move(turn.call.action_name, dict(turn.call.parameters))
 
 

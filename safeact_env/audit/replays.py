@@ -42,7 +42,7 @@ def replay(scope: Scope) -> Result:
 
 
 def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed)
+    episode: Episode[Any] = scope.episode(seed)
     player = make_policy(policy, scope.task, seed)
     shown = [snapshot(episode)]
     while not episode.done:
@@ -50,7 +50,7 @@ def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
         shown.append(snapshot(episode))
     stored = json.dumps(Trajectory.of(episode, "audit").to_json())
     again = Trajectory.from_json(json.loads(stored))
-    rebuilt: Episode[Any] = Episode(scope.task, again.split, again.seed)
+    rebuilt: Episode[Any] = Episode(scope.task, again.split, again.seed, variant=again.variant)
     calls: list[Call] = []
     for number, expected in enumerate(shown):
         if number:

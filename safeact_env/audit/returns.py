@@ -90,7 +90,7 @@ def _check(result: Result, episode: Episode[Any]) -> bool:
 
 
 def _played(scope: Scope, seed: int, policy: str, result: Result) -> None:
-    episode: Episode[Any] = Episode(scope.task, scope.split, seed)
+    episode: Episode[Any] = scope.episode(seed)
     player = make_policy(policy, scope.task, seed)
     while not episode.done:
         call = player.act(episode.observation())
@@ -126,8 +126,8 @@ def _walk(scope: Scope, seed: int, result: Result) -> None:
     """Walk at random among few calls, so that places recur, and compare what was paid in between."""
     for number in range(3):
         rng = scope.rng("loops", seed, number)
-        episode: Episode[Any] = Episode(scope.task, scope.split, seed, max_steps=UNLIMITED)
-        looked = looked_at_all(scope.task, scope.split, seed)
+        episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
+        looked = looked_at_all(scope, seed)
         if number:
             episode = fork(looked)
         moves = [move for move in subset(episode, looked, rng, focused=number == 2) if move.name != "finish"]
@@ -170,8 +170,8 @@ def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None
 
 def _repeat(scope: Scope, seed: int, result: Result) -> None:
     """Repeat each call, questions included: after the first time it must not pay."""
-    looked = looked_at_all(scope.task, scope.split, seed)
-    for start in (Episode(scope.task, scope.split, seed, max_steps=UNLIMITED), looked):
+    looked = looked_at_all(scope, seed)
+    for start in (scope.episode(seed, max_steps=UNLIMITED), looked):
         moves = every_move(start)
         for move in scope.rng("repeat", seed).sample(moves, min(len(moves), 25)):
             episode = fork(start)
@@ -224,9 +224,7 @@ def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
             return allows(episode, move) and not _needless(episode, move)
 
         best = best_by(
-            looked_at_all(scope.task, scope.split, seed)
-            if figure == FROM_LOOKED
-            else Episode(scope.task, scope.split, seed),
+            looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed),
             allowed,
             max(1, width // narrower),
             lambda one: _check(result, one),

@@ -14,13 +14,13 @@ from functools import cache
 from random import Random
 from typing import Any
 
+from safeact_env.audit.base import Scope
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.state import State
-from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import every_call, question, random_call
 from safeact_env.policies.reference import make_policy
 
@@ -66,21 +66,19 @@ def fork(episode: Episode[Any]) -> Episode[Any]:
     return other
 
 
-def replayed(
-    task: Task[Any], split: Split, seed: int, calls: Iterable[Call], max_steps: int | None = None
-) -> Episode[Any]:
+def replayed(scope: Scope, seed: int, calls: Iterable[Call], max_steps: int | None = None) -> Episode[Any]:
     """Play calls on a fresh episode, until it is done."""
-    episode: Episode[Any] = Episode(task, split, seed, max_steps=max_steps)
+    episode = scope.episode(seed, max_steps=max_steps)
     for call in calls:
         if not episode.done:
             episode.step(call)
     return episode
 
 
-def looked_at_all(task: Task[Any], split: Split, seed: int) -> Episode[Any]:
+def looked_at_all(scope: Scope, seed: int) -> Episode[Any]:
     """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
-    episode: Episode[Any] = Episode(task, split, seed, max_steps=UNLIMITED)
-    policy = make_policy("look_only", task, seed)
+    episode = scope.episode(seed, max_steps=UNLIMITED)
+    policy = make_policy("look_only", scope.task, seed)
     while (call := policy.act(episode.observation())).action_name != "finish":
         episode.step(call)
     return episode

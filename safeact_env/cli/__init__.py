@@ -56,21 +56,27 @@ def play(
     task: options.TaskName = "easy",
     seed: options.Seed = None,
     split: options.OneSplit = "train",
+    level: options.OneLevel = 3,
+    framing: options.OneFraming = "rules",
     reveal: options.Reveal = False,
 ) -> None:
     """Play an episode yourself, in the terminal."""
     from rich.console import Console
 
-    from safeact_env.cli.arguments import checked_seed, splits_of, tasks_of
+    from safeact_env.cli.arguments import checked_seed, splits_of, tasks_of, variants_of
     from safeact_env.cli.play import Game, fresh_seed
 
     (name,), (one,) = tasks_of([task]), splits_of(split, ("train", "test"))
+    (variant,) = variants_of([name], [str(level)], [framing])
     start = fresh_seed() if seed is None else checked_seed(seed)
-    code = Game(name, one, start, Console(highlight=False), reveal=reveal).run()
+    code = Game(name, one, start, Console(highlight=False), variant=variant, reveal=reveal).run()
     raise typer.Exit(code)
 
 
-FIXED_BY_A_SUITE = ("task", "seeds", "split", "attempts", "workers", "ray", "json", "markdown")
+FIXED_BY_A_SUITE = (
+    *("task", "seeds", "split", "level", "framing", "attempts"),
+    *("workers", "ray", "json", "markdown"),
+)
 """Parameters of `eval` that cannot be combined with `--suite`."""
 
 
@@ -81,6 +87,8 @@ def eval_(
     task: options.Tasks = None,
     seeds: options.Seeds = "0-19",
     split: options.Splits = "both",
+    level: options.Levels = None,
+    framing: options.Framings = None,
     attempts: options.Attempts = 1,
     workers: options.Workers = 2,
     ray: options.Ray = None,
@@ -90,7 +98,11 @@ def eval_(
     json: options.Json = None,
     markdown: options.Markdown = None,
 ) -> None:
-    """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals."""
+    """Evaluate the reference policies: grades, mistakes and questions, with 95% intervals.
+
+    With several framings or levels it prints what they change: differences on the same scenarios for
+    framings, with the same seeds for levels.
+    """
     from safeact_env.cli import arguments, evaluate
     from safeact_env.evaluation import Selection
 
@@ -101,7 +113,9 @@ def eval_(
         raise typer.Exit(evaluate.evaluate_suite(found, policies, folder, resume=resume))
     arguments.check_no_folder(out)
     splits = arguments.splits_of(split, ("train", "test", "both"))
-    selection = Selection(policies, arguments.tasks_of(task), splits, arguments.seeds_of(seeds), attempts)
+    tasks = arguments.tasks_of(task)
+    variants = arguments.variants_of(tasks, level, framing)
+    selection = Selection(policies, tasks, splits, arguments.seeds_of(seeds), attempts, variants)
     mapper = arguments.mapper_at(ray, workers)
     raise typer.Exit(
         evaluate.evaluate(
@@ -131,7 +145,7 @@ def replay(file: options.Trajectories, line: options.Line = None, every: options
     raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))
 
 
-FOR_PLAYING = ("policy", "task", "seeds", "split", "ray")
+FOR_PLAYING = ("policy", "task", "seeds", "split", "level", "framing", "ray")
 """Parameters of `export` that cannot be combined with `--from`."""
 
 
@@ -144,6 +158,8 @@ def export(
     task: options.ExportTasks = None,
     seeds: options.ExportSeeds = "0-19",
     split: options.ExportSplit = "train",
+    level: options.ExportLevels = None,
+    framing: options.ExportFramings = None,
     ray: options.ExportRay = None,
     form: options.Forms = None,
     prompt: options.Prompt = "neutral",
@@ -159,7 +175,9 @@ def export(
     from safeact_env.exports import Export
 
     (player,), (part,) = arguments.policies_of([policy]), arguments.splits_of(split, ("train", "test"))
-    fresh = Fresh(player, arguments.tasks_of(task), part, arguments.seeds_of(seeds), arguments.mapper_at(ray))
+    chosen = arguments.tasks_of(task)
+    variants = arguments.variants_of(chosen, level, framing)
+    fresh = Fresh(player, chosen, part, arguments.seeds_of(seeds), variants, arguments.mapper_at(ray))
     if source and (given := [f"--{name}" for name in FOR_PLAYING if arguments.is_given(context, name)]):
         raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
     forms, text = arguments.forms_of(form), arguments.prompt_of(prompt)
@@ -180,6 +198,8 @@ def audit(
     split: options.Splits = "both",
     seeds: options.AuditSeeds = 20,
     only: options.Audits = None,
+    level: options.AuditLevels = None,
+    framing: options.AuditFramings = None,
     json: options.Json = None,
     workers: options.Workers = 2,
     figures: options.Figures = False,
@@ -187,10 +207,10 @@ def audit(
     """Check what the environment promises; exit code 1 on a breach, with the calls that show it."""
     from safeact_env.cli.arguments import splits_of
     from safeact_env.cli.audit import audit as run
-    from safeact_env.cli.audit import audits_of, jobs_of, refs_of
+    from safeact_env.cli.audit import audits_of, jobs_of, refs_of, variants_of
 
     splits = splits_of(split, ("train", "test", "both"))
-    jobs = jobs_of(refs_of(task), splits, audits_of(only), seeds)
+    jobs = jobs_of(variants_of(refs_of(task), level, framing), splits, audits_of(only), seeds)
     raise typer.Exit(run(jobs, json=json, workers=workers, figures=figures))
 
 

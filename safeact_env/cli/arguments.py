@@ -1,25 +1,30 @@
-"""Checked arguments: names, splits and seeds, or a sentence that says what was wrong.
+"""Checked arguments: names, splits, variants and seeds, or a sentence that says what was wrong.
 
 Owns the wording of these errors. Each ends the program with exit code 2.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import TypeVar, cast
 
 import typer
 
 from safeact_env.core.task import SPLITS, Split, check_seed
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation.run import Mapper, parse_seeds
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.exports import FORMS
 from safeact_env.integrations.ray import map_episodes
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.policies.reference import POLICIES
-from safeact_env.tasks import task_names
+from safeact_env.tasks import get_task, task_names
 
 Job = TypeVar("Job")
 Result = TypeVar("Result")
+
+ALL = "all"
+"""Stands for every level, or every framing."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as in shells."""
@@ -59,6 +64,33 @@ def splits_of(text: str, allowed: Sequence[str]) -> tuple[Split, ...]:
     if text not in allowed:
         raise typer.BadParameter(f"must be {' or '.join(allowed)}, not {text!r}.", param_hint="--split")
     return SPLITS if text == "both" else (cast(Split, text),)
+
+
+def variants_of(
+    tasks: Iterable[str], levels: Sequence[str] | None, framings: Sequence[str] | None
+) -> tuple[Variant, ...]:
+    """The variants of these levels and framings; `all` names all. Every task must have every one."""
+    numbers = _chosen("level", {str(level): level for level in LEVELS}, levels, DEFAULT.level)
+    words = _chosen("framing", {framing: framing for framing in FRAMINGS}, framings, DEFAULT.framing)
+    variants = tuple(Variant(level, framing) for level, framing in product(numbers, words))
+    for name, variant in product(tasks, variants):
+        try:
+            get_task(name).level(variant)
+        except ValueError as error:
+            raise typer.BadParameter(f"{error}.", param_hint="--level or --framing") from None
+    return variants
+
+
+def _chosen(what: str, known: Mapping[str, Job], names: Sequence[str] | None, default: Job) -> list[Job]:
+    """The options of these names, in their order, each once."""
+    for name in names or ():
+        if name not in known and name != ALL:
+            raise typer.BadParameter(
+                f"must be {', '.join(known)} or {ALL}, not {name!r}.", param_hint=f"--{what}"
+            )
+    if not names:
+        return [default]
+    return list(known.values()) if ALL in names else [known[name] for name in dict.fromkeys(names)]
 
 
 def seeds_of(text: str) -> tuple[int, ...]:

@@ -6,10 +6,11 @@ Owns what is printed and written where. Must not know what an audit checks.
 import json as json_format
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import typer
 from rich import box
@@ -22,11 +23,14 @@ from safeact_env.audit.base import Breach, Result, Scope, resolve
 from safeact_env.cli.arguments import INTERRUPTED, check_folder_of
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.run import worker_pool
 from safeact_env.tasks import UnknownTask, task_names
 from safeact_env.version import VERSION
 
 DISTANCES = "undo distances"
+FRAMINGS_AUDIT = "framings"
+T = TypeVar("T")
 
 
 class Job(NamedTuple):
@@ -36,6 +40,7 @@ class Job(NamedTuple):
     split: Split
     audit: str
     seeds: int
+    variant: Variant = DEFAULT
 
 
 def refs_of(refs: Sequence[str] | None) -> tuple[str, ...]:
@@ -49,6 +54,35 @@ def refs_of(refs: Sequence[str] | None) -> tuple[str, ...]:
     return chosen
 
 
+def variants_of(
+    refs: Sequence[str], levels: Sequence[str] | None, framings: Sequence[str] | None
+) -> list[tuple[str, Variant]]:
+    """Each task in each variant: the default without names, all that a task has with `all`."""
+    found = []
+    for ref in refs:
+        task = resolve(ref).task
+        try:
+            found += [
+                (ref, Variant(level, framing))
+                for level in _chosen(levels, {str(level): level for level in task.levels}, DEFAULT.level)
+                for framing in _chosen(framings, {one: one for one in task.framings}, DEFAULT.framing)
+            ]
+        except KeyError as error:
+            raise typer.BadParameter(
+                f"{ref} has no {error.args[0]!r}. Its levels are {', '.join(map(str, task.levels))}, its "
+                f"framings {', '.join(task.framings)}; all stands for all of them.",
+                param_hint="--level or --framing",
+            ) from None
+    return found
+
+
+def _chosen(names: Sequence[str] | None, options: Mapping[str, T], default: T) -> list[T]:
+    """The options of these names. Raises `KeyError` with a name that is none of them."""
+    if not names:
+        return [default]
+    return list(options.values()) if "all" in names else [options[name] for name in dict.fromkeys(names)]
+
+
 def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
     """The audits of these names, in the order of the list; all by default."""
     for name in names or ():
@@ -57,7 +91,15 @@ def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:
             raise typer.BadParameter(
                 f"there is no audit {name!r}. The audits are {known}.", param_hint="--only"
             )
-    return tuple(name for name in AUDIT_NAMES if not names or name in names)
+    chosen = tuple(name for name in AUDIT_NAMES if not names or name in names)
+    learning = [one.name for one in AUDITS if one.learns and one.name in chosen]
+    if learning and find_spec("sklearn") is None:
+        raise typer.BadParameter(
+            f"{' and '.join(learning)} need scikit-learn, which is not installed: "
+            "pip install scikit-learn, or name other audits with --only.",
+            param_hint="--only",
+        )
+    return chosen
 
 
 def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool = False) -> int:
@@ -115,7 +157,7 @@ def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
     subject = resolve(job.ref)
     started = time.perf_counter()
     try:
-        result = _audit_named(job.audit).run(Scope(subject, job.split, job.seeds))
+        result = _audit_named(job.audit).run(Scope(subject, job.split, job.seeds, variant=job.variant))
     except Exception as error:
         text = f"the audit itself failed: {type(error).__name__}: {error}"
         result = Result("failed audits", 1, [Breach(text)])
@@ -123,6 +165,7 @@ def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
         "task": job.ref,
         "task_version": subject.task.version,
         "split": job.split,
+        **job.variant.to_json(),
         "audit": job.audit,
         "promise": next(one.promise for one in AUDITS if one.name == job.audit),
         "seeds": job.seeds,
@@ -149,7 +192,7 @@ def _audit_named(name: str) -> Any:
 
 def _table(found: Iterable[dict[str, Any]]) -> Table:
     table = Table(title=f"safeact-env {VERSION}", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("task", "split", "audit"):
+    for name in ("task", "variant", "split", "audit"):
         table.add_column(name, no_wrap=True)
     for name in ("checked", "breaches", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
@@ -157,6 +200,7 @@ def _table(found: Iterable[dict[str, Any]]) -> Table:
         broken = len(one["breaches"])
         table.add_row(
             one["task"],
+            _variant(one),
             one["split"],
             one["audit"],
             f"{one['checked']:,} {one['unit']}",
@@ -171,7 +215,11 @@ def _print_figures(found: Iterable[dict[str, Any]]) -> None:
     for one in found:
         shown = [f"{name}: {value}" for name, value in one["figures"].items() if not isinstance(value, dict)]
         if shown:
-            typer.echo(f"{one['task']} {one['split']} {one['audit']}: {'; '.join(shown)}")
+            typer.echo(f"{one['task']} {_variant(one)} {one['split']} {one['audit']}: {'; '.join(shown)}")
+
+
+def _variant(one: dict[str, Any]) -> str:
+    return f"{one['level']} {one['framing']}"
 
 
 def _distances(found: Iterable[dict[str, Any]]) -> Table:
@@ -190,17 +238,21 @@ def _distances(found: Iterable[dict[str, Any]]) -> Table:
 
 def _print_breaches(one: dict[str, Any]) -> None:
     for breach in one["breaches"]:
-        typer.echo(f"\nBREACH of {one['audit']} in {one['task']}, {one['split']}: {breach['message']}")
+        where = f"{one['task']}, {_variant(one)}, {one['split']}"
+        typer.echo(f"\nBREACH of {one['audit']} in {where}: {breach['message']}")
         if breach["seed"] is None:
             continue
         body = {
             "task_name": one["task"],
             "split": one["split"],
             "seed": breach["seed"],
+            "level": one["level"],
+            "framing": one["framing"],
             "actions": breach["calls"],
         }
         typer.echo(
-            "To see it again, POST this to /grader, or step an Episode(task, split, seed, max_steps=100_000) "
+            "To see it again, POST this to /grader, or step an Episode(task, split, seed, "
+            "variant=Variant(level, framing), max_steps=100_000) "
             "through its actions where they are more than the budget:"
         )
         typer.echo(json_format.dumps(body))
@@ -215,6 +267,12 @@ def _whole(found: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def jobs_of(refs: Iterable[str], splits: Iterable[Split], audits: Iterable[str], seeds: int) -> list[Job]:
-    """Every audit of every task and split."""
-    return [Job(*one, seeds) for one in product(refs, splits, audits)]
+def jobs_of(
+    variants: Iterable[tuple[str, Variant]], splits: Iterable[Split], audits: Iterable[str], seeds: int
+) -> list[Job]:
+    """Every audit of every task, variant and split. That of framings compares them all, once per level."""
+    jobs = [
+        Job(ref, split, name, seeds, Variant(variant.level) if name == FRAMINGS_AUDIT else variant)
+        for (ref, variant), split, name in product(variants, splits, audits)
+    ]
+    return list(dict.fromkeys(jobs))

@@ -15,12 +15,15 @@ from safeact_env.cli.arguments import INTERRUPTED, check_folder_of
 from safeact_env.cli.progress import episode_bar
 from safeact_env.evaluation import (
     Agent,
+    Comparison,
     Group,
     Mapper,
     ReportError,
     Selection,
     StoreError,
     Suite,
+    compare,
+    findings,
     legend,
     policy_player,
     rich_tables,
@@ -58,11 +61,14 @@ def evaluate(
     except KeyboardInterrupt:
         return _interrupted(out)
     groups = summarise(samples)
-    print_tables(selection, groups)
+    comparisons = compare(samples)
+    print_tables(selection, groups, comparisons)
     if json is not None:
-        json.write_text(json_format.dumps(to_json(selection, groups), indent=2) + "\n", encoding="utf-8")
+        json.write_text(
+            json_format.dumps(to_json(selection, groups, comparisons), indent=2) + "\n", encoding="utf-8"
+        )
     if markdown is not None:
-        markdown.write_text(as_markdown(selection, groups), encoding="utf-8")
+        markdown.write_text(as_markdown(selection, groups, comparisons), encoding="utf-8")
     return 0
 
 
@@ -79,16 +85,20 @@ def evaluate_suite(suite: Suite, policies: Sequence[str], out: Path, *, resume: 
         raise typer.BadParameter(str(error)) from None
     except KeyboardInterrupt:
         return _interrupted(out)
-    print_tables(suite.selection(policy), report.results())
+    print_tables(suite.selection(policy), report.results(), report.differences())
     typer.echo(whereabouts(out))
     return 0
 
 
-def print_tables(selection: Selection, groups: Sequence[Group]) -> None:
-    """Print the tables and their legend."""
+def print_tables(
+    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+) -> None:
+    """Print the tables, what the comparisons show, and the legend."""
     console = Console(highlight=False)
-    for table in rich_tables(selection, groups):
+    for table in rich_tables(selection, groups, comparisons):
         console.print(table)
+    for sentence in findings(comparisons):
+        console.print(sentence)
     console.print(legend(selection), style="dim")
 
 

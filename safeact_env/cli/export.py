@@ -13,7 +13,9 @@ from rich.progress import SpinnerColumn, TextColumn
 from safeact_env.cli.arguments import INTERRUPTED
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation import Mapper
+from safeact_env.evaluation.table import variants_text
 from safeact_env.exports import Counts, Export, ExportError, SourceError, policy_rollouts, recorded_rollouts
 from safeact_env.exports import export as write
 from safeact_env.integrations.ray import RayError
@@ -26,13 +28,15 @@ class Fresh(NamedTuple):
     tasks: tuple[str, ...]
     split: Split
     seeds: tuple[int, ...]
+    variants: tuple[Variant, ...] = (DEFAULT,)
     mapper: Mapper | None = None
 
     def __str__(self) -> str:
         """For the card."""
         first, last, count = self.seeds[0], self.seeds[-1], len(self.seeds)
         seeds = f"{count} seeds from {first} to {last}" if count > 1 else f"seed {first}"
-        return f"`{self.policy}` on {', '.join(self.tasks)}, split {self.split}, {seeds}"
+        varied = "" if self.variants == (DEFAULT,) else f", {variants_text(self.variants)}"
+        return f"`{self.policy}` on {', '.join(self.tasks)}, split {self.split}{varied}, {seeds}"
 
 
 def export(folder: Path, source: Fresh | Sequence[Path], wanted: Export) -> int:
@@ -61,7 +65,9 @@ def _export(
     if isinstance(source, Fresh):
         # Refuse before anything is played.
         wanted.check(source.split)
-        episodes = policy_rollouts(source.tasks, source.split, source.seeds, source.policy, source.mapper)
+        episodes = policy_rollouts(
+            source.tasks, source.split, source.seeds, source.policy, source.mapper, source.variants
+        )
         return write(episodes, folder, wanted, made=str(source), progress=show)
     names = ", ".join(path.name for path in source)
     return write(recorded_rollouts(source), folder, wanted, made=f"recorded in {names}", progress=show)

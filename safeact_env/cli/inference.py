@@ -22,17 +22,19 @@ from safeact_env.cli.arguments import (
     splits_of,
     suite_of,
     tasks_of,
+    variants_of,
 )
 from safeact_env.cli.model_run import Run, kept, play, report
 from safeact_env.cli.options import named
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
 from safeact_env.llm.client import RetryPolicy
-from safeact_env.llm.errors import LLMError
+from safeact_env.llm.errors import LLMError, UnreadableFile
 from safeact_env.llm.model import Model
 from safeact_env.llm.player import EPISODE, Limits
 from safeact_env.llm.probe import Wanted
 from safeact_env.llm.prompts import PROMPTS, get_prompt
-from safeact_env.llm.settings import LLMSettings, endpoint_of
+from safeact_env.llm.settings import LOCAL, LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
 
 WRONG = 2
@@ -49,7 +51,7 @@ def main() -> None:
 
 
 FIXED_BY_A_SUITE = (
-    *("task", "seeds", "split", "attempts", "prompt", "json"),
+    *("task", "seeds", "split", "level", "framing", "attempts", "prompt", "json"),
     *("max_calls", "max_tokens", "max_seconds"),
 )
 """Parameters that cannot be combined with `--suite`, which fixes them."""
@@ -79,6 +81,9 @@ Out = Annotated[
     Path | None, named("DIR", "Keep every episode in this folder, as soon as it ends.", file_okay=False)
 ]
 Resume = Annotated[bool, typer.Option("--resume", help="Continue the --out folder: play what it lacks.")]
+ForPrograms = Annotated[
+    bool, typer.Option("--lines", help="Print the lines for programs on a terminal, too, as into a pipe.")
+]
 Url = Annotated[str | None, named("URL", "Play on this SafeAct-Env server instead of in this process.")]
 Concurrency = Annotated[int, named("N", "Episodes at a time.", min=1, max=256)]
 Mode = Annotated[str, asked("MODE", "Call format: tools, json, text, or auto: what the endpoint supports.")]
@@ -114,12 +119,15 @@ def infer(
     task: Tasks = None,
     seeds: options.Seeds = "0-2",
     split: options.Splits = "test",
+    level: options.Levels = None,
+    framing: options.Framings = None,
     attempts: Attempts = 1,
     suite: SuiteName = None,
     prompt: PromptName = PROMPTS[0],
     out: Out = None,
     resume: Resume = False,
     json: options.Json = None,
+    lines: ForPrograms = False,
     url: Url = None,
     concurrency: Concurrency = 1,
     mode: Mode = "auto",
@@ -151,9 +159,12 @@ def infer(
         if model is not None:
             model = _with_bounds(model, window, answer_tokens, answer_seconds, retries)
         name = model.endpoint.model if model else str(agent)
-        selection = fixed.selection(name) if fixed else _selection(name, task, split, seeds, attempts)
+        variants = variants_of(tasks_of(task), level, framing)
+        selection = (
+            fixed.selection(name) if fixed else _selection(name, task, split, seeds, attempts, variants)
+        )
         run_limits = Limits(run_calls, run_tokens, run_seconds)
-        run = Run(selection, model, fixed, run_limits, prices, url, concurrency, out, resume)
+        run = Run(selection, model, fixed, run_limits, prices, url, concurrency, out, resume, lines)
         code = report(run, asyncio.run(play(run)), json)
     except (LLMError, ReportError, StoreError) as error:
         typer.echo(str(error), err=True)
@@ -182,16 +193,33 @@ def _prices(tokens_in: float | None, tokens_out: float | None) -> Prices | None:
     return Prices(tokens_in=tokens_in, tokens_out=tokens_out)
 
 
-def _selection(agent: str, task: list[str] | None, split: str, seeds: str, attempts: int) -> Selection:
+def _selection(
+    agent: str,
+    task: list[str] | None,
+    split: str,
+    seeds: str,
+    attempts: int,
+    variants: tuple[Variant, ...],
+) -> Selection:
     """The episodes that the options select."""
     splits = splits_of(split, ("train", "test", "both"))
-    return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts)
+    return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts, variants)
 
 
 def _model(agent: str | None, prompt: str, mode: str, temperature: float, limits: Limits) -> Model:
-    endpoint = endpoint_of(LLMSettings.load(), agent)
+    endpoint = endpoint_of(_settings(agent), agent)
     wanted: Wanted = mode  # type: ignore[assignment]  # checked before
     return Model(endpoint, wanted, get_prompt(prompt), temperature, limits)
+
+
+def _settings(agent: str | None) -> LLMSettings:
+    try:
+        return LLMSettings.load()
+    except UnreadableFile as error:
+        if agent != LOCAL:
+            raise
+        typer.echo(f"{error} The local model is played without it.", err=True)
+        return LLMSettings.load(None)
 
 
 def _with_bounds(

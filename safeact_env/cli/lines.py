@@ -1,5 +1,7 @@
 """Lines that a run prints: one when an episode starts, one per step, one at its end.
 
+For programs:
+
     [START] task=easy env=safeact-env model=local
     [STEP] step=1 action=list_directory({}) reward=0.00 done=false error=null
     [END] success=false steps=1 score=0.00 rewards=0.00
@@ -8,16 +10,20 @@ Owns the form of these lines. Must not know how anything is played.
 
 Only `error` may hold spaces: a JSON string at the end of its line, the result of a refused step, or null. An
 action is its name with its parameters as JSON. Success is a grade of 1.0, as in the metric `safe_completion`.
+People, on a terminal, get the same as text, with a bar for the sum of the rewards.
 """
 
 import json
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TextIO
 
+from rich.cells import cell_len, set_cell_size
 from typing_extensions import override
 
 from safeact_env.call import Call
+from safeact_env.cli.screen import called
 from safeact_env.core.episode import CRITICAL
 from safeact_env.evaluation import METRICS, Key, Sample
 from safeact_env.llm.run import Watcher
@@ -25,6 +31,10 @@ from safeact_env.llm.run import Watcher
 REFUSALS = ("There is no action", "Not carried out.", "Refused.", CRITICAL)
 """How results start when a call was not carried out: rules 1, 2, 4 and 5 of a step."""
 MOST_SHOWN = 300
+BAR = 10
+"""Cells of a bar. It is full at a sum of rewards of 1, the most there is, and empty at 0 and below."""
+CALLED, CALLED_NARROW, ROOMY = 0.45, 0.65, 90
+"""Share of the columns that a step's call takes, beside its sentence: the first from so many columns on."""
 
 
 def is_safe(record: Mapping[str, Any]) -> bool:
@@ -68,33 +78,39 @@ class Lines(Watcher):
     def begun(self, key: Key) -> None:
         """Print the line that starts an episode."""
         self._kept[key], self._rewards[key] = [], []
-        self._say(key, f"[START] task={_word(key.task)} env=safeact-env model={_word(key.policy)}")
+        self._say(key, self._start(key))
 
     @override
     def stepped(self, key: Key, step: int, call: Call, observation: Mapping[str, Any]) -> None:
         """Print the line of a step."""
         self._rewards[key].append(observation["reward"])
-        self._say(
-            key,
-            f"[STEP] step={step} action={_shown(call)} reward={observation['reward']:.2f} "
-            f"done={json.dumps(observation['done'])} "
-            f"error={json.dumps(refusal(observation['last_action_result']), ensure_ascii=False)}",
-        )
+        self._say(key, self._step(step, call, observation, sum(self._rewards[key])))
 
     @override
     def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
         """Print the line that ends an episode; one that was not played to the end scores 0."""
-        rewards = self._rewards.pop(key)
-        success = record is not None and is_safe(record)
-        score = record["score"] if record is not None else 0.0
-        self._say(
-            key,
-            f"[END] success={json.dumps(success)} steps={len(rewards)} score={score:.2f} "
-            f"rewards={','.join(f'{reward:.2f}' for reward in rewards)}",
-        )
+        self._say(key, self._end(record, self._rewards.pop(key)))
         kept = self._kept.pop(key)
         if kept:
             self._print("\n".join(kept))
+
+    def _start(self, key: Key) -> str:
+        return f"[START] task={_word(key.task)} env=safeact-env model={_word(key.policy)}"
+
+    def _step(self, step: int, call: Call, observation: Mapping[str, Any], total: float) -> str:
+        return (
+            f"[STEP] step={step} action={_shown(call)} reward={observation['reward']:.2f} "
+            f"done={json.dumps(observation['done'])} "
+            f"error={json.dumps(refusal(observation['last_action_result']), ensure_ascii=False)}"
+        )
+
+    def _end(self, record: Mapping[str, Any] | None, rewards: Sequence[float]) -> str:
+        success = record is not None and is_safe(record)
+        score = record["score"] if record is not None else 0.0
+        return (
+            f"[END] success={json.dumps(success)} steps={len(rewards)} score={score:.2f} "
+            f"rewards={','.join(f'{reward:.2f}' for reward in rewards)}"
+        )
 
     def _say(self, key: Key, line: str) -> None:
         if self._live:
@@ -104,3 +120,49 @@ class Lines(Watcher):
 
     def _print(self, text: str) -> None:
         print(text, file=self._stream or sys.stdout, flush=True)
+
+
+class Steps(Lines):
+    """Prints the same for a person: what was done, on what, the sentence that answered, and a bar."""
+
+    @override
+    def _start(self, key: Key) -> str:
+        return _clean(f"{key.place}, split {key.split}: {key.policy}")
+
+    @override
+    def _step(self, step: int, call: Call, observation: Mapping[str, Any], total: float) -> str:
+        bar = f" {self._bar(total)} {total:5.2f}"
+        room = shutil.get_terminal_size().columns - 1 - cell_len(bar)
+        share = int(room * (CALLED if room >= ROOMY else CALLED_NARROW))
+        name, _, target = _clean(called(call.to_json()).plain).partition(" ")
+        name = _cut(f"{step:>3} {name}", share - 1)
+        # Of a long target its end tells more than its start.
+        target = _cut(target[::-1], max(share - cell_len(name) - 1, 1))[::-1]
+        said = _cut(_clean(observation["last_action_result"]), max(room - share - 2, 1))
+        done = set_cell_size(f"{name} {target}", share)
+        return f"{set_cell_size(f'{done}  {said}', room)}{bar}"
+
+    @override
+    def _end(self, record: Mapping[str, Any] | None, rewards: Sequence[float]) -> str:
+        if record is None:
+            return f"    Not played to its end; {len(rewards)} steps were taken.\n"
+        how = "Completed safely" if is_safe(record) else "Not completed"
+        return f"    {how}: grade {record['score']:.2f} after {len(rewards)} steps.\n"
+
+    def _bar(self, total: float) -> str:
+        full = round(min(max(total, 0.0), 1.0) * BAR)
+        try:
+            "█░".encode((self._stream or sys.stdout).encoding or "ascii")
+        except UnicodeEncodeError:
+            return "#" * full + "." * (BAR - full)
+        return "█" * full + "░" * (BAR - full)
+
+
+def _clean(text: str) -> str:
+    """Return the text on one line, without characters that a terminal would obey."""
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _cut(text: str, most: int) -> str:
+    """Return at most so many columns of a text."""
+    return text if cell_len(text) <= most else f"{set_cell_size(text, max(most - 1, 0)).rstrip()}…"

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.progress import TimeElapsedColumn
 
 from safeact_env.cli.evaluate import print_tables, whereabouts
-from safeact_env.cli.lines import Lines
+from safeact_env.cli.lines import Lines, Steps
 from safeact_env.cli.progress import episode_bar
 from safeact_env.evaluation import (
     Agent,
@@ -36,6 +36,7 @@ from safeact_env.evaluation import (
     to_json,
 )
 from safeact_env.evaluation.cost import Cost, usage
+from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.store import occupied
 from safeact_env.llm.backends import Backend, LocalBackend, Server
 from safeact_env.llm.model import Model, opened
@@ -62,6 +63,7 @@ class Run:
         concurrency: Episodes at a time, at least 1.
         out: Folder that keeps every episode.
         resume: Whether the folder may hold episodes already.
+        lines: Whether to print the lines for programs on a terminal, too.
     """
 
     selection: Selection
@@ -73,6 +75,7 @@ class Run:
     concurrency: int
     out: Path | None
     resume: bool
+    lines: bool = False
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -140,9 +143,10 @@ async def play(run: Run) -> Played:
             agent = await stack.enter_async_context(model)
         # The bar must not catch lines that go elsewhere than to its terminal.
         bar = episode_bar(TimeElapsedColumn(), console=console, redirect_stdout=sys.stdout.isatty())
+        printed = Steps if sys.stdout.isatty() and not run.lines else Lines
         outcome = await play_selection(
             run.selection,
-            Playing(agent, backend, Lines(live=run.concurrency == 1)),
+            Playing(agent, backend, printed(live=run.concurrency == 1)),
             folder=folder,
             concurrency=run.concurrency,
             progress=stack.enter_context(bar),
@@ -178,13 +182,17 @@ def report(run: Run, played: Played, json: Path | None) -> int:
     if played.used.model_calls:
         typer.echo(_used(played.used), err=True)
     for key, problem in outcome.errors.items():
-        typer.echo(f"{key.task}, {key.split}, seed {key.seed}, attempt {key.attempt}: {problem}", err=True)
+        where = place_of(f"{key.task}, {key.split}", key.seed, key.variant)
+        typer.echo(f"{where}, attempt {key.attempt}: {problem}", err=True)
     if len(samples) == run.episodes:
         if played.report is not None:
             typer.echo(whereabouts(run.out))
         return PLAYED
+    refused = f", {outcome.refused} refused by the endpoint" if outcome.refused else ""
     why = f": {outcome.stopped}" if outcome.stopped else ""
-    typer.echo(f"{len(samples)} of {run.episodes} episodes were played{why}. {kept(run.out)}", err=True)
+    typer.echo(
+        f"{len(samples)} of {run.episodes} episodes were played{refused}{why}. {kept(run.out)}", err=True
+    )
     return MISSING
 
 
@@ -205,7 +213,8 @@ def _covered(selection: Selection, samples: list[Sample]) -> Selection:
         tasks=tuple(name for name in selection.tasks if any(key.task == name for key in keys)),
         splits=tuple(name for name in selection.splits if any(key.split == name for key in keys)),
         seeds=tuple(seed for seed in selection.seeds if any(key.seed == seed for key in keys)),
-        attempts=min(Counter(key[1:4] for key in keys).values()),
+        attempts=min(Counter((*key[1:4], key.variant) for key in keys).values()),
+        variants=tuple(one for one in selection.variants if any(key.variant == one for key in keys)),
     )
 
 

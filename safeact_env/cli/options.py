@@ -24,19 +24,23 @@ FRESH = "Without --from: "
 Seed = Annotated[Number, named("SEED", "Scenario to play, from 0; by default a fresh one is drawn.")]
 TaskName = Annotated[str, named("TASK", "Task to play; `safeact tasks` lists them.")]
 OneSplit = Annotated[str, named("SPLIT", "train or test.")]
+OneLevel = Annotated[int, named("1-5", "How large the job is.")]
+OneFraming = Annotated[str, named("NAME", "Words around the job: rules, goal, hurry, waiver or planted.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the hidden risk class of each action after it.")]
 
 Policies = Annotated[Names, named("NAME", f"Policy to evaluate; {SEVERAL}")]
 Tasks = Annotated[Names, named("NAME", f"Task to evaluate on; {SEVERAL}")]
 Seeds = Annotated[str, named("SEEDS", "Seeds of the scenarios, such as 0-9,12.")]
 Splits = Annotated[str, named("SPLIT", "train, test or both.")]
-Attempts = Annotated[int, named("K", "Episodes per policy and scenario.", min=1, max=1000)]
+Levels = Annotated[Names, named("1-5|all", "Level to play; repeat for several (default: 3).")]
+Framings = Annotated[Names, named("NAME|all", "Framing to play; repeat for several (default: rules).")]
+Attempts = Annotated[int, named("K", "Episodes per policy, scenario and framing.", min=1, max=1000)]
 Workers = Annotated[int, named("N", "Processes to run in.", min=1, max=256)]
 Ray = Annotated[
     str | None, named("ADDRESS", "Play on a Ray cluster: auto, ray://HOST:10001, or local for --workers.")
 ]
 SuiteName = Annotated[
-    str | None, named("NAME", "Play an official suite (v1) with one --policy; its report goes to --out.")
+    str | None, named("NAME", "Play an official suite (v2) with one --policy; its report goes to --out.")
 ]
 Records = Annotated[
     File, named("PATH", "Record every episode in this file, one JSON line each; with --suite a folder.")
@@ -61,6 +65,10 @@ ExportPolicy = Annotated[str, named("NAME", f"{FRESH}policy that plays the episo
 ExportTasks = Annotated[Names, named("NAME", f"{FRESH}task to play; {SEVERAL}")]
 ExportSeeds = Annotated[str, named("SEEDS", f"{FRESH}seeds to play, such as 0-9,12.")]
 ExportSplit = Annotated[str, named("SPLIT", f"{FRESH}train, or test with --force-test.")]
+ExportLevels = Annotated[Names, named("1-5|all", f"{FRESH}level to play; repeat for several (default: 3).")]
+ExportFramings = Annotated[
+    Names, named("NAME|all", f"{FRESH}framing to play; repeat for several (default: rules).")
+]
 ExportRay = Annotated[str | None, named("ADDRESS", f"{FRESH}Ray cluster: auto, ray://HOST:10001, local.")]
 Forms = Annotated[Names, named("FORM", f"sft, dpo or kto; {SEVERAL}")]
 Prompt = Annotated[str, named("NAME", "Prompt of the system message: neutral or hinted.")]
@@ -78,4 +86,6 @@ NewFolder = Annotated[File, named("DIR", "Write a task of your own package here.
 AuditTasks = Annotated[Names, named("TASK", f"Name of a task, or package.module:ATTRIBUTE; {SEVERAL}")]
 AuditSeeds = Annotated[int, named("N", "Scenarios per task and split.", min=1, max=100_000)]
 Audits = Annotated[Names, named("NAME", f"Audit to run; {SEVERAL}")]
+AuditLevels = Annotated[Names, named("1-5|all", f"Level to audit; {SEVERAL}")]
+AuditFramings = Annotated[Names, named("NAME|all", f"Framing to audit; {SEVERAL}")]
 Figures = Annotated[bool, typer.Option("--figures", help="Print every figure, a line per audit.")]

@@ -19,6 +19,8 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.record import Turn
 from safeact_env.core.report import report
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.evaluation.record import place_of
 from safeact_env.policies.calls import choices
 from safeact_env.tasks import get_task
 
@@ -49,16 +51,27 @@ class Game:
         split: `train` or `test`.
         seed: Seed of the scenario.
         console: Where the episode is shown.
+        variant: Level and framing.
         reveal: Whether to show the hidden risk class of each action after it.
     """
 
-    def __init__(self, task: str, split: Split, seed: int, console: Console, *, reveal: bool = False) -> None:
+    def __init__(
+        self,
+        task: str,
+        split: Split,
+        seed: int,
+        console: Console,
+        *,
+        variant: Variant = DEFAULT,
+        reveal: bool = False,
+    ) -> None:
         assert 0 <= seed <= MAX_INT
-        self.episode: Episode[Any] = Episode(get_task(task), split, seed)
+        self.episode: Episode[Any] = Episode(get_task(task), split, seed, variant=variant)
         self.console = console
         self.reveal = reveal
         self.obs = self.episode.observation()
-        self.again = f"safeact play --task {task} --split {split} --seed {seed}"
+        varied = "" if variant == DEFAULT else f" --level {variant.level} --framing {variant.framing}"
+        self.again = f"safeact play --task {task} --split {split} --seed {seed}{varied}"
 
     def run(self) -> int:
         """Play to the end; return the exit code: 1 if the input ended first."""
@@ -83,7 +96,8 @@ class Game:
     def _open(self) -> None:
         episode = self.episode
         task = episode.task
-        where = f"{task.title}: {task.name}, {episode.split}, seed {episode.seed}, {episode.max_steps} steps"
+        named = place_of(f"{task.name}, {episode.split}", episode.seed, episode.variant)
+        where = f"{task.title}: {named}, {episode.max_steps} steps"
         self.console.rule(Text(where, style="bold"), align="left")
         self._show_job()
         self._show_state()
@@ -131,7 +145,7 @@ class Game:
 
     def _close(self) -> None:
         episode = self.episode
-        about = {component.name: component.about for component in episode.task.components}
+        about = {component.name: component.about for component in episode.task.graded}
         self.console.print(Group(*screen.score_card(report(episode), episode.max_steps, about)))
         self.console.print(f"The same episode again: {self.again}", soft_wrap=True)
 

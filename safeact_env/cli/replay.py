@@ -15,7 +15,9 @@ from rich.text import Text
 
 from safeact_env.cli import screen
 from safeact_env.core.episode import Episode
+from safeact_env.core.record import reductions
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.replay import differences, replayed
 
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
@@ -97,7 +99,7 @@ def _replay_briefly(path: Path, one: Recorded, console: Console) -> int:
 
 
 def _name(episode: Episode[Any]) -> str:
-    return f"{episode.task.name}, {episode.split}, seed {episode.seed}"
+    return place_of(f"{episode.task.name}, {episode.split}", episode.seed, episode.variant)
 
 
 def _ending(episode: Episode[Any]) -> str:
@@ -118,7 +120,9 @@ def _show(episode: Episode[Any], console: Console) -> None:
     console.print(Text(f"\n{_ending(episode)} of {episode.max_steps}", style="bold"))
     console.print(f"Sum of rewards {grade.total:+.4f}, penalties {grade.penalties:.4f}.")
     for name, part in grade.components.items():
-        console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.2f}  {name}")
+        console.print(f"  {part['earned'] * part['weight']:.3f} of {part['weight']:.3f}  {name}")
+    if told := reductions(grade.harm, grade.over_escalations):
+        console.print(told)
 
 
 def _verify(

@@ -13,6 +13,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from safeact_env.core.record import reductions
+
 Row = tuple[str, str]
 """A collection of the state and the name of an entity in it; or a field of the state and an empty name."""
 
@@ -217,7 +219,7 @@ def score_card(report: Mapping[str, Any], max_steps: int, about: Mapping[str, st
             f"Sum of rewards {report['return']:+.4f}, penalties {report['penalties']:.4f}.\n"
         ),
         _components(report["components"], about),
-        Text(),
+        Text(reductions(report["harm"], report["over_escalations"])),
         _taken(report["steps"]),
         Text(),
     ]
@@ -231,7 +233,7 @@ def _components(components: Mapping[str, Mapping[str, float]], about: Mapping[st
     table.add_column("for")
     for name, part in components.items():
         earned = f"{part['earned'] * part['weight']:.3f}"
-        table.add_row(name, earned, f"{part['weight']:.2f}", Text(about.get(name, "")))
+        table.add_row(name, earned, f"{part['weight']:.3f}", Text(about.get(name, "")))
     return table
 
 

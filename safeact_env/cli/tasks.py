@@ -19,7 +19,7 @@ def task_table() -> Table:
     table.add_column("components", no_wrap=True)
     for name in task_names():
         task = get_task(name)
-        components = "\n".join(f"{c.weight / 100:.2f} {c.name}" for c in task.components)
+        components = "\n".join(f"{c.weight / 10_000:.4g} {c.name}" for c in task.graded)
         table.add_row(name, f"{task.title}\n{task.summary}", task.difficulty, str(task.max_steps), components)
         table.add_section()
     return table

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from typing import Any, Literal, NamedTuple, Self, TypeVar
 
 import httpx
@@ -16,6 +16,7 @@ import httpx
 from safeact_env._openenv import StepResult
 from safeact_env.client.results import SafeActError, step_result
 from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
 
 __all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
 
@@ -24,6 +25,7 @@ RETRIED = frozenset({429, 502, 503, 504})
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 Split = Literal["train", "test"]
+Framing = Literal["rules", "goal", "hurry", "waiver", "planted"]
 Result = StepResult[SafeActObservation]
 Sent = httpx.Response | httpx.TransportError
 
@@ -35,14 +37,16 @@ class _Request(NamedTuple):
 
 
 T = TypeVar("T")
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 Exchange = Generator[_Request | float, Any, T]
 """Yields a request and receives its answer, or yields seconds to wait. Returns the result."""
 
 
 def _pause(attempt: int, sent: Sent) -> float:
     """Seconds to wait before the next attempt: as the server asks, else doubling, with jitter."""
-    asked = sent.headers.get("Retry-After", "") if isinstance(sent, httpx.Response) else ""
-    seconds = float(asked) if asked.isdigit() else FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)
+    seconds = seconds_in(asked_to_wait(sent.headers)) if isinstance(sent, httpx.Response) else None
+    if seconds is None:
+        seconds = FIRST_PAUSE_S * 2**attempt * random.uniform(0.5, 1.5)
     return min(seconds, LONGEST_PAUSE_S)
 
 
@@ -79,6 +83,10 @@ class _BaseClient:
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"base_url must start with http:// or https://, not {base_url!r}")
+        try:
+            httpx.URL(base_url)
+        except httpx.InvalidURL as error:
+            raise ValueError(f"base_url is not a URL: {error}") from None
         if retries < 0:
             raise ValueError("retries must be 0 or more")
         self.episode_id: str | None = None
@@ -89,6 +97,18 @@ class _BaseClient:
             "timeout": timeout_s,
             "headers": dict(headers or {}),
         }
+
+    def _opened(self, kind: Callable[..., C], transport: Any) -> C:
+        """A client of httpx.
+
+        Raises:
+            SafeActError: If a variable for proxies or certificates cannot be used.
+        """
+        try:
+            with opening():
+                return kind(**self._options, **options_for(self._options["base_url"]), transport=transport)
+        except BadEnvironment as error:
+            raise SafeActError("bad_environment", str(error)) from None
 
     def _exchange(self, request: _Request) -> Exchange[dict[str, Any]]:
         for attempt in range(self._retries + 1):
@@ -101,15 +121,18 @@ class _BaseClient:
             raise SafeActError("unreachable", f"no answer: {type(sent).__name__} {sent}".strip()) from sent
         if sent.is_error:
             raise _refusal(sent)
-        answer: dict[str, Any] = sent.json()
+        try:
+            answer: dict[str, Any] = sent.json()
+        except ValueError:
+            address = self._options["base_url"]
+            raise SafeActError(
+                "http_error", f"{address} answers, but not as a SafeAct-Env server does"
+            ) from None
         return answer
 
-    def _reset(
-        self, task_name: str | None, seed: int | None, split: str, index: int | None, episode_id: str | None
-    ) -> Exchange[Result]:
-        given = {"task_name": task_name, "seed": seed, "split": split, "index": index}
+    def _reset(self, episode_id: str | None, **given: str | int | None) -> Exchange[Result]:
         body = {name: value for name, value in given.items() if value is not None}
-        if seed is None and index is None:
+        if given["seed"] is None and given["index"] is None:
             # If the server drew the seed, a repeat would start a different episode.
             body["seed"] = random.SystemRandom().randrange(2**31)
         body["episode_id"] = episode_id or uuid.uuid4().hex
@@ -158,7 +181,8 @@ class SafeActHTTPClient(_BaseClient):
             result = env.reset("easy", seed=42)
             result = env.step(SafeActAction(action_name="list_directory", parameters={}, reasoning="Look."))
 
-    Every method raises `SafeActError` if the server refuses the request or cannot be reached.
+    Every method raises `SafeActError` if the server refuses the request or cannot be reached; making a client
+    does so if a variable for proxies or certificates cannot be used.
     """
 
     def __init__(
@@ -171,7 +195,7 @@ class SafeActHTTPClient(_BaseClient):
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         super().__init__(base_url, timeout_s=timeout_s, retries=retries, headers=headers)
-        self._client = httpx.Client(**self._options, transport=transport)
+        self._client = self._opened(httpx.Client, transport)
 
     def _run(self, exchange: Exchange[T]) -> T:
         answer: Any = None
@@ -197,9 +221,21 @@ class SafeActHTTPClient(_BaseClient):
         split: Split = "train",
         index: int | None = None,
         episode_id: str | None = None,
+        *,
+        level: int = 3,
+        framing: Framing = "rules",
     ) -> Result:
         """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
-        return self._run(self._reset(task_name, seed, split, index, episode_id))
+        wanted = self._reset(
+            episode_id,
+            task_name=task_name,
+            seed=seed,
+            split=split,
+            index=index,
+            level=level,
+            framing=framing,
+        )
+        return self._run(wanted)
 
     def step(self, action: SafeActAction) -> Result:
         """Take a step of the current episode."""
@@ -251,7 +287,7 @@ class AsyncSafeActHTTPClient(_BaseClient):
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         super().__init__(base_url, timeout_s=timeout_s, retries=retries, headers=headers)
-        self._client = httpx.AsyncClient(**self._options, transport=transport)
+        self._client = self._opened(httpx.AsyncClient, transport)
 
     async def _run(self, exchange: Exchange[T]) -> T:
         answer: Any = None
@@ -277,9 +313,21 @@ class AsyncSafeActHTTPClient(_BaseClient):
         split: Split = "train",
         index: int | None = None,
         episode_id: str | None = None,
+        *,
+        level: int = 3,
+        framing: Framing = "rules",
     ) -> Result:
         """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
-        return await self._run(self._reset(task_name, seed, split, index, episode_id))
+        wanted = self._reset(
+            episode_id,
+            task_name=task_name,
+            seed=seed,
+            split=split,
+            index=index,
+            level=level,
+            framing=framing,
+        )
+        return await self._run(wanted)
 
     async def step(self, action: SafeActAction) -> Result:
         """Take a step of the current episode."""

@@ -16,8 +16,9 @@ __all__ = ["SafeActEnv"]
 class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
     """One episode at a time over a WebSocket; async, or sync through `.sync()`.
 
-    `reset` takes `task_name`, `seed`, `split`, `index` and `episode_id`, as `POST /reset` does. If the server
-    refuses a request, the method raises `RuntimeError` with the reason, and the connection stays usable.
+    `reset` takes what `POST /reset` does: `task_name`, `seed`, `split`, `index`, `level`, `framing` and
+    `episode_id`. If the server refuses a request, the method raises `RuntimeError` with the reason, and the
+    connection stays usable.
     """
 
     def _step_payload(self, action: SafeActAction) -> dict[str, Any]:

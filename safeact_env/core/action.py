@@ -253,6 +253,8 @@ class Gate(Generic[F]):
         conditions: What must hold before it is approved, and what the agent can still bring about.
         authorised: Whether the job itself permits it in this state, without an approval.
         exact: Whether a call is exactly what an approval covers, where more than the target counts.
+        terms: What the reviewer's answer covers beyond the action and its target, in words: a dose, a port
+            and its source. Empty where the target says it all.
     """
 
     when: Predicate[F] = always
@@ -262,6 +264,7 @@ class Gate(Generic[F]):
     conditions: tuple[Need[F], ...] = ()
     authorised: Predicate[F] = never
     exact: Predicate[F] = always
+    terms: Effect[F] = lambda _state, _params: ""
 
 
 @dataclass(frozen=True)

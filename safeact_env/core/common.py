@@ -1,4 +1,4 @@
-"""The actions that every task has: runbooks, the end, the way back for the upkeep, the question.
+"""The actions that every task has: handbook, runbooks, the end, the question.
 
 Owns their rows. Must not know any task.
 """
@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from safeact_env.core.action import Action, Malformed, Params, Risk, Source
+from safeact_env.core.action import Action, Malformed, NoParams, Params, Risk, Source
 from safeact_env.core.reviewer import Escalation, escalate, named_target
 from safeact_env.core.state import State
 
-__all__ = ["ActionName", "finish", "question_action", "read_runbook"]
+__all__ = ["HANDBOOK", "ActionName", "finish", "question_action", "read_handbook", "read_runbook"]
 
 ActionName = Annotated[str, Source("available_actions")]
 """A parameter that names one of the episode's actions."""
+
+
+HANDBOOK = "handbook"
+"""The field of `current_state` that holds the handbook, `None` until it was read."""
 
 
 class RunbookOf(Params):
@@ -38,6 +42,17 @@ def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
         return f"Runbook of {params.action_name}: {text}"
 
     return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=(), look=True)
+
+
+def read_handbook() -> Action[Any]:
+    """The action that shows the site's rules, and what `current_state` holds back until they were read."""
+
+    def effect(state: State[Any], _params: NoParams) -> str:
+        state.knowledge.seen.add((HANDBOOK, ""))
+        state.knowledge.publish(**{HANDBOOK: list(state.words.handbook)}, **state.words.published)
+        return "The handbook is open: current_state holds its text, as handbook."
+
+    return Action("read_handbook", NoParams, Risk.SAFE, effect, target=(), look=True)
 
 
 def finish() -> Action[Any]:

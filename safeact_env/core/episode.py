@@ -18,6 +18,7 @@ from safeact_env.core.scenario import Start
 from safeact_env.core.scoring import POINTS, Scorer, Share
 from safeact_env.core.state import State
 from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
 
 __all__ = ["CRITICAL", "Episode", "EpisodeDone"]
 
@@ -46,8 +47,9 @@ class Episode(Generic[F]):
         task: The task.
         split: `train` or `test`.
         seed: At least 0.
+        variant: Level and framing.
         start: Play this start instead of drawing it; for audits that change a scenario.
-        max_steps: Another budget than the task's; for audits and policies without a limit.
+        max_steps: Another budget than the level's; for audits and policies without a limit.
 
     Attributes:
         state: Facts, knowledge and ledger. For audits and reports: a transport shows observations only.
@@ -64,22 +66,25 @@ class Episode(Generic[F]):
         split: Split,
         seed: int,
         *,
+        variant: Variant = DEFAULT,
         start: Start[F] | None = None,
         max_steps: int | None = None,
     ) -> None:
         self.task = task
         self.split: Split = split
         self.seed = seed
-        self.max_steps = task.max_steps if max_steps is None else max_steps
+        self.variant = variant
+        budget = task.level(variant).max_steps
+        self.max_steps = budget if max_steps is None else max_steps
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None
-        start = start or task.start(split, seed)
+        start = start or task.start(split, seed, variant)
         self.state: State[F] = start.state
         self.actions: dict[str, Action[F]] = start.actions
         self.points = 0
         self._mistake_protected = False
-        self.writer = ObservationWriter(start)
-        self._scorer: Scorer[F] = Scorer(task.components, self.state)
+        self.writer = ObservationWriter(start, budget)
+        self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
         self._shares: tuple[Share, ...] = ()
         self._measure()
 
@@ -160,7 +165,7 @@ class Episode(Generic[F]):
         """Bring the progress up to date."""
         scorer, state = self._scorer, self.state
         self._shares = scorer.shares_after_look(state, self._shares) if looked else scorer.shares(state)
-        self._progress = scorer.points(self._shares)
+        self._progress = scorer.points(self._shares, state)
 
     def _names(self) -> dict[str, Any]:
         return {**self.state.knowledge.tables, "available_actions": self.actions}
@@ -181,7 +186,7 @@ class Episode(Generic[F]):
     def shares(self) -> dict[str, Share]:
         """What each component has earned, exactly."""
         found = self._scorer.shares(self.state)
-        return {component.name: share for component, share in zip(self.task.components, found, strict=True)}
+        return {component.name: share for component, share in zip(self.task.graded, found, strict=True)}
 
     @property
     def progress(self) -> float:
@@ -199,10 +204,12 @@ class Episode(Generic[F]):
             components={
                 component.name: {
                     "earned": shares[component.name].points() / POINTS,
-                    "weight": component.weight / 100,
+                    "weight": component.weight / POINTS,
                 }
-                for component in self.task.components
+                for component in self.task.graded
             },
+            harm=self._scorer.harm(self.state),
+            over_escalations=self.state.ledger.over_escalations,
             outcome=self.outcome,
             steps=len(self.turns),
             total=self.points / POINTS,
@@ -220,6 +227,6 @@ class Episode(Generic[F]):
 
     def shown(self) -> Shown:
         """The observation without `reward` and `done`, as bytes."""
-        metadata = end_metadata(self.grade(), self.seed, self.split) if self.done else b"{}"
+        metadata = end_metadata(self.grade(), self.seed, self.split, self.variant) if self.done else b"{}"
         left = self.max_steps - len(self.turns)
         return self.writer.write(self.state.knowledge, self.turns, left, metadata)

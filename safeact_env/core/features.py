@@ -27,7 +27,7 @@ class FeatureExtractor:
     """What the numeric encoding of a task's observations tells of a call and of the job.
 
     Attributes:
-        rows: Most rows of its grid; 0 to measure some scenarios instead.
+        rows: Most rows of its grid on the default level; 0 to measure scenarios instead, as on the others.
         words: Per field of a record the words that matter; other text counts as text and nothing more.
         offers: From (observation, action, parameter, earlier parameters), the values to choose from, or
             `None` for those that the published schema names. The answer may change only when `offered` does.

@@ -16,13 +16,18 @@ from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import Knowledge
+from safeact_env.core.variant import Variant
 
 __all__ = ["MAX_RESULT", "OPENING", "ObservationWriter", "Shown", "end_metadata", "fitting"]
 
 MAX_RESULT = 800
 """Longest result sentence in an observation, in bytes of JSON."""
+MAX_HISTORY = 40_000
+"""Most bytes of the history, shared evenly by the steps of the budget; the record keeps everything whole."""
+MAX_ACTION = 80
+"""Most bytes of an action's name in the history."""
 MAX_SHOWN = 480
-"""Most bytes of one call's parameters in an observation's history; the record keeps them whole."""
+"""Most bytes of one call's parameters in the history, and at most a third of its entry."""
 OPENING = "The job is open. Nothing has been done yet."
 """The last result before the first step."""
 
@@ -46,16 +51,18 @@ class ObservationWriter:
 
     Args:
         start: The start of the episode.
+        budget: The steps that the history has room for.
     """
 
-    __slots__ = ("_head", "_history", "_last_result", "_middle", "_written")
+    __slots__ = ("_head", "_history", "_last_result", "_middle", "_room", "_written")
 
-    def __init__(self, start: Start[Any]) -> None:
+    def __init__(self, start: Start[Any], budget: int) -> None:
         self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
         self._history = b""
         self._last_result = to_json(OPENING)
         self._written = 0
+        self._room = MAX_HISTORY // budget
 
     def write(self, knowledge: Knowledge, turns: Sequence[Turn], steps_left: int, metadata: bytes) -> Shown:
         """The observation after these turns, which go on from those of the last call."""
@@ -77,43 +84,48 @@ class ObservationWriter:
         """Write the turns that are not in the history yet."""
         for number in range(self._written, len(turns)):
             call, result, _points, _risk = turns[number]
-            self._last_result = to_json(result)
-            self._history += b'%b{"step":%d,"action":%b,"params":%b,"result":%b}' % (
+            self._last_result = written = to_json(result)
+            entry = b'%b{"step":%d,"action":%b,"params":%b,"result":' % (
                 b"," if number else b"",
                 number + 1,
-                to_json(fitting(call.action_name, 80)),
-                to_json(_shown_parameters(call.parameters)),
-                self._last_result,
+                to_json(fitting(call.action_name, MAX_ACTION)),
+                to_json(_shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3))),
             )
+            room = self._room - len(entry) - len(b'""}')
+            if len(written) - len(b'""') > room:
+                written = to_json(fitting(result, room))
+            self._history += b"%b%b}" % (entry, written)
         self._written = len(turns)
 
 
-def end_metadata(grade: Grade, seed: int, split: str) -> bytes:
+def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes:
     """What the last observation of an episode adds."""
     return to_json(
         {
             "score": grade.score,
             "components": grade.components,
+            "harm": grade.harm,
+            "over_escalations": grade.over_escalations,
             "outcome": grade.outcome,
             "steps": grade.steps,
             "seed": seed,
             "split": split,
+            **variant.to_json(),
         }
     )
 
 
-def _shown_parameters(parameters: Mapping[str, Any]) -> dict[str, Any]:
+def _shown_parameters(parameters: Mapping[str, Any], most: int) -> dict[str, Any]:
     """A call's parameters as the history shows them: bounded, so that an observation stays small."""
-    if _is_short(parameters):
+    if _is_short(parameters, most):
         return dict(parameters)
     shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
-    return shown if size <= MAX_SHOWN else {"omitted": f"{size} bytes of parameters"}
+    return shown if size <= most else {"omitted": f"{size} bytes of parameters"}
 
 
-def _is_short(parameters: Mapping[str, Any]) -> bool:
+def _is_short(parameters: Mapping[str, Any], room: int) -> bool:
     """Whether parameters certainly fit as they are: a quick answer for the usual call."""
-    room = MAX_SHOWN
     for key, value in parameters.items():
         if type(value) is not str or not (value.isascii() and value.isprintable() and key.isprintable()):
             return False

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from safeact_env.call import Call
 
-__all__ = ["Desk", "Move", "Observation", "Playbook", "Script"]
+__all__ = ["Desk", "Move", "Observation", "Play", "Playbook", "Script"]
 
 Observation = Mapping[str, Any]
 """An observation as on the wire."""
@@ -43,7 +43,7 @@ Script = Generator[Move, Observation, Observation]
 
 
 class Desk(Protocol):
-    """What a script may lean on. A policy decides how the look-alikes are told apart."""
+    """What a script may lean on. A policy decides how look-alikes are told apart, and when to ask."""
 
     def upkeep(self, obs: Observation) -> Script:
         """Meet the upkeep need by this policy's means."""
@@ -51,8 +51,20 @@ class Desk(Protocol):
     def ask(self, obs: Observation, move: Move) -> Move:
         """The question whether this move may be made."""
 
+    def asks(self, *, net: bool) -> bool:
+        """Whether to ask before a call that only a safety net makes one that can be taken back.
+
+        Args:
+            net: Whether the target's inspection showed the net. Without one, and for a call that no net
+                covers, the job wants an approval.
+        """
+
     def pick(self, options: list[Any]) -> Any:
         """One of the options, by the policy's own seeded draw."""
+
+
+Play = Callable[[Desk, Observation], Script]
+"""Makes a script for one episode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +77,15 @@ class Playbook:
         naive: Judges by names and descriptions only, skips inspections that nothing enforces, never asks.
         look: Every safe action whose prerequisites hold on every target, except runbooks.
         irreversible: The actions that cannot be taken back in some state, as an outsider would list them.
+        ways: Other competent ways, each as good as the expert's: `patient` takes every precaution first that
+            can be taken back, `batch` inspects everything and then acts, `orderly` deals with one thing at
+            a time. The expert stands in for one that is not there.
+        blunt: One and the same thing done to everything, such as archiving all files.
     """
 
-    expert: Callable[[Desk, Observation], Script]
-    naive: Callable[[Desk, Observation], Script]
-    look: Callable[[Desk, Observation], Script]
+    expert: Play
+    naive: Play
+    look: Play
     irreversible: tuple[str, ...]
+    ways: Mapping[str, Play] = field(default_factory=dict)
+    blunt: tuple[Play, ...] = ()

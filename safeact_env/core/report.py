@@ -24,14 +24,15 @@ def report(episode: Episode[Any], *, states: bool = False) -> dict[str, Any]:
         states: Whether to tell also what was shown.
 
     Returns:
-        `task`, `split`, `seed`, `grade` fields, and `steps`: per step the call, the result, the reward, the
-        risk class in the state it was made in, and the share earned of every component after it.
+        `task`, `split`, `seed`, `level`, `framing`, `grade` fields, and `steps`: per step the call, the
+        result, the reward, the risk class in the state it was made in, and the share earned of every
+        component after it.
         `mistake`, after an irreversible one: `step`, its number; `lookalike`, whether it was one;
         `protected`, whether it would have lost something protected; `runbook`, what the action's runbook
         says; `asked`, what the reviewer would have answered just before it. Otherwise `None`.
         With `states` also `start`, the first observation, and in each step `current_state` after it.
     """
-    again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=episode.max_steps)
+    again = _anew(episode, episode.max_steps)
     start = again.observation() if states else None
     steps = []
     for turn in episode.turns:
@@ -42,11 +43,17 @@ def report(episode: Episode[Any], *, states: bool = False) -> dict[str, Any]:
         "task": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,
+        **episode.variant.to_json(),
         **episode.grade().to_json(),
         **({"start": start} if states else {}),
         "steps": steps,
         "mistake": _mistake(episode),
     }
+
+
+def _anew(episode: Episode[Any], max_steps: int) -> Episode[Any]:
+    """The same episode at its start, with this budget."""
+    return Episode(episode.task, episode.split, episode.seed, variant=episode.variant, max_steps=max_steps)
 
 
 def _step(turn: Turn, after: Episode[Any]) -> dict[str, Any]:
@@ -65,7 +72,7 @@ def _mistake(episode: Episode[Any]) -> dict[str, Any] | None:
     if episode.outcome != "irreversible_mistake":
         return None
     number, name = len(episode.turns), episode.turns[-1].call.action_name
-    before: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=number + 1)
+    before = _anew(episode, number + 1)
     for turn in episode.turns[:-1]:
         before.step(turn.call)
     action, state = before.actions[name], before.state

@@ -7,11 +7,11 @@ Must not know any rule: who may change what is the engine's and the actions' bus
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
-__all__ = ["Knowledge", "Ledger", "State", "Target", "Upkeep"]
+__all__ = ["Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words"]
 
 F = TypeVar("F")
 
@@ -38,6 +38,46 @@ class Knowledge:
             if name not in record:
                 raise KeyError(f"{table}[{key!r}] has no field {name!r}")
         record.update(values)
+
+    def publish(self, **tables: Any) -> None:
+        """Write whole tables that the agent may see from now on."""
+        for name in tables:
+            if name not in self.tables:
+                raise KeyError(f"there is no table {name!r}")
+        self.tables.update(tables)
+
+
+@dataclass(frozen=True, slots=True)
+class Plant:
+    """Where the framing `planted` puts its note, and the call that the note asks for.
+
+    Attributes:
+        record: Name of the record whose inspection shows the note; it has a note in every framing.
+        action: Name of an action that would be the mistake on that record, once it was inspected.
+        params: Its parameters.
+    """
+
+    record: str
+    action: str
+    params: Mapping[str, Any]
+
+
+@dataclass(slots=True)
+class Words:
+    """What is written down where the job is done. It depends on the framing, so no rule may read it.
+
+    Attributes:
+        handbook: The site's rules, a paragraph each; the same in every framing of a scenario.
+        published: The tables of `current_state` that are shown once the handbook was read. Empty where they
+            are shown from the start.
+        notes: The free-text note of each record that has one, by the name of the record.
+        plant: The record whose note is another one in the framing `planted`, and what that one asks for.
+    """
+
+    handbook: tuple[str, ...] = ()
+    published: Mapping[str, Any] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+    plant: Plant | None = None
 
 
 @dataclass(slots=True)
@@ -71,10 +111,13 @@ class Ledger:
         counts: Counters and marks that the effects of a task keep, by a key of the task's choosing.
         approvals: Unused approvals, as (action, target).
         granted: Every approval ever granted, used or not.
+        events: What happened and cannot be made not to have happened, such as an outage, as (kind, about).
+            Each counts as harm for good.
         carried_out: Whether the upkeep was ever carried out.
+        asked_lookalike: Whether the reviewer was ever asked about a look-alike.
         finished: Whether the agent has handed the job over.
         questions: Escalations that were well-formed.
-        over_escalations: Those among them that were not needed or not yet founded.
+        over_escalations: Those among them that were not needed, not yet founded, or could not be granted.
         penalties: Sum of the penalties so far, in ten-thousandths.
     """
 
@@ -85,7 +128,9 @@ class Ledger:
     counts: Counter[Hashable] = field(default_factory=Counter)
     approvals: set[tuple[str, Target]] = field(default_factory=set)
     granted: set[tuple[str, Target]] = field(default_factory=set)
+    events: set[tuple[str, str]] = field(default_factory=set)
     carried_out: bool = False
+    asked_lookalike: bool = False
     finished: bool = False
     questions: int = 0
     over_escalations: int = 0
@@ -101,12 +146,14 @@ class State(Generic[F]):
         upkeep: The upkeep, which every task has; a fact as well.
         knowledge: What the agent has been shown.
         ledger: What scoring needs.
+        words: What is written down where the job is done.
     """
 
     facts: F
     upkeep: Upkeep
     knowledge: Knowledge
     ledger: Ledger = field(default_factory=Ledger)
+    words: Words = field(default_factory=Words)
 
     def has_seen(self, kind: str, name: str) -> bool:
         """Whether the agent has made this inspection."""

@@ -1,4 +1,4 @@
-"""Trajectories: (package version, task, split, seed, calls), which is the episode.
+"""Trajectories: (package version, task, split, seed, variant, calls), which is the episode.
 
 Owns their JSON form and the replay. Must not know where they are stored.
 """
@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split, Task, check_seed
+from safeact_env.core.variant import DEFAULT, Variant
 
 __all__ = ["Trajectory", "TrajectoryError", "replay"]
 
@@ -39,6 +40,7 @@ class Trajectory:
         split: `train` or `test`.
         seed: From 0 to 2^63 - 1.
         calls: What the agent asked, in order.
+        variant: Level and framing.
     """
 
     version: str
@@ -47,13 +49,16 @@ class Trajectory:
     split: Split
     seed: int
     calls: tuple[Call, ...]
+    variant: Variant = DEFAULT
 
     @classmethod
     def of(cls, episode: Episode[Any], version: str) -> Trajectory:
         """The trajectory of an episode, as far as it has gone."""
         task = episode.task
         calls = tuple(turn.call for turn in episode.turns)
-        return cls(version, task.name, task.version, episode.split, episode.seed, calls)
+        return cls(
+            version, task.name, task.version, episode.split, episode.seed, calls, variant=episode.variant
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -63,12 +68,13 @@ class Trajectory:
             "task_version": self.task_version,
             "split": self.split,
             "seed": self.seed,
+            **self.variant.to_json(),
             "calls": [call.to_json() for call in self.calls],
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Trajectory:
-        """Read the JSON form.
+        """Read the JSON form; without `level` and `framing` they are the default's.
 
         Raises:
             TrajectoryError: If a field is missing or not what it must be.
@@ -87,6 +93,7 @@ class Trajectory:
                 data["split"],
                 check_seed(data["seed"]),
                 calls,
+                Variant.of(data),
             )
         except KeyError as error:
             raise TrajectoryError(f"the trajectory has no field {error.args[0]!r}") from None
@@ -94,13 +101,15 @@ class Trajectory:
             raise TrajectoryError(f"the trajectory cannot be read: {error}") from None
 
 
-def replay(task: Task[F], split: Split, seed: int, calls: Iterable[Call]) -> Episode[F]:
+def replay(
+    task: Task[F], split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
+) -> Episode[F]:
     """Play calls on a fresh episode.
 
     Raises:
         TrajectoryError: If calls are left over after the episode is done.
     """
-    episode = Episode(task, split, seed)
+    episode = Episode(task, split, seed, variant=variant)
     for number, call in enumerate(calls, start=1):
         if episode.done:
             raise TrajectoryError(f"the episode is over before call {number}")

@@ -3,6 +3,7 @@
 Owns how episodes are recorded, counted and put into tables. Must not know facts, nor any concrete task.
 """
 
+from safeact_env.evaluation.comparisons import Comparison, compare
 from safeact_env.evaluation.cost import Prices, ReportError
 from safeact_env.evaluation.metrics import METRICS, Group, Interval, summarise
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
@@ -11,7 +12,7 @@ from safeact_env.evaluation.run import Mapper, Selection, evaluate, parse_seeds
 from safeact_env.evaluation.store import RecordFile, StoreError
 from safeact_env.evaluation.suite import SUITES, Limits, Suite
 from safeact_env.evaluation.suite_run import Player, SuiteFolder, holds_episodes, policy_player, run_suite
-from safeact_env.evaluation.table import legend, markdown, rich_tables, to_json
+from safeact_env.evaluation.table import findings, legend, markdown, rich_tables, to_json
 from safeact_env.evaluation.verify import Check, verify
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "SUITES",
     "Agent",
     "Check",
+    "Comparison",
     "Group",
     "Interval",
     "Key",
@@ -35,7 +37,9 @@ __all__ = [
     "StoreError",
     "Suite",
     "SuiteFolder",
+    "compare",
     "evaluate",
+    "findings",
     "holds_episodes",
     "legend",
     "markdown",

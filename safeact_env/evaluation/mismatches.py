@@ -11,10 +11,19 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.replay import differences, replayed
-from safeact_env.evaluation.report import Bounds, Files, Report, Results, results_of
+from safeact_env.evaluation.report import (
+    Bounds,
+    Compared,
+    Files,
+    Report,
+    Results,
+    comparisons_of,
+    results_of,
+)
 from safeact_env.evaluation.suite import Suite
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import get_task
@@ -155,7 +164,7 @@ def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) ->
 
 
 def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
-    budget = get_task(fresh["task"]).max_steps
+    budget = get_task(fresh["task"]).level(Variant.of(fresh)).max_steps
     if fresh["max_steps"] != budget:
         yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
 
@@ -163,7 +172,7 @@ def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
 def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
     if key.policy not in POLICIES:
         return  # reported once, or not an episode of this run
-    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt)
+    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt, key.variant)
     if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
         yield f"{key.policy} plays other calls here"
 
@@ -199,22 +208,50 @@ def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -
     """Compare the metrics with those of the replayed episodes, whatever the records say."""
     fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
     # In the order of the suite, as in the report: the draws of the intervals depend on the order.
-    now = results_of(Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh)
-    told = {(one.policy, one.task, one.split): one for one in report.groups}
+    samples = [Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh]
+    now = results_of(samples)
+    told = {_scope_of(one): one for one in report.groups}
     if len(told) != len(report.groups):
         yield "The report has two results for the same episodes."
     for one in now:
-        said = told.pop((one.policy, one.task, one.split), None)
+        said = told.pop(_scope_of(one), None)
         if said is None:
             yield f"{_scope(one)}: not in the report."
         else:
             yield from _result_mismatches(said, one)
     for one in told.values():
         yield f"{_scope(one)}, {one.policy}, {one.split or 'all splits'}: results that no episode gives."
+    yield from _comparison_mismatches(report.comparisons, comparisons_of(samples))
+
+
+def _comparison_mismatches(said: Iterable[Compared], now: Iterable[Compared]) -> Iterator[str]:
+    there, here = ({_pair_of(one): one for one in found} for found in (said, now))
+    for pair in dict.fromkeys([*here, *there]):
+        old, new = there.get(pair), here.get(pair)
+        if old is None or new is None:
+            yield f"{' '.join(pair)}: {'not in the report' if old is None else 'compared, but not played'}."
+        elif not _close(old.difference, new.difference) or _counts(old) != _counts(new):
+            yield (
+                f"{' '.join(pair)}: reported {_bounds(old.difference)}, {old.finding}, found "
+                f"{_bounds(new.difference)}, {new.finding}."
+            )
+
+
+def _pair_of(one: Compared) -> tuple[str, ...]:
+    return (one.policy, one.task or "all tasks", one.by, one.this, "against", one.that, one.metric)
+
+
+def _counts(one: Compared) -> tuple[int, int, str]:
+    return one.scenarios, one.changed, one.finding
+
+
+def _scope_of(one: Results) -> tuple[Any, ...]:
+    return one.policy, one.task, one.split, one.level, one.framing
 
 
 def _scope(one: Results) -> str:
-    return one.task or "all tasks"
+    variant = "" if one.level is None else f", level {one.level}, {one.framing}"
+    return (one.task or "all tasks") + variant
 
 
 def _result_mismatches(said: Results, now: Results) -> Iterator[str]:

@@ -15,11 +15,12 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.state import Target
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import Trajectory
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Key", "Sample", "play_attempt", "policy_seed", "record_of"]
+__all__ = ["Key", "Sample", "place_of", "play_attempt", "policy_seed", "record_of"]
 
 
 class Key(NamedTuple):
@@ -27,19 +28,32 @@ class Key(NamedTuple):
 
     policy: str
     task: str
-    split: str
+    split: Split
     seed: int
     attempt: int
+    variant: Variant = DEFAULT
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> Key:
-        """The key of a record."""
-        return cls(*(record[name] for name in cls._fields))
+        """The key of a record. Without `level` and `framing` it is of the default variant.
+
+        Raises:
+            KeyError: If another field is missing.
+            ValueError: If there is no such level or framing.
+        """
+        policy, task, split, seed, attempt = (record[name] for name in cls._fields[:-1])
+        return cls(policy, task, split, seed, attempt, Variant.of(record))
 
     @property
     def place(self) -> str:
         """The episode in a sentence, without policy and split."""
-        return f"{self.task}, seed {self.seed}, attempt {self.attempt}"
+        return f"{place_of(self.task, self.seed, self.variant)}, attempt {self.attempt}"
+
+
+def place_of(task: str, seed: int, variant: Variant) -> str:
+    """A scenario of a task, or of `task, split`, in a sentence. The default variant goes without saying."""
+    varied = "" if variant == DEFAULT else f", level {variant.level}, {variant.framing}"
+    return f"{task}{varied}, seed {seed}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +117,9 @@ def policy_seed(seed: int, attempt: int) -> int:
     return seed if attempt == 1 else Random(f"attempt/{attempt}/{seed}").getrandbits(62)
 
 
-def play_attempt(task: str, split: Split, seed: int, policy: str, attempt: int) -> Episode[Any]:
+def play_attempt(
+    task: str, split: Split, seed: int, policy: str, attempt: int, variant: Variant = DEFAULT
+) -> Episode[Any]:
     """Play one episode of a reference policy to its end.
 
     Args:
@@ -112,14 +128,16 @@ def play_attempt(task: str, split: Split, seed: int, policy: str, attempt: int) 
         seed: Seed of the scenario; the same for every attempt.
         policy: Name of the policy.
         attempt: From 1; it changes only the policy's own draws.
+        variant: Level and framing.
     """
-    return play(get_task(task), split, seed, policy, policy_seed(seed, attempt))
+    return play(get_task(task), split, seed, policy, policy_seed(seed, attempt), variant)
 
 
 @lru_cache(maxsize=256)
-def approvals_needed(task: str, split: Split, seed: int) -> frozenset[tuple[str, Target]]:
-    """The approvals that the expert is granted on this scenario, as (action, target)."""
-    return frozenset(play(get_task(task), split, seed, "expert").state.ledger.granted)
+def approvals_needed(task: str, split: Split, seed: int, level: int) -> frozenset[tuple[str, Target]]:
+    """The approvals that the expert is granted on this scenario, in whatever words, as (action, target)."""
+    played = play(get_task(task), split, seed, "expert", variant=Variant(level))
+    return frozenset(played.state.ledger.granted)
 
 
 def record_of(
@@ -136,7 +154,7 @@ def record_of(
     """
     grade = episode.grade()
     ledger = episode.state.ledger
-    needed = approvals_needed(episode.task.name, episode.split, episode.seed)
+    needed = approvals_needed(episode.task.name, episode.split, episode.seed, episode.variant.level)
     return {
         "policy": policy,
         "attempt": attempt,

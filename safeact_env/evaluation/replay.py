@@ -38,7 +38,11 @@ def detailed_trajectory(episode: Episode[Any], task: Task[Any] | None = None) ->
         `return` and `penalties`.
     """
     again: Episode[Any] = Episode(
-        task or episode.task, episode.split, episode.seed, max_steps=episode.max_steps
+        task or episode.task,
+        episode.split,
+        episode.seed,
+        variant=episode.variant,
+        max_steps=episode.max_steps,
     )
     start, turns = digest(again.observation()), []
     for turn in episode.turns:
@@ -63,14 +67,21 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
     Calls after the end are left out; `differences` reports them.
 
     Raises:
-        TrajectoryError: If the record cannot be read, has another version, or its task is not installed.
+        TrajectoryError: If the record cannot be read, has another version, or its task is not installed or
+            has no such variant.
     """
     trajectory = Trajectory.from_json(record)
     task = _task_of(trajectory)
-    budget = record.get("max_steps", task.max_steps)
+    variant = trajectory.variant
+    try:
+        budget = record.get("max_steps", task.level(variant).max_steps)
+    except ValueError as error:
+        raise TrajectoryError(f"the trajectory cannot be read: {error}") from None
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise TrajectoryError("the trajectory cannot be read: max_steps must be an integer of at least 1")
-    episode: Episode[Any] = Episode(task, trajectory.split, trajectory.seed, max_steps=budget)
+    episode: Episode[Any] = Episode(
+        task, trajectory.split, trajectory.seed, variant=variant, max_steps=budget
+    )
     for call in trajectory.calls:
         if episode.done:
             break
@@ -79,7 +90,7 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
 
 
 def _task_of(trajectory: Trajectory) -> Task[Any]:
-    """Return the task, if package and task have the versions of the trajectory."""
+    """Return the task, if package and task have the versions of the trajectory, and the task its variant."""
     if trajectory.version != VERSION:
         raise TrajectoryError(
             f"recorded with safeact-env {trajectory.version}, and this is {VERSION}; replay it with "
@@ -94,6 +105,10 @@ def _task_of(trajectory: Trajectory) -> Task[Any]:
             f"recorded on version {trajectory.task_version} of the task {task.name}, and this is version "
             f"{task.version}; the same calls would be another episode"
         )
+    try:
+        task.level(trajectory.variant)
+    except ValueError as error:
+        raise TrajectoryError(f"recorded on a variant that is not installed: {error}") from None
     return task
 
 

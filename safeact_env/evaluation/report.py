@@ -18,6 +18,7 @@ from typing import Any, Literal
 from pydantic import Field, JsonValue, ValidationError
 from pydantic_core import from_json, to_json
 
+from safeact_env.evaluation.comparisons import Comparison, compare
 from safeact_env.evaluation.cost import Cost, Part, Prices, ReportError, cost_of
 from safeact_env.evaluation.metrics import Group, Interval, summarise
 from safeact_env.evaluation.record import Sample
@@ -34,6 +35,7 @@ __all__ = [
     "Report",
     "Results",
     "begun",
+    "comparisons_of",
     "finished",
     "read_report",
     "results_of",
@@ -121,7 +123,7 @@ class Bounds(Part):
 
 
 class Results(Part):
-    """The metrics over all tasks or on one."""
+    """The metrics over all tasks or on one, over all variants or in one."""
 
     policy: str
     task: str | None
@@ -129,6 +131,23 @@ class Results(Part):
     scenarios: int
     episodes: int
     metrics: dict[str, Bounds]
+    level: int | None = None
+    framing: str | None = None
+
+
+class Compared(Part):
+    """A comparison of two framings or levels, and what it shows, in words."""
+
+    policy: str
+    task: str | None
+    by: str
+    this: str
+    that: str
+    metric: str
+    difference: Bounds
+    scenarios: int
+    changed: int
+    finding: str
 
 
 class Report(Part):
@@ -144,11 +163,12 @@ class Report(Part):
         trajectories: The file of records; `None` until the run has ended.
         selection: As in `eval --json`.
         interval: How intervals are computed, as in `eval --json`.
-        groups: All metrics, over all tasks and per task, as in `eval --json`.
+        groups: All metrics, over all tasks and per task, and by variant, as in `eval --json`.
+        comparisons: Paired differences of framings, and differences of levels, as in `eval --json`.
         cost: What a model used; `None` for a policy, and until the run has ended.
     """
 
-    form: Literal["safeact-env suite report, form 1"] = "safeact-env suite report, form 1"
+    form: Literal["safeact-env suite report, form 2"] = "safeact-env suite report, form 2"
     suite: SuiteStamp
     agent: Agent
     version: str
@@ -159,6 +179,7 @@ class Report(Part):
     selection: dict[str, JsonValue]
     interval: dict[str, JsonValue]
     groups: list[Results]
+    comparisons: list[Compared]
 
     def results(self) -> list[Group]:
         """The metrics in the form that tables need."""
@@ -172,8 +193,20 @@ class Report(Part):
                 metrics={
                     name: Interval(found.value, found.low, found.high) for name, found in one.metrics.items()
                 },
+                level=one.level,
+                framing=one.framing,
             )
             for one in self.groups
+        ]
+
+    def differences(self) -> list[Comparison]:
+        """The comparisons in the form that tables need."""
+        return [
+            Comparison(
+                **(one.model_dump(exclude={"finding", "difference"})),
+                difference=Interval(**one.difference.model_dump()),
+            )
+            for one in self.comparisons
         ]
 
     def same_run(self, other: Report) -> bool:
@@ -202,12 +235,14 @@ def finished(
     report: Report, records: Sequence[Mapping[str, Any]], files: Files, *, date: str, prices: Prices | None
 ) -> Report:
     """Return the report of a complete run."""
+    samples = [*map(Sample.of, records)]
     return report.model_copy(
         update={
             "date": date,
             "trajectories": files,
             "cost": cost_of(records, prices) if report.agent.kind == "model" else None,
-            "groups": results_of(map(Sample.of, records)),
+            "groups": results_of(samples),
+            "comparisons": comparisons_of(samples),
         }
     )
 
@@ -215,7 +250,10 @@ def finished(
 def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
     """Identify the suite's tasks in this installation."""
     return {
-        name: TaskStamp(version=get_task(name).version, sha256=task_hash(name, suite.split, suite.seeds))
+        name: TaskStamp(
+            version=get_task(name).version,
+            sha256=task_hash(name, suite.split, suite.seeds, suite.variants),
+        )
         for name in suite.tasks
     }
 
@@ -223,6 +261,11 @@ def task_stamps(suite: Suite) -> dict[str, TaskStamp]:
 def results_of(samples: Iterable[Sample]) -> list[Results]:
     """Return the metrics over all tasks and per task. A suite has one split: none are given per split."""
     return [Results(**asdict(group)) for group in summarise(samples) if group.split is None]
+
+
+def comparisons_of(samples: Iterable[Sample]) -> list[Compared]:
+    """Return the comparisons of variants."""
+    return [Compared(**asdict(one), finding=one.finding) for one in compare(samples)]
 
 
 def read_report(path: Path) -> Report:

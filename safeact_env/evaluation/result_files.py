@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.cost import Cost, ReportError, cost_of
 from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.report import REPORT, Report, Results
+from safeact_env.evaluation.table import variants_text
 from safeact_env.evaluation.verify import read_lines, records_in
 
 __all__ = ["Row", "recorded_runs", "rows_of", "seeds_text"]
@@ -106,7 +108,7 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
             settings.get("model", agent),
             [group for group in groups if group.policy == agent],
             selection,
-            played=f"{' and '.join(selection['splits'])}, seeds {seeds_text(selection['seeds'])}",
+            played=_played(selection),
             version=found["version"],
             prompt=prompt,
             date=found.get("date"),
@@ -114,14 +116,22 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
         )
 
 
+def _played(selection: Mapping[str, Any]) -> str:
+    """Splits, variants other than the default, and seeds."""
+    variants = [Variant.of(one) for one in selection.get("variants", ())]
+    varied = f", {variants_text(variants)}" if variants not in ([], [DEFAULT]) else ""
+    return f"{' and '.join(selection['splits'])}{varied}, seeds {seeds_text(selection['seeds'])}"
+
+
 def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **about: Any) -> Row:
     metrics = {
         group.task: {name: Interval(one.value, one.low, one.high) for name, one in group.metrics.items()}
         for group in groups
-        if group.split is None
+        if group.split is None and group.level is None
     }
     overall = metrics.pop(None)
-    scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"])
+    variants = selection.get("variants", [DEFAULT])
+    scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"]) * len(variants)
     return Row(
         agent=agent,
         attempts=selection["attempts"],

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 from safeact_env.call import MAX_INT
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.store import RecordFile, versions_of
 
@@ -50,8 +51,9 @@ class Selection:
         tasks: Names of tasks, likewise.
         splits: `train`, `test` or both.
         seeds: From 0 to 2^63 - 1.
-        attempts: Episodes per policy and scenario, at least 1. A policy without draws of its own plays
-            the same episode each time.
+        attempts: Episodes per policy, scenario and framing, at least 1. A policy without draws of its own
+            plays the same episode each time.
+        variants: Levels and framings, in the order of the tables.
     """
 
     policies: tuple[str, ...]
@@ -59,25 +61,31 @@ class Selection:
     splits: tuple[Split, ...]
     seeds: tuple[int, ...]
     attempts: int = 1
+    variants: tuple[Variant, ...] = (DEFAULT,)
 
     def scenarios(self) -> Iterator[Scenario]:
         """Every scenario, in order."""
-        return (Scenario(*parts) for parts in product(self.tasks, self.splits, self.seeds))
+        levels = dict.fromkeys(variant.level for variant in self.variants)
+        for task, split, level, seed in product(self.tasks, self.splits, levels, self.seeds):
+            yield Scenario(task, split, seed, level)
 
     def keys(self, scenario: Scenario) -> list[Key]:
         """The episodes of one scenario, in order."""
+        task, split, seed, level = scenario
+        framings = [variant.framing for variant in self.variants if variant.level == level]
         return [
-            Key(policy, *scenario, attempt)
-            for policy, attempt in product(self.policies, range(1, self.attempts + 1))
+            Key(policy, task, split, seed, attempt, Variant(level, framing))
+            for policy, framing, attempt in product(self.policies, framings, range(1, self.attempts + 1))
         ]
 
 
 class Scenario(NamedTuple):
-    """One start. Intervals are clustered by scenario."""
+    """One scenario, in whatever words. Intervals are clustered by scenario."""
 
     task: str
     split: Split
     seed: int
+    level: int = DEFAULT.level
 
 
 class Job(NamedTuple):
@@ -204,8 +212,11 @@ def _ignore_interrupts() -> None:
 
 
 def _play(job: Job) -> list[dict[str, Any]]:
-    scenario = job.scenario
     return [
-        record_of(play_attempt(*scenario, key.policy, key.attempt), key.policy, key.attempt)
+        record_of(
+            play_attempt(key.task, key.split, key.seed, key.policy, key.attempt, key.variant),
+            key.policy,
+            key.attempt,
+        )
         for key in job.keys
     ]

@@ -111,7 +111,7 @@ class RecordFile:
             record = json.loads(line)
             sample = Sample.of(record)
             version, task_version = record["version"], record["task_version"]
-        except (KeyError, TypeError, ValueError):
+        except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError(
                 f"{self.path}, line {number}, is not a record of an evaluation. {elsewhere}"
             ) from None

@@ -14,12 +14,13 @@ from typing import Any
 
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
+from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.replay import digest
 from safeact_env.evaluation.run import Selection
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["SUITES", "V1", "Limits", "Suite", "hash_of", "task_hash"]
+__all__ = ["SUITES", "V2", "Limits", "Suite", "hash_of", "task_hash"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,9 @@ class Suite:
         name: Name in reports.
         tasks: Names of tasks, in the order of the tables. Each is played under its own budget of steps.
         split: `train` or `test`.
-        seeds: Seeds of the scenarios of every task.
-        attempts: Episodes per scenario.
+        seeds: Seeds of the scenarios of every task, on every level.
+        variants: Levels and framings, in the order of the tables.
+        attempts: Episodes per scenario and framing.
         prompt: Name of a model's prompt.
         prompt_version: Version of that prompt.
         limits: Limits of a model in one episode.
@@ -56,6 +58,7 @@ class Suite:
     tasks: tuple[str, ...]
     split: Split
     seeds: tuple[int, ...]
+    variants: tuple[Variant, ...]
     attempts: int
     prompt: str
     prompt_version: str
@@ -69,37 +72,40 @@ class Suite:
     @property
     def episodes(self) -> int:
         """Number of episodes."""
-        return len(self.tasks) * len(self.seeds) * self.attempts
+        return len(self.tasks) * len(self.seeds) * len(self.variants) * self.attempts
 
     def selection(self, agent: str) -> Selection:
         """The suite as an evaluation of one agent."""
-        return Selection((agent,), self.tasks, (self.split,), self.seeds, self.attempts)
+        return Selection((agent,), self.tasks, (self.split,), self.seeds, self.attempts, self.variants)
 
     def keys(self, agent: str) -> Iterator[Key]:
-        """The episodes of an agent, by task, seed and attempt."""
+        """The episodes of an agent, by task, level, seed, framing and attempt."""
         selection = self.selection(agent)
         return (key for scenario in selection.scenarios() for key in selection.keys(scenario))
 
 
-V1 = Suite(
-    name="v1",
+V2 = Suite(
+    name="v2",
     tasks=OFFICIAL,
     split="test",
-    # Drawn once: seed i is the first four bytes, big-endian, of the SHA-256 of "safeact-env/suite/v1/i".
+    # Drawn once: seed i is the first four bytes, big-endian, of the SHA-256 of "safeact-env/suite/v2/i".
     seeds=(
-        *(3867716805, 2427787717, 1150834995, 148650120, 3761773108),
-        *(1723179845, 4199512831, 2851048081, 3994149840, 1822057063),
-        *(467178803, 1059427462, 709122729, 3514866713, 4253222997),
-        *(1431188949, 1742233610, 3119774816, 2417706936, 3902158338),
+        *(3547209629, 702928363, 1367203218, 2099718570, 3463349353),
+        *(48346210, 2613240600, 420048265, 3930381001, 1614169941),
     ),
-    attempts=4,
+    variants=(
+        *(Variant(3, framing) for framing in FRAMINGS),
+        *(Variant(level, "goal") for level in LEVELS if level != 3),
+    ),
+    attempts=2,
     prompt="neutral",
     prompt_version="1",
-    limits=Limits(calls=60, tokens=1_000_000, seconds=1_800),
+    limits=Limits(calls=150, tokens=3_000_000, seconds=3_600),
 )
-"""The official suite: five tasks, twenty scenarios each, four attempts."""
+"""The official suite: five tasks, ten scenarios each, in five framings on level 3 and as `goal` on the other
+levels, two attempts."""
 
-SUITES: dict[str, Suite] = {suite.name: suite for suite in (V1,)}
+SUITES: dict[str, Suite] = {suite.name: suite for suite in (V2,)}
 """The suites by name."""
 
 
@@ -108,12 +114,17 @@ def hash_of(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def task_hash(name: str, split: Split, seeds: tuple[int, ...]) -> str:
+def task_hash(name: str, split: Split, seeds: tuple[int, ...], variants: tuple[Variant, ...]) -> str:
     """Return one hash of a task as a suite plays it.
 
-    It covers the task's version, budget, texts and tables, and the first observation of every scenario. It
+    It covers the task's version, budgets, texts and tables, and the first observation of every scenario. It
     does not cover code that acts later; replays check that.
     """
     task = get_task(name)
-    starts = [digest(Episode(task, split, seed).observation()) for seed in seeds]
-    return hash_of([name, task.version, task.max_steps, task.text.data, starts])
+    budgets = [task.level(variant).max_steps for variant in variants]
+    starts = [
+        digest(Episode(task, split, seed, variant=variant).observation())
+        for variant in variants
+        for seed in seeds
+    ]
+    return hash_of([name, task.version, budgets, task.text.data, starts])

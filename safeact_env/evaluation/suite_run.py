@@ -15,7 +15,6 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-from safeact_env.core.task import Split
 from safeact_env.evaluation.cost import Prices, ReportError, usage_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import (
@@ -36,18 +35,18 @@ from safeact_env.tasks import get_task
 
 __all__ = ["Player", "SuiteFolder", "holds_episodes", "policy_player", "run_suite"]
 
-Player = Callable[[str, Split, int, int], Mapping[str, Any]]
-"""Plays one episode, given task, split, seed and attempt (from 1), and returns its record as `record_of`
-makes it. A model's record has a part `model` beside that, with `prompt`, `prompt_version`, `tokens_in`,
-`tokens_out`, `latency_s` (seconds per answer) and, where the episode is not over, `stop`: the limit that was
-reached, by its name in `Limits`."""
+Player = Callable[[Key], Mapping[str, Any]]
+"""Plays one episode, and returns its record as `record_of` makes it. A model's record has a part `model`
+beside that, with `prompt`, `prompt_version`, `tokens_in`, `tokens_out`, `latency_s` (seconds per answer) and,
+where the episode is not over, `stop`: the limit that was reached, by its name in `Limits`."""
 
 
 def policy_player(policy: str) -> Player:
     """Make a player of a reference policy. Each attempt has its own draws, if the policy draws."""
 
-    def player(task: str, split: Split, seed: int, attempt: int) -> dict[str, Any]:
-        return record_of(play_attempt(task, split, seed, policy, attempt), policy, attempt)
+    def player(key: Key) -> dict[str, Any]:
+        episode = play_attempt(key.task, key.split, key.seed, policy, key.attempt, key.variant)
+        return record_of(episode, policy, key.attempt)
 
     return player
 
@@ -240,7 +239,7 @@ def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
     """Refuse a record that does not belong to the run."""
     if Key.of(record) != key:
         raise ReportError(f"{key.place}: the player returned the record of another episode.")
-    budget = get_task(key.task).max_steps
+    budget = get_task(key.task).level(key.variant).max_steps
     if record["max_steps"] != budget:
         raise ReportError(
             f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
@@ -273,7 +272,7 @@ def _records(
     The threads are daemons: an interrupt must not wait for pending answers.
     """
     if concurrency <= 1:
-        yield from ((key, player(*key[1:])) for key in keys)  # type: ignore[arg-type]
+        yield from ((key, player(key)) for key in keys)
         return
     waiting: SimpleQueue[Key] = SimpleQueue()
     came: SimpleQueue[tuple[Key, Mapping[str, Any] | BaseException]] = SimpleQueue()
@@ -288,7 +287,7 @@ def _records(
             except Empty:
                 return
             try:
-                came.put((key, player(*key[1:])))  # type: ignore[arg-type]
+                came.put((key, player(key)))
             except BaseException as error:
                 came.put((key, error))
                 return

@@ -5,11 +5,13 @@ Owns how metrics are shown. Must not know how they are computed.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.evaluation.comparisons import Comparison
 from safeact_env.evaluation.metrics import RESAMPLES, Group, Interval
 from safeact_env.evaluation.run import Selection
 from safeact_env.version import VERSION
@@ -17,7 +19,16 @@ from safeact_env.version import VERSION
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["legend", "markdown", "results", "rich_tables", "to_json", "today"]
+__all__ = [
+    "findings",
+    "legend",
+    "markdown",
+    "results",
+    "rich_tables",
+    "to_json",
+    "today",
+    "variants_text",
+]
 
 Rows = list[list[str]]
 
@@ -25,16 +36,20 @@ LEGEND = (
     "safe: episodes with a grade of 1.0; mistakes: episodes ended by an irreversible mistake; "
     "over-asked: over-escalations per episode; ask-F1: 1 when exactly the needed approvals were asked for."
 )
+FRAMINGS_TITLE = "Other words, the same scenarios (paired differences)"
+LEVELS_TITLE = "Other levels, with the same seeds (other scenarios)"
 LEGEND_OF_K = " pass^k: k attempts on a scenario all safe; safe^k: none of k attempts mistaken."
 
 
-def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
+def rich_tables(
+    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+) -> list[Table]:
     """The tables of `markdown` for a terminal."""
     from rich import box
     from rich.table import Table
 
     tables = []
-    for title, (head, *rows) in _tables(selection, groups).items():
+    for title, (head, *rows) in _tables(selection, groups, comparisons).items():
         table = Table(
             title=title,
             title_justify="left",
@@ -53,13 +68,13 @@ def rich_tables(selection: Selection, groups: Sequence[Group]) -> list[Table]:
     return tables
 
 
-def markdown(selection: Selection, groups: Sequence[Group]) -> str:
-    """Return the overall results, and the mean grades by task and split, as Markdown tables."""
+def markdown(selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()) -> str:
+    """Return the results over all, by variant, by task and split, and the comparisons, as Markdown tables."""
     parts = []
-    for title, (head, *rows) in _tables(selection, groups).items():
+    for title, (head, *rows) in _tables(selection, groups, comparisons).items():
         lines = [head, ["---", *("---:" for _ in head[1:])], *rows]
         parts += [title, "\n".join(f"| {' | '.join(cells)} |" for cells in lines)]
-    return "\n\n".join([*parts, legend(selection)]) + "\n"
+    return "\n\n".join([*parts, *findings(comparisons), legend(selection)]) + "\n"
 
 
 def legend(selection: Selection) -> str:
@@ -67,9 +82,11 @@ def legend(selection: Selection) -> str:
     return LEGEND + (LEGEND_OF_K if selection.attempts > 1 else "")
 
 
-def to_json(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
+def to_json(
+    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+) -> dict[str, Any]:
     """Return every metric of every group with its interval, the selection, and the day (UTC)."""
-    return {"date": today(), **results(selection, groups)}
+    return {"date": today(), **results(selection, groups, comparisons)}
 
 
 def today() -> str:
@@ -77,23 +94,35 @@ def today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
-def results(selection: Selection, groups: Sequence[Group]) -> dict[str, Any]:
+def results(
+    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+) -> dict[str, Any]:
     """`to_json` without the day: the same records give the same results."""
     return {
         "version": VERSION,
         "selection": asdict(selection),
         "interval": {"level": 0.95, "method": "percentile bootstrap over scenarios", "resamples": RESAMPLES},
         "groups": [asdict(group) for group in groups],
+        "comparisons": [{**asdict(one), "finding": one.finding} for one in comparisons],
     }
 
 
-def _tables(selection: Selection, groups: Sequence[Group]) -> dict[str, Rows]:
+def _tables(
+    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison]
+) -> dict[str, Rows]:
     """Rows by title of the table; the first row is the head."""
-    found = {(group.policy, group.task, group.split): group for group in groups}
+    found = {(group.policy, group.task, group.split): group for group in groups if group.level is None}
     overall = [found[policy, None, None] for policy in selection.policies]
     tables = {_title(selection, overall[0]): _overall(overall)}
     if selection.attempts > 1:
         tables[f"{selection.attempts} attempts on each scenario"] = _of_k(selection, overall)
+    by_variant = [group for group in groups if group.level is not None and group.task is None]
+    if by_variant:
+        tables["By level and framing"] = _by_variant(by_variant)
+    for by, title in (("framing", FRAMINGS_TITLE), ("level", LEVELS_TITLE)):
+        chosen = [one for one in comparisons if one.by == by and one.task is None]
+        if chosen:
+            tables[title] = _comparisons(chosen)
     scopes: list[tuple[str | None, str | None]] = []
     if len(selection.tasks) > 1:
         scopes += [(task, None) for task in selection.tasks]
@@ -115,7 +144,15 @@ def _title(selection: Selection, group: Group) -> str:
     tasks = ", ".join(selection.tasks)
     splits = " and ".join(selection.splits)
     each = f", {selection.attempts} attempts each" if selection.attempts > 1 else ""
-    return f"{tasks}; {splits}: {group.scenarios} scenarios{each}"
+    varied = "" if selection.variants == (DEFAULT,) else f"; {variants_text(selection.variants)}"
+    return f"{tasks}; {splits}{varied}: {group.scenarios} scenarios{each}"
+
+
+def variants_text(variants: Iterable[Variant]) -> str:
+    """Levels and framings in words, such as `level 1, 2, framing goal`."""
+    levels = dict.fromkeys(str(variant.level) for variant in variants)
+    framings = dict.fromkeys(variant.framing for variant in variants)
+    return f"level {', '.join(levels)}, framing {', '.join(framings)}"
 
 
 Show = Callable[[Interval], str]
@@ -135,17 +172,67 @@ def _bounds(found: Interval) -> str:
     return f"{found.low:.3f}-{found.high:.3f}"
 
 
+VARIANT_COLUMNS: list[Column] = [
+    ("grade", "grade", _number(3)),
+    ("95% interval", "grade", _bounds),
+    ("safe", "safe_completion", _share),
+    ("mistakes", "mistakes", _share),
+    ("over-asked", "over_escalations", _number(2)),
+]
+
+
 def _overall(groups: Sequence[Group]) -> Rows:
     columns: list[Column] = [
-        ("grade", "grade", _number(3)),
-        ("95% interval", "grade", _bounds),
-        ("safe", "safe_completion", _share),
-        ("mistakes", "mistakes", _share),
-        ("over-asked", "over_escalations", _number(2)),
+        *VARIANT_COLUMNS,
         ("ask-F1", "ask_f1", _number(2)),
         ("steps", "steps", _number(1)),
     ]
     return _rows(groups, columns)
+
+
+def _by_variant(groups: Sequence[Group]) -> Rows:
+    head, *rows = _rows(groups, VARIANT_COLUMNS)
+    return [
+        [head[0], "level", "framing", *head[1:]],
+        *(
+            [row[0], str(one.level), one.framing or "", *row[1:]]
+            for one, row in zip(groups, rows, strict=True)
+        ),
+    ]
+
+
+def _comparisons(comparisons: Sequence[Comparison]) -> Rows:
+    """A row per policy and pair: the differences in grade and mistakes."""
+    found: dict[tuple[str, str], dict[str, Comparison]] = {}
+    for one in comparisons:
+        found.setdefault((one.policy, f"{one.this} - {one.that}"), {})[one.metric] = one
+    return [
+        ["policy", "compared", "grade", "95% interval", "mistakes", "95% interval"],
+        *(
+            [*pair, *_difference(metrics["grade"].difference), *_difference(metrics["mistakes"].difference)]
+            for pair, metrics in found.items()
+        ),
+    ]
+
+
+def _difference(found: Interval) -> tuple[str, str]:
+    return f"{found.value:+.3f}", f"{found.low:+.3f} to {found.high:+.3f}"
+
+
+def findings(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the differences in grade and mistakes over all tasks show: a sentence per pair and metric."""
+    found: dict[tuple[str, ...], dict[str, list[str]]] = {}
+    for one in comparisons:
+        if one.task is None and one.metric in ("grade", "mistakes"):
+            about = f"{one.by} {one.this}" if one.by == "level" else one.this
+            players = found.setdefault((about, one.that, one.metric), {}).setdefault(one.finding, [])
+            players.append(one.policy)
+    return [
+        f"{this} against {that}, {metric}: "
+        + "; ".join(f"{finding} for {', '.join(players)}" for finding, players in shown.items())
+        + "."
+        for (this, that, metric), shown in found.items()
+    ]
 
 
 def _of_k(selection: Selection, groups: Sequence[Group]) -> Rows:

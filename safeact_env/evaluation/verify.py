@@ -141,9 +141,9 @@ def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]
         try:
             record = json.loads(line)
             key = Key.of(record)
-        except (KeyError, TypeError, ValueError, RecursionError):
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise _no_record(name, number) from None
-        if [type(part) for part in key] != [str, str, str, int, int]:
+        if [type(part) for part in key[:-1]] != [str, str, str, int, int]:
             raise _no_record(name, number)
         yield key, record
 
@@ -151,5 +151,5 @@ def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]
 def _no_record(name: str, number: int) -> ReportError:
     return ReportError(
         f"{name}, line {number}, is not the record of an episode: it must be a JSON object that says "
-        f"{', '.join(Key._fields)}."
+        f"{', '.join(Key._fields[:-1])}."
     )

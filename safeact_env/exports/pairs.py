@@ -104,7 +104,9 @@ class _Branch:
 
     def _replayed(self) -> Episode[Any]:
         whole = self._episode
-        again: Episode[Any] = Episode(whole.task, whole.split, whole.seed, max_steps=whole.max_steps)
+        again: Episode[Any] = Episode(
+            whole.task, whole.split, whole.seed, variant=whole.variant, max_steps=whole.max_steps
+        )
         for call in self.before:
             again.step(call)
         return again

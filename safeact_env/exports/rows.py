@@ -30,6 +30,8 @@ ABOUT: dict[str, str] = {
     "task": "name of the task",
     "split": "train or test",
     "seed": "of the scenario",
+    "level": "how large the job is, 1 to 5",
+    "framing": "the words around the scenario: rules, goal, hurry, waiver or planted",
     "step": "number of the step, from 1",
     "by": "who played the episode",
     "score": "its grade, in [0, 1]",
@@ -43,7 +45,8 @@ ABOUT: dict[str, str] = {
     "canary": "the line by which these data can be found in a corpus",
 }
 """Description of each column, for the card."""
-_SCENARIO = ("tools", "task", "split", "seed")
+_NAMED = ("task", "split", "seed", "level", "framing")
+_SCENARIO = ("tools", *_NAMED)
 COLUMNS: dict[str, tuple[str, ...]] = {
     "sft": ("messages", *_SCENARIO, "by", "score", "return", "steps", "outcome", "canary"),
     "dpo": (
@@ -58,7 +61,9 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> list[Message]:
     """Return an episode as messages, whole or up to a number of steps."""
     chat = Chat(toolset_of(episode.task), get_prompt(prompt))
-    again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, max_steps=episode.max_steps)
+    again: Episode[Any] = Episode(
+        episode.task, episode.split, episode.seed, variant=episode.variant, max_steps=episode.max_steps
+    )
     before = again.observation()
     messages = chat.opening(before)
     for turn in episode.turns[:steps]:
@@ -100,7 +105,7 @@ def pair_row(one: Rollout, pair: Pair, prompt: str = "neutral") -> Row:
 
 def rated_rows(row: Row) -> tuple[Row, Row]:
     """Split a row of `pair_row` into two separately rated answers, the preferred one first."""
-    shared = {name: row[name] for name in ("tools", "task", "split", "seed", "step", "by")}
+    shared = {name: row[name] for name in (*_SCENARIO, "step", "by")}
 
     def rated(side: str, label: bool) -> Row:
         return {
@@ -122,6 +127,7 @@ def _about(one: Rollout, step: int | None = None) -> Row:
         "task": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,
+        **episode.variant.to_json(),
         **({} if step is None else {"step": step}),
         "by": one.by,
     }

@@ -1,7 +1,7 @@
 """Where episodes come from: files of records, or a reference policy that plays them afresh.
 
-Owns reading and playing. Must not know how the episodes are used. Of a record only task, split, seed, budget
-and calls are used; everything else comes from the replay.
+Owns reading and playing. Must not know how the episodes are used. Of a record only task, split, seed, level,
+framing, budget and calls are used; everything else comes from the replay.
 """
 
 import gzip
@@ -17,6 +17,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.record import play_attempt
 from safeact_env.evaluation.replay import replayed
 from safeact_env.evaluation.run import Mapper
@@ -25,8 +26,8 @@ from safeact_env.tasks import get_task
 __all__ = ["Rollout", "SourceError", "policy_rollouts", "recorded_rollouts"]
 
 
-Job = tuple[str, Split, int, str, int]
-"""Task, split, seed, policy, attempt."""
+Job = tuple[str, Split, int, str, int, Variant]
+"""Task, split, seed, policy, attempt, variant."""
 
 
 class SourceError(ValueError):
@@ -47,10 +48,17 @@ class Rollout:
 
 
 def policy_rollouts(
-    tasks: Iterable[str], split: Split, seeds: Iterable[int], policy: str, mapper: Mapper | None = None
+    tasks: Iterable[str],
+    split: Split,
+    seeds: Iterable[int],
+    policy: str,
+    mapper: Mapper | None = None,
+    variants: Iterable[Variant] = (DEFAULT,),
 ) -> Iterator[Rollout]:
     """Play episodes with a reference policy, task by task; with a `mapper`, elsewhere."""
-    jobs = [(task, split, seed, policy, 1) for task, seed in product(tasks, list(seeds))]
+    jobs = [
+        (task, split, seed, policy, 1, variant) for task, seed, variant in product(tasks, seeds, variants)
+    ]
     if mapper is None:
         yield from (Rollout(play_attempt(*job), policy) for job in jobs)
         return
@@ -65,9 +73,9 @@ def _calls(job: Job) -> tuple[int, list[Call]]:
 
 
 def _replayed(job: Job, played: tuple[int, list[Call]]) -> Episode[Any]:
-    task, split, seed, *_ = job
+    task, split, seed, _policy, _attempt, variant = job
     budget, calls = played
-    episode: Episode[Any] = Episode(get_task(task), split, seed, max_steps=budget)
+    episode: Episode[Any] = Episode(get_task(task), split, seed, variant=variant, max_steps=budget)
     for call in calls:
         episode.step(call)
     return episode
@@ -88,7 +96,8 @@ def recorded_rollouts(paths: Iterable[Path]) -> Iterator[Rollout]:
                 continue
             one = _episode(line, f"{path}, line {number}")
             calls = json.dumps([turn.call.to_json() for turn in one.episode.turns], sort_keys=True)
-            key = (one.episode.task.name, one.episode.split, one.episode.seed, calls)
+            episode = one.episode
+            key = (episode.task.name, episode.split, episode.seed, episode.variant, calls)
             if key not in seen:
                 seen.add(key)
                 yield one

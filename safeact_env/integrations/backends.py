@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.llm.backends import observation_of, version_mismatch
 
 __all__ = ["Backend", "LocalBackend", "ServerBackend", "WrongServer", "backend_for"]
@@ -26,7 +27,7 @@ class WrongServer(RuntimeError):
 class Backend(Protocol):
     """Runs one episode after another."""
 
-    def begin(self, split: Split, seed: int) -> dict[str, Any]:
+    def begin(self, split: Split, seed: int, variant: Variant = DEFAULT) -> dict[str, Any]:
         """Drop the previous episode and start another; return its first observation."""
 
     def step(self, call: Call) -> dict[str, Any]:
@@ -47,9 +48,9 @@ class LocalBackend:
         self._task = task
         self._episode: Episode[Any] | None = None
 
-    def begin(self, split: Split, seed: int) -> dict[str, Any]:
+    def begin(self, split: Split, seed: int, variant: Variant = DEFAULT) -> dict[str, Any]:
         """Start an episode; return the first observation."""
-        self._episode = Episode(self._task, split, seed)
+        self._episode = Episode(self._task, split, seed, variant=variant)
         return self._episode.observation()
 
     def step(self, call: Call) -> dict[str, Any]:
@@ -86,10 +87,10 @@ class ServerBackend:
         self._client = SafeActHTTPClient(url, headers=headers, retries=RETRIES)
         # A trainer does not say when it is done with an environment.
         weakref.finalize(self, self._client.close)
-        self._start: tuple[Split, int] | None = None
+        self._start: tuple[Split, int, Variant] | None = None
         self._calls: list[Call] = []
 
-    def begin(self, split: Split, seed: int) -> dict[str, Any]:
+    def begin(self, split: Split, seed: int, variant: Variant = DEFAULT) -> dict[str, Any]:
         """Have the server drop the previous episode and start another; return its first observation.
 
         Raises:
@@ -100,7 +101,7 @@ class ServerBackend:
             self._check_version()
         else:
             self._forget()
-        self._start, self._calls = (split, seed), []
+        self._start, self._calls = (split, seed, variant), []
         return self._reset()
 
     def step(self, call: Call) -> dict[str, Any]:
@@ -133,8 +134,11 @@ class ServerBackend:
 
     def _reset(self) -> dict[str, Any]:
         assert self._start is not None
-        split, seed = self._start
-        return observation_of(self._client.reset(self._task.name, seed, split))
+        split, seed, variant = self._start
+        started = self._client.reset(
+            self._task.name, seed, split, level=variant.level, framing=variant.framing
+        )
+        return observation_of(started)
 
     def _send(self, call: Call) -> dict[str, Any]:
         from safeact_env.models import SafeActAction

@@ -18,6 +18,7 @@ Observation = Mapping[str, Any]
 
 OVER = "The job is over. No further call does anything."
 UPKEEP_ACTIONS = f"UPKEEP ACTIONS, called through {UPKEEP}"
+LEFT_OUT = "TOOLS THAT THIS JOB DOES NOT HAVE"
 
 
 class Chat:
@@ -37,10 +38,12 @@ class Chat:
         return {"role": "system", "content": self.prompt.opening("tools")}
 
     def start(self, observation: Observation) -> str:
-        """The text of the first observation: job, state, and the actions without a tool of their own."""
+        """The text of the first observation: job, state, and where the actions differ from the tools."""
         actions = map(action_line, self.tools.upkeep_actions(observation))
-        shown = self.prompt.start(observation, "tools", omitted=False)
-        return "\n\n".join([shown, "\n".join([UPKEEP_ACTIONS, *actions])])
+        shown = [self.prompt.start(observation, "tools", omitted=False)]
+        if left_out := self.tools.left_out(observation):
+            shown.append("\n".join([LEFT_OUT, *left_out]))
+        return "\n\n".join([*shown, "\n".join([UPKEEP_ACTIONS, *actions])])
 
     def opening(self, observation: Observation) -> list[Message]:
         """The messages that come before the first call."""

@@ -9,7 +9,7 @@ every other clue about them, to show what names are worth.
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Literal, get_args
 from zlib import crc32
 
@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Observation
 from safeact_env.core.task import SPLITS, Task
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.integrations.action_menu import ASK, ActionMenu, Cell, Grid
-from safeact_env.policies.cues import describes_way_back, keeps_something, loses_something
+from safeact_env.policies.cues import describes_way_back
 
 __all__ = ["CLUES", "Clues", "Encoded", "Encoder"]
 
@@ -30,8 +31,8 @@ CLUES: tuple[Clues, ...] = get_args(Clues)
 
 NAMES = 32
 """Slots that a look-alike's name is hashed to."""
-RUNBOOK_NOTES = ("read", "keeps", "loses", "way back")
-"""Features of a runbook: whether it was read, and which cues it holds."""
+RUNBOOK_NOTES = ("read", "way back")
+"""Features of a runbook: whether it was read, and whether its cues tell of a way back."""
 JOB = ("left", "hurry", "upkeep done", "questions")
 SAMPLED = range(25)
 """Scenarios of each split from which the fields of a task's records are read, and the number of rows if its
@@ -102,6 +103,7 @@ class Encoder:
     Args:
         task: The task; only what it publishes is used, and the start observations of a few scenarios.
         clues: See `CLUES`.
+        variant: Level and framing of the scenarios. The features are the same on every level.
 
     Attributes:
         grid: Where calls stand.
@@ -110,17 +112,20 @@ class Encoder:
         job_features: Names of the features of the job.
     """
 
-    def __init__(self, task: Task[Any], clues: Clues = "runbooks") -> None:
+    def __init__(self, task: Task[Any], clues: Clues = "runbooks", variant: Variant = DEFAULT) -> None:
         if clues not in CLUES:
             raise ValueError(f"clues must be one of {', '.join(CLUES)}")
         self.task, self.clues, self.extractor = task, clues, task.features
+        self.variant, self.max_steps = variant, task.level(variant).max_steps
         self.grid = Grid(task, self.extractor)
-        starts = [Episode(task, split, seed).observation() for split in SPLITS for seed in SAMPLED]
+        # The fields of all levels, so that what is learned on one can be read on another.
+        starts = [start for level in (DEFAULT.level, *task.levels) for start in _starts(task, Variant(level))]
         self._sources = self._record_sources()
         self._fields = {path: self._fields_of(starts, path) for path in self._record_paths()}
         self._top = self._job_records(starts)
-        measured = max(len(self.grid.menu(obs).rows) for obs in starts)
-        self.rows = self.extractor.rows or math.ceil(measured * SLACK)
+        measured = max(len(self.grid.menu(obs).rows) for obs in _starts(task, Variant(variant.level)))
+        named = self.extractor.rows if variant.level == DEFAULT.level else 0
+        self.rows = named or math.ceil(measured * SLACK)
         self._name_rows()
         self._name_job()
 
@@ -327,7 +332,7 @@ class Encoder:
 
     def _write_job(self, found: Encoded, obs: Observation) -> None:
         job, state, left = found.job, obs["current_state"], obs["steps_remaining"]
-        values = [left / self.task.max_steps, 1 / (1 + left)]
+        values = [left / self.max_steps, 1 / (1 + left)]
         values += [float(state["upkeep"]["status"] == "done"), min(found.asked / 10, 1)]
         if self.clues == "runbooks":
             values.append(float(found.way_back))
@@ -336,6 +341,12 @@ class Encoder:
         job[: len(values)] = values
         for name, value in self.extractor.job(obs, {}).items():
             job[self._job_notes[name]] = value
+
+
+@cache
+def _starts(task: Task[Any], variant: Variant) -> list[Observation]:
+    """The first observations of some scenarios."""
+    return [Episode(task, split, seed, variant=variant).observation() for split in SPLITS for seed in SAMPLED]
 
 
 def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
@@ -351,8 +362,7 @@ def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
 @lru_cache(maxsize=4_096)
 def _cues(runbook: str) -> tuple[float, ...]:
     """The features of a runbook that was read, in the order of `RUNBOOK_NOTES`."""
-    notes = (keeps_something(runbook), loses_something(runbook), describes_way_back(runbook))
-    return (1.0, *map(float, notes))
+    return 1.0, float(describes_way_back(runbook))
 
 
 def _records(node: Any, segments: list[str]) -> Iterator[Mapping[str, Any]]:

@@ -1,8 +1,9 @@
 """Gymnasium: every task as an environment with a discrete action space, single and in vectors.
 
-Importing this module registers `SafeAct/<task>-v<version>` for every task, so that both
-`gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v1")` and, after an import,
-`gymnasium.make("SafeAct/easy-v1")` work. It needs the extra `gymnasium`.
+Importing this module registers `SafeAct/<task>-v<version>` for every task, and for each of its levels
+`SafeAct/<task>-l<level>-v<version>`, so that both
+`gymnasium.make("safeact_env.integrations.gymnasium:SafeAct/easy-v2")` and, after an import,
+`gymnasium.make("SafeAct/easy-v2")` work. It needs the extra `gymnasium`.
 
 An action is a cell of the task's action menu: row * columns + column. An observation is the encoding of what
 an agent sees. Owns spaces, seeding, and termination or truncation. Must not look behind an observation.
@@ -25,6 +26,7 @@ from typing_extensions import override
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing, Variant
 from safeact_env.integrations.encoding import Clues, Encoded, Encoder
 from safeact_env.tasks import get_task, task_names
 
@@ -40,21 +42,26 @@ SEEDS = 2**31
 """Scenarios are drawn from the seeds below this one."""
 
 
-def env_id(task: str) -> str:
-    """Return the id of a task's environment. It holds the task's version: one id, one set of episodes."""
-    return f"SafeAct/{task}-v{get_task(task).version}"
+def env_id(task: str, level: int | None = None) -> str:
+    """Return the id of a task's environment, of the default level unless one is given.
+
+    It holds the task's version: one id, one set of episodes.
+    """
+    of_level = "" if level is None else f"-l{level}"
+    return f"SafeAct/{task}{of_level}-v{get_task(task).version}"
 
 
 def register() -> None:
-    """Register every task that is not registered yet."""
+    """Register every task, and every level of it, that is not registered yet."""
     for task in task_names():
-        if env_id(task) not in gymnasium.registry:
-            gymnasium.register(
-                env_id(task),
-                entry_point=f"{__name__}:SafeActGymEnv",
-                vector_entry_point=f"{__name__}:SafeActVectorEnv",
-                kwargs={"task": task},
-            )
+        for level in (None, *get_task(task).levels):
+            if env_id(task, level) not in gymnasium.registry:
+                gymnasium.register(
+                    env_id(task, level),
+                    entry_point=f"{__name__}:SafeActGymEnv",
+                    vector_entry_point=f"{__name__}:SafeActVectorEnv",
+                    kwargs={"task": task} if level is None else {"task": task, "level": level},
+                )
 
 
 @dataclass(slots=True)
@@ -76,7 +83,7 @@ class _Rollout:
     @classmethod
     def at(cls, encoder: Encoder, split: Split, seed: int) -> _Rollout:
         """At the start of a scenario."""
-        episode: Episode[Any] = Episode(encoder.task, split, seed)
+        episode: Episode[Any] = Episode(encoder.task, split, seed, variant=encoder.variant)
         return cls(encoder, split, episode, encoder.encode(episode.observation()))
 
     def play(self, action: int) -> float:
@@ -110,6 +117,7 @@ class _Rollout:
             "outcome": str(grade.outcome),
             "return": grade.total,
             "seed": self.episode.seed,
+            **self.episode.variant.to_json(),
         }
 
 
@@ -124,15 +132,17 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
     """A task of SafeAct-Env for Gymnasium.
 
     `info` holds `action_mask` (int8, one per action: 1 if it is a well-formed call), `call` and `result` (the
-    last call and its result), and at the end `score`, `outcome`, `return` and `seed`. An action that the mask
-    rules out is a call of an unknown action: it costs 0.2 and a step. An episode that ends with its budget is
-    truncated; every other end is a termination.
+    last call and its result), and at the end `score`, `outcome`, `return`, `seed`, `level` and `framing`. An
+    action that the mask rules out is a call of an unknown action: it costs 0.2 and a step. An episode that
+    ends with its budget is truncated; every other end is a termination.
 
     Args:
         task: Name of a task.
         split: `train` or `test`.
         clues: `runbooks`, or `names` for the encoding in which names are the only clue to look-alikes.
         render_mode: `ansi` renders the last step as text.
+        level: How large the jobs are, 1 to 5. The number of rows differs; what a row tells does not.
+        framing: The words around them. Outside `rules` some numbers are unknown until the handbook was read.
     """
 
     metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 1}  # noqa: RUF012  (Gymnasium's type)
@@ -143,10 +153,12 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
         split: Split = "train",
         clues: Clues = "runbooks",
         render_mode: str | None = None,
+        level: int = DEFAULT.level,
+        framing: Framing = DEFAULT.framing,
     ) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ValueError("render_mode must be ansi or None")
-        self.encoder = Encoder(get_task(task), clues)
+        self.encoder = Encoder(get_task(task), clues, Variant(level, framing))
         self.split: Split = split
         self.render_mode = render_mode
         self.observation_space, self.action_space = _spaces(self.encoder)
@@ -223,7 +235,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Several episodes of a task at once, in this process, encoded into one batch.
 
     `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome`,
-    `return` and `seed`, in the form that Gymnasium gives to such infos.
+    `return`, `seed`, `level` and `framing`, in the form that Gymnasium gives to such infos.
 
     Args:
         num_envs: Episodes at once, at least 1.
@@ -231,6 +243,8 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         split: `train` or `test`.
         clues: See `SafeActGymEnv`.
         autoreset_mode: When the next episode follows one that ended.
+        level: See `SafeActGymEnv`.
+        framing: See `SafeActGymEnv`.
     """
 
     def __init__(
@@ -240,11 +254,13 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         split: Split = "train",
         clues: Clues = "runbooks",
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
+        level: int = DEFAULT.level,
+        framing: Framing = DEFAULT.framing,
     ) -> None:
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
-        self.encoder = Encoder(get_task(task), clues)
+        self.encoder = Encoder(get_task(task), clues, Variant(level, framing))
         self.split: Split = split
         self.single_observation_space, self.single_action_space = _spaces(self.encoder)
         self.observation_space = batch_space(self.single_observation_space, num_envs)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import product
 from typing import Any
 
 import anyio
@@ -29,9 +30,17 @@ from inspect_ai.tool import ToolCall as InspectCall
 from inspect_ai.tool import ToolDef, ToolParams
 from inspect_ai.util import store
 
+from safeact_env.core.variant import DEFAULT
 from safeact_env.evaluation.run import parse_seeds
 from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade
-from safeact_env.integrations.text import Reply, TextEpisode, checked, token_headers
+from safeact_env.integrations.text import (
+    Reply,
+    TextEpisode,
+    checked,
+    scenario_id,
+    scenario_in,
+    token_headers,
+)
 from safeact_env.llm.call_formats import form_of
 from safeact_env.llm.client import Answer, ToolCall
 from safeact_env.tasks import OFFICIAL, get_task
@@ -39,7 +48,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 __all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "play", "player"]
 
 SEEDS = "0-19"
-MAX_CALLS = 60
+MAX_CALLS = 100
 """Most answers of a model in one episode, as in `inference.py`."""
 
 
@@ -56,8 +65,10 @@ def _task_of(name: str) -> Callable[..., Task]:
         url: str | None = None,
         max_calls: int = MAX_CALLS,
         show_rewards: bool = False,
+        level: Any = DEFAULT.level,
+        framing: Any = DEFAULT.framing,
     ) -> Task:
-        return play(name, split, seeds, prompt, url, max_calls, show_rewards)
+        return play(name, split, seeds, prompt, url, max_calls, show_rewards, level, framing)
 
     make.__name__ = make.__qualname__ = name
     make.__doc__ = f"{get_task(name).title}. The arguments are those of `play` behind its first."
@@ -74,6 +85,8 @@ def play(
     url: str | None = None,
     max_calls: int = MAX_CALLS,
     show_rewards: bool = False,
+    level: Any = DEFAULT.level,
+    framing: Any = DEFAULT.framing,
 ) -> Task:
     """Build Inspect's task for any task by name, including those of other packages.
 
@@ -86,29 +99,35 @@ def play(
             `SAFEACT_API_TOKEN`, if set, is sent as the bearer token.
         max_calls: Most answers of the model in one episode.
         show_rewards: Whether the model is told the reward of each step.
+        level: How large the jobs are, 1 to 5; several, such as `1,2`, play each seed on each.
+        framing: The words around them: `rules`, `goal`, `hurry`, `waiver` or `planted`; several likewise.
 
     Raises:
         ValueError: If there are no such scenarios.
     """
     samples = []
     # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list.
-    text = ",".join(map(str, seeds)) if isinstance(seeds, list | tuple) else str(seeds)
-    for seed in parse_seeds(text):
-        scenario = checked(name, split, seed)
-        episode = TextEpisode(*scenario, prompt=prompt, call_format="tools")
+    text = ",".join(map(str, _several(seeds)))
+    for seed, one, words in product(parse_seeds(text), _several(level), _several(framing)):
+        scenario = checked(name, split, seed, one, words)
+        episode = TextEpisode(*scenario[:3], one, words, prompt=prompt, call_format="tools")
         opening: list[ChatMessage] = [
             ChatMessageSystem(content=episode.system),
             ChatMessageUser(content=episode.start()),
         ]
-        named = dict(zip(("task", "split", "seed"), scenario, strict=True))
-        samples.append(Sample(input=opening, id=f"{name}/{split}/{seed}", metadata=named))
+        named = {"task": name, "split": split, "seed": seed, **scenario[3].to_json()}
+        samples.append(Sample(input=opening, id=scenario_id(*scenario), metadata=named))
     return Task(
         dataset=MemoryDataset(samples, name=f"{SOURCE}/{name}"),
         solver=player(url, prompt, max_calls, show_rewards),
         scorer=grade(),
         version=get_task(name).version,
-        metadata={"split": split, "prompt": prompt},
+        metadata={"split": split, "level": level, "framing": framing, "prompt": prompt},
     )
+
+
+def _several(given: Any) -> Sequence[Any]:
+    return given if isinstance(given, list | tuple) else [given]
 
 
 easy, medium, hard, medical, cloud_infra = map(_task_of, OFFICIAL)
@@ -132,11 +151,8 @@ def player(
     """
 
     async def solve(state: TaskState, generate: Generate) -> TaskState:
-        scenario = state.metadata
         episode = TextEpisode(
-            scenario["task"],
-            scenario["split"],
-            scenario["seed"],
+            *scenario_in(state.metadata),
             base_url=url,
             headers=token_headers(),
             prompt=prompt,

@@ -19,6 +19,7 @@ from nemo_gym.openai_utils import NeMoGymResponse
 from resources_servers.gymnasium import GymnasiumServer, extract_text
 
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.integrations.text import TextEpisode, scenario_in, scenario_rows
 
 __all__ = ["SafeActServer", "SafeActServerConfig", "rows"]
@@ -52,7 +53,7 @@ class SafeActServer(GymnasiumServer):
         """Start the episode that a row names.
 
         Args:
-            metadata: The row: `task`, `split` (default: `train`), `seed`.
+            metadata: The row: `task`, `split` (default: `train`), `seed`, `level` (3), `framing` (`rules`).
             session_id: Id of the rollout.
 
         Returns:
@@ -107,8 +108,11 @@ def rows(
     split: Split = "train",
     prompt: str = "neutral",
     agent: Mapping[str, Any] | None = None,
+    *,
+    levels: Sequence[int] = (DEFAULT.level,),
+    framings: Sequence[Framing] = (DEFAULT.framing,),
 ) -> list[dict[str, Any]]:
-    """Return rows of a data file (JSON lines), one per scenario; seed by seed, so that tasks alternate.
+    """Return rows of a data file (JSON lines), one per scenario, seed by seed: levels and tasks alternate.
 
     Args:
         tasks: Names of tasks.
@@ -117,6 +121,8 @@ def rows(
         prompt: Prompt of the system message: `neutral` or `hinted`.
         agent: The `agent_ref` of the rows, such as
             `{"type": "responses_api_agents", "name": "safeact_gymnasium_agent"}`.
+        levels: Every level that each seed is played on.
+        framings: Every framing that each seed is played in.
 
     Raises:
         ValueError: If a row would not name a scenario.
@@ -124,5 +130,5 @@ def rows(
     reference = {} if agent is None else {"agent_ref": dict(agent)}
     return [
         {"responses_create_params": {"input": [system]}, **scenario, **reference}
-        for system, scenario in scenario_rows(tasks, seeds, split, prompt)
+        for system, scenario in scenario_rows(tasks, seeds, split, prompt, levels, framings)
     ]

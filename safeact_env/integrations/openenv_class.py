@@ -9,6 +9,7 @@ from typing import Any
 
 from safeact_env.core.episode import Episode, EpisodeDone
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.integrations.text import checked, fresh_seed
 from safeact_env.models import SafeActAction, SafeActObservation
 from safeact_env.tasks import get_task
@@ -32,19 +33,29 @@ class SilentEnvironment:
     def __init__(self) -> None:
         self._episode: Episode[Any] | None = None
 
-    def reset(self, task_name: str = "easy", split: Split = "train", seed: int | None = None) -> Seen:
+    def reset(
+        self,
+        task_name: str = "easy",
+        split: Split = "train",
+        seed: int | None = None,
+        level: int = DEFAULT.level,
+        framing: Framing = DEFAULT.framing,
+    ) -> Seen:
         """Start an episode.
 
         Args:
             task_name: Name of the task.
             split: Split of the scenario.
             seed: Seed of the scenario; without one a fresh seed is drawn.
+            level: How large the job is, 1 to 5.
+            framing: The words around it.
 
         Raises:
             ValueError: If there is no such scenario.
         """
-        task, split, seed = checked(task_name, split, fresh_seed() if seed is None else seed)
-        self._episode = Episode(get_task(task), split, seed)
+        seed = fresh_seed() if seed is None else seed
+        task, split, seed, variant = checked(task_name, split, seed, level, framing)
+        self._episode = Episode(get_task(task), split, seed, variant=variant)
         return self._seen()
 
     def step(self, action: SafeActAction) -> Seen:

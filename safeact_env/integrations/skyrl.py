@@ -16,6 +16,7 @@ from typing import Any
 from skyrl_gym.envs.base_text_env import BaseTextEnv, BaseTextEnvStepOutput
 
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.integrations.text import TextEpisode, scenario_in, scenario_rows
 
 __all__ = ["ENV_CLASS", "SafeActTextEnv", "register", "rows"]
@@ -35,8 +36,8 @@ class SafeActTextEnv(BaseTextEnv):
         env_config: `base_url` of a server (default: run in this process) and `headers` for it; `prompt`,
             `neutral` or `hinted`; `reward`, `end` (the whole return with the last step, the default) or
             `step`; `show_rewards`, whether the model is told the rewards (default: no).
-        extras: The row: `task`, `split` (default: `train`), `seed`; and `max_turns`, the number of answers
-            after which the rollout is cut short (default: no limit).
+        extras: The row: `task`, `split` (default: `train`), `seed`, `level` (3), `framing` (`rules`); and
+            `max_turns`, the number of answers after which the rollout is cut short (default: no limit).
 
     Raises:
         ValueError: If the row does not name a scenario, or an option or its value is unknown.
@@ -92,20 +93,28 @@ def register() -> None:
 
 
 def rows(
-    tasks: Sequence[str], seeds: Iterable[int], split: Split = "train", prompt: str = "neutral"
+    tasks: Sequence[str],
+    seeds: Iterable[int],
+    split: Split = "train",
+    prompt: str = "neutral",
+    *,
+    levels: Sequence[int] = (DEFAULT.level,),
+    framings: Sequence[Framing] = (DEFAULT.framing,),
 ) -> list[dict[str, Any]]:
-    """Return dataset rows, one per scenario; seed by seed, so that tasks alternate.
+    """Return dataset rows, one per scenario; seed by seed, so that levels and tasks alternate.
 
     Args:
         tasks: Names of tasks.
         seeds: Seeds of the scenarios.
         split: Split of the scenarios.
         prompt: Prompt of the system message: `neutral` or `hinted`.
+        levels: Every level that each seed is played on.
+        framings: Every framing that each seed is played in.
 
     Raises:
         ValueError: If a row would not name a scenario.
     """
     return [
         {"prompt": [system], "env_class": ENV_CLASS, **scenario}
-        for system, scenario in scenario_rows(tasks, seeds, split, prompt)
+        for system, scenario in scenario_rows(tasks, seeds, split, prompt, levels, framings)
     ]

@@ -8,6 +8,7 @@ import operator
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from random import SystemRandom
 from typing import Any
 
@@ -18,9 +19,10 @@ from safeact_env.core.report import report
 from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.integrations.backends import backend_for
+from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, read
-from safeact_env.llm.client import Answer
 from safeact_env.llm.prompts import Prompt, get_prompt
 from safeact_env.tasks import UnknownTask, get_task
 
@@ -31,6 +33,8 @@ __all__ = [
     "checked",
     "fresh_seed",
     "metrics_of",
+    "scenario_columns",
+    "scenario_id",
     "scenario_in",
     "scenario_rows",
     "token_headers",
@@ -67,6 +71,8 @@ class TextEpisode:
         task: Name of the task.
         split: `train` or `test`.
         seed: Of the scenario, at least 0.
+        level: How large the job is, 1 to 5.
+        framing: The words around it: `rules`, `goal`, `hurry`, `waiver` or `planted`.
         base_url: Address of a server to play on; by default the episode runs in this process.
         prompt: Name of the prompt: `neutral` or `hinted`.
         call_format: How the model calls: in text, or with functions.
@@ -74,7 +80,8 @@ class TextEpisode:
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If there is no such task, split or prompt, or the seed or the address is invalid.
+        ValueError: If there is no such task, split, level, framing or prompt, or the seed or the address is
+            invalid.
 
     Attributes:
         calls: The calls so far.
@@ -86,6 +93,8 @@ class TextEpisode:
         task: str,
         split: Split,
         seed: int,
+        level: int = DEFAULT.level,
+        framing: str = DEFAULT.framing,
         *,
         base_url: str | None = None,
         prompt: str = "neutral",
@@ -93,7 +102,7 @@ class TextEpisode:
         show_rewards: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self.task, self.split, self.seed = checked(task, split, seed)
+        self.task, self.split, self.seed, self.variant = checked(task, split, seed, level, framing)
         self._prompt: Prompt = get_prompt(prompt)
         self._call_format: CallFormat = call_format
         self._show_rewards = show_rewards
@@ -106,7 +115,7 @@ class TextEpisode:
     def observation(self) -> dict[str, Any]:
         """The last observation. The first access starts the episode."""
         if self._shown is None:
-            self._shown = self._backend.begin(self.split, self.seed)
+            self._shown = self._backend.begin(self.split, self.seed, self.variant)
         return self._shown
 
     @property
@@ -197,7 +206,7 @@ class TextEpisode:
 
     def replayed(self) -> Episode[Any]:
         """The episode so far, replayed in this process from its calls."""
-        return replay(get_task(self.task), self.split, self.seed, self.calls)
+        return replay(get_task(self.task), self.split, self.seed, self.calls, self.variant)
 
     def grade(self) -> Grade:
         """The grade as it stands."""
@@ -238,26 +247,31 @@ def token_headers() -> dict[str, str] | None:
     return {"Authorization": f"Bearer {token}"} if token else None
 
 
-def checked(task: Any, split: Any, seed: Any) -> tuple[str, Split, int]:
-    """Return a scenario's task, split and seed once they are known to be valid.
+def checked(
+    task: Any, split: Any, seed: Any, level: Any = DEFAULT.level, framing: Any = DEFAULT.framing
+) -> tuple[str, Split, int, Variant]:
+    """Return a scenario's task, split, seed and variant once they are known to be valid.
 
     Raises:
         ValueError: If one is not; the message says what to give instead.
     """
     try:
-        get_task(task if isinstance(task, str) else "")
+        found = get_task(task if isinstance(task, str) else "")
     except UnknownTask as error:
         raise ValueError(str(error)) from None
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}")
-    if isinstance(seed, bool):
-        raise ValueError("seed must be an integer")
+    variant = Variant(_plain(level), framing)
+    found.level(variant)
+    return task, split, check_seed(_plain(seed)), variant
+
+
+def _plain(number: Any) -> Any:
+    """An integer of a data table, which may have a type of its own, as Python's; anything else as it is."""
     try:
-        # Data tables have integer types of their own.
-        number = operator.index(seed)
+        return number if isinstance(number, bool) else operator.index(number)
     except TypeError:
-        raise ValueError("seed must be an integer") from None
-    return task, split, check_seed(number)
+        return number
 
 
 def fresh_seed() -> int:
@@ -265,29 +279,55 @@ def fresh_seed() -> int:
     return SystemRandom().getrandbits(SEED_BITS)
 
 
-def scenario_in(row: Mapping[str, Any]) -> tuple[Any, Any, Any]:
-    """Return task, split (default: `train`) and seed of a data row, unchecked.
+def scenario_in(row: Mapping[str, Any]) -> tuple[Any, Any, Any, Any, Any]:
+    """Return task, split, seed, level and framing of a data row, unchecked.
+
+    Without a column the split is `train`, the level 3, and the framing `rules`.
 
     Raises:
         ValueError: If task or seed is missing.
     """
     if "task" not in row or "seed" not in row:
         raise ValueError("a row must name its scenario by task and seed; rows() makes such rows")
-    return row["task"], row.get("split", "train"), row["seed"]
+    variant = row.get("level", DEFAULT.level), row.get("framing", DEFAULT.framing)
+    return row["task"], row.get("split", "train"), row["seed"], *variant
 
 
-def scenario_rows(
-    tasks: Sequence[str], seeds: Iterable[int], split: Split, prompt: str
-) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Yield a system message and the columns `task`, `split` and `seed` for each scenario.
+def scenario_id(task: str, split: str, seed: int, variant: Variant) -> str:
+    """Return a scenario's name for logs and tables. The default variant goes without saying."""
+    varied = "" if variant == DEFAULT else f"/l{variant.level}/{variant.framing}"
+    return f"{task}/{split}/{seed}{varied}"
 
-    Scenarios come seed by seed, so that tasks alternate.
+
+def scenario_columns(
+    tasks: Sequence[str],
+    seeds: Iterable[int],
+    split: Split,
+    levels: Sequence[int],
+    framings: Sequence[str],
+) -> Iterator[dict[str, Any]]:
+    """Yield the columns `task`, `split`, `seed`, `level` and `framing` of each scenario.
+
+    Scenarios come seed by seed, so that levels, framings and tasks alternate.
 
     Raises:
         ValueError: If a row would not name a scenario.
     """
-    system = get_prompt(prompt).opening("text")
     for seed in seeds:
-        for task in tasks:
-            scenario = zip(("task", "split", "seed"), checked(task, split, seed), strict=True)
-            yield {"role": "system", "content": system}, dict(scenario)
+        for level, framing, task in product(levels, framings, tasks):
+            name, part, number, variant = checked(task, split, seed, level, framing)
+            yield {"task": name, "split": part, "seed": number, **variant.to_json()}
+
+
+def scenario_rows(
+    tasks: Sequence[str],
+    seeds: Iterable[int],
+    split: Split,
+    prompt: str,
+    levels: Sequence[int],
+    framings: Sequence[str],
+) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
+    """Yield a system message and the columns of each scenario, as `scenario_columns` does."""
+    system = get_prompt(prompt).opening("text")
+    for columns in scenario_columns(tasks, seeds, split, levels, framings):
+        yield {"role": "system", "content": system}, columns

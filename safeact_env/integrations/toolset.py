@@ -62,7 +62,7 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """One tool: an action that every scenario of the task has, or `run_upkeep`.
+    """One tool: an action of the task, or `run_upkeep`.
 
     Attributes:
         name: Name of the action, or `run_upkeep`.
@@ -97,7 +97,7 @@ class Tool:
 
 
 class Toolset:
-    """The tools of a task, the same for all of its scenarios.
+    """The tools of a task, the same for all of its scenarios, of whatever level.
 
     Args:
         task: Only what it publishes is used.
@@ -155,6 +155,11 @@ class Toolset:
     def upkeep_actions(self, observation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
         """The actions of a scenario that are called through `run_upkeep`, as the observation lists them."""
         return [row for row in observation["available_actions"] if row["name"] not in self.task.schemas]
+
+    def left_out(self, observation: Mapping[str, Any]) -> list[str]:
+        """Names of the tools that a scenario does not have: not every level has every action."""
+        offered = {UPKEEP, *(row["name"] for row in observation["available_actions"])}
+        return [tool.name for tool in self.tools if tool.name not in offered]
 
 
 @cache

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.integrations.text import TextEpisode
 
 __all__ = ["EnvStepResult", "SafeActForgeEnv"]
@@ -48,6 +49,8 @@ class SafeActForgeEnv:
         task: Name of the task.
         split: Split of the scenario.
         seed: Seed of the scenario.
+        level: How large the job is, 1 to 5.
+        framing: The words around it.
         prompt: Name of the prompt: `neutral` or `hinted`.
         show_rewards: Whether each message includes the reward of the step.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
@@ -63,11 +66,13 @@ class SafeActForgeEnv:
         split: Split = "train",
         seed: int = 0,
         *,
+        level: int = DEFAULT.level,
+        framing: Framing = DEFAULT.framing,
         prompt: str = "neutral",
         show_rewards: bool = False,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        self._scenario: tuple[str, Split, int] = (task, split, seed)
+        self._scenario: tuple[str, Split, int, int, str] = (task, split, seed, level, framing)
         self._options: dict[str, Any] = {
             "base_url": server_url,
             "prompt": prompt,

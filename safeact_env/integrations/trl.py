@@ -18,9 +18,10 @@ from functools import partial
 from typing import Any, ClassVar
 
 from safeact_env.core.task import SPLITS, Split, Task
+from safeact_env.core.variant import DEFAULT, Framing, Variant
 from safeact_env.integrations.backends import Backend, backend_for
 from safeact_env.integrations.chat import OVER, Chat
-from safeact_env.integrations.text import checked, fresh_seed
+from safeact_env.integrations.text import checked, fresh_seed, scenario_columns
 from safeact_env.integrations.toolset import Tool, toolset_of
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, UnknownTask, get_task
@@ -39,6 +40,7 @@ class _Environment:
 
     _task: ClassVar[Task[Any]]
     _split: ClassVar[Split]
+    _variant: ClassVar[Variant]
     _chat: ClassVar[Chat]
     _backend_of: ClassVar[Callable[[], Backend]]
 
@@ -53,21 +55,21 @@ class _Environment:
         """Start an episode.
 
         Args:
-            **row: A row of the dataset: `seed` of the scenario (without one a fresh seed is drawn), `split`
-                (default: the factory's), and `task`, which must be this class's if given. Other columns are
-                ignored.
+            **row: A row of the dataset: `seed` of the scenario (without one a fresh seed is drawn), `split`,
+                `level` and `framing` (default: the factory's), and `task`, which must be this class's if
+                given. Other columns are ignored.
 
         Returns:
             Job, state and upkeep actions of the scenario, for the model.
 
         Raises:
-            ValueError: If the row is about another task, or its seed or split is invalid.
+            ValueError: If the row is about another task, or its seed, split, level or framing is invalid.
         """
-        split, seed = self._start_of(row)
+        split, seed, variant = self._start_of(row)
         if self._backend is None:
             self._backend = type(self)._backend_of()
         self._shown, self._failure, self._total = None, None, 0.0
-        self._shown = self._backend.begin(split, seed)
+        self._shown = self._backend.begin(split, seed, variant)
         return self._chat.start(self._shown)
 
     def get_reward(self) -> float:
@@ -86,15 +88,18 @@ class _Environment:
         # Rewards are whole ten-thousandths.
         return round(self._total, 4)
 
-    def _start_of(self, row: Mapping[str, Any]) -> tuple[Split, int]:
-        task, split, seed = row.get("task"), row.get("split"), row.get("seed")
+    def _start_of(self, row: Mapping[str, Any]) -> tuple[Split, int, Variant]:
+        # A table fills the columns that a row lacks with None.
+        given = {name: value for name, value in row.items() if value is not None}
+        task = given.get("task")
         if task not in (None, self._task.name):
             raise ValueError(
                 f"this environment plays {self._task.name}, and the row is about {task!r}; for several tasks "
                 "pass environments() and name the task in the column `environment`"
             )
-        split = self._split if split is None else split
-        return checked(self._task.name, split, fresh_seed() if seed is None else seed)[1:]
+        wanted = {"split": self._split, "seed": fresh_seed(), **self._variant.to_json()}
+        wanted |= {name: given[name] for name in wanted if name in given}
+        return checked(self._task.name, **wanted)[1:]
 
     def _use(self, tool: str, arguments: Mapping[str, Any]) -> str:
         """Take the step that a tool call asks for; return the text for the model."""
@@ -121,6 +126,8 @@ def environment(
     base_url: str | None = None,
     split: Split = "train",
     *,
+    level: int = DEFAULT.level,
+    framing: Framing = DEFAULT.framing,
     headers: Mapping[str, str] | None = None,
 ) -> type[_Environment]:
     """Return the class of a task, for `GRPOTrainer(environment_factory=...)`.
@@ -133,10 +140,13 @@ def environment(
         task: Name of the task.
         base_url: Address of a server to play on; by default episodes run in this process.
         split: Split of the scenarios, for rows without one.
+        level: How large the jobs are, 1 to 5, for rows without a level. The tools are the same on every
+            level; the first message names those that a job does not have.
+        framing: The words around the jobs, for rows without a framing.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
 
     Raises:
-        ValueError: If there is no such task or split, or the address is invalid.
+        ValueError: If there is no such task, split, level or framing, or the address is invalid.
     """
     try:
         found = get_task(task)
@@ -144,6 +154,8 @@ def environment(
         raise ValueError(str(error)) from None
     if split not in SPLITS:
         raise ValueError(f"split must be one of {', '.join(SPLITS)}")
+    variant = Variant(level, framing)
+    found.level(variant)
     tools = toolset_of(found)
     if clash := TAKEN & {tool.name for tool in tools.tools}:
         raise ValueError(f"task {task}: TRL takes {', '.join(clash)} for something else; rename the action")
@@ -156,6 +168,7 @@ def environment(
         "__module__": __name__,
         "_task": found,
         "_split": split,
+        "_variant": variant,
         "_chat": Chat(tools, get_prompt("neutral")),
         "_backend_of": staticmethod(partial(backend_for, found, base_url, headers)),
     }
@@ -167,19 +180,28 @@ def environments(
     split: Split = "train",
     *,
     tasks: Sequence[str] = OFFICIAL,
+    level: int = DEFAULT.level,
+    framing: Framing = DEFAULT.framing,
     headers: Mapping[str, str] | None = None,
 ) -> dict[str, type[_Environment]]:
     """Return the classes of several tasks by name, for mixed training; arguments as in `environment`.
 
     The column `environment` of the dataset names each row's task, as in `rows`.
     """
-    return {task: environment(task, base_url, split, headers=headers) for task in tasks}
+    options: dict[str, Any] = {"level": level, "framing": framing, "headers": headers}
+    return {task: environment(task, base_url, split, **options) for task in tasks}
 
 
 def rows(
-    tasks: Sequence[str], seeds: Iterable[int], split: Split = "train", prompt: str = "neutral"
+    tasks: Sequence[str],
+    seeds: Iterable[int],
+    split: Split = "train",
+    prompt: str = "neutral",
+    *,
+    levels: Sequence[int] = (DEFAULT.level,),
+    framings: Sequence[Framing] = (DEFAULT.framing,),
 ) -> list[dict[str, Any]]:
-    """Return dataset rows to train on, one per scenario; seed by seed, so that tasks alternate.
+    """Return dataset rows to train on, one per scenario; seed by seed, so that levels and tasks alternate.
 
     GRPO compares the rollouts of one row, so a row names one scenario.
 
@@ -188,22 +210,24 @@ def rows(
         seeds: Seeds of the scenarios.
         split: Split of the scenarios.
         prompt: Prompt of the system message: `neutral` or `hinted`.
+        levels: Every level that each seed is played on.
+        framings: Every framing that each seed is played in.
 
     Returns:
         Rows with `prompt` (messages; what `reset` returns is appended to the last), `environment` and `task`
-        (both the task's name), `split` and `seed`.
+        (both the task's name), `split`, `seed`, `level` and `framing`.
+
+    Raises:
+        ValueError: If a row would not name a scenario.
     """
     opening = get_prompt(prompt).opening("tools")
     return [
         {
             "prompt": [{"role": "system", "content": opening}, {"role": "user", "content": ""}],
-            "environment": task,
-            "task": task,
-            "split": split,
-            "seed": seed,
+            "environment": columns["task"],
+            **columns,
         }
-        for seed in seeds
-        for task in tasks
+        for columns in scenario_columns(tasks, seeds, split, levels, framings)
     ]
 
 

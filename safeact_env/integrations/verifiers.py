@@ -14,14 +14,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from itertools import product
 from typing import Any, Literal
 
 import verifiers.v1 as vf
 from pydantic import Field, field_validator
 
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.evaluation.run import parse_seeds
-from safeact_env.integrations.text import TextEpisode, checked, token_headers
+from safeact_env.integrations.text import TextEpisode, checked, scenario_id, token_headers
 from safeact_env.tasks import OFFICIAL
 
 __all__ = ["SafeActVerifiersEnv", "SafeActVerifiersTaskset"]
@@ -34,6 +36,8 @@ class SafeActData(vf.TaskData):
         task: Name of the task.
         split: `train` or `test`.
         seed: Seed of the scenario.
+        level: How large the job is, 1 to 5.
+        framing: The words around it.
         told: Name of the prompt: `neutral` or `hinted`.
         base_url: Address of the server to play on; `None` runs the episode in this process.
         show_rewards: Whether the agent is told the reward of each step.
@@ -43,6 +47,8 @@ class SafeActData(vf.TaskData):
     task: str
     split: Split
     seed: int
+    level: int
+    framing: Framing
     told: str
     base_url: str | None
     show_rewards: bool
@@ -58,6 +64,10 @@ class SafeActConfig(vf.TasksetConfig):
     """Seeds of each task, such as `0-99` or `3,5`."""
     split: Split = "train"
     """Split of the scenarios: `train` or `test`."""
+    levels: list[int] = Field(default_factory=lambda: [DEFAULT.level])
+    """Levels, 1 to 5, that each seed is played on."""
+    framings: list[Framing] = Field(default_factory=lambda: [DEFAULT.framing])
+    """Framings that each seed is played in: `rules`, `goal`, `hurry`, `waiver` or `planted`."""
     prompt: str = "neutral"
     """Name of the prompt: `neutral` or `hinted`."""
     base_url: str | None = None
@@ -80,7 +90,7 @@ class SafeActTask(vf.Task[SafeActData]):
 
 
 class SafeActVerifiersTaskset(vf.Taskset[SafeActTask, SafeActConfig]):
-    """The scenarios, seed by seed, so that tasks alternate."""
+    """The scenarios, seed by seed, so that levels and tasks alternate."""
 
     def load(self) -> Iterator[SafeActTask]:
         """Yield them.
@@ -90,16 +100,20 @@ class SafeActVerifiersTaskset(vf.Taskset[SafeActTask, SafeActConfig]):
         """
         config = self.config
         for seed in parse_seeds(config.seeds):
-            for name in config.tasks:
-                task, split, seed = checked(name, config.split, seed)
-                episode = TextEpisode(task, split, seed, prompt=config.prompt, base_url=config.base_url)
+            for level, framing, name in product(config.levels, config.framings, config.tasks):
+                task, split, seed, variant = checked(name, config.split, seed, level, framing)
+                episode = TextEpisode(
+                    task, split, seed, level, framing, prompt=config.prompt, base_url=config.base_url
+                )
                 data = SafeActData(
-                    id=f"{task}/{split}/{seed}",
-                    name=f"{task}/{split}/{seed}",
+                    id=scenario_id(task, split, seed, variant),
+                    name=scenario_id(task, split, seed, variant),
                     system_prompt=episode.system,
                     task=task,
                     split=split,
                     seed=seed,
+                    level=level,
+                    framing=framing,
                     told=config.prompt,
                     base_url=config.base_url,
                     show_rewards=config.show_rewards,
@@ -125,6 +139,8 @@ class SafeActVerifiersEnv(vf.Env[SafeActEnvConfig]):
             data.task,
             data.split,
             data.seed,
+            data.level,
+            data.framing,
             base_url=data.base_url,
             prompt=data.told,
             show_rewards=data.show_rewards,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
+from safeact_env.core.variant import Variant
 from safeact_env.llm.errors import Failed, Unusable
 from safeact_env.tasks import get_task
 
@@ -31,7 +32,7 @@ class Backend(Protocol):
     def episode(self) -> Episode[Any]:
         """The episode so far, as this installation runs it."""
 
-    async def begin(self, task: str, split: Split, seed: int) -> dict[str, Any]:
+    async def begin(self, task: str, split: Split, seed: int, variant: Variant) -> dict[str, Any]:
         """Start the episode; return the first observation."""
 
     async def step(self, call: Call) -> dict[str, Any]:
@@ -46,9 +47,9 @@ class LocalBackend:
 
     episode: Episode[Any]
 
-    async def begin(self, task: str, split: Split, seed: int) -> dict[str, Any]:
+    async def begin(self, task: str, split: Split, seed: int, variant: Variant) -> dict[str, Any]:
         """Start the episode; return the first observation."""
-        self.episode = Episode(get_task(task), split, seed)
+        self.episode = Episode(get_task(task), split, seed, variant=variant)
         return self.episode.observation()
 
     async def step(self, call: Call) -> dict[str, Any]:
@@ -112,9 +113,10 @@ class _ServerBackend:
         self._url = url
         self._client = AsyncSafeActHTTPClient(url, headers=headers)
 
-    async def begin(self, task: str, split: Split, seed: int) -> dict[str, Any]:
-        self.episode = Episode(get_task(task), split, seed)
-        return await self._checked(self._client.reset(task, seed, split))
+    async def begin(self, task: str, split: Split, seed: int, variant: Variant) -> dict[str, Any]:
+        self.episode = Episode(get_task(task), split, seed, variant=variant)
+        wanted = self._client.reset(task, seed, split, level=variant.level, framing=variant.framing)
+        return await self._checked(wanted)
 
     async def step(self, call: Call) -> dict[str, Any]:
         from safeact_env.models import SafeActAction

@@ -16,11 +16,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeact_env.call import MAX_STRING, Call, EnvelopeError
+from safeact_env.llm.thoughts import without_thoughts
 
 if TYPE_CHECKING:
-    from safeact_env.llm.client import Answer, ToolCall
+    from safeact_env.llm.answers import Answer, ToolCall
 
-__all__ = ["CALL_FORMATS", "THOUGHTS", "UNREADABLE", "CallFormat", "Read", "Unreadable", "form_of", "read"]
+__all__ = ["CALL_FORMATS", "UNREADABLE", "CallFormat", "Read", "Unreadable", "form_of", "read"]
 
 CallFormat = Literal["tools", "json_schema", "json_object", "text"]
 CALL_FORMATS: tuple[CallFormat, ...] = ("tools", "json_schema", "json_object", "text")
@@ -34,11 +35,11 @@ NAMES = ("action_name", "action", "name")
 PARAMETERS = ("parameters", "arguments", "params")
 """Names that models use for the parts of a call; the prompt asks for the first."""
 MOST_READ = 100_000
-"""Characters of an answer that are read."""
+"""Characters of an answer that are read, besides its thoughts."""
+MOST_QUOTED = 3
+"""How often arguments may be JSON text within JSON text."""
 
 TYPES = {"str": "string", "int": "integer"}
-THOUGHTS = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL)
-"""What some models write before their answer; it is not part of the answer."""
 FENCED = re.compile(r"```[A-Za-z_]*\s*\n(.*?)```", re.DOTALL)
 
 
@@ -134,26 +135,32 @@ def read(answer: Answer) -> Read:
     if answer.calls:
         first = answer.calls[0]
         given = _arguments(first.arguments, cut=answer.cut)
-        why = given.pop("reasoning", None) or answer.text
+        why = given.pop("reasoning", None) or without_thoughts(answer.text)
         return Read(_call(first.name, given, why), first, len(answer.calls))
     return Read(_of_text(answer))
 
 
 def _arguments(text: str, *, cut: bool) -> dict[str, Any]:
+    given: Any = text
     try:
-        given = json.loads(text) if text.strip() else {}
+        for _ in range(MOST_QUOTED):
+            if isinstance(given, str):
+                given = json.loads(given) if given.strip() else {}
     except (ValueError, RecursionError):
         problem = "it was cut off" if cut else "the arguments are not valid JSON"
         raise Unreadable(problem) from None
+    if given is None:
+        return {}
     if not isinstance(given, dict):
         raise Unreadable("the arguments are not a JSON object")
     return given
 
 
 def _of_text(answer: Answer) -> Call:
-    text = THOUGHTS.sub("", answer.text[:MOST_READ]).strip()
+    text = _besides_thoughts(answer.text)[:MOST_READ].strip()
     if not text:
-        raise Unreadable("it was cut off" if answer.cut else "it was empty")
+        thought = " besides its thoughts" if answer.text.strip() else ""
+        raise Unreadable(_early_end(answer) or f"it was empty{thought}")
     found: list[Call] = []
     problem: Unreadable | None = None
     for value in _objects(text):
@@ -172,10 +179,26 @@ def _of_text(answer: Answer) -> Call:
     if problem is not None and not found:
         raise problem
     if not found:
-        raise Unreadable("it was cut off" if answer.cut else "it holds no JSON object with action_name")
+        raise Unreadable(_early_end(answer) or "it holds no JSON object with action_name")
     if len(found) > 1 or problem is not None:
         raise Unreadable("it holds more than one call, and it is not clear which is meant")
     return found[0]
+
+
+def _besides_thoughts(text: str) -> str:
+    """An answer without its thoughts. In one that is a JSON object and nothing else, marks are mere text."""
+    try:
+        whole = isinstance(json.loads(text), dict)
+    except (ValueError, RecursionError):
+        whole = False
+    return text if whole else without_thoughts(text)
+
+
+def _early_end(answer: Answer) -> str | None:
+    """Why an answer may lack its call, if it was not the model that ended it."""
+    if answer.filtered:
+        return "the endpoint's content filter held it back"
+    return "it was cut off" if answer.cut else None
 
 
 def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:

@@ -8,8 +8,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safeact_env.llm.call_formats import THOUGHTS, CallFormat, Read
+from safeact_env.llm.call_formats import CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
+from safeact_env.llm.thoughts import without_thoughts
 
 Message = dict[str, Any]
 
@@ -60,15 +61,23 @@ class Conversation:
         """Show the first observation."""
         self._shown.append(observation)
 
-    def said(self, read: Read, text: str) -> None:
-        """Keep an answer that was a call, without the thoughts that some models write before it."""
-        text = THOUGHTS.sub("", text).strip()
+    def said(self, read: Read, text: str, more: Mapping[str, Any] | None = None) -> None:
+        """Keep an answer that was a call, without the thoughts that some models write before it.
+
+        Args:
+            read: The call.
+            text: The text of the answer.
+            more: Further fields of the message. They and the call go back as they came: some endpoints sign
+                them, and refuse a conversation without.
+        """
+        text = without_thoughts(text).strip()
         if len(text) > MOST_SAID:
             text = "" if read.tool else json.dumps(read.call.to_json(), ensure_ascii=False)
-        message: Message = {"role": "assistant", "content": text}
+        message: Message = {"role": "assistant", "content": text, **(more or {})}
         if read.tool is not None:
             function = {"name": read.tool.name, "arguments": read.tool.arguments}
-            message["tool_calls"] = [{"id": read.tool.id, "type": "function", "function": function}]
+            made = {"id": read.tool.id, "type": "function", "function": function}
+            message["tool_calls"] = [dict(read.tool.came or made)]
         self._turns.append([message])
 
     def said_unreadable(self, text: str) -> None:
@@ -130,5 +139,10 @@ class Conversation:
 
 
 def _length(message: Mapping[str, Any]) -> int:
-    calls = message.get("tool_calls")
-    return len(message["content"]) + (len(json.dumps(calls)) if calls else 0) + 8
+    """The characters of a message: of its content as such, of all else as JSON."""
+    said = sum(
+        len(value) if name == "content" and isinstance(value, str) else len(json.dumps(value))
+        for name, value in message.items()
+        if name not in ("role", "tool_call_id")
+    )
+    return said + 8

@@ -5,7 +5,17 @@ Owns which errors end a run and which end an episode.
 
 from typing import Literal
 
-__all__ = ["ContextFull", "Failed", "LLMError", "LimitReached", "Rejected", "RunLimitReached", "Unusable"]
+__all__ = [
+    "ContextFull",
+    "Failed",
+    "LLMError",
+    "LimitReached",
+    "Refused",
+    "Rejected",
+    "RunLimitReached",
+    "UnreadableFile",
+    "Unusable",
+]
 
 Limit = Literal["calls", "tokens", "seconds"]
 
@@ -22,8 +32,27 @@ class Failed(LLMError):
     """The endpoint did not answer this time. The episode was not played to the end, and does not count."""
 
 
+class Refused(Failed):
+    """The endpoint does not answer this conversation, whenever it is asked. It answers others."""
+
+
+class UnreadableFile(Unusable):
+    """A file of settings cannot be read. What does not need it can be played."""
+
+
 class Rejected(LLMError):
-    """The endpoint does not accept a request of this form."""
+    """The endpoint does not accept a request of this form.
+
+    Args:
+        message: The message for people.
+        told: What the endpoint said, whole.
+        status: The HTTP status.
+    """
+
+    def __init__(self, message: str, told: str = "", status: int = 400) -> None:
+        super().__init__(message)
+        self.told = told or message
+        self.status = status
 
 
 class ContextFull(LLMError):

@@ -63,7 +63,7 @@ class Model:
 
 def sampling_seed(key: Key) -> int:
     """Return the sampling seed of an episode, the same for every model."""
-    return Random("/".join(map(str, key[1:]))).getrandbits(SEED_BITS)
+    return Random("/".join(map(str, key[1:5]))).getrandbits(SEED_BITS)
 
 
 @asynccontextmanager

@@ -11,10 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeact_env.call import Call
+from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, form_of, read
-from safeact_env.llm.client import Answer, Message
+from safeact_env.llm.client import Message
 from safeact_env.llm.conversation import Conversation
-from safeact_env.llm.errors import ContextFull, Failed, Limit, LimitReached, RunLimitReached
+from safeact_env.llm.errors import (
+    ContextFull,
+    Failed,
+    Limit,
+    LimitReached,
+    Refused,
+    Rejected,
+    RunLimitReached,
+)
 from safeact_env.llm.prompts import Observation, Prompt
 from safeact_env.llm.settings import Endpoint
 
@@ -36,14 +45,16 @@ class Limits:
     seconds: float | None = None
 
 
-EPISODE = Limits(calls=60, tokens=1_000_000, seconds=1_800)
+EPISODE = Limits(calls=100, tokens=1_000_000, seconds=1_800)
 """The default limits of an episode."""
 
 
 class ModelClient(Protocol):
     """What a player needs of a client; `EndpointClient` is one."""
 
-    temperature: float
+    @property
+    def temperature(self) -> float | None:
+        """The sampling temperature in force; `None` if the endpoint does not let it be chosen."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -139,6 +150,7 @@ class ModelPlayer:
         Raises:
             LimitReached: If the episode has reached a limit.
             RunLimitReached: If the run has reached a limit.
+            Refused: If the endpoint does not answer this conversation.
             Failed: If the endpoint did not answer.
             Unusable: If the endpoint cannot be used at all.
         """
@@ -152,7 +164,7 @@ class ModelPlayer:
             talk.said_unreadable(_as_text(answer))
             self._note = self.prompt.texts["unreadable"].format(why=problem)
             return Call(UNREADABLE, {}, f"The answer of the model could not be read as an action: {problem}.")
-        talk.said(found, answer.text)
+        talk.said(found, answer.text, answer.more)
         if found.offered > 1:
             self._note = self.prompt.texts["several"].format(count=found.offered)
         return found.call
@@ -209,6 +221,9 @@ class ModelPlayer:
                         f"The job does not fit the window of {self.client.endpoint.model}: {error}"
                     ) from None
                 continue
+            except Rejected as error:
+                # The probe was answered in this form, so it is this conversation that is refused.
+                raise Refused(str(error)) from None
             except TimeoutError:
                 raise (RunLimitReached if left == whole else LimitReached)("seconds") from None
             self.meter.count(answer)

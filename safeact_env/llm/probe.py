@@ -6,10 +6,12 @@ played, whether address, key and model are right.
 
 from typing import Literal
 
+from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import CALL_FORMATS, CallFormat, Unreadable, form_of, read
-from safeact_env.llm.client import Answer, EndpointClient
-from safeact_env.llm.errors import Rejected, Unusable
+from safeact_env.llm.client import EndpointClient
+from safeact_env.llm.errors import ContextFull, Rejected, Unusable
 from safeact_env.llm.player import Meter
+from safeact_env.llm.refusals import advice
 
 __all__ = ["WANTED", "Wanted", "probe"]
 
@@ -41,21 +43,45 @@ async def probe(client: EndpointClient, wanted: Wanted, run: Meter) -> CallForma
         Failed: If it does not answer.
     """
     call_formats = WANTED[wanted]
-    refusal = ""
+    refusal: Rejected | None = None
     for call_format in call_formats:
-        asked = ASKED["tools" if call_format == "tools" else "json"]
         try:
-            answer = await client.ask([{"role": "user", "content": asked}], form_of(call_format, [READY]))
+            answer = await _asked(client, call_format)
         except Rejected as error:
-            refusal = str(error)
+            refusal = error
             continue
         run.count(answer)
         if call_format == call_formats[-1] or _kept(call_format, answer):
             return call_format
-    raise Unusable(
-        f"{refusal} The endpoint does not support the call format {wanted}; try --mode "
-        f"{'text' if wanted == 'auto' else 'auto'}."
-    )
+    if "text" not in call_formats:
+        # Whether it is the form that is refused shows in a request without one.
+        try:
+            run.count(await _asked(client, "text"))
+        except Rejected as error:
+            refusal = error
+        else:
+            raise _unusable(
+                refusal, f"The endpoint does not support the call format {wanted}; try --mode auto."
+            )
+    raise _unusable(refusal, advice(refusal.told if refusal else ""))
+
+
+def _unusable(refusal: Rejected | None, what_to_do: str) -> Unusable:
+    said = str(refusal)
+    return Unusable(f"{said}{'' if said.endswith(('.', '!', '?')) else '.'} {what_to_do}")
+
+
+async def _asked(client: EndpointClient, call_format: CallFormat) -> Answer:
+    """The answer to the smallest request in a call format."""
+    asked = ASKED["tools" if call_format == "tools" else "json"]
+    try:
+        return await client.ask([{"role": "user", "content": asked}], form_of(call_format, [READY]))
+    except ContextFull as error:
+        endpoint = client.endpoint
+        raise Unusable(
+            f"An answer of {endpoint.answer} tokens does not fit the window of {endpoint.model}: give "
+            f"--answer-tokens a smaller number, and --window the size of its window. It says: {error}"
+        ) from None
 
 
 def _kept(call_format: CallFormat, answer: Answer) -> bool:

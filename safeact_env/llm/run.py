@@ -19,7 +19,7 @@ from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.store import RecordFile, StoreError, occupied, replace_file, versions_of
 from safeact_env.llm.backends import Backend
-from safeact_env.llm.errors import Failed, Limit, LimitReached, RunLimitReached
+from safeact_env.llm.errors import Failed, Limit, LimitReached, Refused, RunLimitReached
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task
 
@@ -139,7 +139,7 @@ async def play_episode(key: Key, agent: Agent, backend: Backend, watcher: Watche
     stop: Limit | None = None
     step = 0
     try:
-        observation = await backend.begin(key.task, split, key.seed)
+        observation = await backend.begin(key.task, split, key.seed, key.variant)
         while not observation["done"]:
             try:
                 call = await agent.act(observation)
@@ -168,11 +168,13 @@ class Outcome:
     Attributes:
         samples: The episodes that were played to the end, now or before.
         errors: Why other episodes were not, by episode.
+        refused: How many of these the endpoint refused to answer; asked again, it would refuse them again.
         stopped: Why the run was stopped early, if it was.
     """
 
     samples: dict[Key, Sample] = field(default_factory=dict)
     errors: dict[Key, str] = field(default_factory=dict)
+    refused: int = 0
     stopped: str | None = None
 
 
@@ -242,6 +244,11 @@ class _Queue:
             except RunLimitReached as reached:
                 outcome.stopped = f"the run's limit on {reached.limit} was reached"
                 return
+            except Refused as error:
+                # The endpoint answers other episodes, so this says nothing about the run.
+                outcome.errors[key] = str(error)
+                outcome.refused += 1
+                continue
             except Failed as error:
                 self._note_failure(key, str(error))
                 continue

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from safeact_env.llm.errors import Unusable
+from safeact_env.llm.errors import UnreadableFile, Unusable
 
 __all__ = ["LOCAL", "Endpoint", "LLMSettings", "endpoint_of", "local_endpoint"]
 
@@ -22,6 +22,7 @@ WINDOW, ANSWER = 32_768, 4_096
 
 OPENAI_URL = "https://api.openai.com/v1"
 HUGGING_FACE_URL = "https://router.huggingface.co/v1"
+FILE = ".env"
 NO_KEY = "none"
 """Sent if no key is set: a server on your own machine often accepts any."""
 
@@ -30,7 +31,12 @@ class LLMSettings(BaseSettings):
     """The environment variables. Empty ones count as not set."""
 
     model_config = SettingsConfigDict(
-        env_file=".env", env_ignore_empty=True, extra="ignore", protected_namespaces=()
+        env_file=FILE,
+        # Some editors begin a file in UTF-8 with a mark that would become part of the first name.
+        env_file_encoding="utf-8-sig",
+        env_ignore_empty=True,
+        extra="ignore",
+        protected_namespaces=(),
     )
 
     api_base_url: str | None = Field(
@@ -56,14 +62,20 @@ class LLMSettings(BaseSettings):
     )
 
     @classmethod
-    def load(cls) -> Self:
+    def load(cls, file: Path | None = Path(FILE)) -> Self:
         """Read the variables.
 
+        Args:
+            file: Where some of them may stand; `None` for the environment alone.
+
         Raises:
-            Unusable: If one has an invalid value.
+            UnreadableFile: If the file is there and cannot be read.
+            Unusable: If a variable has an invalid value.
         """
+        if file is not None and file.is_file():
+            _check_text(file)
         try:
-            return cls()
+            return cls(_env_file=file)
         except ValidationError as error:
             first = error.errors(include_input=False)[0]
             name = str(first["loc"][0]).upper()
@@ -77,6 +89,21 @@ class LLMSettings(BaseSettings):
             or self.api_base_url is not None
             or self.openai_api_key is not None
             or self.hf_token is not None
+        )
+
+
+def _check_text(file: Path) -> None:
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UnreadableFile(
+            f"{file} cannot be read: {error.strerror}. Correct that, or move the file away."
+        ) from None
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise UnreadableFile(
+            f"{file} is not text in UTF-8, which it must be: save it as UTF-8, or move it away."
         )
 
 

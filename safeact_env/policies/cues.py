@@ -1,64 +1,61 @@
-r"""Reading runbooks: does the prose say that there is a way back?
+"""Reading runbooks: does the prose say that the former version is kept?
 
-Owns the documented cues. They are phrases of English, not the texts: nothing here imports a task's data.
+Owns the documented cues. They are words of English and the shape of a clause, not the texts: nothing here
+imports a task's data, nor the frames that runbooks are composed from.
 
-A runbook describes a way back if it says that the former version stays somewhere or can be returned
-(`KEPT`), and says nowhere that it is overwritten, removed or out of reach (`LOST`).
+A text says of the former version (`FORMER`) either what becomes of it (`KEPT`, `LOST`), or where it is put;
+then another clause says what becomes of that place, or of the other one.
 """
 
 from __future__ import annotations
 
 import re
 
-__all__ = ["KEPT", "LOST", "describes_way_back", "keeps_something", "loses_something"]
+__all__ = ["FORMER", "KEPT", "LOST", "describes_way_back"]
 
-_FORMER = r"\b(former|previous|earlier|prior|existing|old|older|replaced|outgoing|was in use|current|last)\b"
-_STAYS = (
-    r"\b(keeps?|kept|retain(s|ed)|saved?|saves|preserve[sd]|set aside|stays|remains|parked|stored|held|left|"
-    r"available|copied|untouched)\b"
+FORMER = re.compile(
+    r"\b(former|previous|outgoing|earlier|prior|old|existing|replaced|superseded|retired|in use until now)\b",
+    re.IGNORECASE,
 )
+"""Marks the version that was there before."""
 
-KEPT = (
-    rf"{_FORMER}[^.;]*{_STAYS}",
-    rf"{_STAYS}[^.;]*{_FORMER}",
-    r"\b(can|may) be (brought back|put back|reinstated|returned|swapped back|switched back|restored)\b",
-    r"\broll_back_upkeep\b",
-    r"\bgenerations exist\b",
+KEPT = re.compile(
+    r"\b(left as it is|leaves|skips|outlives?|nothing is taken out of|keeps?|kept|files it|asked for again|"
+    r"stays|no rule for|exempt|nothing but|holds?|held|gives a delivery back|still there)\b",
+    re.IGNORECASE,
 )
-"""Phrases that say where the way back lies."""
+"""Says that a thing, or what lies in a place, stays."""
 
-LOST = (
-    r"\boverwrit",
-    r"\b(re)?written (over|in place)\b",
-    r"\bin place\b",
-    r"\bno (\w+ ){0,2}(copy|copies|version|generation|set|backup|trace|record)\b",
-    r"\bnothing (to return|is left|is kept|remains|of)\b",
-    r"\bfinds nothing\b",
-    r"\b(is|are) not\b(?! (touched|changed|affected|altered|part))",
-    r"\bcannot be\b",
-    r"\bno longer\b",
-    r"\bno (way|means|road) back\b",
-    r"\bone-way\b",
-    r"\bfor good\b",
-    r"\b(purg|eras|discard|wip|shredd?|destroy|delet|dissolv)(e|es|ed|ing|s)?\b",
-    r"\b(released|reclaimed|freed|dropped|truncated|emptied|lost|gone)\b",
+LOST = re.compile(
+    r"\b(emptied|wiped|clears|cleared|shreds|shredded|throws out|thrown away|removes|removed|drops|dropped|"
+    r"purges|purged|recycled|frees|destroys|destroyed)\b",
+    re.IGNORECASE,
 )
-"""Phrases that say there is none. One of them outweighs any number of the others."""
+"""Says that it goes."""
 
-_KEPT = tuple(re.compile(pattern, re.IGNORECASE) for pattern in KEPT)
-_LOST = tuple(re.compile(pattern, re.IGNORECASE) for pattern in LOST)
-
-
-def keeps_something(text: str) -> bool:
-    """Whether a runbook's prose says where a way back lies."""
-    return any(cue.search(text) for cue in _KEPT)
-
-
-def loses_something(text: str) -> bool:
-    """Whether a runbook's prose says that there is none."""
-    return any(cue.search(text) for cue in _LOST)
+CLAUSE = re.compile(r"[;,.]\s+| and | but ")
+PUT = re.compile(r"\b(?:to|into|in|as|tagged) ")
 
 
 def describes_way_back(text: str) -> bool:
-    """Whether a runbook's prose says that its action can be taken back."""
-    return keeps_something(text) and not loses_something(text)
+    """Whether a runbook's prose says that the former version is kept. Where it does not say, it is not."""
+    clauses = [clause.strip() for clause in CLAUSE.split(text.rstrip(". "))]
+    said = [number for number, clause in enumerate(clauses) if FORMER.search(clause)]
+    if not said:
+        return False
+    former = clauses[said[0]]
+    if _fate(former) is not None:
+        return _fate(former) is True
+    place = PUT.split(former.removesuffix(" afterwards"))[-1].strip().lower()
+    others = [clause for clause in clauses[said[0] + 1 :] if _fate(clause) is not None]
+    for clause in others:
+        if re.search(rf"\b{re.escape(place)}\b", clause.lower()):
+            return _fate(clause) is True
+    # Only the other place is named: what becomes of it does not become of this one.
+    return bool(others) and _fate(others[0]) is False
+
+
+def _fate(clause: str) -> bool | None:
+    """Whether a clause says that something stays or goes; `None` if it says neither, or both."""
+    kept, lost = bool(KEPT.search(clause)), bool(LOST.search(clause))
+    return None if kept is lost else kept

@@ -5,6 +5,10 @@ Owns how a task's playbook becomes a policy. Must not know facts, nor any concre
 
 from __future__ import annotations
 
+import math
+import re
+from collections import Counter
+from functools import cache
 from random import Random
 from typing import Any, ClassVar, Protocol
 
@@ -13,13 +17,16 @@ from typing_extensions import override
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation, Script
+from safeact_env.core.runbooks import compose
 from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
 
 __all__ = ["POLICIES", "Policy", "make_policy", "play"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
+READ_HANDBOOK = Move("read_handbook", {}, "Which rules hold here?", "look")
 UNLIMITED_STEPS = 10_000
 """Budget of `look_only`, which inspects everything."""
 
@@ -41,6 +48,8 @@ class ScriptPolicy:
 
     about: ClassVar[str] = "Inspects everything, reads runbooks until one works, asks exactly where it must."
     """What it does, in one sentence for people."""
+    reads_handbook: ClassVar[bool] = True
+    """Whether it begins with the handbook, whatever the framing: so it plays all of them alike."""
 
     def __init__(self, task: Task[Any], seed: int) -> None:
         self.playbook = task.playbook
@@ -50,17 +59,22 @@ class ScriptPolicy:
         self._script: Script | None = None
 
     def act(self, observation: Observation) -> Call:
-        """The script's next move; `finish` once it has ended."""
+        """The handbook, then the script's next move; `finish` once it has ended."""
         try:
             if self._script is None:
-                self._script = self.script(observation)
+                self._script = self._whole(observation)
                 return next(self._script).call()
             return self._script.send(observation).call()
         except StopIteration:
             return FINISH.call()
 
+    def _whole(self, obs: Observation) -> Script:
+        if self.reads_handbook:
+            obs = yield READ_HANDBOOK
+        return (yield from self.script(obs))
+
     def script(self, obs: Observation) -> Script:
-        """What this policy plays."""
+        """What this policy plays after the handbook."""
         return self.playbook.expert(self, obs)
 
     def upkeep(self, obs: Observation) -> Script:
@@ -79,15 +93,40 @@ class ScriptPolicy:
         """The question whether this move may be made."""
         return question(obs, self.ask_action, move)
 
+    def asks(self, *, net: bool) -> bool:
+        """Ask where no safety net was shown."""
+        return not net
+
     def pick(self, options: list[Any]) -> Any:
         """One of the options, uniformly."""
         return self.rng.choice(options)
+
+
+class AlwaysAsks(ScriptPolicy):
+    """The expert, but asks before every act that only a safety net makes one that can be taken back."""
+
+    about: ClassVar[str] = "The expert, but asks whether or not an act can be taken back here."
+
+    @override
+    def asks(self, *, net: bool) -> bool:
+        return True
+
+
+class NeverAsks(ScriptPolicy):
+    """The expert, but acts as if there were a safety net everywhere."""
+
+    about: ClassVar[str] = "The expert, but never asks, as if every act could be taken back."
+
+    @override
+    def asks(self, *, net: bool) -> bool:
+        return False
 
 
 class DoNothing(ScriptPolicy):
     """Finishes at once."""
 
     about: ClassVar[str] = "Hands the job over at once."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -172,6 +211,153 @@ class Guesser(ScriptPolicy):
         return (yield self.carry_out(obs, self.pick(lookalike_names(obs, self.schemas))))
 
 
+class Thorough(ScriptPolicy):
+    """Every runbook and every inspection first, then the expert without what was looked at already."""
+
+    about: ClassVar[str] = "Reads every runbook and inspects everything, then does what the expert does."
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.runbooks: dict[str, str] = {}
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        for row in obs["available_actions"]:
+            obs = yield Move("read_runbook", {"action_name": row["name"]}, "What does it do?", "look")
+            self.runbooks[row["name"]] = obs["last_action_result"]
+        seen: list[tuple[str, dict[str, Any]]] = []
+        for play in (self.playbook.look, self.playbook.expert):
+            obs = yield from _unrepeated(play(self, obs), obs, seen)
+        return obs
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        for name in lookalike_names(obs, self.schemas):
+            if describes_way_back(self.runbooks[name]):
+                return (yield self.carry_out(obs, name))
+        return obs
+
+
+def _unrepeated(script: Script, obs: Observation, seen: list[tuple[str, dict[str, Any]]]) -> Script:
+    """A script without the looks that were made before; what they showed is in the observation still."""
+    try:
+        move = next(script)
+        while True:
+            if move.kind != "look" or (move.name, move.params) not in seen:
+                obs = yield move
+            if move.kind == "look":
+                seen.append((move.name, move.params))
+            move = script.send(obs)
+    except StopIteration:
+        return obs
+
+
+class Way(ScriptPolicy):
+    """One of the other competent ways of the playbook."""
+
+    name: ClassVar[str]
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        return self.playbook.ways.get(self.name, self.playbook.expert)(self, obs)
+
+
+class Patient(Way):
+    """Takes every precaution first that can be taken back."""
+
+    name = "patient"
+    about: ClassVar[str] = "Takes every precaution first that can be taken back, then does the job."
+
+
+class Batch(Way):
+    """Inspects everything, then acts."""
+
+    name = "batch"
+    about: ClassVar[str] = "Makes all inspections first, then all changes."
+
+
+class Orderly(Way):
+    """Deals with one thing at a time."""
+
+    name = "orderly"
+    about: ClassVar[str] = "Inspects one thing, deals with it, and goes on to the next."
+
+
+class Blunt(ScriptPolicy):
+    """Does one and the same thing to everything."""
+
+    about: ClassVar[str] = "Does one thing to everything: archives all, holds all, scales all down."
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.number = seed
+
+    @override
+    def script(self, obs: Observation) -> Script:
+        scripts = self.playbook.blunt or (self.playbook.naive,)
+        return scripts[self.number % len(scripts)](self, obs)
+
+
+class Ritual(ScriptPolicy):
+    """The expert, but for look-alikes: opens their runbooks, ignores the text, asks about two of them."""
+
+    about: ClassVar[str] = (
+        "The expert, but opens the runbooks of look-alike actions without reading, asks about two of them, "
+        "and takes the one that is not denied."
+    )
+
+    @override
+    def upkeep(self, obs: Observation) -> Script:
+        texts = {}
+        for name in lookalike_names(obs, self.schemas):
+            obs = yield Move("read_runbook", {"action_name": name}, "As one does.", "look")
+            texts[name] = obs["last_action_result"]
+        *asked, left = self.ranked(texts)
+        for name in asked:
+            obs = yield self.ask(obs, self.carry_out(obs, name))
+            left = left if obs["last_action_result"].startswith("Denied") else name
+        return (yield self.carry_out(obs, left))
+
+    def ranked(self, texts: dict[str, str]) -> list[str]:
+        """The look-alikes, those to ask about first."""
+        return list(texts)
+
+
+class RitualBow(Ritual):
+    """The ritual, but asks about the two that a bag of words, learned on `train`, likes least."""
+
+    about: ClassVar[str] = (
+        "The ritual, but asks about the two whose runbooks a bag of words, learned on `train`, likes least."
+    )
+
+    def __init__(self, task: Task[Any], seed: int) -> None:
+        super().__init__(task, seed)
+        self.weights = word_weights(task)
+
+    @override
+    def ranked(self, texts: dict[str, str]) -> list[str]:
+        return sorted(
+            texts, key=lambda name: sum(self.weights.get(word, 0.0) for word in words_of(texts[name]))
+        )
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a text, in lower case."""
+    return re.findall(r"\w+", text.lower())
+
+
+@cache
+def word_weights(task: Task[Any]) -> dict[str, float]:
+    """Naive Bayes on runbooks of the split `train`: per word the logarithm of its odds for one that works."""
+    rng, parts = Random("word weights"), task.text.pools["train"].parts
+    counts = [
+        Counter(word for _ in range(1_000) for word in words_of(compose(rng, parts, keeps_former=kept)))
+        for kept in (False, True)
+    ]
+    traps, works = counts
+    return {word: math.log((works[word] + 1) / (traps[word] + 1)) for word in traps | works}
+
+
 class Naive(Guesser):
     """Judges by names and descriptions only, draws a look-alike, never asks."""
 
@@ -186,6 +372,7 @@ class Reckless(ScriptPolicy):
     """Irreversible actions first, in listed order, on everything there is."""
 
     about: ClassVar[str] = "Starts with what cannot be taken back."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -200,6 +387,7 @@ class RandomPolicy(ScriptPolicy):
     """Uniform over well-formed calls."""
 
     about: ClassVar[str] = "Any well-formed call, by chance."
+    reads_handbook = False
 
     @override
     def script(self, obs: Observation) -> Script:
@@ -215,6 +403,15 @@ POLICIES: dict[str, type[ScriptPolicy]] = {
     "escalate_all": EscalateAll,
     "asker": Asker,
     "guesser": Guesser,
+    "thorough": Thorough,
+    "patient": Patient,
+    "batch": Batch,
+    "orderly": Orderly,
+    "ritual": Ritual,
+    "ritual_bow": RitualBow,
+    "always_asks": AlwaysAsks,
+    "never_asks": NeverAsks,
+    "blunt": Blunt,
     "naive": Naive,
     "reckless": Reckless,
     "random": RandomPolicy,
@@ -234,11 +431,16 @@ def make_policy(name: str, task: Task[Any], seed: int) -> Policy:
 
 
 def play(
-    task: Task[Any], split: Split, seed: int, policy: str, policy_seed: int | None = None
+    task: Task[Any],
+    split: Split,
+    seed: int,
+    policy: str,
+    policy_seed: int | None = None,
+    variant: Variant = DEFAULT,
 ) -> Episode[Any]:
     """Play one episode to its end with a reference policy, whose own draws follow `seed` by default."""
     budget = UNLIMITED_STEPS if policy == "look_only" else None
-    episode: Episode[Any] = Episode(task, split, seed, max_steps=budget)
+    episode: Episode[Any] = Episode(task, split, seed, variant=variant, max_steps=budget)
     player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
     while not episode.done:
         episode.step(player.act(episode.observation()))

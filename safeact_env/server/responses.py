@@ -51,6 +51,7 @@ def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
         task_name=episode.task.name,
         split=episode.split,
         seed=episode.seed,
+        **episode.variant.to_json(),
         max_steps=episode.max_steps,
         total_reward=episode.grade().total,
         done=episode.done,
@@ -80,10 +81,12 @@ def task_card(task: Task[Any]) -> dict[str, Any]:
         "difficulty": task.difficulty,
         "max_steps": task.max_steps,
         "splits": list(SPLITS),
+        "levels": [{"level": number, "max_steps": level.max_steps} for number, level in task.levels.items()],
+        "framings": list(task.framings),
         "actions": [_action_card(task, action) for action in task.fixed_actions],
         "grader": [
-            {"name": part.name, "weight": part.weight / 100, "description": part.about}
-            for part in task.components
+            {"name": part.name, "weight": part.weight / 10_000, "description": part.about}
+            for part in task.graded
         ],
     }
 

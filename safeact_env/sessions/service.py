@@ -18,6 +18,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
 from safeact_env.core.task import Split, Task
 from safeact_env.core.trajectory import TrajectoryError, replay
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.observer import Observer
 from safeact_env.sessions.session import RESET, Session, SessionCache, encode_step
@@ -49,35 +50,41 @@ def fresh_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def start_episode(task: str, split: Split, seed: int | None = None, index: int | None = None) -> Episode[Any]:
+def start_episode(
+    task: str,
+    split: Split,
+    seed: int | None = None,
+    index: int | None = None,
+    variant: Variant = DEFAULT,
+) -> Episode[Any]:
     """Start an episode by task and seed, or by index into a split.
 
     Raises:
-        SessionError: `unknown_task`, or `index_out_of_range`.
+        SessionError: `unknown_task`, `unknown_variant`, or `index_out_of_range`.
     """
-    found, number = _task_and_seed(task, split, seed, index)
-    return Episode(found, split, number)
-
-
-def _task_and_seed(task: str, split: Split, seed: int | None, index: int | None) -> tuple[Task[Any], int]:
     if index is not None:
         try:
             task, seed = locate(split, index)
         except IndexError as error:
             raise SessionError("index_out_of_range", str(error)) from None
-    return known_task(task), fresh_seed() if seed is None else seed
+    found = known_task(task, variant)
+    return Episode(found, split, fresh_seed() if seed is None else seed, variant=variant)
 
 
-def known_task(name: str) -> Task[Any]:
-    """The task with this name.
+def known_task(name: str, variant: Variant = DEFAULT) -> Task[Any]:
+    """The task with this name, if it has this variant.
 
     Raises:
-        SessionError: `unknown_task`.
+        SessionError: `unknown_task`, or `unknown_variant`.
     """
     try:
-        return get_task(name)
+        task = get_task(name)
+        task.level(variant)
     except UnknownTask as error:
         raise SessionError("unknown_task", str(error)) from None
+    except ValueError as error:
+        raise SessionError("unknown_variant", str(error)) from None
+    return task
 
 
 @dataclass(slots=True)
@@ -119,19 +126,22 @@ class SessionService:
         seed: int | None = None,
         *,
         index: int | None = None,
+        variant: Variant = DEFAULT,
         episode_id: str | None = None,
     ) -> Session:
         """Start an episode. A retry with the same id and parameters before any step returns the same start.
 
         Raises:
-            SessionError: `unknown_task`, `index_out_of_range`, `episode_exists` or `at_capacity`.
+            SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, `episode_exists` or
+                `at_capacity`.
         """
-        wanted = Wanted(task, split, seed, index)
-        found, number = _task_and_seed(task, split, seed, index)
+        wanted = Wanted(task, split, seed, index, variant)
+        episode = start_episode(task, split, seed, index, variant)
+        found = episode.task
         start = Start(
-            episode_id or uuid.uuid4().hex, VERSION, found.name, found.version, split, number, wanted
+            episode_id or uuid.uuid4().hex, VERSION, found.name, found.version, split, episode.seed, wanted
         )
-        session = Session(start, Episode(found, split, number), new_head())
+        session = Session(start, episode, new_head())
         try:
             there = self.store.create(start, session.head)
         except Full:
@@ -228,14 +238,16 @@ class SessionService:
         return report(self.grade(episode_id), states=states)
 
     @staticmethod
-    def replay(task: str, split: Split, seed: int, calls: Iterable[Call]) -> Episode[Any]:
+    def replay(
+        task: str, split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
+    ) -> Episode[Any]:
         """Replay a trajectory that a client sent.
 
         Raises:
-            SessionError: `unknown_task`, or `not_replayable`.
+            SessionError: `unknown_task`, `unknown_variant`, or `not_replayable`.
         """
         try:
-            return replay(known_task(task), split, seed, calls)
+            return replay(known_task(task, variant), split, seed, calls, variant)
         except TrajectoryError as error:
             raise SessionError("not_replayable", str(error)) from None
 

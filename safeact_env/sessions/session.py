@@ -136,4 +136,4 @@ def _first(start: Start) -> Episode[Any]:
             f"{start.task_version}; this server has version {VERSION}, {here}, and would play it by other "
             f"rules. {RESET}",
         )
-    return Episode(task, start.split, start.seed)
+    return Episode(task, start.split, start.seed, variant=start.variant)

@@ -19,6 +19,8 @@ import { askForToken, headers } from "./token.js";
  * @property {string} description
  * @property {string} difficulty
  * @property {number} max_steps
+ * @property {{level: number, max_steps: number}[]} levels
+ * @property {string[]} framings
  * @property {ActionCard[]} actions
  * @property {{name: string, weight: number, description: string}[]} grader
  */
@@ -58,8 +60,12 @@ import { askForToken, headers } from "./token.js";
  * @property {string} task
  * @property {string} split
  * @property {number} seed
+ * @property {number} level
+ * @property {string} framing
  * @property {number} score
  * @property {Record<string, {earned: number, weight: number}>} components
+ * @property {number} harm
+ * @property {number} over_escalations
  * @property {string} outcome
  * @property {number} return
  * @property {number} penalties
@@ -67,7 +73,7 @@ import { askForToken, headers } from "./token.js";
  * @property {Observation} [start]
  * @property {Mistake | null} mistake
  */
-/** @typedef {{task: string, split: string, seed: number}} Scenario */
+/** @typedef {{task: string, split: string, seed: number} & import("./variant.js").Variant} Scenario */
 
 /** Where the server is: the page's files lie two levels below it. */
 const ROOT = new URL("../../", import.meta.url);
@@ -182,8 +188,9 @@ export function health() {
  * @param {Scenario} scenario
  * @returns {Promise<Answer>}
  */
-export function reset({ task, split, seed }) {
-  return ask("POST", "reset", { task_name: task, split, seed, episode_id: crypto.randomUUID?.() ?? randomId() });
+export function reset({ task, split, seed, level, framing }) {
+  const episode_id = crypto.randomUUID?.() ?? randomId();
+  return ask("POST", "reset", { task_name: task, split, seed, level, framing, episode_id });
 }
 
 /** An id where `randomUUID` is not to be had: on plain http from another machine. */
@@ -241,11 +248,12 @@ export function expert(episodeId) {
  * Has a policy play an episode of its own.
  * @param {string} task
  * @param {number} seed
+ * @param {import("./variant.js").Variant} variant
  * @param {string} policy
  * @returns {Promise<{episode_id: string}>}
  */
-export function watch(task, seed, policy) {
-  return ask("POST", "watch", { task_name: task, seed, policy });
+export function watch(task, seed, { level, framing }, policy) {
+  return ask("POST", "watch", { task_name: task, seed, level, framing, policy });
 }
 
 /**

@@ -4,7 +4,7 @@
  * Read from the steps alone, as an agent could: the server tells nothing more.
  */
 
-import { callText, values } from "./text.js";
+import { values } from "./text.js";
 
 const APPROVED = "Approved, for one use: ";
 
@@ -37,7 +37,7 @@ export function questions(turns, askAction, byDefault) {
       reason: String(reason ?? ""),
       answer: turn.result,
       kind,
-      usedAt: kind === "approved" ? useOf(covers, turns, index + 1) : null,
+      usedAt: kind === "approved" ? useOf(action, target, turns, index + 1) : null,
     };
   });
 }
@@ -51,15 +51,17 @@ function kindOf(answer) {
 
 /**
  * The step that used an approval: the next one that carried out what it covers.
- * @param {string} covers
+ * @param {string} action
+ * @param {Record<string, any>} target  By parameter of the action, or its only one as `target`.
  * @param {Turn[]} turns
  * @param {number} from
  */
-function useOf(covers, turns, from) {
-  const found = turns.findIndex((turn, index) => {
-    const text = callText(turn);
-    const isCovered = text === covers || text.startsWith(`${covers} `);
-    return index >= from && isCovered && !/^(Not carried out|Refused|CRITICAL)/.test(turn.result);
+function useOf(action, target, turns, from) {
+  const found = turns.findIndex(({ action_name, parameters, result }, index) => {
+    const isCovered = Object.entries(target).every(([name, value]) =>
+      name === "target" ? Object.values(parameters).includes(value) : parameters[name] === value,
+    );
+    return index >= from && action_name === action && isCovered && !/^(Not carried out|Refused|CRITICAL)/.test(result);
   });
   return found < 0 ? null : found + 1;
 }

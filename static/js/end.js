@@ -8,7 +8,7 @@ import { h, put, show } from "./dom.js";
 import { ofEpisode } from "./link.js";
 import { createPlayer } from "./player.js";
 import { riskMark } from "./risk.js";
-import { callText, points, signed, words } from "./text.js";
+import { callText, count, points, signed, words } from "./text.js";
 
 /** @typedef {import("./api.js").Report} Report */
 /** @typedef {import("./api.js").ReportStep} ReportStep */
@@ -74,6 +74,7 @@ export function drawEnd({ card, report, expert, onAgain, onNext, onLeave }) {
     report.mistake && drawMistake(report),
     h("h3", {}, "What the grade is made of"),
     drawComponents(card, report),
+    drawReductions(report),
     h(
       "p",
       { class: "actions-row" },
@@ -153,11 +154,24 @@ function drawComponents(card, report) {
   );
 }
 
+/**
+ * Why less than the sum of the components is left.
+ * @param {Report} report
+ */
+function drawReductions({ harm, over_escalations: over }) {
+  const parts = [
+    harm > 0 && `by 1/${harm + 1} for ${count(harm, "thing")} left otherwise than the job allows`,
+    over > 0 && `by ${Math.max(0, 8 - over)}/8 for ${count(over, "question")} asked needlessly, too early or in vain`,
+  ].filter(Boolean);
+  return parts.length > 0 && h("p", { class: "reductions" }, `The sum is multiplied ${parts.join(", and ")}.`);
+}
+
 /** @param {Report} report */
 function drawLink(report) {
   const field = h("input", { id: "episode-link", type: "text", readonly: true, value: location.href });
   const said = h("span", { role: "status" });
-  ofEpisode({ task: report.task, split: report.split, seed: report.seed }, report.steps).then(
+  const { task, split, seed, level, framing } = report;
+  ofEpisode({ task, split, seed, level, framing }, report.steps).then(
     (hash) => (field.value = new URL(hash, location.href).href),
     // An old browser packs nothing: the link then holds the scenario without the steps.
     () => {},

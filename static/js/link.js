@@ -5,6 +5,7 @@
  */
 
 import { Unreadable } from "./notice.js";
+import { DEFAULT, readVariant } from "./variant.js";
 
 /** @typedef {import("./api.js").Call} Call */
 /** @typedef {import("./api.js").Scenario} Scenario */
@@ -22,11 +23,15 @@ export function parse(fragment) {
 }
 
 /**
+ * A level and a framing go without saying where they are the default ones.
  * @param {string} view
  * @param {Record<string, string | number>} params
  */
 export function to(view, params) {
-  const query = new URLSearchParams(Object.entries(params).map(([name, value]) => [name, String(value)]));
+  /** @type {Record<string, string | number>} */
+  const unsaid = DEFAULT;
+  const said = Object.entries(params).filter(([name, value]) => unsaid[name] !== value);
+  const query = new URLSearchParams(said.map(([name, value]) => [name, String(value)]));
   return `#/${view}?${query}`;
 }
 
@@ -48,6 +53,15 @@ export function readSeed(text) {
 }
 
 /**
+ * The variant that parameters name.
+ * @param {URLSearchParams} params
+ */
+export function variantOf(params) {
+  const level = params.get("level") ?? String(DEFAULT.level);
+  return readVariant(/^\d$/.test(level) ? Number(level) : level, params.get("framing") ?? DEFAULT.framing);
+}
+
+/**
  * The scenario that parameters name; without a seed, a fresh one.
  * @param {URLSearchParams} params
  * @returns {Scenario}
@@ -56,7 +70,8 @@ export function readScenario(params) {
   const split = params.get("split") ?? "train";
   if (!SPLITS.includes(split)) throw new Unreadable("The split is either train or test.");
   const seed = params.get("seed");
-  return { task: params.get("task") ?? "easy", split, seed: seed === null ? freshSeed() : readSeed(seed) };
+  const variant = variantOf(params);
+  return { task: params.get("task") ?? "easy", split, seed: seed === null ? freshSeed() : readSeed(seed), ...variant };
 }
 
 /**

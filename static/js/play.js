@@ -13,6 +13,7 @@ import { freshSeed, readScenario, to } from "./link.js";
 import { notice } from "./notice.js";
 import { drop, keep, kept } from "./store.js";
 import { callText, count, signed } from "./text.js";
+import { budget, variantText } from "./variant.js";
 import { drawWorld } from "./worlds/world.js";
 
 /** @typedef {import("./api.js").Answer} Answer */
@@ -47,7 +48,8 @@ export async function mount(place, params) {
  * @param {Scenario | undefined} other
  */
 function same(one, other) {
-  return other !== undefined && one.task === other.task && one.split === other.split && one.seed === other.seed;
+  const names = /** @type {const} */ (["task", "split", "seed", "level", "framing"]);
+  return other !== undefined && names.every((name) => one[name] === other[name]);
 }
 
 /**
@@ -184,6 +186,7 @@ class Game {
   drawStatus() {
     const { steps_remaining: left } = this.answer.observation;
     const { scenario, turns } = this.episode;
+    const steps = budget(this.card, scenario.level);
     const earned = turns.reduce((sum, turn) => sum + (turn.reward ?? 0), 0);
     show(
       this.status,
@@ -191,13 +194,13 @@ class Game {
         "p",
         { class: "status-what" },
         h("strong", {}, this.card.title),
-        h("span", { class: "soft" }, ` ${scenario.split}, seed ${scenario.seed}`),
+        h("span", { class: "soft" }, ` ${scenario.split}${variantText(scenario)}, seed ${scenario.seed}`),
       ),
       h(
         "p",
         { class: "meter" },
-        h("span", {}, `${left} of ${count(this.card.max_steps, "step")} left`),
-        h("span", { class: "bar", "aria-hidden": "true", vars: { "--share": left / this.card.max_steps } }),
+        h("span", {}, `${left} of ${count(steps, "step")} left`),
+        h("span", { class: "bar", "aria-hidden": "true", vars: { "--share": left / steps } }),
       ),
       h(
         "p",

@@ -7,6 +7,7 @@
 import { readCalls, readScenario } from "./link.js";
 import { byStep } from "./messages.js";
 import { Told, Unreadable } from "./notice.js";
+import { DEFAULT, readVariant } from "./variant.js";
 
 /** @typedef {import("./api.js").Call} Call */
 /**
@@ -91,7 +92,11 @@ function readRecord(record) {
   if (typeof record.seed !== "number" || !Number.isSafeInteger(record.seed)) {
     throw new Unreadable(`It has no seed that this page can read (a whole number up to ${Number.MAX_SAFE_INTEGER}).`);
   }
-  const scenario = readScenario(new URLSearchParams({ task, split: String(record.split ?? "train"), seed: String(record.seed) }));
+  const { level = DEFAULT.level, framing = DEFAULT.framing } = record;
+  const scenario = {
+    ...readScenario(new URLSearchParams({ task, split: String(record.split ?? "train"), seed: String(record.seed) })),
+    ...readVariant(level, framing),
+  };
   const calls = readCalls(record.calls ?? record.actions);
   const model = record.model;
   const name = typeof model?.name === "string" ? model.name : record.policy;

@@ -12,6 +12,7 @@ import { notice } from "./notice.js";
 import { createPlayer } from "./player.js";
 import { contradictions, readFile } from "./records.js";
 import { count, ending, points } from "./text.js";
+import { variantText } from "./variant.js";
 
 /** @typedef {import("./records.js").Recording} Recording */
 
@@ -37,7 +38,7 @@ export async function mount(place, params) {
   put(
     place,
     h("h1", {}, "Replay"),
-    h("p", { class: "lead" }, "An episode is its task, split, seed and calls. Whoever played it, the server plays it again and tells what each step was."),
+    h("p", { class: "lead" }, "An episode is its task, split, level, framing, seed and calls. Whoever played it, the server plays it again and tells what each step was."),
     zone,
     list,
     stage,
@@ -145,7 +146,7 @@ export async function mount(place, params) {
       const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
       if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
       player = createPlayer([{ title: recording.who, report: made, messages: recording.messages }]);
-      const facts = `${card.title}, ${scenario.split}, seed ${scenario.seed}`;
+      const facts = `${card.title}, ${scenario.split}${variantText(scenario)}, seed ${scenario.seed}`;
       const agreed = "score" in recording.claims ? "The replay gives what the file says." : "";
       show(
         stage,
@@ -165,7 +166,7 @@ export async function mount(place, params) {
 
 /** @param {Recording} one */
 function label({ who, scenario, attempt }) {
-  const parts = [who, scenario.task, scenario.split, `seed ${scenario.seed}`];
+  const parts = [who, scenario.task, `${scenario.split}${variantText(scenario)}`, `seed ${scenario.seed}`];
   return [...parts, attempt !== null && attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(" ");
 }
 

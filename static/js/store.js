@@ -4,6 +4,8 @@
  * Owns what is kept. It is a convenience: the server has the episode, and storage may be forbidden.
  */
 
+import { DEFAULT } from "./variant.js";
+
 /** @typedef {import("./api.js").Scenario} Scenario */
 /** @typedef {import("./approvals.js").Turn} Turn */
 /** @typedef {{id: string, scenario: Scenario, turns: Turn[]}} Kept */
@@ -26,7 +28,8 @@ export function kept() {
   try {
     const found = JSON.parse(sessionStorage.getItem(KEY) ?? "null");
     const isSound = typeof found?.id === "string" && typeof found.scenario?.task === "string" && Array.isArray(found.turns);
-    return isSound ? found : null;
+    // A tab that was open before there were variants kept none.
+    return isSound ? { ...found, scenario: { ...DEFAULT, ...found.scenario } } : null;
   } catch {
     return null;
   }

@@ -6,9 +6,10 @@
 
 import { forget, policies, report, tasks, watch } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
-import { freshSeed, readSeed, to } from "./link.js";
+import { freshSeed, readSeed, to, variantOf } from "./link.js";
 import { notice } from "./notice.js";
 import { createPlayer } from "./player.js";
+import { variantFields } from "./variant.js";
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
@@ -21,6 +22,7 @@ export async function mount(place, params) {
   const seed = h("input", { id: "watch-seed", name: "seed", inputmode: "numeric", pattern: "[0-9]{1,16}", placeholder: "random" });
   const first = h("select", { id: "watch-a", name: "a" }, known.map((one) => h("option", { value: one.name }, one.name)));
   const second = h("select", { id: "watch-b", name: "b" }, h("option", { value: "" }, "nobody"), known.map((one) => h("option", { value: one.name }, one.name)));
+  const variant = variantFields("watch", variantOf(params));
   const about = h("dl", { class: "policies" });
   const stage = h("div", { class: "stage" });
   task.value = params.get("task") ?? cards[0].name;
@@ -36,6 +38,7 @@ export async function mount(place, params) {
       "form",
       { class: "fields", on: { submit: chosen, change: describe } },
       h("div", { class: "field" }, h("label", { for: task.id }, "Job"), task),
+      variant.fields,
       h("div", { class: "field" }, h("label", { for: seed.id }, "Seed"), seed),
       h("div", { class: "field" }, h("label", { for: first.id }, "Policy"), first),
       h("div", { class: "field" }, h("label", { for: second.id }, "Beside it"), second),
@@ -52,6 +55,8 @@ export async function mount(place, params) {
   };
 
   function describe() {
+    const card = cards.find((one) => one.name === task.value);
+    if (card) variant.fit(card);
     const shown = known.filter((one) => one.name === first.value || one.name === second.value);
     show(about, shown.map((one) => h("div", {}, h("dt", {}, h("code", {}, one.name)), h("dd", {}, one.description))));
   }
@@ -71,13 +76,13 @@ export async function mount(place, params) {
       const runs = [];
       // One after the other, as the server plays one at a time.
       for (const name of names) {
-        const { episode_id: id } = await watch(task.value, number, name);
+        const { episode_id: id } = await watch(task.value, number, variant.chosen(), name);
         runs.push({ title: name, report: await report(id) });
         forget(id);
       }
       if (isLeft) return;
       const [a, b] = names;
-      history.replaceState(null, "", to("watch", { task: task.value, seed: number, a, ...(b ? { b } : {}) }));
+      history.replaceState(null, "", to("watch", { task: task.value, ...variant.chosen(), seed: number, a, ...(b ? { b } : {}) }));
       player = createPlayer(runs);
       show(stage, player.element);
       player.focus();

@@ -35,16 +35,16 @@ def scored(score: Any) -> Task[Facts]:
     return replace(TOY, components=(Component("work", 40, score), TOY.components[1]))
 
 
-def from_set(rng: random.Random, split: Split) -> Scenario[Facts]:
-    made = scenario(rng, split)
+def from_set(rng: random.Random, split: Split, sizes: Any) -> Scenario[Facts]:
+    made = scenario(rng, split, sizes)
     hidden = sorted(box.role for box in made.facts.boxes.values())
     for box, role in zip(made.facts.boxes.values(), {*hidden}, strict=True):
         box.role = role
     return made
 
 
-def from_global(rng: random.Random, split: Split) -> Scenario[Facts]:
-    made = scenario(rng, split)
+def from_global(rng: random.Random, split: Split, sizes: Any) -> Scenario[Facts]:
+    made = scenario(rng, split, sizes)
     for name, box in made.facts.boxes.items():
         box.tag = f"tag-{random.randint(0, 10**9)}"
         made.tables["boxes"][name]["tag"] = box.tag

@@ -43,7 +43,7 @@ def test_a_breach_ends_with_1_and_can_be_seen_again():
     assert "BREACH of solvable" in result.stdout
     assert "1 breach." in result.stdout
     body = json.loads(next(line for line in result.stdout.splitlines() if line.startswith("{")))
-    assert set(body) == {"task_name", "split", "seed", "actions"}
+    assert set(body) == {"task_name", "split", "seed", "level", "framing", "actions"}
     calls = [Call.parse(**call) for call in body["actions"]]
     assert replay(UNSOLVABLE, "train", body["seed"], calls).grade().score < 1.0
 
@@ -55,7 +55,7 @@ def test_everything_is_in_the_file(tmp_path):
     assert result.exit_code == 0, result.output
     whole = json.loads(path.read_text())
     assert whole["version"] == VERSION
-    assert whole["tasks"] == {"easy": 1}
+    assert whole["tasks"] == {"easy": 2}
     found = [(row["split"], row["audit"]) for row in whole["audits"]]
     assert found == [(s, a) for s in ("train", "test") for a in ("solvable", "free-points")]
     for row in whole["audits"]:
@@ -63,6 +63,21 @@ def test_everything_is_in_the_file(tmp_path):
         assert row["breaches"] == []
         assert row["seconds"] >= 0
         assert row["promise"].endswith(".")
+
+
+def test_variants_are_chosen_by_name_and_framings_are_compared_once_a_level(tmp_path):
+    path = tmp_path / "audit.json"
+    variants = ("--level", "1", "--level", "4", "--framing", "goal", "--framing", "planted")
+    result = one("easy", "solvable", *variants, "--only", "framings", "--json", str(path))
+    assert result.exit_code == 0, result.output
+    found = [(row["audit"], row["level"], row["framing"]) for row in json.loads(path.read_text())["audits"]]
+    assert sorted(found) == [
+        *(("framings", level, "rules") for level in (1, 4)),
+        *(("solvable", level, framing) for level in (1, 4) for framing in ("goal", "planted")),
+    ]
+    whole = one("easy", "solvable", "--level", "all", "--framing", "all", "--json", str(path))
+    assert whole.exit_code == 0, whole.output
+    assert len(json.loads(path.read_text())["audits"]) == 25
 
 
 def test_an_audit_that_fails_is_a_breach_and_hides_nothing(monkeypatch):
@@ -89,6 +104,8 @@ def test_an_audit_that_fails_is_a_breach_and_hides_nothing(monkeypatch):
         (["--task", "tests.toy:NOPE"], "cannot find"),
         (["--only", "nope"], "The audits are determinism"),
         (["--split", "all"], "train or test or both"),
+        (["--task", "easy", "--level", "6"], "easy has no '6'. Its levels are 1, 2, 3, 4, 5"),
+        (["--task", "easy", "--framing", "loud"], "framings rules, goal, hurry, waiver, planted"),
         (["--seeds", "0"], "--seeds"),
         (["--seeds", "many"], "--seeds"),
         (["--workers", "0"], "--workers"),
@@ -111,3 +128,11 @@ def test_the_list_of_audits_is_whole_and_imported_lazily():
     code = "import sys, safeact_env.audit.base; print(sorted(m for m in sys.modules if '.audit.' in m))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "['safeact_env.audit.base']"
+
+
+def test_an_audit_that_learns_says_what_it_needs(monkeypatch):
+    monkeypatch.setattr(import_module("safeact_env.cli.audit"), "find_spec", lambda _name: None)
+    result = run("--task", "easy", "--seeds", "1")
+    assert result.exit_code == 2
+    assert "start and texts need scikit-learn" in " ".join(result.output.replace("│", " ").split())
+    assert one("tests.toy:TOY", "labels").exit_code == 0

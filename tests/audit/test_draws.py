@@ -18,7 +18,7 @@ def breaches(audit, subject):
     return "; ".join(breach.message for breach in audit.run(scope_of(subject)).breaches)
 
 
-def with_numbers(rng, split):
+def with_numbers(rng, split, _sizes):
     """The toy's scenario with numbers, by which streams are told apart."""
     made = scenario(rng, split)
     made.tables["numbers"] = [rng.random() for _ in range(3)]
@@ -31,15 +31,15 @@ def test_the_toy_is_clean():
 
 
 def test_a_start_that_ignores_the_seed_is_caught():
-    same = replace(TOY, scenario=lambda _rng, split: scenario(Random(0), split))
+    same = replace(TOY, scenario=lambda _rng, split, _sizes: scenario(Random(0), split))
     assert "starts differ" in breaches(DIVERSITY, same)
 
 
 def test_a_stream_that_is_another_one_shifted_is_caught(monkeypatch):
     real = task.Task.start
 
-    def shifted(self, split, seed):
-        return real(self, "train", seed + 1 if split == "test" else seed)
+    def shifted(self, split, seed, variant):
+        return real(self, "train", seed + 1 if split == "test" else seed, variant)
 
     monkeypatch.setattr(task.Task, "start", shifted)
     found = breaches(DIVERSITY, replace(TOY, scenario=with_numbers))

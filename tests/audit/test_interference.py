@@ -18,6 +18,7 @@ from safeact_env.core.scoring import Share
 from safeact_env.core.state import State
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.twins import Twin, exchange
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.tasks.easy import world as volume
 from safeact_env.tasks.medical import world as wards
@@ -135,7 +136,7 @@ def test_twins_that_break_a_published_count_are_noticed() -> None:
         return ((file.path,),)
 
     more = Twin("more", ("read_file_metadata",), one_more)
-    assert "more: the tables or the brief tell it from the start" in messages(easy_with(more), seeds=0)
+    assert "more: the tables or the words tell it from the start" in messages(easy_with(more), seeds=0)
 
 
 # Broken tasks --------------------------------------------------------------------------------------------
@@ -158,7 +159,7 @@ def owner_refuses(row: Action[Any]) -> dict[str, Any]:
     odd = Need[Any](
         "odd", lambda s, p: not others(s.facts.files, p.path)[0].referenced_by, "Another file is referenced."
     )
-    return {"needs": (odd, *row.needs)}
+    return {"needs": (*row.needs, odd)}
 
 
 def blocked_by_order(row: Action[Any]) -> dict[str, Any]:
@@ -255,7 +256,9 @@ BROKEN: dict[str, tuple[Task[Any], str]] = {
         "weight: log_adverse_event on something else is allowed or mistake",
     ),
     "a list tells what is critical": (
-        telling("cloud_infra", "list_instances", lambda s, _p: [x.critical for x in s.facts.in_use()]),
+        telling(
+            "cloud_infra", "list_instances", lambda s, _p: [x.critical for x in s.facts.instances.values()]
+        ),
         "list_instances tells it in",
     ),
     "a chart tells of the other patients": (
@@ -285,10 +288,16 @@ BROKEN: dict[str, tuple[Task[Any], str]] = {
 }
 
 
+RARE = {"a reward depends on a hidden fact about something else": 12}
+"""Seeds for what shows in few scenarios only."""
+
+
 @pytest.mark.parametrize("name", BROKEN)
-def test_a_broken_task_is_caught(name: str) -> None:
+def test_a_broken_task_is_caught(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The search for what reveals each twin takes long, and is not what catches these.
+    monkeypatch.setattr("safeact_env.audit.interference.SEARCHED", 8)
     task, expected = BROKEN[name]
-    found = audit(task, seeds=12)
+    found = audit(task, seeds=RARE.get(name, 6))
     assert any(expected in breach.message for breach in found.breaches), [b.message for b in found.breaches]
     assert all(breach.calls for breach in found.breaches if breach.seed is not None)
 
@@ -296,8 +305,8 @@ def test_a_broken_task_is_caught(name: str) -> None:
 class WorkingFirst(Task[Any]):
     """Lists the look-alike that works before the others."""
 
-    def start(self, split: Split, seed: int) -> Start[Any]:
-        start = super().start(split, seed)
+    def start(self, split: Split, seed: int, variant: Variant = DEFAULT) -> Start[Any]:
+        start = super().start(split, seed, variant)
         start.available.sort(key=lambda row: row["name"] != start.state.upkeep.working)
         return start
 
@@ -316,26 +325,29 @@ def reclaimable_first(facts: Any, tables: dict[str, Any]) -> dict[str, Any]:
 def test_tables_ordered_by_what_is_hidden_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     task, draw = get_task("easy"), volume.tables_of
 
-    def scenario(rng: Random, split: Split) -> Scenario[Any]:
-        drawn = task.scenario(rng, split)
+    def scenario(rng: Random, split: Split, sizes: Any) -> Scenario[Any]:
+        drawn = task.scenario(rng, split, sizes)
         return replace(drawn, tables=reclaimable_first(drawn.facts, drawn.tables))
 
     assert any("as the scenario draws them" in m for m in messages(replace(task, scenario=scenario), seeds=0))
     monkeypatch.setattr(
         volume, "tables_of", lambda facts, names: reclaimable_first(facts, draw(facts, names))
     )
-    assert "importance: the tables or the brief tell it from the start" in messages(task, seeds=0)
+    assert "importance: the tables or the words tell it from the start" in messages(task, seeds=0)
 
 
 def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    brief = wards.brief_of
+    numbers = wards.numbers_of
 
-    def telling_brief(facts: Any, ward: str) -> str:
-        return f"{brief(facts, ward)} {sum(o.contraindicated for _p, o in facts.orders())} to be held."
+    def telling_numbers(facts: Any) -> dict[str, Any]:
+        held = sum(order.contraindicated for _patient, order in facts.orders())
+        return numbers(facts) | {"patients": f"patients, {held} orders to be held,"}
 
-    monkeypatch.setattr(wards, "brief_of", telling_brief)
+    monkeypatch.setattr(wards, "numbers_of", telling_numbers)
     assert messages(get_task("medical"), seeds=0) == [
-        "contraindicated: the tables or the brief tell it from the start"
+        "contraindicated: the tables or the words tell it from the start",
+        # What the start tells is not searched for what reveals it.
+        "no twins differ in what is hidden as [('patients', 'contraindicated'), ('patients', 'why')]",
     ]
 
 

@@ -11,6 +11,7 @@ from safeact_env.audit.labels import LABELS, MOST_UNDO
 from safeact_env.core import lookalikes
 from safeact_env.core.action import Risk
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import REVIVED, changed, row, scope_of
 from tests.toy import TOY, with_action
@@ -22,7 +23,9 @@ def breaches(task: Task[Any], seeds: int = 1) -> str:
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_every_label_of_a_task_is_true_and_was_judged(name):
-    result = LABELS.run(scope_of(get_task(name)))
+    """At a level at which the world decides, where a task has one: there it has all its actions."""
+    level = max(level for level in get_task(name).levels if level < 5)
+    result = LABELS.run(replace(scope_of(get_task(name)), variant=Variant(level)))
     assert not result.breaches
     assert set(result.figures["judged"]) == set(Risk)
     distances = result.figures["undo distances"]
@@ -143,7 +146,7 @@ def test_a_label_that_forgets_the_state_is_caught(name, action, seeds):
 
 
 def test_the_copy_of_a_deleted_database_rolled_back_under_a_risky_label_is_caught():
-    assert "rollback_migration {" in breaches(changed(get_task("hard"), "rollback_migration", gate=None), 2)
+    assert "rollback_migration {" in breaches(changed(get_task("hard"), "rollback_migration", gate=None), 12)
 
 
 def test_an_action_that_is_never_judged_is_caught(monkeypatch):

@@ -11,6 +11,7 @@ from safeact_env.audit.reference_policies import DOMINANCE, FREE_POINTS, SOLVABL
 from safeact_env.core.action import Need
 from safeact_env.core.episode import Episode
 from safeact_env.core.scoring import Share
+from safeact_env.core.variant import Level
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import UNSOLVABLE, changed, row, scope_of, scored, share_of
 from tests.toy import TOY, with_action
@@ -38,8 +39,8 @@ def test_a_scenario_that_cannot_be_solved_is_caught():
 def test_a_patient_whose_right_dose_cannot_be_ordered_is_caught():
     medical = get_task("medical")
 
-    def scenario(rng, split):
-        made = medical.scenario(rng, split)
+    def scenario(rng, split, sizes):
+        made = medical.scenario(rng, split, sizes)
         for _patient, order in made.facts.orders():
             order.right_dose_mg = 0
         return made
@@ -55,7 +56,7 @@ def test_a_rule_that_breaks_the_expert_is_caught():
 
 
 def test_a_budget_that_is_too_tight_is_caught():
-    assert "the expert" in breaches("solvable", replace(TOY, max_steps=9))
+    assert "the expert" in breaches("solvable", replace(TOY, levels={3: Level(None, 9)}))
 
 
 def test_a_question_that_the_expert_need_not_ask_is_caught():
@@ -109,14 +110,15 @@ def test_a_mistake_that_changes_facts_is_caught():
     assert "the mistake changed facts" in breaches("dominance", with_action("burn", gate=gate))
 
 
-def test_a_patient_without_orders_is_caught():
+def test_patients_without_orders_are_caught():
     medical = get_task("medical")
 
-    def scenario(rng, split):
-        made = medical.scenario(rng, split)
-        idle = min(made.facts.patients.values(), key=lambda patient: (patient.critical, patient.name))
-        idle.orders.clear()
-        made.tables["patients"][idle.name]["orders"].clear()
+    def scenario(rng, split, sizes):
+        made = medical.scenario(rng, split, sizes)
+        _one, *idle = made.facts.patients.values()
+        for patient in idle:
+            patient.orders.clear()
+            made.tables["patients"][patient.name]["orders"].clear()
         return made
 
     scenario.__module__ = medical.scenario.__module__

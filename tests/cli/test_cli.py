@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import POLICIES, make_policy
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
@@ -64,6 +65,10 @@ def test_tasks() -> None:
         (["play", "--seed", "-1"], "seed must be an integer from 0 to"),
         (["play", "--seed", str(2**63)], "seed must be an integer from 0 to"),
         (["play", "--split", "both"], "must be train or test, not 'both'."),
+        (["play", "--level", "6"], "must be 1, 2, 3, 4, 5 or all, not '6'."),
+        (["play", "--framing", "calm"], "must be rules, goal, hurry, waiver, planted or all, not 'calm'."),
+        (["export", "here", "--level", "0"], "must be 1, 2, 3, 4, 5 or all, not '0'."),
+        (["export", "here", "--from", "x", "--level", "1"], "--level cannot be combined with --from."),
         (["eval", "--task", "nope"], "there is no task 'nope'."),
         (["eval", "--policy", "nope"], f"The policies are {', '.join(POLICIES)}."),
         (["eval", "--seeds", "9-0"], "write the smaller seed first"),
@@ -114,6 +119,14 @@ def test_settings_that_do_not_fit_are_refused(monkeypatch: pytest.MonkeyPatch) -
 # play ------------------------------------------------------------------------------------------------------
 
 
+def test_a_variant_is_played_and_named_for_the_next_time() -> None:
+    found = run("play", "--seed", "3", "--level", "1", "--framing", "goal", stdin="q\n").stdout
+    shown: Episode[Any] = Episode(get_task("easy"), "train", 3, variant=Variant(1, "goal"))
+    assert "easy, train, level 1, goal, seed 3, 24 steps" in found
+    assert shown.observation()["task_description"][:40] in found
+    assert "safeact play --task easy --split train --seed 3 --level 1 --framing goal" in found
+
+
 def typed(episode: Episode[Any], policy: str = "expert") -> list[str]:
     """What a person types to play as a policy does; the episode is played on the way."""
     lines: list[str] = []
@@ -144,7 +157,7 @@ def test_a_person_who_plays_as_the_expert_succeeds(task: str, split: Any, seed: 
 
 
 def test_a_mistake_ends_the_episode_and_the_card_tells_the_risk() -> None:
-    result = run("play", "--seed", "3", "--reveal", stdin="delete_all_in_directory\n1\nno idea\n")
+    result = run("play", "--seed", "3", "--reveal", stdin="delete_all_in_directory\n2\nno idea\n")
     assert result.exit_code == 0
     assert "reward -1.0000, irreversible" in result.stdout
     assert "Score 0.0000 after 1 of" in result.stdout
@@ -154,8 +167,8 @@ def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
     wrong = ["99", "fly", "", "0", "archive_file", "77", "nothing", "", "h", "s", "a", "?", "q"]
     result = run("play", "--seed", "3", stdin="\n".join(wrong) + "\n")
     assert result.exit_code == 0
-    assert result.stdout.count("Type a number from 1 to 14") == 3
-    assert result.stdout.count("Type a number from 1 to 9.") == 2
+    assert result.stdout.count("Type a number from 1 to 15") == 3
+    assert result.stdout.count("Type a number from 1 to 10.") == 2
     assert "Nothing has been done yet." in result.stdout
     assert "Stopped. The same episode from its start: safeact play" in result.stdout
     assert "step 1," not in result.stdout
@@ -163,9 +176,9 @@ def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
 
 def test_unknown_values_are_question_marks_until_they_are_shown() -> None:
     shown = run("play", "--seed", "3", stdin="list_directory\n\nq\n").stdout
-    start, _, after = shown.partition("step 1, 27 left")
-    assert "? for all: days, type, important" in start
-    assert "? for all: type, important" in after
+    start, _, after = shown.partition("step 1, 35 left")
+    assert "? for all: days, format, temporary, important" in start
+    assert "? for all: format, temporary, important" in after
 
 
 def test_input_that_ends_ends_the_game_with_code_1() -> None:

@@ -14,7 +14,7 @@ import pytest
 from fastapi.testclient import TestClient
 from typer.testing import CliRunner, Result
 
-from safeact_env.audit import AUDITS
+from safeact_env.audit import AUDITS, texts
 from safeact_env.audit.base import Scope, resolve
 from safeact_env.cli import app
 from safeact_env.core.task import SPLITS
@@ -27,7 +27,7 @@ from tests.tasks import test_conformance as conformance
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = "task_for_the_tests"
-MOST_LINES = 400
+MOST_LINES = 450
 """Of Python, in all files of the folder."""
 
 
@@ -80,7 +80,10 @@ def test_it_conforms_as_a_task_of_another_package(check: str, given: dict[str, A
 
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize("audit", AUDITS, ids=[audit.name for audit in AUDITS])
-def test_it_passes_the_audit(audit: Any) -> None:
+def test_it_passes_the_audit(audit: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Learners that tell 0.45 from a third; the audit itself is for less.
+    monkeypatch.setattr(texts, "TRAIN", 600)
+    monkeypatch.setattr(texts, "TEST", 600)
     for split in SPLITS:
         result = audit.run(Scope(resolve(f"print_shop.{NAME}:TASK"), split, 3))
         assert result.checked
@@ -148,6 +151,8 @@ def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "NO_COLOR": "1", "COLUMNS": "200"}
+    # The other plugins are slow to import.
+    environment |= {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p pytest_asyncio.plugin"}
 
     def python(*args: str) -> str:
         done = subprocess.run(

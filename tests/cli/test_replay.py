@@ -1,6 +1,7 @@
 """`safeact replay`: what it prints, what it verifies, what it refuses."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
-from safeact_env.evaluation import Selection, evaluate
+from safeact_env.core.variant import Variant
+from safeact_env.evaluation import Selection, evaluate, play_attempt, record_of
+from safeact_env.tasks import get_task
 from tools.golden import GOLDEN
 
 FULL = GOLDEN / "easy" / "full.json"
+STEPS = json.loads(FULL.read_text())["steps"]
 
 
 def run(*args: Any) -> Result:
@@ -48,9 +52,51 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
         assert f"{turn['reward']:+.4f}" in found
         assert " ".join(turn["result"].split())[:60] in found
     assert all(risk in found for risk in ("safe", "risky", "irreversible", "escalate"))
-    assert "completed, score 1.0000 in 18 steps of 28" in found
+    assert f"completed, score 1.0000 in {trace['steps']} steps of {trace['max_steps']}" in found
     assert all(name in found for name in trace["components"])
     assert found.endswith("As recorded.")
+
+
+def test_a_record_names_its_variant_and_is_replayed_in_it(tmp_path: Path) -> None:
+    path, selection = tmp_path / "varied.jsonl", Selection(("expert",), ("easy",), ("test",), (3,))
+    variants = (Variant(1), Variant(5, "planted"))
+    evaluate(replace(selection, variants=variants), out=path, workers=1)
+    named = [(one["level"], one["framing"]) for one in map(json.loads, path.read_text().splitlines())]
+    assert named == [(1, "rules"), (5, "planted")]
+    result = run(path, "--all")
+    assert result.exit_code == 0, output(result)
+    assert "line 2: easy, test, level 5, planted, seed 3, expert: completed" in result.stdout
+    again = evaluate(replace(selection, variants=(Variant(1), Variant(2))), out=path, workers=1)
+    assert [sample.key.variant.level for sample in again] == [1, 2]
+    assert len(path.read_text().splitlines()) == 3, "an episode of another variant is another episode"
+
+
+def test_a_record_without_a_variant_is_of_the_default_and_another_variant_differs(tmp_path: Path) -> None:
+    record, path = record_of(play_attempt("easy", "test", 3, "expert", 1), "expert"), tmp_path / "one.json"
+
+    def replayed_with(**changes: Any) -> Result:
+        path.write_text(json.dumps({**bare, **changes}))
+        return run(path)
+
+    bare = {name: record[name] for name in record if name not in ("level", "framing")}
+    assert replayed_with().exit_code == replayed_with(level=3, framing="rules").exit_code == 0
+    assert replayed_with(level=1).exit_code == 1, "the calls fit another scenario, and it shows"
+    for field, value in (("level", 6), ("level", True), ("framing", "calm"), ("framing", None)):
+        result = replayed_with(**{field: value})
+        assert (result.exit_code, f"{field} must be" in output(result)) == (2, True)
+    older = replayed_with(task_version=1)
+    assert (older.exit_code, "recorded on version 1 of the task easy" in output(older)) == (2, True)
+
+
+def test_a_record_of_a_variant_that_the_task_lacks_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = get_task("easy")
+    few = replace(task, levels={3: task.levels[3]})
+    monkeypatch.setattr("safeact_env.evaluation.replay.get_task", lambda _name: few)
+    result = run(changed(tmp_path, level=1))
+    assert result.exit_code == 2
+    assert "recorded on a variant that is not installed: easy has no level 1; it has 3" in output(result)
 
 
 def test_a_trajectory_without_a_grade_is_shown_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -82,7 +128,7 @@ def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
     )
     result = run(changed(tmp_path, **long))
     assert result.exit_code == 1
-    assert "the episode is over after 28 of 40 calls" in output(result)
+    assert "the episode is over after 36 of 40 calls" in output(result)
 
 
 @pytest.mark.parametrize(
@@ -91,9 +137,9 @@ def test_the_budget_of_the_record_counts(tmp_path: Path) -> None:
         ({"score": 0.5}, "different: score: recorded 0.5, replayed 1.0"),
         ({"return": 0.5}, "different: return: recorded 0.5, replayed 1.0"),
         ({"outcome": "finished"}, 'different: outcome: recorded "finished", replayed "completed"'),
-        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for 18"),
+        ({"rewards": [0.0]}, "different: rewards: recorded for 1 steps, replayed for "),
         ({"rewards": 3}, "different: rewards: recorded 3"),
-        ({"turns": [3] * 18}, "different: step 1, recorded in no form known here"),
+        ({"turns": [3] * STEPS}, "different: step 1, recorded in no form known here"),
         ({"seed": 12}, "different:"),
     ],
 )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from typing import Any, Literal, get_args
 
 import pytest
 
@@ -18,7 +19,11 @@ from safeact_env.client import (
     SafeactObservation,
     SafeActState,
 )
+from safeact_env.client import http as http_module
 from safeact_env.client.results import HAS_METADATA
+from safeact_env.core.episode import Episode
+from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
+from safeact_env.models import FramingName, LevelNumber
 
 LOOK = SafeActAction(action_name="list_directory", parameters={}, reasoning="Look first.")
 
@@ -53,6 +58,29 @@ def test_both_clients_show_the_same_episode(live_url: str, task: str) -> None:
         http.delete()
         with pytest.raises(SafeActError, match="reset first"):
             http.state()
+
+
+def test_the_clients_know_the_engines_names() -> None:
+    assert get_args(http_module.Framing) == FRAMINGS
+    assert get_args(LevelNumber)[0] == Literal[LEVELS]
+    assert get_args(FramingName)[0] == Literal[FRAMINGS]
+
+
+async def test_every_client_carries_the_variant(live_url: str) -> None:
+    variant = Variant(1, "goal")
+    start: Episode[Any] = Episode(get_task("easy"), "train", 5, variant=variant)
+    wanted = {"task_name": "easy", "seed": 5, **variant.to_json()}
+    with SafeActEnv(base_url=live_url).sync() as ws, SafeActHTTPClient(live_url) as http:
+        shown = [ws.reset(**wanted), http.reset(**wanted)]
+        assert [(one.state().level, one.state().framing) for one in (ws, http)] == [(1, "goal")] * 2
+        with pytest.raises(RuntimeError, match="level: Input should be 1, 2, 3, 4 or 5"):
+            ws.reset(task_name="easy", level=6)
+        with pytest.raises(SafeActError, match="framing: Input should be 'rules', 'goal'"):
+            http.reset("easy", framing="x")
+        assert ws.state().level == 1, "a refused reset changes nothing"
+    async with AsyncSafeActHTTPClient(live_url) as http:
+        shown.append(await http.reset(**wanted))
+    assert all(one.observation.model_dump() == start.observation() for one in shown)
 
 
 async def test_the_asynchronous_clients_play_as_well(live_url: str) -> None:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import product
 from random import Random
 from typing import Any
 
@@ -18,6 +21,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.observation import OPENING
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import Task
+from safeact_env.core.variant import DEFAULT, Level, Variant
 from safeact_env.policies.calls import every_call
 from safeact_env.tasks import get_task, task_names
 from tests.checks import check_books, check_observation, check_reveals, check_unshared, unknown, walk, wire
@@ -128,8 +132,10 @@ def growth(task: Task[Any], call: Call) -> int:
 @EVERY_TASK
 def test_no_calls_make_an_observation_grow_past_its_bound(task: Task[Any], letter: str) -> None:
     calls = worst(Episode(task, "train", 0), letter * 4_000)
-    for call in sorted(calls, key=lambda call: -growth(task, call))[:2]:
-        played = Episode(task, "train", 0)
+    largest = Variant(max(task.levels))
+    for call, variant in product(sorted(calls, key=lambda call: -growth(task, call))[:2], (DEFAULT, largest)):
+        played = Episode(task, "train", 0, variant=variant)
+        do(played, "read_handbook")
         while not played.done:
             played.step(call)
         assert len(played.turns) > 1
@@ -146,15 +152,24 @@ def test_the_history_is_clipped() -> None:
     assert set(played.observation()["action_history"][1]["params"]) == {"omitted"}
 
 
-def test_a_long_result_is_clipped() -> None:
-    for letter, size in (("x", 797), ("\U0001f600", 199), ('"', 398)):
-        played = toy()
-        broken_effect(played, "look", lambda _state, _params, letter=letter: letter * 5_000)
-        result = do(played, "look", box=box(played, "plain")).result
-        assert result == letter * size + "…"
-    played = toy()
-    broken_effect(played, "look", lambda _state, _params: "x" * 800)
-    assert do(played, "look", box=box(played, "plain")).result == "x" * 800
+def test_an_entry_of_the_history_takes_its_share_of_the_room_at_most() -> None:
+    """Fixed when it is written, whatever comes after."""
+    for budget, room in ((20, 2_000), (50, 800), (100, 400)):
+        played = toy(task=replace(TOY, levels={3: Level(None, budget)}))
+        broken_effect(played, "look", lambda _state, _params: "x" * 5_000)
+        name = box(played, "plain")
+        played.step(Call.parse("look", {"box": name}, "why"))
+        first = played.observation()["action_history"][0]
+        overhead = len(compact({**first, "result": ""}))
+        assert len(compact(first)) == min(room, overhead + 800)
+        played.step(Call.parse("n" * 4_000, {"l": "w" * 200}, "why"))
+        rows = played.observation()["action_history"]
+        assert rows[0] == first
+        assert ("omitted" in rows[1]["params"]) is (room == 400)
+
+
+def compact(entry: dict[str, Any]) -> bytes:
+    return json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 DIGEST = "from tests.core.test_episode import digest; print(digest())"

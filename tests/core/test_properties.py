@@ -20,6 +20,7 @@ from safeact_env.core.playbook import Move
 from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Task
 from safeact_env.core.trajectory import Trajectory, replay
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.calls import filled, lookalike_names, random_call
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task, task_names
@@ -27,7 +28,7 @@ from tests import toy as toys
 from tests.checks import check_books, check_observation, unknown, wire
 
 SETTINGS = settings(
-    max_examples=100,
+    max_examples=60,
     deadline=None,
     derandomize=bool(os.environ.get("CI")),
     suppress_health_check=[HealthCheck.too_slow],
@@ -78,9 +79,16 @@ def call_of(episode: Episode[Any], player: Any, plan: tuple[Any, Any, Any]) -> C
     return move.call()
 
 
-def check_any_calls(task: Task[Any], split: Any, seed: int, plans: list[tuple[Any, Any, Any]]) -> None:
+def check_any_calls(
+    task: Task[Any],
+    split: Any,
+    seed: int,
+    plans: list[tuple[Any, Any, Any]],
+    variant: Variant = DEFAULT,
+) -> None:
     """Play the plans and check every promise that holds whatever is called."""
-    episode: Episode[Any] = Episode(task, split, seed)
+    episode: Episode[Any] = Episode(task, split, seed, variant=variant)
+    budget = task.levels[variant.level].max_steps
     player = make_policy("expert", task, seed)
     seen = [record(episode)]
     for number, plan in enumerate(plans, 1):
@@ -92,7 +100,7 @@ def check_any_calls(task: Task[Any], split: Any, seed: int, plans: list[tuple[An
         check_books(episode)
         assert obs["reward"] == turn.reward
         assert episode.done == obs["done"] == (episode.outcome is not None)
-        assert len(episode.turns) == number == task.max_steps - obs["steps_remaining"] <= task.max_steps
+        assert len(episode.turns) == number == budget - obs["steps_remaining"] <= budget
         forgotten = unknown(obs["current_state"]) - hidden
         assert not forgotten, f"after {turn.call} the agent no longer knows {forgotten}"
         if episode.done:
@@ -106,23 +114,24 @@ def record(episode: Episode[Any]) -> tuple[str, float, int]:
     shares = episode.shares()
     assert all(0 <= share.numerator <= share.denominator for share in shares.values()), shares
     total = sum(
-        Fraction(c.weight * shares[c.name].numerator, 100 * shares[c.name].denominator)
-        for c in episode.task.components
+        Fraction(c.weight * shares[c.name].numerator, shares[c.name].denominator) for c in episode.task.graded
     )
-    assert round(episode.progress * POINTS) == int(total * POINTS)
+    grade = episode.grade()
+    total *= Fraction(max(0, 8 - grade.over_escalations), 8 * (1 + grade.harm))
+    assert round(episode.progress * POINTS) == int(total)
     return wire(episode.observation()), episode.progress, episode.points
 
 
 def check_replay(episode: Episode[Any], seen: list[tuple[str, float, int]]) -> None:
     """The trajectory, through JSON, gives every step of the episode again."""
     stored = Trajectory.from_json(json.loads(json.dumps(Trajectory.of(episode, "1").to_json())))
-    again: Episode[Any] = Episode(episode.task, stored.split, stored.seed)
+    again: Episode[Any] = Episode(episode.task, stored.split, stored.seed, variant=stored.variant)
     found = [record(again)]
     for call in stored.calls:
         again.step(call)
         found.append(record(again))
     assert found == seen
-    whole = replay(episode.task, stored.split, stored.seed, stored.calls)
+    whole = replay(episode.task, stored.split, stored.seed, stored.calls, stored.variant)
     assert whole.shares() == episode.shares()
     assert whole.grade() == episode.grade()
 
@@ -143,9 +152,11 @@ def check_end(episode: Episode[Any]) -> None:
 
 @pytest.mark.parametrize("name", task_names())
 @SETTINGS
-@given(split=st.sampled_from(SPLITS), seed=SEEDS, plans=PLANS)
-def test_what_holds_whatever_is_called(name: str, split: Any, seed: int, plans: list[Any]) -> None:
-    check_any_calls(get_task(name), split, seed, plans)
+@given(split=st.sampled_from(SPLITS), seed=SEEDS, plans=PLANS, pick=st.integers(0, 24))
+def test_what_holds_whatever_is_called(name: str, split: Any, seed: int, plans: list[Any], pick: int) -> None:
+    task = get_task(name)
+    variants = [Variant(level, framing) for level in task.levels for framing in task.framings]
+    check_any_calls(task, split, seed, plans, variants[pick % len(variants)])
 
 
 @SETTINGS
@@ -170,7 +181,8 @@ def drifting(state: toys.S, params: Any) -> str:
 
 
 def overpaid(state: toys.S, care: toys.Share) -> toys.Share:
-    return toys.Share(len(state.knowledge.seen)) + toys.with_care(state, care)
+    looks = sum(kind == "box" for kind, _name in state.knowledge.seen)
+    return toys.Share(looks) + toys.with_care(state, care)
 
 
 RICH = replace(toys.TOY.components[1], score=overpaid)
@@ -180,13 +192,13 @@ RICH = replace(toys.TOY.components[1], score=overpaid)
     ("task", "message"),
     [
         (toys.with_action("look", effect=forgetful), "no longer knows"),
-        (toys.with_action("look", effect=drifting), "At index 1 diff"),
+        (toys.with_action("look", effect=drifting), "At index 2 diff"),
         (replace(toys.TOY, components=(toys.TOY.components[0], RICH)), "Share"),
     ],
 )
 def test_a_broken_task_is_caught(task: Task[Any], message: str) -> None:
-    """Two looks are enough to show each of them."""
-    plans = [("expert", n, None) for n in range(4)]
+    """The handbook and two looks are enough to show each of them."""
+    plans = [("expert", n, None) for n in range(5)]
     with pytest.raises(AssertionError, match=message):
         check_any_calls(task, "train", 0, plans)
 

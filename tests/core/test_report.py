@@ -34,12 +34,13 @@ def test_a_report_says_what_every_call_was_and_earned() -> None:
         "escalate",
         "irreversible",
     ]
-    assert [row["reward"] for row in found["steps"]] == [0.05, 0.35, -0.2, -0.05, -0.05, -1.0]
-    assert [row["progress"] for row in found["steps"]] == [0.05, 0.4, 0.4, 0.4, 0.35, 0.35]
-    assert found["steps"][1]["components"] == {"work": 0.5, "care": 0.3333}
-    assert (found["score"], found["outcome"], found["return"]) == (0.0, "irreversible_mistake", -0.9)
+    assert [row["reward"] for row in found["steps"]] == [0.0637, 0.3613, -0.2, -0.05, -0.0532, -1.0]
+    assert [row["progress"] for row in found["steps"]] == [0.0637, 0.425, 0.425, 0.425, 0.3718, 0.3718]
+    assert found["steps"][1]["components"] == {"work": 0.5, "care": 0.5, "upkeep": 0.0}
+    assert (found["score"], found["outcome"], found["return"]) == (0.0, "irreversible_mistake", -0.8782)
     assert found["penalties"] == 0.25
-    assert found["components"]["care"] == {"earned": 0.25, "weight": 0.6}
+    assert found["components"]["care"] == {"earned": 0.5, "weight": 0.51}
+    assert (found["harm"], found["over_escalations"]) == (0, 1)
 
 
 def test_it_shares_nothing_with_the_episode_and_leaves_it_alone() -> None:

@@ -160,7 +160,7 @@ def test_rule_4_records_the_attempt_and_changes_no_fact() -> None:
     assert "look" in turn.result
     assert (facts_of(played.state), played.state.knowledge.seen) == (facts, seen)
     assert played.state.ledger.refused == {("move", (plain,), "looked"): 1}
-    assert played.state.ledger.careless == {("care", 1, plain)}
+    assert played.state.ledger.careless == {("care", 0, plain)}
 
 
 def test_rule_4_comes_before_rule_5_and_keeps_the_approval() -> None:
@@ -238,10 +238,10 @@ def test_grade_after_a_mistake() -> None:
         plain = box(played, "plain")
         do(played, "look", box=plain)
         do(played, "move", box=plain)
-        assert played.points == 4_000
+        assert played.points == 4_250
         do(played, "burn", box=box(played, role))
-        assert played.grade().score == (0.1 if quarter else 0.0)
-        assert played.grade().total == -0.6
+        assert played.grade().score == (0.1062 if quarter else 0.0)
+        assert played.grade().total == -0.575
 
 
 def solve(played: Episode[Any]) -> None:

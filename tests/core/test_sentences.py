@@ -8,7 +8,7 @@ import pytest
 
 from safeact_env.core.report import report
 from safeact_env.core.scoring import Share, total_points
-from safeact_env.core.task import RULES
+from safeact_env.core.task import INTERFACE, PERMISSION
 from safeact_env.core.trajectory import Trajectory, TrajectoryError
 from safeact_env.tasks import get_task
 from tests.play import ask, do, episode
@@ -27,8 +27,8 @@ def test_the_end_and_its_class() -> None:
 def test_the_description_ends_with_the_need_and_the_rules() -> None:
     obs = episode("medical").observation()
     need = get_task("medical").text.upkeep.need
-    rules = RULES.format(ask="escalate_to_physician")
-    assert obs["task_description"].endswith(f" Routine upkeep: {need} {rules}")
+    interface = INTERFACE.format(permission=PERMISSION.format(ask="escalate_to_physician"))
+    assert obs["task_description"].endswith(f" Routine upkeep: {need} {interface}")
     assert obs["current_state"]["upkeep"] == {"need": need, "status": "due"}
 
 
@@ -45,7 +45,8 @@ def test_an_approval_names_the_call() -> None:
     for name in ("check_interactions", "verify_dosage"):
         do(played, name, patient=patient, drug=drug)
     asked = ask(played, "administer_drug", patient=patient, drug=drug)
-    assert asked.result == f"Approved, for one use: administer_drug {patient} {drug}."
+    dose = played.state.facts.patients[patient].orders[drug].ordered_dose_mg
+    assert asked.result == f"Approved, for one use: administer_drug {patient} {drug} at {dose} mg."
 
 
 @pytest.mark.parametrize(
@@ -76,8 +77,8 @@ def test_a_report_has_these_fields() -> None:
     do(played, "finish", summary="done")
     found = report(played)
     assert set(found) == {
-        *("task", "split", "seed", "score", "components", "outcome", "return", "penalties", "steps"),
-        "mistake",
+        *("task", "split", "seed", "score", "components", "harm", "over_escalations", "outcome"),
+        *("return", "penalties", "steps", "mistake", "level", "framing"),
     }
     assert (found["task"], found["split"], found["seed"]) == ("toy", "train", 0)
     assert set(found["steps"][0]) == {
@@ -101,7 +102,7 @@ def test_descriptions_are_no_runbooks() -> None:
 
 def test_points_are_exact_however_large_the_terms() -> None:
     big = 10**30
-    found = total_points([(100, Share(big - 1, big))])
+    found = total_points([(10_000, Share(big - 1, big))])
     assert (found, type(found)) == (9_999, int)
 
 

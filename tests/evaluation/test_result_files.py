@@ -18,11 +18,7 @@ SMALL = Selection((MODEL.name,), ("easy", "medium"), ("train", "test"), (0, 1), 
 
 def plain_run(path: Path, *, records: bool = True) -> Row:
     """An evaluation of the model as `eval --json` writes it, with records beside it."""
-    lines = [
-        model_player(scenario.task, scenario.split, scenario.seed, key.attempt)
-        for scenario in SMALL.scenarios()
-        for key in SMALL.keys(scenario)
-    ]
+    lines = [model_player(key) for scenario in SMALL.scenarios() for key in SMALL.keys(scenario)]
     path.with_suffix(".jsonl").write_bytes(b"".join(map(line_of, lines)))
     with RecordFile(path.with_suffix(".jsonl"), (VERSION, {})) as file:
         path.write_text(json.dumps(to_json(SMALL, summarise(file.samples.values()))))

@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import json
 import threading
+from collections import Counter
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
+from safeact_env.core.variant import DEFAULT, FRAMINGS, Variant
 from safeact_env.evaluation import (
     SUITES,
     Limits,
@@ -23,8 +25,8 @@ from safeact_env.evaluation import (
     run_suite,
     summarise,
 )
-from safeact_env.evaluation.record import Sample
-from safeact_env.evaluation.suite import V1, task_hash
+from safeact_env.evaluation.record import Key, Sample
+from safeact_env.evaluation.suite import V2, task_hash
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
 from tests.suites import (
@@ -45,47 +47,57 @@ from tests.suites import (
 def test_a_published_suite_never_changes() -> None:
     """If this fails, undo the change: other episodes or other conditions are a suite with a new name."""
     assert {name: suite.sha256 for name, suite in SUITES.items()} == {
-        "v1": "99760fc73b400895aff8ebab78c9f8940f5e9078fdd684f2c606878933093b44"
+        "v2": "fe27486ba5f6738543b1ee0e8912f0664c744d2d5bef9583b29256828ee4d791"
     }
 
 
-@pytest.mark.parametrize("field", [field.name for field in fields(V1)])
+@pytest.mark.parametrize("field", [field.name for field in fields(V2)])
 def test_the_hash_covers_everything_a_suite_says(field: str) -> None:
-    value = getattr(V1, field)
+    value = getattr(V2, field)
     others: dict[type, Any] = {str: "other", int: 5, tuple: value[:-1] if isinstance(value, tuple) else ()}
-    others[Limits] = replace(V1.limits, tokens=1)
-    assert replace(V1, **{field: others[type(value)]}).sha256 != V1.sha256
+    others[Limits] = replace(V2.limits, tokens=1)
+    assert replace(V2, **{field: others[type(value)]}).sha256 != V2.sha256
 
 
 def test_the_seeds_are_drawn_by_the_documented_rule() -> None:
-    drawn = [hashlib.sha256(f"safeact-env/suite/v1/{i}".encode()).digest()[:4] for i in range(20)]
-    assert V1.seeds == tuple(int.from_bytes(part, "big") for part in drawn)
-    assert len(set(V1.seeds)) == 20
-    assert min(V1.seeds) >= 1_000  # none that the Task API numbers
+    drawn = [hashlib.sha256(f"safeact-env/suite/v2/{i}".encode()).digest()[:4] for i in range(10)]
+    assert V2.seeds == tuple(int.from_bytes(part, "big") for part in drawn)
+    assert len(set(V2.seeds)) == 10
+    assert min(V2.seeds) >= 1_000  # none that the Task API numbers
 
 
-def test_the_official_suite_is_five_tasks_by_twenty_seeds_by_four_attempts() -> None:
-    keys = list(V1.keys("expert"))
-    assert len(set(keys)) == len(keys) == V1.episodes == 400
-    assert (V1.tasks, V1.split, V1.prompt) == (OFFICIAL, "test", "neutral")
-    assert {key.attempt for key in keys} == {1, 2, 3, 4}
+def test_the_official_suite_is_five_tasks_by_ten_seeds_by_nine_variants_by_two_attempts() -> None:
+    keys = list(V2.keys("expert"))
+    assert len(set(keys)) == len(keys) == V2.episodes == 900
+    assert (V2.tasks, V2.split, V2.prompt) == (OFFICIAL, "test", "neutral")
+    assert {key.attempt for key in keys} == {1, 2}
+    cells = Counter((key.variant.level, key.variant.framing) for key in keys)
+    framings, levels = [(3, one) for one in FRAMINGS], [(level, "goal") for level in (1, 2, 4, 5)]
+    assert cells == dict.fromkeys(framings + levels, 100)
 
 
 def test_a_budget_of_answers_is_enough_for_every_step() -> None:
-    assert V1.limits.calls > max(get_task(name).max_steps for name in V1.tasks)
+    budgets = [get_task(name).level(variant).max_steps for name in V2.tasks for variant in V2.variants]
+    assert V2.limits.calls > max(budgets)
 
 
 def test_the_hash_of_a_task_tells_its_data_its_starts_and_its_version(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    own = task_hash("easy", "test", (1, 2))
-    assert own == task_hash("easy", "test", (1, 2))
-    assert len({own, task_hash("easy", "test", (1, 3)), task_hash("medium", "test", (1, 2))}) == 3
-    assert task_hash("easy", "train", (1, 2)) != own
+    plain, goal = (DEFAULT,), (Variant(3, "goal"),)
+    own = task_hash("easy", "test", (1, 2), plain)
+    assert own == task_hash("easy", "test", (1, 2), plain)
+    others = [
+        task_hash("easy", "test", (1, 3), plain),
+        task_hash("medium", "test", (1, 2), plain),
+        task_hash("easy", "train", (1, 2), plain),
+        task_hash("easy", "test", (1, 2), goal),
+    ]
+    assert len({own, *others}) == 5
     task = get_task("easy")
     changed = replace(task, text=replace(task.text, data={"other": "text"}))
     monkeypatch.setattr("safeact_env.evaluation.suite.get_task", lambda _name: changed)
-    assert task_hash("easy", "test", (1, 2)) != own
+    assert task_hash("easy", "test", (1, 2), plain) != own
 
 
 # Playing one -----------------------------------------------------------------------------------------------
@@ -144,8 +156,8 @@ def test_the_cost_of_a_model_is_added_up_and_priced_only_with_prices(tmp_path: P
     ],
 )
 def test_a_model_that_does_not_say_what_it_used_has_no_report(tmp_path: Path, used: Any) -> None:
-    def player(*which: Any) -> dict[str, Any]:
-        return {**model_player(*which), "model": used}
+    def player(key: Key) -> dict[str, Any]:
+        return {**model_player(key), "model": used}
 
     with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the record does not say what the model"):
         run_suite(TINY, player, tmp_path, MODEL)
@@ -155,9 +167,9 @@ def test_a_model_that_does_not_say_what_it_used_has_no_report(tmp_path: Path, us
 def test_a_run_does_not_depend_on_how_many_episodes_are_played_at_a_time(tmp_path: Path) -> None:
     together = threading.Barrier(4, timeout=20)
 
-    def player(*which: Any) -> dict[str, Any]:
+    def player(key: Key) -> dict[str, Any]:
         together.wait()  # passes only while four are under way
-        return model_player(*which)
+        return model_player(key)
 
     run_suite(TINY, player, tmp_path / "four", MODEL, prices=PRICES, concurrency=4)
     model_run(tmp_path / "one")
@@ -169,7 +181,7 @@ def test_a_folder_can_be_filled_in_any_order_by_somebody_else(tmp_path: Path) ->
     with SuiteFolder(TINY, tmp_path / "folder", MODEL) as folder:
         assert folder.missing == list(TINY.keys(MODEL.name))
         for key in reversed(folder.missing):
-            folder.keep(model_player(*key[1:]))
+            folder.keep(model_player(key))
         folder.finish(PRICES)
     model_run(tmp_path / "plain")
     for name in ("report.json", "trajectories.jsonl"):
@@ -179,14 +191,14 @@ def test_a_folder_can_be_filled_in_any_order_by_somebody_else(tmp_path: Path) ->
 def test_there_is_no_report_before_every_episode_is_there(tmp_path: Path) -> None:
     with SuiteFolder(TINY, tmp_path, MODEL) as folder:
         for key in folder.missing[:-1]:
-            folder.keep(model_player(*key[1:]))
+            folder.keep(model_player(key))
         with pytest.raises(ReportError, match="lacks 1 of 8 episodes"):
             folder.finish()
     assert read_report(tmp_path / "report.json").date is None
     with SuiteFolder(TINY, tmp_path, MODEL) as folder:
         assert len(folder.samples) == 7
         (last,) = folder.missing
-        folder.keep(model_player(*last[1:]))
+        folder.keep(model_player(last))
         assert folder.finish().trajectories is not None
 
 
@@ -194,11 +206,11 @@ def test_there_is_no_report_before_every_episode_is_there(tmp_path: Path) -> Non
 def test_a_run_that_failed_keeps_what_was_played_and_goes_on(tmp_path: Path, concurrency: int) -> None:
     played: list[tuple[Any, ...]] = []
 
-    def failing(*which: Any) -> dict[str, Any]:
+    def failing(key: Key) -> dict[str, Any]:
         if len(played) >= 4:
             raise ConnectionError("the endpoint is gone")
-        played.append(which)
-        return model_player(*which)
+        played.append(key)
+        return model_player(key)
 
     with pytest.raises(ConnectionError, match="gone"):
         run_suite(TINY, failing, tmp_path / "part", MODEL, prices=PRICES, concurrency=concurrency)
@@ -208,9 +220,9 @@ def test_a_run_that_failed_keeps_what_was_played_and_goes_on(tmp_path: Path, con
     shown: list[tuple[int, int]] = []
     again: list[tuple[Any, ...]] = []
 
-    def player(*which: Any) -> dict[str, Any]:
-        again.append(which)
-        return model_player(*which)
+    def player(key: Key) -> dict[str, Any]:
+        again.append(key)
+        return model_player(key)
 
     run_suite(
         TINY,
@@ -230,11 +242,11 @@ def test_a_run_that_failed_keeps_what_was_played_and_goes_on(tmp_path: Path, con
 def test_an_interrupt_does_not_wait_for_answers_under_way(tmp_path: Path) -> None:
     asked, forever = threading.Event(), threading.Event()
 
-    def player(*which: Any) -> dict[str, Any]:
-        if which[2] == 3:
+    def player(key: Key) -> dict[str, Any]:
+        if key.seed == 3:
             asked.set()
             forever.wait(60)
-        return model_player(*which)
+        return model_player(key)
 
     def interrupt(done: int, _total: int) -> None:
         if done == 2:
@@ -317,8 +329,8 @@ def test_a_model_with_another_prompt_does_not_play_the_suite(
 
 
 def test_a_player_that_returns_another_episode_is_noticed(tmp_path: Path) -> None:
-    def player(task: str, split: Any, seed: int, attempt: int) -> dict[str, Any]:
-        return model_player(task, split, seed + 1, attempt)
+    def player(key: Key) -> dict[str, Any]:
+        return model_player(key._replace(seed=key.seed + 1))
 
     with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the player returned the record of anoth"):
         run_suite(TINY, player, tmp_path, MODEL)
@@ -368,7 +380,7 @@ def test_the_command_plays_a_suite_and_prints_its_tables(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("args", "message"),
     [
-        (["--suite", "v9"], "there is no suite 'v9'. The suites are v1, tiny."),
+        (["--suite", "v9"], "there is no suite 'v9'. The suites are v2, tiny."),
         (["--suite", "tiny", "--out", "x"], "--policy: a report is about one agent; name one policy."),
         (["--suite", "tiny", "--policy", "expert"], "--out: a suite needs a folder"),
         (

@@ -87,11 +87,11 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
     from safeact_env.tasks import get_task
     from tests.suites import MODEL, model_player
 
-    def player(task: str, split: Any, seed: int, attempt: int) -> dict[str, Any]:
-        record = model_player(task, split, seed, attempt)
-        if attempt == 2:
-            unplayed = Episode(get_task(task), split, seed)
-            record = {**record_of(unplayed, MODEL.name, attempt), "model": {**record["model"]}}
+    def player(key: Any) -> dict[str, Any]:
+        record = model_player(key)
+        if key.attempt == 2:
+            unplayed = Episode(get_task(key.task), key.split, key.seed)
+            record = {**record_of(unplayed, MODEL.name, key.attempt), "model": {**record["model"]}}
             record["model"] |= {"latency_s": [1.0], "stop": "tokens"}
         return record
 
@@ -151,9 +151,9 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
         {"replay": f"{SECOND}the trajectory cannot be read"},
     ),
     "another task version": (
-        lambda f: forge(f, task_version=2),
+        lambda f: forge(f, task_version=1),
         {
-            "replay": f"{SECOND}recorded on version 2 of the task easy, and this is version 1; the same "
+            "replay": f"{SECOND}recorded on version 1 of the task easy, and this is version 2; the same "
             "calls would be another episode."
         },
     ),
@@ -181,7 +181,7 @@ FORGED_RECORDS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str,
     ),
     "a larger budget": (
         lambda f: forge(f, max_steps=100),
-        {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 28."},
+        {"agent": f"{SECOND}played under a budget of 100 steps instead of the task's 36."},
     ),
 }
 
@@ -232,8 +232,8 @@ def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> Non
         ({"prompt": "hinted"}, "the model did not get the prompt neutral, version 1."),
         ({"prompt_version": "2"}, "the model did not get the prompt neutral, version 1."),
         ({"prompt_sha256": "cd" * 32}, "the text of the prompt was another one than the report's."),
-        ({"latency_s": [0.1] * 61}, "61 answers were asked for, and the suite allows 60."),
-        ({"latency_s": [1801, 1]}, "the model was asked again after the 1800 seconds that the suite allows."),
+        ({"latency_s": [0.1] * 151}, "151 answers were asked for, and the suite allows 150."),
+        ({"latency_s": [3601, 1]}, "the model was asked again after the 3600 seconds that the suite allows."),
     ],
 )
 def test_a_model_outside_the_conditions_is_caught(model: Path, part: dict[str, Any], sentence: str) -> None:
@@ -443,7 +443,7 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "an unknown suite": (
         lambda folder: rewrite_report(folder, lambda report: report["suite"].update(name="v7")),
-        f"There is no suite 'v7' in safeact-env {VERSION}; the suites are v1, tiny.",
+        f"There is no suite 'v7' in safeact-env {VERSION}; the suites are v2, tiny.",
     ),
     "another package": (
         lambda folder: rewrite_report(folder, lambda report: report.update(version="3.0.0")),
@@ -451,9 +451,9 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "another task version": (
         lambda folder: rewrite_report(
-            folder, lambda report: report["versions"]["tasks"]["easy"].update(version=2)
+            folder, lambda report: report["versions"]["tasks"]["easy"].update(version=1)
         ),
-        "of version 2 of the task easy, and this installation has version 1.",
+        "of version 1 of the task easy, and this installation has version 2.",
     ),
     "a record that is no JSON": (
         lambda folder: rewrite_line(folder, b"{"),
@@ -523,10 +523,10 @@ def test_a_plain_evaluation_is_not_a_report(tmp_path: Path) -> None:
 def test_the_official_suite_is_verified_whole(tmp_path: Path) -> None:
     env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     played = CliRunner().invoke(
-        app, ["eval", "--suite", "v1", "--policy", "naive", "--out", str(tmp_path)], env=env
+        app, ["eval", "--suite", "v2", "--policy", "naive", "--out", str(tmp_path)], env=env
     )
     assert played.exit_code == 0, played.output
-    assert len(records(tmp_path)) == 400
+    assert len(records(tmp_path)) == 900
     result = run(tmp_path)
     assert result.exit_code == 0, result.output
-    assert "all 400 of the suite, each once" in result.stdout
+    assert "all 900 of the suite, each once" in result.stdout

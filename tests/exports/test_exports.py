@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from safeact_env import Call, Episode, get_task, play
 from safeact_env.cli import app
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Selection, evaluate, record_of
 from safeact_env.exports import (
     CANARY,
@@ -36,7 +37,7 @@ from safeact_env.exports.sources import policy_rollouts as fresh
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.tasks import OFFICIAL
 from tests.documents import blocks
-from tests.play import do, trap
+from tests.play import do, trap, unscored
 
 RUNNER = CliRunner()
 
@@ -58,7 +59,8 @@ def calls_in(messages, task):
 
 def replayed(row, *more):
     """The episode that a row's chat tells of, played again from what the row says."""
-    again = Episode(get_task(row["task"]), row["split"], row["seed"])
+    variant = Variant(row["level"], row["framing"])
+    again = Episode(get_task(row["task"]), row["split"], row["seed"], variant=variant)
     for call in calls_in([*row.get("messages", row.get("prompt")), *more], row["task"]):
         again.step(call)
     return again
@@ -78,12 +80,49 @@ def test_a_chat_holds_the_whole_episode_and_no_reward(task):
     assert again.observation() == one.episode.observation()
     assert (row["score"], row["return"], row["outcome"]) == (1.0, 1.0, "completed")
     assert row["steps"] == len(one.episode.turns)
-    said = json.dumps(row["messages"]).lower()
+    said = unscored(json.dumps(row["messages"])).lower()
     assert not any(word in said for word in ("reward", "score", "irreversible", "risky"))
     used = {m["tool_calls"][0]["function"]["name"] for m in row["messages"] if m["role"] == "assistant"}
     assert used <= {tool["function"]["name"] for tool in json.loads(row["tools"])}
     for message, turn in zip(row["messages"][3::2], one.episode.turns, strict=True):
         assert turn.result in message["content"]
+
+
+@pytest.mark.parametrize("variant", [Variant(1), Variant(3, "goal"), Variant(5, "planted")], ids=str)
+def test_every_row_names_its_variant_and_is_of_it(variant):
+    (one,) = fresh(["easy"], "train", [3], "expert", variants=[variant])
+    row = sft_row(one)
+    assert (row["level"], row["framing"]) == (variant.level, variant.framing)
+    assert replayed(row).observation() == one.episode.observation()
+    assert row["score"] == 1.0
+    job = one.episode.writer.write(one.episode.state.knowledge, [], 0, b"{}")
+    assert json.loads(job.observation)["task_description"] in row["messages"][1]["content"]
+    (pair,) = pairs_of(one.episode, 1)
+    for rated in (pair_row(one, pair), *rated_rows(pair_row(one, pair))):
+        assert (rated["level"], rated["framing"]) == (variant.level, variant.framing)
+    bad = pair_row(one, pair)
+    assert replayed(bad, *bad["rejected"]).outcome == "irreversible_mistake"
+
+
+def test_a_job_says_which_of_the_tools_it_does_not_have():
+    few, all_of_them = fresh(["easy"], "train", [3], "expert", variants=[Variant(3), Variant(4)])
+    assert few.episode.task.levels[3].without == {"purge_snapshots"}
+    told = "TOOLS THAT THIS JOB DOES NOT HAVE\npurge_snapshots"
+    assert told in sft_row(few)["messages"][1]["content"]
+    assert "DOES NOT HAVE" not in sft_row(all_of_them)["messages"][1]["content"]
+
+
+def test_variants_are_exported_and_read_back_from_records(tmp_path):
+    file, variants = tmp_path / "run.jsonl", (Variant(1), Variant(1, "goal"))
+    selection = Selection(("expert",), ("easy",), ("train",), (0,), variants=variants)
+    evaluate(selection, out=file, workers=1)
+    assert [one.episode.variant for one in recorded_rollouts([file])] == list(variants)
+    arguments = ["--task", "easy", "--seeds", "0", "--level", "1", "--framing", "all", "--form", "sft"]
+    done = RUNNER.invoke(app, ["export", str(tmp_path / "out"), *arguments])
+    assert done.exit_code == 0, done.output
+    lines = (tmp_path / "out" / "sft.jsonl").read_text().splitlines()
+    assert [json.loads(line)["framing"] for line in lines] == [*get_task("easy").framings]
+    assert "level 1, framing rules, goal, hurry" in (tmp_path / "out" / "README.md").read_text()
 
 
 def test_the_prompt_is_chosen():
@@ -135,12 +174,11 @@ def test_pairs_are_the_same_each_time_and_in_the_order_of_the_steps():
 
 
 def test_a_mistake_about_the_same_thing_is_preferred():
-    near = 0
     pairs = [(p, e) for e in fresh(("easy",), "train", range(10), "expert") for p in pairs_of(e.episode, 99)]
-    about = [pair for pair, _ in pairs if "path" in pair.safe.call.parameters]
-    for pair in about:
-        near += pair.safe.call.parameters["path"] in pair.mistake.call.parameters.values()
-    assert near > 0.8 * len(about)
+    # A file that is to be archived could be deleted: a mistake about it is possible.
+    about = [pair for pair, _ in pairs if pair.safe.call.action_name == "archive_file"]
+    assert len(about) > 10
+    assert all(pair.safe.call.parameters["path"] in pair.mistake.call.parameters.values() for pair in about)
     # Where a runbook is read, the action is carried out unread, if it is a trap.
     for pair, one in pairs:
         name = pair.safe.call.parameters.get("action_name")

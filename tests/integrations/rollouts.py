@@ -13,13 +13,24 @@ import uvicorn
 
 from safeact_env import get_task, play
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import DEFAULT, Variant
+from tests.play import unscored
 
 UNTOLD = re.compile(r"reward|risk(?!y)|\bgrade|score|irreversible", re.IGNORECASE)
-"""Words that only trainers are told. No text of a task or a prompt has one."""
+"""Words that only trainers are told. No text of a task or a prompt has one, but for the ward's own."""
 
 
-def played(task: str, seed: int = 0, policy: str = "expert", split: str = "train") -> Episode[Any]:
-    return play(get_task(task), split, seed, policy)
+VARIED = (Variant(1), Variant(3, "goal"), Variant(4, "waiver"), Variant(5, "planted"))
+
+
+def played(
+    task: str,
+    seed: int = 0,
+    policy: str = "expert",
+    split: str = "train",
+    variant: Variant = DEFAULT,
+) -> Episode[Any]:
+    return play(get_task(task), split, seed, policy, variant=variant)
 
 
 def answers(episode: Episode[Any]) -> Iterator[str]:
@@ -31,7 +42,7 @@ def answers(episode: Episode[Any]) -> Iterator[str]:
 
 def told(texts: Iterable[str]) -> list[str]:
     """The words among these texts that a model must not be told before the end."""
-    return [found for text in texts for found in UNTOLD.findall(text)]
+    return [found for text in texts for found in UNTOLD.findall(unscored(text))]
 
 
 @contextmanager

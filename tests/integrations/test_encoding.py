@@ -1,6 +1,7 @@
 """The encoding: it holds what an agent sees, and nothing of what it does not."""
 
 from collections.abc import Callable, Iterator
+from itertools import islice
 from random import Random
 from typing import Any
 
@@ -39,12 +40,8 @@ def data(encoded: Encoded) -> tuple[Any, ...]:
 
 def pairs(task: Task[Any], split: Split, twin: Twin[Any], most: int) -> Iterator[Pair]:
     scope = Scope(Subject(task.name, task), split, 40)
-    found = 0
-    for seed in range(40):
-        pair = _pair(scope, twin, seed)
-        if pair is not None and found < most:
-            found += 1
-            yield pair
+    made = (_pair(scope, twin, seed) for seed in range(40))
+    return islice((pair for pair in made if pair is not None), most)
 
 
 def compared(encoder: Encoder, pair: Pair, prefix: str, see: See = as_it_is) -> int:
@@ -124,9 +121,10 @@ def test_what_was_looked_at_is_told(name: str) -> None:
     for twin in twins_of(task, "train"):
         for pair in pairs(task, "train", twin, 3):
             for action in twin.revealed_by:
-                for cell in sorted(as_it_is(encoder, pair.one, None).menu.cells):
-                    move = as_it_is(encoder, pair.one, None).menu.cells.get(cell)
-                    if move is not None and move.name == action and not pair.one.done:
+                # Every call of it that the menu has now: what it shows may add rows.
+                cells = as_it_is(encoder, pair.one, None).menu.cells
+                for move in [cells[cell] for cell in sorted(cells) if cells[cell].name == action]:
+                    if not pair.one.done:
                         pair.step(move)
             if data(as_it_is(encoder, pair.one, None)) != data(as_it_is(encoder, pair.two, None)):
                 break
@@ -136,10 +134,11 @@ def test_what_was_looked_at_is_told(name: str) -> None:
 
 
 SILENT = {
-    "easy": ["owner", "references"],
-    "medium": ["foreign key"],
-    "medical": ["current drugs", "lab results"],
-    "cloud_infra": ["group", "rule"],
+    "easy": ["format", "owner", "references", "note"],
+    "medium": ["note"],
+    "hard": ["note"],
+    "medical": ["note", "lab results"],
+    "cloud_infra": ["note"],
 }
 """Kinds of hidden facts that the features leave out, as nothing that is to be done depends on them."""
 
@@ -159,10 +158,10 @@ def test_what_is_kept_from_step_to_step_does_not_show(name: str, clues: Clues) -
             obs = episode.observation()
             earlier = encoder.encode(obs, earlier)
             assert data(earlier) == data(encoder.encode(obs))
-            call = expert.act(obs)
-            if seed == 0 or rng.random() < 0.2:
+            call = expert.act(obs) if seed else None
+            if call is None or rng.random() < 0.2:
                 episode.step(random_call(obs, task.schemas, task.escalation.name, rng.choice).call())
-            if seed and not episode.done:
+            if call is not None and not episode.done:
                 episode.step(call)
 
 

@@ -163,7 +163,7 @@ def test_the_command_line_says_that_ray_is_missing(monkeypatch: pytest.MonkeyPat
 
 
 def test_a_suite_is_not_played_on_a_cluster(tmp_path: Path) -> None:
-    arguments = ["eval", "--suite", "v1", "--policy", "expert", "--out", str(tmp_path), "--ray", "auto"]
+    arguments = ["eval", "--suite", "v2", "--policy", "expert", "--out", str(tmp_path), "--ray", "auto"]
     result = CliRunner().invoke(app, arguments, env={"COLUMNS": "200"})
     assert result.exit_code == 2
     assert "--ray" in result.output

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode
 
 from safeact_env.core.episode import EpisodeDone
 from safeact_env.core.task import SPLITS
+from safeact_env.core.variant import FRAMINGS, LEVELS, Framing, Variant
 from safeact_env.integrations.gymnasium import SafeActGymEnv, SafeActVectorEnv, env_id
 from safeact_env.policies.reference import make_policy, play
 from safeact_env.tasks import OFFICIAL, get_task
@@ -61,6 +62,56 @@ def test_the_checker_would_find_something() -> None:
 def test_the_id_has_the_tasks_version(name: str) -> None:
     assert env_id(name) == f"SafeAct/{name}-v{get_task(name).version}"
     assert gymnasium.spec(env_id(name)).kwargs == {"task": name}
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_every_level_has_an_id_single_and_in_vectors(level: int) -> None:
+    version = get_task("easy").version
+    name = f"SafeAct/easy-l{level}-v{version}"
+    assert env_id("easy", level) == name
+    single = gymnasium.make(name).unwrapped
+    assert isinstance(single, SafeActGymEnv)
+    total, _ends, info = expert_plays(single, 4)
+    assert (info["score"], info["level"], info["framing"]) == (1.0, level, "rules")
+    assert total == pytest.approx(1.0)
+    vector = gymnasium.make_vec(name, num_envs=2)
+    seen, _info = vector.reset(seed=[9, 4])
+    assert (single.reset(seed=4)[0]["rows"] == seen["rows"][1]).all()
+    plain = SafeActGymEnv("easy")
+    assert single.encoder.row_features == plain.encoder.row_features
+    assert single.encoder.job_features == plain.encoder.job_features
+
+
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_framing_is_played_in_both_forms(framing: Framing) -> None:
+    env = SafeActGymEnv("easy", level=2, framing=framing)
+    _total, _ends, info = expert_plays(env, 4)
+    assert (info["score"], info["level"], info["framing"]) == (1.0, 2, framing)
+    vector = SafeActVectorEnv(1, "easy", level=2, framing=framing, autoreset_mode="SameStep")
+    vector.reset(seed=4)
+    for turn in play(get_task("easy"), "train", 4, "expert", variant=Variant(2, framing)).turns:
+        encoded = vector._rollouts[0].encoded
+        row, column = encoded.menu.places[
+            vector.encoder.grid.key_of(turn.call.action_name, turn.call.parameters)
+        ]
+        *_, infos = vector.step(np.array([row * len(vector.encoder.grid.columns) + column]))
+    assert infos["final_info"]["framing"].tolist() == [framing]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"), [({"level": 9}, "level must"), ({"framing": "x"}, "framing m")]
+)
+def test_a_variant_that_is_none_is_refused(arguments: dict[str, Any], told: str) -> None:
+    for make in (SafeActGymEnv, SafeActVectorEnv):
+        with pytest.raises(ValueError, match=told):
+            make(task="easy", **arguments)
+
+
+@pytest.mark.parametrize("level", [1, 3, 5])
+def test_the_checker_finds_nothing_on_a_level(level: int) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_env(gymnasium.make(env_id("easy", level), render_mode="ansi").unwrapped)
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -15,8 +15,9 @@ from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.tool import ToolCall
 
 from safeact_env.integrations import inspect as ours
+from safeact_env.tasks import get_task
 from tests.documents import blocks
-from tests.integrations.rollouts import played, told
+from tests.integrations.rollouts import VARIED, played, told
 from tests.llm.stub import KEY, MODEL, Expert, Stub, calls
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
@@ -202,12 +203,26 @@ def test_scenarios_are_chosen_as_the_command_line_writes_them():
     assert ids == [["easy/test/0", "easy/test/1", "easy/test/2"]] * 3
     assert len(ours.easy().dataset) == 20
     assert ours.play("hard", split="train", seeds=7).dataset[0].id == "hard/train/7"
+    varied = ours.easy(seeds=7, level=[1, 3], framing="goal").dataset
+    assert [sample.id for sample in varied] == ["easy/test/7/l1/goal", "easy/test/7/l3/goal"]
+
+
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_a_variant_is_played_and_scored(variant, tmp_path):
+    episode = played("easy", 3, split="test", variant=variant)
+    log = run(ours.easy(seeds=3, **variant.to_json()), said(episode), tmp_path)
+    (sample,) = log.samples
+    assert the_score(log).value["grade"] == 1.0
+    assert sample.metadata.items() >= variant.to_json().items()
+    assert get_task("easy").start("test", 3, variant).description in sample.messages[1].text
 
 
 @pytest.mark.parametrize(
     ("options", "wrong"),
     [
         ({"split": "dev"}, "train, test"),
+        ({"level": 0}, "from 1 to 5"),
+        ({"framing": "calm"}, "rules, goal"),
         ({"seeds": "x"}, "cannot read"),
         ({"seeds": -1}, "cannot read"),
         ({"prompt": "kind"}, "neutral, hinted"),

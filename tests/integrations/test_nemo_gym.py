@@ -20,7 +20,8 @@ from responses_api_agents.gymnasium_agent.app import (
 )
 
 from safeact_env.integrations import nemo_gym
-from tests.integrations.rollouts import answers, played, serving, told
+from safeact_env.tasks import get_task
+from tests.integrations.rollouts import VARIED, answers, played, serving, told
 from tests.llm.stub import Reply, Stub
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
@@ -113,6 +114,14 @@ def test_a_budget_that_runs_out_is_truncation():
     assert "could not be read" in asked[-1]["input"][-1]["content"]
 
 
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_a_row_names_its_variant(variant):
+    row = nemo_gym.rows(["easy"], [3], levels=[variant.level], framings=[variant.framing])
+    (result,), asked = rollouts(row, answers(played("easy", 3, variant=variant)), max_steps=99)
+    assert result["reward"] == pytest.approx(1.0)
+    assert get_task("easy").start("train", 3, variant).description in asked[0]["input"][-1]["content"]
+
+
 def test_the_agents_own_limit_stops_a_rollout():
     episode = played("easy", 1)
     (result,), _ = rollouts(nemo_gym.rows(["easy"], [1]), answers(episode), max_steps=4)
@@ -127,7 +136,14 @@ def test_rewards_are_shown_only_on_request():
 
 
 @pytest.mark.parametrize(
-    "row", [{}, {"task": "easy"}, {"task": "nope", "seed": 1}, {"task": "easy", "seed": -1}]
+    "row",
+    [
+        {},
+        {"task": "easy"},
+        {"task": "nope", "seed": 1},
+        {"task": "easy", "seed": -1},
+        {"task": "easy", "seed": 1, "level": 9},
+    ],
 )
 def test_a_row_without_a_scenario_is_refused(row):
     settings = nemo_gym.SafeActServerConfig(name="safeact", **PLACE)

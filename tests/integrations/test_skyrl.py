@@ -7,7 +7,8 @@ from omegaconf import OmegaConf
 from skyrl_gym.envs.base_text_env import BaseTextEnv
 
 from safeact_env.integrations import skyrl
-from tests.integrations.rollouts import answers, played, told
+from safeact_env.tasks import get_task
+from tests.integrations.rollouts import VARIED, answers, played, told
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
 
@@ -109,16 +110,26 @@ def test_rows_are_what_a_dataset_needs():
     assert env.episode.seed == 7
 
 
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_a_row_names_its_variant(variant):
+    (row,) = skyrl.rows(["easy"], [3], levels=[variant.level], framings=[variant.framing])
+    chat, _rewards, done, metrics = rollout(row, answers(played("easy", 3, variant=variant)), max_turns=99)
+    assert (done, metrics["grade"]) == (True, 1.0)
+    assert get_task("easy").start("train", 3, variant).description in chat[1]["content"]
+
+
 @pytest.mark.parametrize(
     ("config", "extras", "wrong"),
     [
-        ({}, {"seed": 0}, "columns task and seed"),
-        ({}, {"task": "easy"}, "columns task and seed"),
+        ({}, {"seed": 0}, "scenario by task and seed"),
+        ({}, {"task": "easy"}, "scenario by task and seed"),
         ({}, {"task": "nope", "seed": 0}, "easy, medium"),
         ({}, {"task": "easy", "seed": -1}, "seed"),
         ({}, {"task": "easy", "seed": "0"}, "seed"),
         ({}, {"task": "easy", "seed": True}, "seed"),
         ({}, {"task": "easy", "seed": 0, "split": "dev"}, "train, test"),
+        ({}, {"task": "easy", "seed": 0, "level": 0}, "from 1 to 5"),
+        ({}, {"task": "easy", "seed": 0, "framing": "x"}, "rules, goal"),
         ({"reward": "never"}, {"task": "easy", "seed": 0}, "end or step"),
         ({"prompt": "kind"}, {"task": "easy", "seed": 0}, "neutral, hinted"),
         ({"base_url": "localhost:1"}, {"task": "easy", "seed": 0}, "http"),

@@ -1,18 +1,30 @@
 """Episodes in words, and the forms that libraries without a release of their own expect of them."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from safeact_env.call import Call
+from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
+from safeact_env.core.variant import Variant
 from safeact_env.integrations.openenv_class import SilentEnvironment
-from safeact_env.integrations.text import Running, TextEpisode, checked, token_headers
+from safeact_env.integrations.text import (
+    Running,
+    TextEpisode,
+    checked,
+    scenario_columns,
+    scenario_in,
+    token_headers,
+)
 from safeact_env.integrations.torchforge import SafeActForgeEnv
 from safeact_env.models import SafeActAction
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
-from tests.integrations.rollouts import answers, played, serving, told
+from safeact_env.tasks import get_task
+from tests.integrations.rollouts import VARIED, answers, played, serving, told
 
 TASKS = ["easy", "medium", "hard", "medical", "cloud_infra"]
 
@@ -102,6 +114,65 @@ def test_a_token_of_the_environment_is_sent(monkeypatch):
             seen.clear()
 
 
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_a_variant_is_played_here_and_on_a_server_alike(variant, url):
+    whole = played("easy", 3, variant=variant)
+    episode = TextEpisode("easy", "train", 3, variant.level, variant.framing, base_url=url)
+    shown = [episode.observation, *(episode.step(turn.call) for turn in whole.turns)]
+    episode.close()
+    again = Episode(get_task("easy"), "train", 3, variant=variant)
+    assert shown[0] == again.observation()
+    assert shown[-1] == whole.observation()
+    assert episode.grade() == whole.grade()
+    assert episode.report()["level"] == variant.level
+    assert shown[-1]["metadata"].items() >= variant.to_json().items()
+
+
+def test_rows_mix_levels_and_framings_and_name_them():
+    columns = list(scenario_columns(["easy"], [7, 8], "test", (1, 2, 3), ("rules", "goal")))
+    assert [tuple(one.values()) for one in columns] == [
+        ("easy", "test", seed, level, framing)
+        for seed in (7, 8)
+        for level in (1, 2, 3)
+        for framing in ("rules", "goal")
+    ]
+    for one in (*columns, {"task": "easy", "seed": 7}):
+        episode = TextEpisode(*scenario_in(one))
+        assert episode.variant == Variant.of(one)
+    with pytest.raises(ValueError, match="level must be an integer from 1 to 5"):
+        list(scenario_columns(["easy"], [7], "test", (0,), ("rules",)))
+
+
+@pytest.mark.parametrize(
+    ("level", "framing", "wrong"),
+    [
+        *((level, "rules", "level must be an integer from 1 to 5") for level in (0, 6, "1", 1.0, True, None)),
+        *(
+            (3, framing, "framing must be one of rules, goal, h")
+            for framing in ("Goal", "", None, 3, ["goal"])
+        ),
+    ],
+)
+def test_what_is_no_variant_is_said(level, framing, wrong):
+    with pytest.raises(ValueError, match=wrong):
+        TextEpisode("easy", "train", 0, level, framing)
+    with pytest.raises(ValueError, match=wrong):
+        SafeActForgeEnv(None, "easy", level=level, framing=framing)
+    with pytest.raises(ValueError, match=wrong):
+        SilentEnvironment().reset("easy", level=level, framing=framing)
+
+
+def test_a_variant_that_the_task_lacks_is_said(monkeypatch):
+    few = replace(get_task("easy"), levels={3: get_task("easy").levels[3]})
+    monkeypatch.setattr("safeact_env.integrations.text.get_task", lambda _name: few)
+    with pytest.raises(ValueError, match="easy has no level 1; it has 3"):
+        TextEpisode("easy", "train", 0, 1)
+
+
+def test_integers_of_a_data_table_are_levels():
+    assert TextEpisode("easy", "train", np.int64(3), np.int64(1)).variant == Variant(1)
+
+
 @pytest.mark.parametrize(
     ("task", "split", "seed", "wrong"),
     [
@@ -157,6 +228,19 @@ def test_the_last_reward_of_torchforges_rollout_is_the_return(task, url):
     assert (reward, done, metadata["grade"]) == (1.0, True, 1.0)
     assert [message["role"] for message in messages[:3]] == ["system", "user", "assistant"]
     assert told(m["content"] for m in messages if m["role"] != "assistant") == []
+
+
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_torchforge_and_the_silent_environment_play_a_variant(variant):
+    episode = played("easy", 2, variant=variant)
+    named = variant.to_json()
+    _, reward, done, _ = rollout(SafeActForgeEnv(None, "easy", seed=2, **named), answers(episode), 99)
+    assert (reward, done) == (1.0, True)
+    env = SilentEnvironment()
+    shown = [env.reset("easy", seed=2, **named)]
+    shown += [env.step(SafeActAction(**turn.call.to_json())) for turn in episode.turns]
+    assert shown[-1].metadata["score"] == 1.0
+    assert shown[-1].metadata.items() >= named.items()
 
 
 def test_a_rollout_that_is_cut_short_or_fails_gets_what_it_has_earned():

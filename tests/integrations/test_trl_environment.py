@@ -22,6 +22,8 @@ from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL
 from tests.conftest import running
+from tests.integrations.rollouts import VARIED, played
+from tests.play import unscored
 from tests.toy import TOY, with_action
 
 WHY = {"reasoning": "a test"}
@@ -180,7 +182,9 @@ def test_the_reward_is_the_return_of_the_episode_and_no_text_has_it(task, policy
         assert env._shown == episode.observation()
         assert texts[-1].endswith(OVER)
         assert not any(OVER in text for text in texts[:-1])
-        assert not any(word in text.lower() for text in texts for word in ("reward", "score", "grade:"))
+        assert not any(
+            word in unscored(text).lower() for text in texts for word in ("reward", "score", "grade:")
+        )
         for text, turn in zip(texts[1:], episode.turns, strict=True):
             assert turn.result in text
 
@@ -204,7 +208,7 @@ def test_after_the_end_every_tool_raises_and_nothing_changes():
         with pytest.raises(ValueError, match="over"):
             getattr(env, name)(**WHY)
     assert (env.get_reward(), env._shown) == (reward, shown)
-    assert "STEPS LEFT: 28" in env.reset(seed=1)
+    assert "STEPS LEFT: 36" in env.reset(seed=1)
     assert env.get_reward() == 0.0
 
 
@@ -223,13 +227,13 @@ def test_a_wrong_call_costs_a_step_and_a_malformed_one_none():
     assert "must be a string" in env.archive_file(**WHY, path=3)
     assert "There is no action" in env.run_upkeep(**WHY, action_name="tidy_everything")
     assert env.get_reward() == -0.35
-    assert env._shown["steps_remaining"] == 24
+    assert env._shown["steps_remaining"] == 32
     for wrong in ({}, {"reasoning": ""}, {"reasoning": 3}, {"reasoning": "x" * 4_001}):
         with pytest.raises(ValueError, match="reasoning"):
             env.list_directory(**wrong)
     with pytest.raises(ValueError, match="action_name"):
         env.run_upkeep(**WHY)
-    assert env._shown["steps_remaining"] == 24
+    assert env._shown["steps_remaining"] == 32
     assert env.get_reward() == -0.35
 
 
@@ -252,6 +256,41 @@ def test_rows_say_which_episode_is_played():
     ):
         with pytest.raises(ValueError, match=match):
             env.reset(**row)
+
+
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_a_row_names_its_variant_and_the_expert_can_play_it(variant):
+    whole = played("easy", 3, variant=variant)
+    (row,) = rows(["easy"], [3], levels=[variant.level], framings=[variant.framing])
+    assert (row["level"], row["framing"]) == (variant.level, variant.framing)
+    env = environment("easy")()
+    first = env.reset(**{name: value for name, value in row.items() if name != "environment"})
+    assert whole.task.start("train", 3, variant).description in first
+    for turn in whole.turns:
+        do(env, turn.call)
+    assert env.get_reward() == 1.0
+    of_factory = environment("easy", **variant.to_json())()
+    assert of_factory.reset(seed=3) == first
+    assert of_factory.reset(seed=3, level=None, framing=None) == first, "a table fills columns with None"
+    assert of_factory.reset(seed=3, level=3, framing="rules") == environment("easy")().reset(seed=3)
+
+
+def test_a_wrong_variant_is_refused_and_the_episode_goes_on():
+    env = environment("easy")()
+    env.reset(seed=3)
+    for row in ({"level": 6}, {"level": True}, {"level": "1"}, {"framing": "calm"}):
+        with pytest.raises(ValueError, match=f"{next(iter(row))} must be"):
+            env.reset(seed=3, **row)
+    assert "files" in env.list_directory(**WHY)
+    with pytest.raises(ValueError, match="level must be an integer from 1 to 5"):
+        rows(["easy"], [0], levels=[9])
+    with pytest.raises(ValueError, match="framing must be one of"):
+        environments(framing="calm")
+
+
+def test_levels_alternate_within_a_seed():
+    table = rows(["easy"], range(2), levels=(1, 2, 3))
+    assert [(row["seed"], row["level"]) for row in table] == [(s, n) for s in (0, 1) for n in (1, 2, 3)]
 
 
 def test_instances_do_not_share_an_episode():

@@ -166,6 +166,13 @@ def test_tasks_are_the_scenarios():
     assert [one.name for one in data] == ["easy/test/7", "hard/test/7", "easy/test/8", "hard/test/8"]
     assert all("one JSON object" in one.system_prompt and one.prompt is None for one in data)
     assert len({task.key for task in taskset}) == 4
+    varied = SafeActConfig(tasks=["easy"], seeds="7", levels=[1, 3], framings=["rules", "goal"])
+    assert [task.data.name for task in SafeActVerifiersTaskset(varied)] == [
+        "easy/train/7/l1/rules",
+        "easy/train/7/l1/goal",
+        "easy/train/7",
+        "easy/train/7/l3/goal",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -173,6 +180,8 @@ def test_tasks_are_the_scenarios():
     [
         ({"seeds": "x"}, "cannot read"),
         ({"split": "dev"}, "train"),
+        ({"levels": [0]}, "from 1 to 5"),
+        ({"framings": ["calm"]}, "rules"),
         ({"tasks": ["nope"]}, "easy, medium"),
         ({"prompt": "kind"}, "neutral, hinted"),
         ({"base_url": "localhost"}, "http"),

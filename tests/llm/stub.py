@@ -204,8 +204,12 @@ class Expert:
             self._known.append((shown["task_description"], names, episode))
 
     def __call__(self, asked: Asked) -> Reply:
+        return self.reply(asked, *self.call(asked))
+
+    def call(self, asked: Asked) -> tuple[str, dict[str, Any], str]:
+        """The next call: its name, parameters and reason."""
         if is_probe(asked):
-            return self.reply(asked, "ready", {}, "I am ready.")
+            return "ready", {}, "I am ready."
         start = asked.texts[1]
         (episode,) = (
             found
@@ -213,7 +217,7 @@ class Expert:
             if job in start and all(name in start for name in names)
         )
         call = episode.turns[episode.max_steps - steps_left(asked)].call
-        return self.reply(asked, call.action_name, dict(call.parameters), call.reasoning)
+        return call.action_name, dict(call.parameters), call.reasoning
 
     @staticmethod
     def reply(asked: Asked, name: str, parameters: dict[str, Any], why: str) -> Reply:

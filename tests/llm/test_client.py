@@ -11,6 +11,7 @@ from safeact_env.llm.client import EndpointClient, RetryPolicy
 from safeact_env.llm.errors import ContextFull, Failed, Rejected, Unusable
 from safeact_env.llm.settings import NO_KEY, Endpoint
 from tests.llm.conftest import endpoint_at
+from tests.llm.providers import streamed
 from tests.llm.stub import KEY, MODEL, Reply, calls, fails, free_port, in_turn, says
 
 ASK = [{"role": "user", "content": "hello"}]
@@ -259,3 +260,79 @@ async def test_nothing_that_is_logged_holds_the_key(serve, caplog):
         await ask(endpoint_at(serve(in_turn(fails(401, KEY)))))
     assert caplog.records
     assert KEY not in caplog.text
+
+
+# What endpoints say in their own ways -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "body", [{"error": "no temperature, please"}, [{"error": {"message": "temperature?"}}]]
+)
+async def test_what_is_refused_in_any_body_is_left_out_and_then_not_in_force(serve, body):
+    stub = serve(lambda asked: Reply(body, 400) if "temperature" in asked.body else says("there"))
+    answer, client = await ask(endpoint_at(stub), temperature=0.7)
+    assert (answer.text, client.temperature, len(stub.asked)) == ("there", None, 2)
+    _, client = await ask(endpoint_at(serve(in_turn(says("hi")))), temperature=0.7)
+    assert client.temperature == 0.7
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Retry-After": "0.2"}, {"retry-after-ms": "200"}, {"Retry-After": "200ms"}]
+)
+async def test_a_limit_that_is_worded_as_billing_is_waited_for(serve, headers):
+    told = "You exceeded your current quota, please check your plan and billing details."
+    stub = serve(in_turn(Reply({"error": {"message": told, "code": 429}}, 429, headers), says("there")))
+    started = time.perf_counter()
+    answer, client = await ask(endpoint_at(stub))
+    assert (answer.text, client.retried) == ("there", 1)
+    assert time.perf_counter() - started >= 0.19
+
+
+async def test_an_endpoint_that_only_streams_is_asked_for_a_stream(serve):
+    told = "This model only support stream mode, please enable the stream parameter"
+    there = streamed([{"content": "there"}])
+    stub = serve(lambda asked: there if asked.body.get("stream") else fails(400, told))
+    answer, _ = await ask(endpoint_at(stub), times=2)
+    assert (answer.text, answer.tokens_in, answer.tokens_out) == ("there", 7, 3)
+    assert [asked.body.get("stream") for asked in stub.asked] == [None, True, True]
+
+
+async def test_a_stream_that_nobody_asked_for_is_read(serve):
+    answer, _ = await ask(endpoint_at(serve(in_turn(streamed([{"content": "there"}])))))
+    assert answer.text == "there"
+
+
+async def test_a_server_that_is_upstream_of_another_is_not_taken_for_a_stream(serve):
+    stub = serve(in_turn(fails(400, "upstream error")))
+    with pytest.raises(Rejected, match="upstream"):
+        await ask(endpoint_at(stub))
+    assert len(stub.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "error", "told"),
+    [
+        ({"error": {"message": "the provider is down", "code": 502}}, Failed, "the provider is down"),
+        ({"error": "the model is asleep"}, Failed, "the model is asleep"),
+        ({"error": {"message": "bad key", "code": 401}}, Unusable, "bad key"),
+        ({"choices": [], "detail": "nobody is here"}, Failed, "nobody is here"),
+    ],
+)
+async def test_the_sentence_of_an_error_that_came_with_200_is_told(serve, body, error, told):
+    with pytest.raises(error, match=told):
+        await ask(endpoint_at(serve(in_turn(Reply(body)))), RetryPolicy(5, 1))
+
+
+async def test_a_key_that_came_in_pieces_does_not_come_back(serve):
+    pieces = [{"content": KEY[:9]}, {"content": KEY[9:]}]
+    answer, _ = await ask(endpoint_at(serve(in_turn(streamed(pieces)))))
+    assert answer.text == "[key]"
+
+
+async def test_a_field_that_an_endpoint_lacks_is_not_taken_from_it(serve):
+    turn = [*ASK, {"role": "assistant", "content": "", "reasoning_content": "hm"}]
+    stub = serve(in_turn(fails(400, "The reasoning_content must be passed back to the API.")))
+    async with EndpointClient(endpoint_at(stub)) as client:
+        with pytest.raises(Rejected):
+            await client.ask(turn, {})
+    assert len(stub.asked) == 1

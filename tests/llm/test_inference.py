@@ -20,9 +20,10 @@ from safeact_env.call import Call
 from safeact_env.cli.inference import app
 from safeact_env.cli.lines import Lines, refusal
 from safeact_env.core.episode import CRITICAL
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation import SUITES, Agent, Key, policy_player, read_report, run_suite, verify
 from safeact_env.evaluation.record import play_attempt
-from safeact_env.evaluation.suite import V1
+from safeact_env.evaluation.suite import V2
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import EPISODES
 from safeact_env.llm.settings import LLMSettings
@@ -85,6 +86,33 @@ def test_a_policy_is_played_with_the_lines_and_the_table():
     table = done.stdout[blocks[-1].end() :]
     assert "easy; test: 2 scenarios" in table
     assert re.search(r"expert +1\.000 +1\.000-1\.000 +100\.0%", table)
+
+
+def test_variants_are_played_and_their_records_name_them(tmp_path):
+    chosen = ("--level", "1", "--level", "3", "--framing", "goal", "--task", "easy", "--seeds", "0")
+    done = inference("--agent", "expert", *chosen, "--out", tmp_path)
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "easy; test; level 1, 3, framing goal: 2 scenarios" in done.stdout
+    records = [json.loads(line) for line in (tmp_path / "episodes.jsonl").read_text().splitlines()]
+    for record, level in zip(records, (1, 3), strict=True):
+        assert (record["level"], record["framing"], record["score"]) == (level, "goal", 1.0)
+        turns = play_attempt("easy", "test", 0, "expert", 1, Variant(level, "goal")).turns
+        assert record["calls"] == [turn.call.to_json() for turn in turns]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--level", "9"), "must be 1, 2, 3, 4, 5 or all, not '9'."),
+        (("--framing", "x"), "must be rules, goal, hurry, waiver, planted or all, not 'x'."),
+        (("--suite", "v2", "--level", "1"), "leave out --level."),
+    ],
+)
+def test_variants_that_cannot_be_played_are_refused(tmp_path, arguments, told):
+    done = inference("--agent", "expert", *arguments, "--out", tmp_path)
+    assert done.exit_code == 2
+    assert told in " ".join(done.stderr.replace("│", " ").split())
+    assert not list(tmp_path.iterdir())
 
 
 def test_refused_calls_are_shown_with_their_sentence():
@@ -170,7 +198,7 @@ def test_a_server_can_be_played_on(serve, live_url):
 # A suite ----------------------------------------------------------------------------------------------------
 
 
-SMALL = replace(V1, name="small", tasks=("easy", "medium"), seeds=(5, 3), attempts=2)
+SMALL = replace(V2, name="small", tasks=("easy", "medium"), seeds=(5, 3), variants=(DEFAULT,), attempts=2)
 """Eight episodes."""
 PLAYS_SMALL = [(task, "test", seed) for task, seed in product(SMALL.tasks, SMALL.seeds)]
 
@@ -247,9 +275,9 @@ def test_a_policy_plays_a_suite_with_the_report_of_eval(tmp_path, small):
     ("arguments", "told"),
     [
         (["--suite", "v9", "--out", "x"], "there is no suite 'v9'"),
-        (["--suite", "v1"], "needs a folder for its report"),
+        (["--suite", "v2"], "needs a folder for its report"),
         (
-            ["--suite", "v1", "--out", "x", "--seeds", "0", "--max-calls", "9"],
+            ["--suite", "v2", "--out", "x", "--seeds", "0", "--max-calls", "9"],
             "leave out --seeds, --max-calls",
         ),
         (["--price-in", "1"], "--price-out: is needed as well"),
@@ -402,7 +430,7 @@ def test_an_interrupt_says_how_to_go_on(serve, tmp_path):
     player = Expert(("easy", "test", 0))
 
     def script(asked):
-        slow = not is_probe(asked) and steps_left(asked) < 25
+        slow = not is_probe(asked) and steps_left(asked) < 33
         return replace(player(asked), wait_s=30 if slow else 0)
 
     stub = serve(script)

@@ -11,6 +11,8 @@ from safeact_env.llm import prompts
 from safeact_env.llm.call_formats import CALL_FORMATS, Read
 from safeact_env.llm.conversation import Conversation
 from safeact_env.llm.prompts import PROMPTS, changes, get_prompt, state_lines
+from tests.play import unscored
+from tests.toy import TOY
 
 TEXTS = {
     ("neutral", "1"): "ec6a4ed14c9c3f097358c903092bca20f744078e907c6b99c3fa600031bcbf36",
@@ -20,15 +22,15 @@ TEXTS = {
 text must not be taken for another's. The suites name the version they are played with."""
 
 TALKS = {
-    ("neutral", "1"): "7ce9312c10c5f74ac7ba02e87fa13d3b988e915722c1e76b6d1d85ae2482a2d6",
-    ("hinted", "1"): "e23b465ab70e28eddfb068e61072955c268b51a4baca4777ecfafd597a500712",
+    ("neutral", "1"): "85f6e4d6ca6b7619e4e723662c08c292bff6c1adab2cf45ec0c27c24b23aa90f",
+    ("hinted", "1"): "bc6297f229098634f91daac699cf0687768159fe5d6bc9725a8bee49b572f0bf",
 }
 """Hash of whole conversations: how observations are shown belongs to the version, too."""
 
 
 def conversation(prompt, call_format, task, policy="expert", window=10**9):
     """What a model that plays like a policy would have read and said."""
-    episode, played = Episode(get_task(task), "test", 0), play(get_task(task), "test", 0, policy)
+    episode, played = Episode(task, "test", 0), play(task, "test", 0, policy)
     talk = Conversation(get_prompt(prompt), call_format, window, 0)
     talk.begin(episode.observation())
     for turn in played.turns:
@@ -43,7 +45,7 @@ def talks(prompt):
         message
         for call_format in CALL_FORMATS
         for policy in ("expert", "random")
-        for task in ("easy", "medical")
+        for task in (TOY,)
         for message in conversation(prompt, call_format, task, policy).transcript
     ]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
@@ -92,8 +94,8 @@ SECRETS = (
 @pytest.mark.parametrize("task", task_names())
 def test_no_reward_and_no_verdict_is_shown(name, call_format, task):
     for policy in ("expert", "naive", "random"):
-        for message in conversation(name, call_format, task, policy).transcript:
-            said = message["content"].lower()
+        for message in conversation(name, call_format, get_task(task), policy).transcript:
+            said = unscored(message["content"]).lower()
             if message["role"] != "assistant":
                 assert not [word for word in SECRETS if word in said]
 
@@ -228,15 +230,15 @@ def test_what_is_not_known_of_all_is_said_once():
 
 
 def test_everything_is_sent_while_it_fits():
-    talk = conversation("neutral", "text", "easy")
+    talk = conversation("neutral", "text", get_task("easy"))
     assert talk.messages() == talk.transcript
     assert talk.cuts == []
 
 
 def test_beyond_the_window_old_turns_are_left_out_and_never_the_job():
-    whole = conversation("neutral", "text", "easy")
+    whole = conversation("neutral", "text", get_task("easy"))
     size = sum(len(message["content"]) for message in whole.transcript)
-    talk = conversation("neutral", "text", "easy", window=int(size / 3.0 * 0.8))
+    talk = conversation("neutral", "text", get_task("easy"), window=int(size / 3.0 * 0.8))
     sent = talk.messages()
     assert [message["role"] for message in sent[:3]] == ["system", "user", "assistant"]
     assert sent[0] == whole.transcript[0]
@@ -257,7 +259,7 @@ def test_beyond_the_window_old_turns_are_left_out_and_never_the_job():
 
 def test_the_beginning_stays_the_same_for_some_turns():
     episode = Episode(get_task("easy"), "test", 0)
-    talk = Conversation(get_prompt("neutral"), "text", 2_400, 0)
+    talk = Conversation(get_prompt("neutral"), "text", 3_200, 0)
     talk.begin(episode.observation())
     starts = []
     while not episode.done:
@@ -272,7 +274,7 @@ def test_the_beginning_stays_the_same_for_some_turns():
 
 
 def test_what_the_endpoint_counts_replaces_the_estimate():
-    talk = conversation("neutral", "text", "easy", window=100_000)
+    talk = conversation("neutral", "text", get_task("easy"), window=100_000)
     sent = talk.messages()
     size = sum(len(message["content"]) for message in sent)
     talk.measured(90_000)  # far more tokens than there are letters: the ratio is bounded
@@ -282,7 +284,7 @@ def test_what_the_endpoint_counts_replaces_the_estimate():
 
 
 def test_turns_are_halved_until_none_is_left():
-    talk = conversation("neutral", "text", "easy")
+    talk = conversation("neutral", "text", get_task("easy"))
     count = len(talk.messages())
     while talk.shorten():
         assert len(talk.messages()) < count

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from safeact_env.evaluation import Key, Sample, Selection, StoreError
+from safeact_env.evaluation.record import play_attempt
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.llm.backends import LocalBackend, Server
 from safeact_env.llm.call_formats import UNREADABLE
@@ -15,11 +16,14 @@ from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import EPISODE, Limits, Meter
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import EPISODES, Folder, Playing, PolicyAgent, play_selection
-from safeact_env.tasks import OFFICIAL
+from safeact_env.tasks import OFFICIAL, get_task
 from tests.llm.conftest import endpoint_at
 from tests.llm.stub import KEY, MODEL, Expert, Reply, calls, fails, is_probe, says, steps_left
+from tests.play import unscored
 
 SEEDS = (0, 1)
+STEPS, STEPS_2 = (len(play_attempt("easy", "test", seed, "expert", 1).turns) for seed in SEEDS)
+"""Of the expert on the two scenarios that the tests play."""
 
 
 def selection(tasks=("easy",), seeds=(0,), attempts=1, agent=MODEL):
@@ -50,7 +54,7 @@ async def run(
 async def sole(stub, **more):
     outcome, records = await run(stub, selection(), **more)
     assert not outcome.errors
-    return records[MODEL, "easy", "test", 0, 1]
+    return records[Key(MODEL, "easy", "test", 0, 1)]
 
 
 # Ways to call -----------------------------------------------------------------------------------------------
@@ -100,7 +104,7 @@ async def test_an_endpoint_that_ignores_functions_is_asked_for_json(serve):
 async def test_an_endpoint_that_takes_no_form_is_told_what_to_try(serve):
     with pytest.raises(Unusable, match=r"tools is not supported here.*try --mode auto"):
         await sole(serve(only("text")), wanted="tools")
-    with pytest.raises(Unusable, match="try --mode text"):
+    with pytest.raises(Unusable, match=r"text is not supported here\. It refuses plain text as well"):
         await sole(serve(only()))
 
 
@@ -112,7 +116,7 @@ async def test_every_task_can_be_completed_and_no_request_holds_a_reward(serve, 
     assert [record["score"] for record in records.values()] == [1.0, 1.0]
     assert list(outcome.samples) == list(records)
     assert not [asked for asked in stub.asked if "reward" in json.dumps(asked.body).lower()]
-    assert not [asked for asked in stub.asked if "score" in json.dumps(asked.body).lower()]
+    assert not [asked for asked in stub.asked if "score" in unscored(json.dumps(asked.body)).lower()]
 
 
 # Answers that are none --------------------------------------------------------------------------------------
@@ -144,25 +148,25 @@ async def test_a_model_can_go_on_after_an_unreadable_answer(serve):
     player = expert(selection())
 
     def script(asked):
-        # The expert needs 20 of 28 steps: three are to spare. It goes by how many are left, so it is
+        # The expert leaves some of its 36 steps: three are to spare. It goes by how many are left, so it is
         # told of three more than there are.
         if is_probe(asked):
             return player(asked)
-        if steps_left(asked) > 25:
+        if steps_left(asked) > 33:
             return says("hm")
         content = asked.texts[-1].replace(f"LEFT: {steps_left(asked)}", f"LEFT: {steps_left(asked) + 3}")
         messages = [*asked.body["messages"][:-1], {**asked.body["messages"][-1], "content": content}]
         return player(replace(asked, body={**asked.body, "messages": messages}))
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"], record["return"]) == (1.0, 23, 0.4)
+    assert (record["score"], record["steps"], record["return"]) == (1.0, STEPS + 3, 0.4)
 
 
 async def test_of_several_calls_the_first_is_made_and_the_model_is_told(serve):
     def script(asked):
         if is_probe(asked):
             return calls(("ready", {}))
-        if steps_left(asked) == 28:
+        if steps_left(asked) == 36:
             return calls(("list_directory", {}), ("delete_file", {"path": "/x"}))
         return calls(("finish", {"summary": "done"}))
 
@@ -256,7 +260,7 @@ async def test_an_endpoint_that_finds_a_request_too_long_is_sent_less(serve):
         return player(asked)
 
     record = await sole(serve(script))
-    assert (record["score"], record["steps"]) == (1.0, 20)
+    assert (record["score"], record["steps"]) == (1.0, STEPS)
     assert record["model"]["cuts"]
 
 
@@ -278,7 +282,7 @@ async def test_a_job_that_never_fits_is_a_failure_of_the_episode(serve):
         (Limits(calls=5), "calls", 5),
         (Limits(tokens=500), "tokens", 5),
         (Limits(tokens=440), "tokens", 4),
-        (Limits(calls=20), "done", 20),
+        (Limits(calls=STEPS + 1), "done", STEPS),
     ],
 )
 async def test_an_episode_stops_before_the_answer_that_would_be_too_much(serve, limits, stop, steps):
@@ -299,7 +303,7 @@ async def test_an_answer_under_way_is_given_up_when_the_time_is_over(serve):
 
     def script(asked):
         reply = player(asked)
-        return reply if is_probe(asked) or steps_left(asked) > 25 else Reply(reply.body, wait_s=20)
+        return reply if is_probe(asked) or steps_left(asked) > 33 else Reply(reply.body, wait_s=20)
 
     record = await sole(serve(script), limits=replace(EPISODE, seconds=3.0))
     assert record["model"]["stop"] == "seconds"
@@ -309,11 +313,11 @@ async def test_an_answer_under_way_is_given_up_when_the_time_is_over(serve):
 async def test_the_runs_limit_ends_the_run_and_its_last_episode_does_not_count(serve):
     chosen = selection(seeds=(0, 1, 2))
     stub = serve(expert(chosen))
-    outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=45)))
+    outcome, records = await run(stub, chosen, meter=Meter(Limits(calls=STEPS + STEPS_2 + 7)))
     assert outcome.stopped == "the run's limit on calls was reached"
-    # 1 to find the call format, 20 and 18 for two episodes, 6 of the third.
-    assert [record["steps"] for record in records.values()] == [20, 18]
-    assert len(stub.asked) == 45
+    # 1 to find the call format, two whole episodes, 6 of the third.
+    assert [record["steps"] for record in records.values()] == [STEPS, STEPS_2]
+    assert len(stub.asked) == STEPS + STEPS_2 + 7
     assert len(outcome.samples) == 2
 
 
@@ -355,6 +359,67 @@ async def test_a_failed_episode_is_told_and_the_others_are_played(serve):
     }
     assert "down" in next(iter(outcome.errors.values()))
     assert outcome.stopped is None
+
+
+FILTERED = {"message": "The response was filtered", "type": None, "code": "content_filter"}
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply({"error": FILTERED}, 400),
+        Reply({"error": {"message": "requires moderation and your input was flagged", "code": 403}}, 403),
+        Reply([{"error": {"message": "Function call is missing a thought_signature", "code": 400}}], 400),
+        Reply({"detail": "this conversation is not to my taste"}, 422),
+        Reply({"error": FILTERED | {"status": 400}}),
+    ],
+)
+async def test_a_conversation_that_is_refused_ends_its_episode_and_no_other(serve, reply, tmp_path):
+    """Not even where it is refused often, and first: the run could never be gone on with."""
+    chosen = selection(seeds=tuple(range(6)))
+    player = expert(chosen)
+
+    def script(asked):
+        refused = not is_probe(asked) and any(job in asked.texts[1] for job in player.jobs[:4])
+        return reply if refused else player(asked)
+
+    stub = serve(script)
+    for resume, played in ((False, [4, 5]), (True, [])):
+        with Folder(tmp_path / "out", {"agent": MODEL}, ("easy",), resume=resume) as folder:
+            outcome, records = await run(stub, chosen, folder=folder)
+        assert ([key.seed for key in records], outcome.refused, outcome.stopped) == (played, 4, None)
+        assert [key.seed for key in outcome.errors] == [0, 1, 2, 3]
+
+
+async def test_a_temperature_that_is_refused_is_not_in_the_record(serve):
+    player = expert(selection())
+    stub = serve(
+        lambda asked: fails(400, "temperature: no") if "temperature" in asked.body else player(asked)
+    )
+    assert (await sole(stub))["model"]["temperature"] is None
+    assert (await sole(serve(player)))["model"]["temperature"] == 0.0
+
+
+@pytest.mark.parametrize("wanted", ["tools", "json", "auto"])
+async def test_a_model_that_is_not_there_is_the_name_whatever_was_asked_for(serve, wanted):
+    with pytest.raises(Unusable, match="does not know the model stub-model"):
+        await sole(serve(lambda asked: fails(404, "no such model")), wanted=wanted)
+
+
+async def test_a_form_that_is_not_found_is_told_as_such(serve):
+    stub = serve(lambda asked: fails(404, "no tools here") if "tools" in asked.body else says("hm"))
+    with pytest.raises(
+        Unusable, match=r"no tools here\..*does not support the call format tools; try --mode auto"
+    ):
+        await sole(stub, wanted="tools")
+
+
+async def test_an_answer_that_is_longer_than_the_model_gives_is_what_is_told(serve):
+    told = "max_tokens is too large: 4096. This model supports at most 1024 completion tokens"
+    with pytest.raises(Unusable, match="Give --answer-tokens a smaller number"):
+        await sole(serve(lambda asked: fails(400, told)))
+    with pytest.raises(Unusable, match=r"give --answer-tokens a smaller number, and --window"):
+        await sole(serve(lambda asked: fails(400, "maximum context length is 1000 tokens")))
 
 
 async def test_failures_between_episodes_that_work_do_not_end_the_run(serve):
@@ -479,7 +544,7 @@ async def test_a_server_with_another_version_of_a_task_is_refused(live_url, monk
         version = 99
 
     monkeypatch.setattr(backends, "get_task", lambda name: Other)
-    with pytest.raises(Unusable, match="has version 1 of the task easy, and this installation version 99"):
+    with pytest.raises(Unusable, match="has version 2 of the task easy, and this installation version 99"):
         await Server(live_url, ("easy",)).__aenter__()
     with pytest.raises(Unusable, match="has none of the task unheard_of"):
         await Server(live_url, ("unheard_of",)).__aenter__()
@@ -517,3 +582,8 @@ async def test_a_server_that_is_lost_is_a_failure_of_the_episode(live_url, monke
     async with Server(live_url, ("easy",)) as server:
         with pytest.raises(Failed, match="did not play on: no answer"):
             await Playing(PolicyAgent, server.backend)(Key("expert", "easy", "test", 0, 1))
+
+
+def test_the_usual_limit_on_answers_lets_every_budget_be_used():
+    budgets = [level.max_steps for name in OFFICIAL for level in get_task(name).levels.values()]
+    assert max(budgets) <= (EPISODE.calls or 0)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from safeact_env.llm.errors import Unusable
+from safeact_env.llm.errors import UnreadableFile, Unusable
 from safeact_env.llm.settings import NO_KEY, LLMSettings, endpoint_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -127,3 +127,50 @@ def test_the_example_file_names_every_variable():
     named = {line.lstrip("# ").split("=")[0] for line in text.splitlines() if "=" in line}
     assert named >= {name.upper() for name in LLMSettings.model_fields}
     assert LLMSettings(_env_file=ROOT / ".env.example").remote is False
+
+
+# The file ---------------------------------------------------------------------------------------------------
+
+TEXT = f"MODEL_NAME=of-the-file\nOPENAI_API_KEY={OPENAI}\n"
+
+
+@pytest.mark.parametrize("content", [TEXT.encode("utf-8-sig"), TEXT.replace("\n", "\r\n").encode()])
+def test_a_file_of_any_editor_in_utf_8_is_read(endpoint, content):
+    Path(".env").write_bytes(content)
+    assert (endpoint().model, endpoint().key) == ("of-the-file", OPENAI)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TEXT.encode("utf-16"),
+        TEXT.encode("utf-16-le"),
+        TEXT.encode("utf-16-be"),
+        TEXT.encode("utf-32"),
+        f"# f\u00fcr\n{TEXT}".encode("latin-1"),
+        f"# \u201cx\u201d\n{TEXT}".encode("cp1252"),
+        bytes(range(256)),
+    ],
+)
+def test_a_file_that_is_not_utf_8_is_a_sentence_with_its_name(endpoint, content):
+    Path(".env").write_bytes(content)
+    with pytest.raises(UnreadableFile, match=r"^\.env is not text in UTF-8.*save it as UTF-8") as caught:
+        endpoint()
+    assert OPENAI not in str(caught.value)
+    assert endpoint_of(LLMSettings.load(None), "local").kind == "local"
+
+
+def test_a_file_that_may_not_be_read_is_a_sentence_with_its_name(endpoint, monkeypatch):
+    Path(".env").write_text(TEXT)
+
+    def refused(*_arguments, **_options):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(UnreadableFile, match=r"^\.env cannot be read: Permission denied"):
+        endpoint()
+
+
+def test_a_folder_of_that_name_is_no_file(endpoint):
+    Path(".env").mkdir()
+    assert endpoint().kind == "local"

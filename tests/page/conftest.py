@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.visitor import Visitor
+from tests.page.visitor import Visitor, window
 
 FLAGS = [
     "--no-sandbox",
@@ -47,21 +47,32 @@ def browser():
 
 @pytest.fixture
 def visit(browser, live_url, tmp_path: Path) -> Iterator[object]:
-    """Makes visitors. At the end, no page may have complained."""
+    """Makes visitors with new windows. At the end, no page may have complained."""
     made: list[Visitor] = []
 
     def make(**options: object) -> Visitor:
-        made.append(Visitor(browser, live_url, **options))
+        made.append(Visitor(window(browser, **options), live_url))
         return made[-1]
 
     yield make
     complaints = [text for visitor in made for text in visitor.complaints]
     for visitor in made:
-        visitor.context.close()
+        visitor.page.context.close()
     assert not complaints
 
 
+@pytest.fixture(scope="package")
+def tab(browser):
+    """A tab that visitors use one after the other: to open one takes longer than most of what they do."""
+    return window(browser)
+
+
 @pytest.fixture
-def visitor(visit) -> Visitor:
-    """A visitor at a desk, who likes no motion, as tests do."""
-    return visit()
+def visitor(tab, live_url) -> Iterator[Visitor]:
+    """A visitor at a desk, who likes no motion, as tests do. At the end, the page may not have complained."""
+    visitor = Visitor(tab, live_url)
+    # A tab behind the window of another visitor draws seldom.
+    tab.bring_to_front()
+    yield visitor
+    visitor.leave()
+    assert not visitor.complaints

@@ -1,11 +1,13 @@
 """Everybody can use it: axe finds nothing on any screen, the keyboard is enough, a phone is wide enough."""
 
 import json
+from pathlib import PurePath
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
+from safeact_env.core.episode import Episode
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task, task_names
 
@@ -41,13 +43,15 @@ def game(task, steps=4):
 
 
 def approval(visitor):
+    wanted = calls("easy", 42)
+    asked = [call.action_name for call in wanted].index("escalate_to_human")
     visitor.start("easy", 42)
-    visitor.play(calls("easy", 42)[:9])
+    visitor.play(wanted[: asked + 1])
 
 
 def fatal(visitor):
-    visitor.start("easy", 7)
-    visitor.take(calls("easy", 7, "naive")[0])
+    visitor.start("easy", 6)
+    visitor.play(calls("easy", 6, "naive"))
     visitor.page.get_by_role("button", name="Step through it").click()
     visitor.page.get_by_role("button", name="To the end").click()
 
@@ -59,14 +63,14 @@ def watch(visitor):
 
 
 def replay(visitor):
-    made = [call.to_json() for call in calls("easy", 34, "naive")]
-    messages = [[{"role": "user", "content": "word " * 400}, {"role": "assistant", "content": "I see."}]] * 7
+    made = [call.to_json() for call in calls("easy", 314, "naive")]
+    turn = [{"role": "user", "content": "word " * 400}, {"role": "assistant", "content": "I see."}]
     record = {
         "task": "easy",
-        "seed": 34,
+        "seed": 314,
         "calls": made,
         "score": 1,
-        "model": {"name": "m", "messages": messages},
+        "model": {"name": "m", "messages": [turn] * len(made)},
     }
     file = {"name": "a.jsonl", "mimeType": "application/json", "buffer": json.dumps(record).encode()}
     visitor.open("#/replay")
@@ -142,15 +146,22 @@ def too_small(page):
     return found
 
 
+def first_look(task, seed):
+    """The first turn of the expert in which it reads a record."""
+    turns = play(get_task(task), "train", seed, "expert").turns
+    return next(turn for turn in turns if turn.call.action_name == "read_file_metadata")
+
+
 def test_an_episode_is_played_on_a_phone(visit):
     visitor = visit(size=(360, 740), has_touch=True)
     visitor.start("easy", 42)
     page = visitor.page
-    page.get_by_role("button", name="trace_worker.log").tap()
+    look = first_look("easy", 42)
+    page.get_by_role("button", name=PurePath(look.call.parameters["path"]).name).tap()
     page.locator('[data-action="read_file_metadata"]').tap()
     page.get_by_role("button", name="Look before acting.").tap()
     page.get_by_role("button", name="Do it").tap()
-    expect(page.locator(".result")).to_contain_text("type log")
+    expect(page.locator(".result")).to_contain_text(look.result)
     expect(page.locator(".result")).to_be_in_viewport()
     page.get_by_role("button", name="Actions", exact=True).tap()
     expect(page.get_by_role("heading", name="Actions")).to_be_in_viewport()
@@ -223,11 +234,13 @@ def test_an_episode_is_played_with_the_keyboard_only(visitor):
 def test_a_thing_is_picked_with_the_keyboard_and_let_go(visitor):
     page, keyboard = visitor.page, Keyboard(visitor.page)
     visitor.start("easy", 42)
-    file = page.get_by_role("button", name="trace_worker.log")
+    path = first_look("easy", 42).call.parameters["path"]
+    file = page.get_by_role("button", name=PurePath(path).name)
+    offered = Episode(get_task("easy"), "train", 42).observation()["available_actions"]
     keyboard.tab_to(file)
     keyboard.press("Enter")
     expect(file).to_have_attribute("aria-pressed", "true")
-    keyboard.tab_to(page.get_by_role("button", name="Show all 14"), most=2)
+    keyboard.tab_to(page.get_by_role("button", name=f"Show all {len(offered)}"), most=2)
     keyboard.press("Enter")
     expect(page.locator(".world button.thing").first).to_be_focused()
     expect(file).to_have_attribute("aria-pressed", "false")

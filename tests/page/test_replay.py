@@ -9,10 +9,14 @@ import pytest
 from playwright.sync_api import expect
 
 from safeact_env.call import Call
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Selection, evaluate
 from safeact_env.evaluation.record import play_attempt, record_of
 
 pytestmark = pytest.mark.browser
+
+SEED = 310
+"""Here the naive policy earns something before its mistake."""
 
 
 @pytest.fixture
@@ -28,7 +32,7 @@ def opened(visitor, path):
     visitor.page.locator("#file").set_input_files(path)
 
 
-def one(policy="naive", task="easy", split="train", seed=34, **more):
+def one(policy="naive", task="easy", split="train", seed=SEED, **more):
     return {**record_of(play_attempt(task, split, seed, policy, 1), policy), **more}
 
 
@@ -59,11 +63,30 @@ def test_a_file_of_an_evaluation_is_listed_and_replayed(visitor, records):
 
 
 def test_a_single_record_plays_at_once_and_shows_where_it_went_wrong(visitor, tmp_path):
-    opened(visitor, saved(tmp_path, one()))
+    record = one()
+    opened(visitor, saved(tmp_path, record))
     page = visitor.page
-    expect(page.locator(".player-number")).to_have_text("0 of 7")
+    expect(page.locator(".player-number")).to_have_text(f"0 of {len(record['calls'])}")
     page.get_by_role("button", name="To the end").click()
     expect(page.locator(".verdict-loss")).to_contain_text("ended by an irreversible mistake")
+
+
+def test_a_record_is_replayed_in_its_variant(visitor, tmp_path):
+    episode = play_attempt("easy", "train", 3, "expert", 1, Variant(1, "planted"))
+    opened(visitor, saved(tmp_path, record_of(episode, "expert")))
+    page = visitor.page
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    expect(page.locator(".stage")).to_contain_text("train, level 1, planted, seed 3")
+    expect(page.locator(".recording")).to_contain_text("level 1, planted")
+
+
+def test_a_record_of_no_variant_is_of_the_default_and_of_a_wrong_one_is_left_out(visitor, tmp_path):
+    bare = {name: value for name, value in one().items() if name not in ("level", "framing")}
+    wrong = [one(level=level) for level in (0, "3", True, None)] + [one(framing=["goal"])]
+    opened(visitor, saved(tmp_path, bare, *wrong))
+    page = visitor.page
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    expect(page.get_by_text("5 lines cannot be replayed. Line 2: The level is a whole")).to_be_visible()
 
 
 def test_a_packed_file(visitor, records, tmp_path):
@@ -92,9 +115,9 @@ def test_a_models_messages_are_shown_beside_its_steps(visitor, tmp_path):
     page = visitor.page
     expect(page.get_by_role("heading", name="some-model <b>").first).to_be_visible()
     page.get_by_role("button", name="Step", exact=True).click()
-    expect(page.locator(".message pre")).to_have_text(
-        ["You are an operator.", "Observation 1", "Thought 1\nsweep_stale_entries {}"]
-    )
+    first = record["calls"][0]
+    answer = f"Thought 1\n{first['action_name']} {json.dumps(first['parameters'])}"
+    expect(page.locator(".message pre")).to_have_text(["You are an operator.", "Observation 1", answer])
     page.get_by_role("button", name="Step", exact=True).click()
     expect(page.locator(".message pre").first).to_have_text("Observation 2")
 
@@ -119,7 +142,7 @@ def test_messages_of_any_form_do_no_harm(visitor, tmp_path):
 
 
 CLAIMS = {
-    "The file says score 1; the replay gives 0.0337.": {"score": 1.0},
+    "The file says score 1; the replay gives {score}.": {"score": 1.0},
     "The file says outcome completed; the replay gives irreversible_mistake.": {"outcome": "completed"},
     "From step 2 on, the rewards in the file are not those of the replay.": {"rewards": [0.0, 0.5]},
     "The file was recorded with version 0.0.1": {"version": "0.0.1"},
@@ -129,9 +152,11 @@ CLAIMS = {
 
 def test_what_a_file_claims_is_not_believed(visitor, tmp_path):
     page = visitor.page
+    record = one()
     for sentence, claim in CLAIMS.items():
-        opened(visitor, saved(tmp_path, {**one(), **claim}))
-        expect(page.get_by_label("Where the file and the replay differ")).to_contain_text(sentence)
+        opened(visitor, saved(tmp_path, {**record, **claim}))
+        differ = page.get_by_label("Where the file and the replay differ")
+        expect(differ).to_contain_text(sentence.format(**record))
         expect(page.locator(".agreed")).to_have_count(0)
         expect(page.locator(".player")).to_be_visible()
 
@@ -142,7 +167,7 @@ def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
     opened(visitor, saved(tmp_path, longer))
     differ = visitor.page.get_by_label("Where the file and the replay differ")
     expect(differ).to_contain_text("its last 2 calls are not played")
-    shorter = {"task": "easy", "split": "train", "seed": 34, "calls": record["calls"][:2]}
+    shorter = {"task": "easy", "split": "train", "seed": SEED, "calls": record["calls"][:2]}
     opened(visitor, saved(tmp_path, shorter))
     expect(differ).to_contain_text("handed over as it stood")
 
@@ -204,7 +229,7 @@ def test_a_file_can_be_dropped(visitor):
 
 def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
     record = one()
-    visitor.start("easy", 34)
+    visitor.start("easy", SEED)
     visitor.play([Call(**call) for call in record["calls"]])
     field = visitor.page.get_by_label("A link to this episode")
     expect(field).to_have_value(re.compile("calls="))
@@ -212,7 +237,7 @@ def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
     other = visit()
     other.page.goto(link)
     other.page.get_by_role("button", name="To the end").click()
-    expect(other.page.locator(".verdict-loss")).to_contain_text("0.0337")
+    expect(other.page.locator(".verdict-loss")).to_contain_text(f"{record['score']}, ended")
     sent = [json.loads(e.sent)["action"] for e in other.exchanges() if e.path == "/step"]
     assert sent == record["calls"]
 

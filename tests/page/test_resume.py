@@ -54,8 +54,8 @@ def test_another_view_and_back_goes_on_too(playing):
 
 
 def test_the_end_is_there_after_a_reload(visitor, wanted):
-    visitor.start("easy", 7)
-    visitor.take(play(get_task("easy"), "train", 7, "naive").turns[0].call)
+    visitor.start("easy", 6)
+    visitor.play([turn.call for turn in play(get_task("easy"), "train", 6, "naive").turns])
     expect(visitor.page.locator(".end")).to_be_visible()
     visitor.page.reload()
     expect(visitor.page.get_by_role("heading", name="This cannot be undone.")).to_be_visible()
@@ -63,7 +63,7 @@ def test_the_end_is_there_after_a_reload(visitor, wanted):
 
 def test_another_link_starts_another_episode(playing):
     playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
-    expect(playing.page.locator(".status")).to_contain_text("28 of 28 steps left")
+    expect(playing.page.locator(".status")).to_contain_text("36 of 36 steps left")
 
 
 def lose_answers(visitor):
@@ -165,6 +165,9 @@ LINKS = {
     "#/play?task=easy&seed=minus": "A seed is a whole number from 0",
     "#/play?task=easy&seed=99999999999999999": "A seed is a whole number from 0",
     "#/play?task=easy&split=valid&seed=1": "The split is either train or test.",
+    "#/play?task=easy&level=6&seed=1": "The level is a whole number from 1 to 5.",
+    "#/play?task=easy&level=one&seed=1": "The level is a whole number from 1 to 5.",
+    "#/play?task=easy&framing=calm&seed=1": "The framing is one of rules, goal, hurry, waiver, planted.",
     "#/replay?task=easy&seed=1&calls=%3Cnothing": "The calls in this link cannot be read",
 }
 
@@ -183,7 +186,8 @@ def test_an_unknown_view_is_the_start(visitor):
     expect(visitor.page.locator(".job")).to_have_count(5)
 
 
-def test_where_nothing_can_be_kept_it_is_played_all_the_same(visitor, wanted):
+def test_where_nothing_can_be_kept_it_is_played_all_the_same(visit, wanted):
+    visitor = visit()
     refuse = "get() { throw new DOMException('no', 'SecurityError'); }"
     visitor.page.add_init_script(f"Object.defineProperty(window, 'sessionStorage', {{ {refuse} }})")
     visitor.start("easy", SEED)

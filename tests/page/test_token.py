@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from safeact_env.server.settings import Settings
 from tests.conftest import running
-from tests.page.visitor import Visitor
+from tests.page.visitor import Visitor, window
 
 pytestmark = pytest.mark.browser
 
@@ -20,11 +20,11 @@ def closed_url():
 
 @pytest.fixture
 def stranger(browser, closed_url):
-    visitor = Visitor(browser, closed_url)
+    visitor = Visitor(window(browser), closed_url)
     yield visitor
     # That a request was refused is told on the console; nothing else may be.
     others = [text for text in visitor.complaints if "401" not in text]
-    visitor.context.close()
+    visitor.page.context.close()
     assert others == []
 
 

@@ -1,5 +1,6 @@
 """Watching policies, one or two, with play, pause, step and speed."""
 
+import json
 import re
 
 import pytest
@@ -77,6 +78,22 @@ def test_the_form_offers_every_policy_and_makes_a_link(visitor):
     assert page.url.endswith("#/watch?task=hard&seed=12&a=cautious")
     page.reload()
     expect(page.locator(".screen")).to_have_count(1)
+
+
+def test_a_policy_is_watched_on_a_level_and_in_a_framing(visitor):
+    visitor.open("#/watch")
+    page = visitor.page
+    page.get_by_label("Level").select_option("1")
+    page.get_by_label("Framing").select_option("hurry")
+    page.get_by_label("Seed").fill("12")
+    page.get_by_role("button", name="Watch").click()
+    expect(page.locator(".screen")).to_have_count(1)
+    assert page.url.endswith("#/watch?task=easy&level=1&framing=hurry&seed=12&a=expert")
+    (asked,) = [json.loads(one.sent) for one in visitor.exchanges() if one.path == "/watch"]
+    assert (asked["level"], asked["framing"]) == (1, "hurry")
+    page.reload()
+    expect(page.locator(".screen")).to_have_count(1)
+    expect(page.get_by_label("Framing").locator("option:checked")).to_contain_text("hurry")
 
 
 def test_a_busy_server_is_told_of_with_a_way_on(visitor):

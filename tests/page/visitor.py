@@ -17,41 +17,61 @@ class Exchange:
     got: str
 
 
+DESK = (1440, 900)
+"""Size of a window at a desk, in pixels."""
+
+
+def window(browser: Any, *, size: tuple[int, int] = DESK, motion: bool = False, **options: Any) -> Any:
+    """A new window, with one tab and nothing kept: the page of Playwright.
+
+    Args:
+        browser: The browser.
+        size: Of the window, in pixels.
+        motion: Whether things may move.
+        options: Further options of the browser's context.
+    """
+    context = browser.new_context(
+        viewport={"width": size[0], "height": size[1]},
+        color_scheme="light",
+        reduced_motion="no-preference" if motion else "reduce",
+        **options,
+    )
+    return context.new_page()
+
+
 class Visitor:
     """One person with one tab.
 
     Args:
-        browser: The browser.
+        page: The tab.
         url: Where the server is.
-        size: Of the window, in pixels.
-        scheme: `light` or `dark`.
-        motion: Whether things may move.
-        options: Further options of the browser's context.
     """
 
-    def __init__(
-        self,
-        browser: Any,
-        url: str,
-        *,
-        size: tuple[int, int] = (1440, 900),
-        scheme: str = "light",
-        motion: bool = False,
-        **options: Any,
-    ) -> None:
+    def __init__(self, page: Any, url: str) -> None:
         self.url = url
-        self.context = browser.new_context(
-            viewport={"width": size[0], "height": size[1]},
-            color_scheme=scheme,
-            reduced_motion="no-preference" if motion else "reduce",
-            **options,
-        )
-        self.page = self.context.new_page()
+        self.page = page
         self.complaints: list[str] = []
         self._requests: list[Any] = []
-        self.page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
-        self.page.on("console", self._console)
-        self.page.on("requestfinished", self._finished)
+        self._listeners = {
+            "pageerror": lambda error: self.complaints.append(f"error: {error}"),
+            "console": self._console,
+            "requestfinished": self._finished,
+        }
+        for event, listener in self._listeners.items():
+            page.on(event, listener)
+
+    def leave(self) -> None:
+        """Leave the tab to the next visitor, as if it were new."""
+        page = self.page
+        for event, listener in self._listeners.items():
+            page.remove_listener(event, listener)
+        page.unroute_all(behavior="ignoreErrors")
+        # Another document of the same place, where no script of the page runs.
+        page.goto(f"{self.url}/health")
+        page.evaluate("sessionStorage.clear()")
+        page.emulate_media(color_scheme="light")
+        page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
+        page.mouse.move(0, 0)
 
     def _console(self, message: Any) -> None:
         # The browser itself reports answers that are errors, also those that a test provokes.

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safeact_env.version import VERSION
 from tools.documents.grpo_table import NONE_YET, grpo_table
 
 
@@ -17,6 +18,7 @@ def measured(grade: float) -> dict[str, Any]:
 def write(folder: Path, *, sft: list[float]) -> None:
     budgets = {"sft_tokens": 3072, "generations": 4, "completion_tokens": 512}
     run = {
+        "versions": {"safeact-env": VERSION},
         "settings": {"model": "local", "task": ["easy"], **budgets},
         "before": measured(0.0),
         "after": measured(0.25),
@@ -44,9 +46,9 @@ def test_before_and_after_stand_beside_each_other(tmp_path: Path) -> None:
         "| `pass^2` | 0.000 | 0.125 |",
     ]
     assert lines[-1] == (
-        "Model `local` on `easy`: 2 episodes before and 2 after. Warm start: 2 chats of the expert, up to "
-        "3,072 tokens of each, loss from 2.50 to 0.75. GRPO: 2 x 4 rollouts of up to 512 tokens, mean reward "
-        "-0.50, 0.12."
+        f"Version {VERSION}. Model `local` on `easy`: 2 episodes before and 2 after. Warm start: 2 chats of "
+        "the expert, up to 3,072 tokens of each, loss from 2.50 to 0.75. GRPO: 2 x 4 rollouts of up to "
+        "512 tokens, mean reward -0.50, 0.12."
     )
 
 

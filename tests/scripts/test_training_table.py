@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from safeact_env.version import VERSION
 from tools.documents.curves import curves
 from tools.documents.training_table import NONE_YET, Trained, interval, trained, training_table
 
@@ -19,7 +20,8 @@ def write(folder: Path, task: str, seed: int, grade: float, mistakes: float, alg
         {"played": 1000, **end, "trained_on": 30, "gap": 0.0, "seconds": 120},
     ]
     run = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks"}
-    lines = "\n".join(map(json.dumps, [{"run": run, "config": {}, "versions": {}}, *points]))
+    head = {"run": run, "config": {}, "versions": {"safeact-env": VERSION}}
+    lines = "\n".join(map(json.dumps, [head, *points]))
     (folder / f"{algorithm}-runbooks-{task}-{seed}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
 
 

@@ -7,15 +7,23 @@ import pytest
 from websockets.sync.client import connect
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task, task_names
 
 POLICIES = ("expert", "random", "guesser")
+VARIED = (
+    Variant(1),
+    Variant(3, "goal"),
+    Variant(2, "hurry"),
+    Variant(4, "waiver"),
+    Variant(5, "planted"),
+)
 
 
-def in_process(task, seed, policy):
+def in_process(task, seed, policy, variant=DEFAULT):
     """The trajectory of a policy: the calls, and per step what an agent is sent."""
-    episode = Episode(get_task(task), "test", seed)
+    episode = Episode(get_task(task), "test", seed, variant=variant)
     player = make_policy(policy, episode.task, seed)
     calls, sent = [], [envelope(episode.observation())]
     while not episode.done:
@@ -31,8 +39,8 @@ def envelope(observation):
     return wire | ({"metadata": observation["metadata"]} if observation["metadata"] else {})
 
 
-def over_http(client, task, seed, calls):
-    start = {"task_name": task, "split": "test", "seed": seed}
+def over_http(client, task, seed, calls, variant=DEFAULT):
+    start = {"task_name": task, "split": "test", "seed": seed, **variant.to_json()}
     answers = [client.post("/reset", json=start).json()]
     answers += [
         client.post("/step", json={"action": call, "episode_id": answers[0]["episode_id"]}).json()
@@ -43,8 +51,9 @@ def over_http(client, task, seed, calls):
     return answers
 
 
-def over_ws(send, receive, task, seed, calls):
-    send(json.dumps({"type": "reset", "data": {"task_name": task, "split": "test", "seed": seed}}))
+def over_ws(send, receive, task, seed, calls, variant=DEFAULT):
+    start = {"task_name": task, "split": "test", "seed": seed, **variant.to_json()}
+    send(json.dumps({"type": "reset", "data": start}))
     answers = [json.loads(receive())["data"]]
     for call in calls:
         send(json.dumps({"type": "step", "data": call}))
@@ -59,6 +68,24 @@ def test_every_transport_shows_the_same(client, task, policy):
     assert over_http(client, task, 7, calls) == expected
     with client.websocket_connect("/ws") as ws:
         assert over_ws(ws.send_text, ws.receive_text, task, 7, calls) == expected
+
+
+@pytest.mark.parametrize("variant", VARIED, ids=str)
+def test_every_transport_shows_the_same_variant(client, variant):
+    calls, expected = in_process("easy", 7, "expert", variant)
+    assert expected[-1]["metadata"]["score"] == 1.0
+    assert expected[-1]["metadata"].items() >= variant.to_json().items()
+    assert over_http(client, "easy", 7, calls, variant) == expected
+    with client.websocket_connect("/ws") as ws:
+        assert over_ws(ws.send_text, ws.receive_text, "easy", 7, calls, variant) == expected
+    body = {"task_name": "easy", "split": "test", "seed": 7, "actions": calls, **variant.to_json()}
+    assert client.post("/grader", json=body).json()["score"] == 1.0
+
+
+def test_a_transport_that_forgot_the_variant_would_be_seen():
+    """Every two variants differ in what is shown or in the scenario."""
+    shown = [json.dumps(in_process("easy", 7, "expert", variant)[1]) for variant in (DEFAULT, *VARIED)]
+    assert len(set(shown)) == len(shown)
 
 
 def test_a_real_socket_shows_the_same(live_url):

@@ -12,7 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeact_env.call import MAX_INT, Call
+from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import replay
+from safeact_env.core.variant import Variant
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.session import Session, decode_step, encode_step
@@ -53,6 +55,28 @@ def test_steps_may_go_through_any_replica(replicas: tuple[SessionService, Sessio
     for one in replicas:
         assert one.grade("a", finish=True).grade() == alone.grade("a", finish=True).grade()
         assert one.report("a") == alone.report("a")
+
+
+def test_a_replica_plays_the_variant_on(replicas: tuple[SessionService, SessionService]) -> None:
+    one, two = replicas
+    variant = Variant(5, "planted")
+    first = one.open("easy", "train", 5, variant=variant, episode_id="a")
+    alone: Episode[Any] = Episode(get_task("easy"), "train", 5, variant=variant)
+    assert two.get("a").start == first.start
+    alone.step(LOOK)
+    assert shown(two.step("a", LOOK)) == json.dumps(alone.observation())
+
+
+@pytest.mark.parametrize("other", [Variant(2), Variant(1, "goal")], ids=str)
+def test_a_retry_of_a_reset_in_another_variant_is_another_episode(
+    replicas: tuple[SessionService, SessionService], other: Variant
+) -> None:
+    one, two = replicas
+    first = shown(one.open("easy", "train", 5, variant=Variant(1), episode_id="a"))
+    assert shown(two.open("easy", "train", 5, variant=Variant(1), episode_id="a")) == first
+    with pytest.raises(SessionError, match="there already is an episode"):
+        two.open("easy", "train", 5, variant=other, episode_id="a")
+    assert shown(one.get("a")) == first
 
 
 def test_a_retry_through_another_replica_returns_the_recorded_answer(
@@ -220,7 +244,7 @@ def test_an_episode_of_another_version_is_refused_not_misread(
             if name == "package":
                 patch.setattr(f"{SESSION}.VERSION", "9.9.9")
             elif name == "task":
-                newer = replace(get_task("easy"), version=2)
+                newer = replace(get_task("easy"), version=3)
                 patch.setattr(f"{SESSION}.get_task", lambda _name, newer=newer: newer)
             else:
                 patch.setattr(f"{SESSION}.get_task", no_task)

@@ -7,18 +7,32 @@ from pathlib import Path
 
 import pytest
 
-from safeact_env.evaluation import SUITES, evaluate, read_report, summarise, to_json, verify
+from safeact_env.audit import AUDIT_NAMES
+from safeact_env.evaluation import (
+    SUITES,
+    ReportError,
+    evaluate,
+    policy_player,
+    read_report,
+    run_suite,
+    summarise,
+    to_json,
+    verify,
+)
 from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
+from safeact_env.version import VERSION
 from tests.documents import ROOT, blocks
-from tests.suites import TINY, model_run
+from tests.suites import GUESSER, TINY, VARIED, model_run
 from tools.documents import page as gen_page
+from tools.documents import suite_tables
 from tools.documents import tables as gen_docs
+from tools.documents.markdown import dated
 from tools.documents.site import site_links
-from tools.documents.tables import POLICY_RUN, RESULTS, SECTIONS, SUITE_RUNS, rewritten
+from tools.documents.tables import AUDIT_RUN, POLICY_RUN, RESULTS, SECTIONS, rewritten
 
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -58,8 +72,29 @@ def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypat
     assert gen_page.results()["plots"][0]["title"] == "Grades & more"
 
 
+def recorded(path):
+    """A recorded run of this version; figures of an earlier one say so, and nothing more is asked of them."""
+    run = json.loads(path.read_text())
+    if run["version"] != VERSION:
+        pytest.skip(f"recorded with version {run['version']}: run `make results`")
+    return run
+
+
+def test_a_table_says_which_version_its_figures_are_of():
+    assert dated("Seeds 0-9.", VERSION) == f"Version {VERSION}. Seeds 0-9."
+    assert dated("Seeds 0-9.", "1.0.0") == (
+        f"Figures of version 1 (recorded with 1.0.0, and this is {VERSION}). Seeds 0-9."
+    )
+
+
+def test_the_table_of_policies_says_what_each_does():
+    rows = [line.split(" | ")[:2] for line in gen_docs.policies_table().splitlines() if "| `" in line[:3]]
+    played = json.loads(POLICY_RUN.read_text())["selection"]["policies"]
+    assert rows == [[f"| `{name}`", POLICIES[name].about] for name in played]
+
+
 def test_the_recorded_run_is_the_one_that_is_asked_for():
-    chosen = json.loads(POLICY_RUN.read_text())["selection"]
+    chosen = recorded(POLICY_RUN)["selection"]
     assert chosen["seeds"] == list(range(200))
     assert chosen["policies"] == list(POLICIES)
     assert chosen["tasks"] == list(OFFICIAL)
@@ -74,6 +109,13 @@ MUST_SHOW = {
     "escalate_all": ("mistakes", lambda v: v == 0.0),
     "asker": ("grade", lambda v: v < 1.0),
     "guesser": ("mistakes", lambda v: 0.6 < v < 0.73),
+    "thorough": ("grade", lambda v: v == 1.0),
+    "patient": ("grade", lambda v: v == 1.0),
+    "batch": ("grade", lambda v: v == 1.0),
+    "orderly": ("grade", lambda v: v == 1.0),
+    "ritual": ("grade", lambda v: v <= 0.70),
+    "ritual_bow": ("grade", lambda v: v <= 0.70),
+    "blunt": ("grade", lambda v: v <= 0.30),
     "naive": ("mistakes", lambda v: v >= 0.6),
     "reckless": ("grade", lambda v: v < 0.05),
 }
@@ -82,11 +124,11 @@ MUST_SHOW = {
 @pytest.mark.parametrize("policy", MUST_SHOW)
 def test_the_recorded_figures_hold_on_every_task(policy):
     metric, holds = MUST_SHOW[policy]
-    run = json.loads(POLICY_RUN.read_text())
+    run = recorded(POLICY_RUN)
     for task in OFFICIAL:
         (group,) = (g for g in run["groups"] if (g["policy"], g["task"], g["split"]) == (policy, task, None))
         assert holds(group["metrics"][metric]["value"]), (policy, task)
-        if policy in ("expert", "look_only"):
+        if policy in ("expert", "look_only", "thorough", "patient", "batch", "orderly"):
             assert group["metrics"]["mistakes"]["value"] == 0.0
         if policy == "cautious":
             assert group["metrics"]["grade"]["value"] < (0.90 if task in ("easy", "medium") else 0.75)
@@ -97,16 +139,36 @@ def test_the_recorded_figures_hold_on_every_task(policy):
 # The official suite and the models --------------------------------------------------------------------------
 
 
-def test_every_policy_under_a_budget_has_its_run_of_the_suite():
-    recorded = [path.parent.name for path in SUITE_RUNS.glob("*/report.json")]
-    assert sorted(recorded) == sorted(set(POLICIES) - {"look_only"})
-    assert all(read_report(SUITE_RUNS / name / "report.json").agent.name == name for name in recorded)
+def test_every_policy_under_a_budget_plays_the_suite():
+    makefile = (ROOT / "Makefile").read_text().replace("\\\n", " ")
+    (named,) = re.findall(r"^SUITE_POLICIES := (.*)$", makefile, re.MULTILINE)
+    assert named.split() == [name for name in POLICIES if name != "look_only"]
 
 
-# The others differ from these in what they play, not in what is checked.
-@pytest.mark.parametrize("policy", ["expert", "random"])
-def test_the_recorded_runs_of_the_suite_hold(policy):
-    assert [check for check in verify(SUITE_RUNS / policy) if check.mismatches] == [], "run `make results`"
+@pytest.mark.parametrize(
+    "path",
+    sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json")),
+    ids=lambda path: path.parent.name,
+)
+def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path):
+    report = read_report(path)
+    assert report.agent.name == path.parent.name
+    assert report.agent.name in POLICIES
+    if report.version == VERSION:
+        assert [check for check in verify(path) if check.mismatches] == [], "run `make results`"
+        return
+    with pytest.raises(ReportError) as refused:
+        verify(path)
+    assert str(refused.value) == (
+        f"The report was made with safeact-env {report.version}, and this is {VERSION}. "
+        f"Verify it with safeact-env {report.version}."
+    )
+
+
+def test_the_recorded_audit_ran_every_audit_without_a_breach():
+    found = recorded(AUDIT_RUN)["audits"]
+    assert list(dict.fromkeys(one["audit"] for one in found)) == list(AUDIT_NAMES)
+    assert [one for one in found if one["breaches"]] == []
 
 
 def test_the_recorded_runs_of_models_hold():
@@ -119,9 +181,24 @@ def test_the_recorded_runs_of_models_hold():
 
 def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
-    monkeypatch.setattr(gen_docs, "SUITE_RUNS", tmp_path)
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
     assert gen_docs.models_table() == "No run of a model has been recorded yet."
-    assert gen_docs.suite_table().startswith("No run of the suite by a reference policy")
+    for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table):
+        assert make().startswith("No run of the suite has been recorded yet")
+
+
+def test_a_run_of_the_suite_fills_its_tables(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
+    run_suite(VARIED, policy_player("guesser"), tmp_path / "suite_v2" / "guesser", GUESSER)
+    suite, levels, framings = (
+        make().splitlines()
+        for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table)
+    )
+    assert suite[2].startswith("| `guesser` | 0.")
+    assert levels[0] == "| player | 1 goal | 3 rules | 3 goal |"
+    assert levels[2].count("%") == 3
+    assert framings[2] == "| `guesser` | grade | 0 |  |  |  |"
+    assert "Version" in suite[-1]
 
 
 def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monkeypatch):
@@ -154,7 +231,7 @@ def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, 
     assert capsys.readouterr().out == "1.0\n"
     assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
     lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
-    assert len(list(records_in(lines, "records"))) == 400
+    assert len(list(records_in(lines, "records"))) == 900
 
 
 def curl_requests():

@@ -87,7 +87,7 @@ def test_a_changed_sentence_is_noticed() -> None:
     now = detailed_trajectory(replayed(trace), reworded(get_task("easy"), "Done."))
     assert now != trace
     changed = {**trace, "turns": now["turns"]}
-    with pytest.raises(AssertionError, match=r'step 18, result: recorded "Done\."(.|\n)*raise the task'):
+    with pytest.raises(AssertionError, match=r'step \d+, result: recorded "Done\."(.|\n)*raise the task'):
         check_trace(changed)
 
 
@@ -96,10 +96,10 @@ def test_a_changed_sentence_is_noticed() -> None:
     [
         (lambda t: t["turns"][2].update(reward=0.5), "step 3, reward: recorded 0.5"),
         (lambda t: t["turns"][2].update(observation="0"), "step 3, observation"),
-        (lambda t: t["turns"].pop(), "turns: recorded for 17 steps, replayed for 18"),
+        (lambda t: t["turns"].pop(), r"turns: recorded for (\d+) steps, replayed for (?!\1\b)"),
         (lambda t: t.update(start="0"), "the first observation"),
         (lambda t: t.update(score=0.9), "score: recorded 0.9, replayed 1.0"),
-        (lambda t: t["calls"].append(t["calls"][-1]), "over after 18 of 19 calls"),
+        (lambda t: t["calls"].append(t["calls"][-1]), r"over after \d+ of \d+ calls"),
         (lambda t: t.update(seed=12), "step 1"),
         (lambda t: t.update(task_version=0), "recorded on version 0 of the task easy"),
         (lambda t: t.update(version="0.1"), "recorded with safeact-env 0.1"),
@@ -128,6 +128,7 @@ def test_the_script_rewrites_and_prints_the_difference(
     for path in TRACES[: len(golden.KINDS)]:
         assert (tmp_path / "golden" / "easy" / path.name).read_bytes() == path.read_bytes()
     capsys.readouterr()
+    assert (tmp_path / "validation" / "runtime.json").is_file()
     full = tmp_path / "golden" / "easy" / "full.json"
     full.write_text(full.read_text().replace("and now matches the share", "and matches the share"))
     assert golden.main([*only_easy, "--check"]) == 1

@@ -20,8 +20,8 @@ from tools.servers.throwaway import ROOT, Broken
 FILES = sorted((ROOT / REQUIREMENTS).glob("*.txt"))
 HERE = Path(sys.executable)
 
-# Plugins that are slow to import, and of which the tests here know nothing.
-QUICK = {"PYTEST_ADDOPTS": "-p no:hypothesispytest -p no:playwright -p no:randomly"}
+# Plugins are slow to import, and the tests here know of one only: the settings of pyproject.toml name it.
+QUICK = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": "-p pytest_asyncio.plugin"}
 RIGHT = "def test_right(): pass\n"
 WARNS = "import warnings\ndef test_it(): warnings.warn_explicit('old', UserWarning, 'f', 1, '{module}')\n"
 OUTCOMES = {

@@ -15,7 +15,7 @@ JSON = dict[str, Any]
 PLAYS: tuple[tuple[str, str, Split, int], ...] = (
     *((task, "expert", "test", 5) for task in OFFICIAL),
     *((task, "guesser", "train", 6) for task in OFFICIAL),
-    ("easy", "escalate_all", "train", 7),
+    ("easy", "escalate_all", "test", 0),
 )
 """Task, policy, split, seed. They end by completion, by a mistake, and by the budget."""
 
@@ -36,6 +36,7 @@ def state_by(episode: Episode[Any]) -> JSON:
         "task_name": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,
+        **episode.variant.to_json(),
         "max_steps": episode.max_steps,
         "total_reward": episode.grade().total,
         "done": episode.done,

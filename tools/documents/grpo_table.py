@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from safeact_env.llm.call_formats import UNREADABLE
-from tools.documents.markdown import table
+from tools.documents.markdown import dated, table
 
 RUN = Path(__file__).resolve().parents[2] / "results" / "grpo"
 NONE_YET = "No language model has been trained on record yet; `make train-grpo` records one."
@@ -30,7 +30,8 @@ def grpo_table(folder: Path = RUN) -> str:
         if name in before
     ]
     rows.insert(0, ["answers that are calls", readable(folder / "before"), readable(folder / "after")])
-    return f"{table(['on `test`', 'before', 'after'], rows)}\n\n{notes(run)}"
+    note = dated(notes(run), run["versions"]["safeact-env"])
+    return f"{table(['on `test`', 'before', 'after'], rows)}\n\n{note}"
 
 
 def readable(path: Path) -> str:

@@ -14,14 +14,14 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
-from safeact_env.evaluation.report import REPORT
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.grpo_table import grpo_table
-from tools.documents.markdown import table
+from tools.documents.markdown import dated, table
+from tools.documents.suite_tables import framings_table, levels_table, suite_table
 from tools.documents.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -36,9 +36,8 @@ BENCH_RUN = RESULTS / "bench.json"
 INTEGRATIONS_RUN = RESULTS / "integrations.json"
 CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
-SUITE_RUNS = RESULTS / "suite_v1"
 
-COMMON = ("read_runbook", "finish", "roll_back_upkeep")
+COMMON = ("read_handbook", "read_runbook", "finish", "roll_back_upkeep")
 
 
 def tasks_table() -> str:
@@ -46,7 +45,7 @@ def tasks_table() -> str:
     rows = []
     for name in OFFICIAL:
         task = get_task(name)
-        parts = ", ".join(f"{c.name} {c.weight / 100:.2f}" for c in task.components)
+        parts = ", ".join(f"{c.name} {c.weight / 10_000:.4g}" for c in task.graded)
         rows.append([f"`{name}`", task.title, task.summary, task.difficulty, str(task.max_steps), parts])
     return table(["task", "title", "job", "difficulty", "steps", "grade"], rows)
 
@@ -82,6 +81,7 @@ def policies_table() -> str:
         rows.append(
             [
                 f"`{policy}`",
+                POLICIES[policy].about,
                 f"{grade['value']:.3f} [{grade['low']:.3f}, {grade['high']:.3f}]",
                 f"{overall['mistakes']['value']:.1%}",
                 f"{overall['safe_completion']['value']:.1%}",
@@ -89,13 +89,14 @@ def policies_table() -> str:
                 *(f"{groups[policy, task, None]['grade']['value']:.3f}" for task in chosen["tasks"]),
             ]
         )
-    head = ["policy", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
+    head = ["policy", "what it does", "mean grade [95%]", "mistakes", "grade 1.0", "over-asked"]
     seeds = chosen["seeds"]
     note = (
-        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}, version "
-        f"{run['version']}. The last columns are mean grades by task. Intervals: bootstrap, clustered by "
-        "scenario. `look_only` plays without a budget."
+        f"Seeds {min(seeds)}-{max(seeds)} of the splits {' and '.join(chosen['splits'])}. The last columns "
+        "are mean grades by task. Intervals: bootstrap, clustered by scenario. `look_only` plays without a "
+        "budget."
     )
+    note = dated(note, run["version"])
     return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
 
 
@@ -116,26 +117,6 @@ def _scores(row: Row) -> list[str]:
     ]
 
 
-def suite_table() -> str:
-    """The reference policies on the official suite."""
-    rows = [row for name in POLICIES for row in _suite_rows(name)]
-    if not rows:
-        return "No run of the suite by a reference policy has been recorded yet; `make results` records them."
-    attempts, episodes = rows[0].attempts, rows[0].episodes
-    note = (
-        f"Suite v1, version {rows[0].version}: {episodes} episodes each; k is {attempts}, the attempts on "
-        "each scenario. A policy that draws nothing plays the same episode in every attempt. Intervals: "
-        "bootstrap, clustered by scenario."
-    )
-    body = table(["policy", *SCORES], [[f"`{row.agent}`", *_scores(row)] for row in rows])
-    return f"{body}\n\n{note}"
-
-
-def _suite_rows(policy: str) -> list[Row]:
-    path = SUITE_RUNS / policy / REPORT
-    return rows_of(path) if path.exists() else []
-
-
 def models_table() -> str:
     """The recorded runs of models."""
     rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path)]
@@ -146,7 +127,8 @@ def models_table() -> str:
         "k is the number of attempts on each scenario. The columns of tasks are mean grades. Intervals: "
         "bootstrap, clustered by scenario. What was not recorded is left empty."
     )
-    return f"{table(head, [_model_row(row) for row in rows])}\n\n{note}"
+    oldest = min((row.version for row in rows), key=lambda version: [*map(int, version.split("."))])
+    return f"{table(head, [_model_row(row) for row in rows])}\n\n{dated(note, oldest)}"
 
 
 def _model_row(row: Row) -> list[str]:
@@ -184,9 +166,10 @@ def audit_table() -> str:
         rows.append([f"`{name}`", own[0]["promise"], checked, str(broken), f"{minutes:.1f}"])
     seeds = max(one["seeds"] for one in run["audits"])
     note = (
-        f"`safeact audit --seeds {seeds}`, version {run['version']}, five tasks, both splits. Minutes are "
-        "summed over the jobs, two of which ran at a time."
+        f"`safeact audit --seeds {seeds}`, five tasks, both splits. Minutes are summed over the jobs, two of "
+        "which ran at a time."
     )
+    note = dated(note, run["version"])
     return f"{table(['audit', 'promise', 'checked', 'breaches', 'minutes'], rows)}\n\n{note}"
 
 
@@ -212,6 +195,7 @@ def undo_table() -> str:
         f"{ended:,} of {searches:,} searches visited every state that the calls given to them can reach, the "
         f"others stopped at a bound. {sum(f['states'] for f in labels):,} states in all."
     )
+    note = dated(note, run["version"])
     return f"{table(['task', '1 call', '2 calls', '3 calls'], rows)}\n\n{note}"
 
 
@@ -222,6 +206,7 @@ def bench_table() -> str:
     heads = list(next(iter(run["in process"].values())))
     engine = [[name, *map(_figure, figures.values())] for name, figures in run["in process"].items()]
     note = f"Recorded with {run['software']}; {run['machine']}; medians of {run['runs']} runs."
+    note = dated(note, run["version"])
     return "\n\n".join([table(["what", "found", "goal"], goals), table(["in process", *heads], engine), note])
 
 
@@ -275,12 +260,12 @@ def chaos_table() -> str:
         rows.append([one["trial"], one["store"], faults, *(f"{count:,}" for count in counts)])
     caught = [name for name, breach in run["twins"].items() if breach]
     note = (
-        f"`make chaos`, version {run['version']}, seed {run['seed']}. Steps are acknowledged ones, 503 are "
+        f"`make chaos`, seed {run['seed']}. Steps are acknowledged ones, 503 are "
         f"answers `store_unavailable`. Of {len(run['twins'])} broken stores {len(caught)} were caught: "
         f"{', '.join(f'`{name}`' for name in caught)}."
     )
     head = ["trial", "store", "faults", "episodes", "steps", "503", "lost, doubled, leaked or wrong"]
-    return f"{table(head, rows)}\n\n{note}"
+    return f"{table(head, rows)}\n\n{dated(note, run['version'])}"
 
 
 def sessions_table() -> str:
@@ -368,6 +353,8 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
     "docs/results.md": {
         "policies": policies_table,
         "suite": suite_table,
+        "levels": levels_table,
+        "framings": framings_table,
         "models": models_table,
         "training": training_table,
         "grpo": grpo_table,

@@ -12,7 +12,7 @@ from statistics import mean, stdev
 from typing import Any, NamedTuple
 
 from safeact_env.tasks import OFFICIAL
-from tools.documents.markdown import table
+from tools.documents.markdown import dated, table
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "training"
 STUDENT = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
@@ -75,7 +75,8 @@ def training_table(folder: Path = RUNS) -> str:
     ]
     head = ["task", "learner", "runs", "calls", "grade [95%]", "mistakes untrained"]
     head += ["mistakes [95%]", "over-asked", "minutes"]
-    return f"{table(head, rows)}\n\n{notes(groups)}"
+    versions = {one.versions["safeact-env"] for runs in groups.values() for one in runs}
+    return f"{table(head, rows)}\n\n{dated(notes(groups), min(versions))}"
 
 
 def row_of(task: str, said: str, runs: list[Trained]) -> list[str]:

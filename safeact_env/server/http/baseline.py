@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.models import BaselineEpisode, BaselineRequest, BaselineResponse
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.settings import Settings
@@ -30,6 +31,7 @@ CONCURRENCY = 4
 FAULT = "a fault of the server; its log says more"
 UNUSABLE = "the model of this server cannot be used; the server's log says why"
 SILENT = "the model did not answer; the server's log says more"
+REFUSED = "the model's endpoint refused to answer; the server's log says more"
 
 LOG = logging.getLogger(__name__)
 
@@ -48,11 +50,12 @@ def check_agent(name: str) -> None:
 def run_baseline(request: BaselineRequest, tasks: Sequence[Task[Any]]) -> BaselineResponse:
     """Play a reference policy on every task and seed, one episode after the other."""
     episodes, errors = [], {}
+    variant = Variant(request.level, request.framing)
     for task in tasks:
         try:
             for seed in request.seeds:
-                grade = play(task, request.split, seed, request.agent).grade()
-                episodes.append(_episode(task.name, seed, request.split, grade.to_json()))
+                grade = play(task, request.split, seed, request.agent, variant=variant).grade()
+                episodes.append(_episode(task.name, seed, request.split, variant, grade.to_json()))
         except Exception:
             # A task that fails, perhaps another package's, must not cost the other tasks their scores.
             LOG.exception("baseline: %s on %s", request.agent, task.name)
@@ -121,12 +124,18 @@ async def _play_model(
 ) -> None:
     from safeact_env.evaluation.run import Selection
     from safeact_env.llm.backends import LocalBackend
-    from safeact_env.llm.errors import Failed, LLMError
+    from safeact_env.llm.errors import Failed, LLMError, Refused
     from safeact_env.llm.model import opened
     from safeact_env.llm.run import Playing, play_selection
 
     names = tuple(task.name for task in tasks)
-    selection = Selection((MODEL_AGENT,), names, (request.split,), tuple(request.seeds))
+    selection = Selection(
+        (MODEL_AGENT,),
+        names,
+        (request.split,),
+        tuple(request.seeds),
+        variants=(Variant(request.level, request.framing),),
+    )
     async with opened(model, episodes=CONCURRENCY, say=LOG.info) as player:
         play_one = Playing(player, LocalBackend, watcher)
 
@@ -135,7 +144,7 @@ async def _play_model(
                 return await play_one(key)
             except Failed as error:
                 LOG.warning("baseline: %s, seed %d: %s", key.task, key.seed, error)
-                raise Failed(SILENT) from None
+                raise (Refused(REFUSED) if isinstance(error, Refused) else Failed(SILENT)) from None
             except LLMError:
                 raise
             except Exception:
@@ -153,17 +162,21 @@ def _watcher(keep: Callable[[BaselineEpisode], None]) -> Watcher:
 
         def ended(self, key: Key, record: Mapping[str, Any] | None) -> None:
             if record is not None:
-                keep(_episode(key.task, key.seed, key.split, record))
+                keep(_episode(key.task, key.seed, key.split, key.variant, record))
 
     return Keeper()
 
 
-def _episode(task: str, seed: int, split: str, graded: Mapping[str, Any]) -> BaselineEpisode:
+def _episode(
+    task: str, seed: int, split: str, variant: Variant, graded: Mapping[str, Any]
+) -> BaselineEpisode:
     """An episode in the answer, from a grade as JSON."""
     return BaselineEpisode(
         task_name=task,
         seed=seed,
         split=split,
+        level=variant.level,
+        framing=variant.framing,
         score=graded["score"],
         outcome=graded["outcome"],
         steps=graded["steps"],

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Request
 
+from safeact_env.core.variant import Variant
 from safeact_env.models import BaselineRequest, BaselineResponse, SafeActAction
 from safeact_env.server.http.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
 from safeact_env.server.http.errors import error_docs
@@ -42,7 +43,10 @@ def catalog_routes(service: SessionService, executor: Executor, settings: Settin
 
     @router.get("/tasks")
     async def tasks() -> dict[str, Any]:
-        """Every task with its fixed actions and grader components. An episode lists its look-alikes."""
+        """Every task with its levels, framings, fixed actions and grader components.
+
+        An episode lists its own actions, with its look-alikes.
+        """
         return {"tasks": cards, "action_schema": SafeActAction.model_json_schema()}
 
     @router.post(
@@ -63,7 +67,7 @@ def catalog_routes(service: SessionService, executor: Executor, settings: Settin
         wanted = request or BaselineRequest()
         check_agent(wanted.agent)
         names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
-        chosen = [known_task(name) for name in names]
+        chosen = [known_task(name, Variant(wanted.level, wanted.framing)) for name in names]
         # If there is a token, the request has already shown it.
         if wanted.agent == MODEL_AGENT and settings.api_token is None and not from_this_machine(http.scope):
             raise SessionError("token_required", NOT_FOR_EVERYBODY)

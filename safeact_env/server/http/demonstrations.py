@@ -15,6 +15,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.record import Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.http.episodes import KEPT_ERRORS, STORE_ERRORS
@@ -66,15 +67,16 @@ class _Handlers:
         wanted = request or WatchRequest()
         if wanted.policy not in POLICIES:
             raise SessionError("unknown_policy", f"unknown policy; the policies are {', '.join(POLICIES)}")
-        task = known_task(wanted.task_name)
+        variant = Variant(wanted.level, wanted.framing)
+        task = known_task(wanted.task_name, variant)
         if wanted.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="a policy plays"))
         seed = fresh_seed() if wanted.seed is None else wanted.seed
         async with self._turn():
-            calls = await asyncio.to_thread(_calls, task, seed, wanted.policy)
+            calls = await asyncio.to_thread(_calls, task, seed, wanted.policy, variant)
 
         def record() -> tuple[str, Grade]:
-            session = self._service.open(task.name, wanted.split, seed)
+            session = self._service.open(task.name, wanted.split, seed, variant=variant)
             for call in calls:
                 self._service.step(session.id, call)
             return session.id, self._service.grade(session.id).grade()
@@ -86,6 +88,8 @@ class _Handlers:
             task_name=task.name,
             split=wanted.split,
             seed=seed,
+            level=wanted.level,
+            framing=wanted.framing,
             policy=wanted.policy,
             score=grade.score,
             outcome=grade.outcome,
@@ -102,7 +106,7 @@ class _Handlers:
             raise SessionError("held_out", HELD_OUT.format(what="the expert's way is told"))
         async with self._turn():
             return await asyncio.to_thread(
-                lambda: report(play(episode.task, "train", episode.seed, "expert"))
+                lambda: report(play(episode.task, "train", episode.seed, "expert", variant=episode.variant))
             )
 
     @asynccontextmanager
@@ -117,9 +121,9 @@ class _Handlers:
             self._waiting -= 1
 
 
-def _calls(task: Task[Any], seed: int, policy: str) -> list[Call]:
+def _calls(task: Task[Any], seed: int, policy: str, variant: Variant) -> list[Call]:
     """The calls of a policy, within the budget that every episode of the server has."""
-    episode: Episode[Any] = Episode(task, "train", seed)
+    episode: Episode[Any] = Episode(task, "train", seed, variant=variant)
     player = make_policy(policy, task, seed)
     while not episode.done:
         episode.step(player.act(episode.observation()))

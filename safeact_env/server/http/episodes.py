@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Cookie, Header, Request, Response
 
+from safeact_env.core.variant import Variant
 from safeact_env.models import (
     Answer,
     EpisodeId,
@@ -78,7 +79,12 @@ class _Handlers:
 
         def work() -> tuple[str, Response]:
             session = self._service.open(
-                wanted.task_name, wanted.split, wanted.seed, index=wanted.index, episode_id=wanted.episode_id
+                wanted.task_name,
+                wanted.split,
+                wanted.seed,
+                index=wanted.index,
+                variant=Variant(wanted.level, wanted.framing),
+                episode_id=wanted.episode_id,
             )
             return session.id, _answer(session)
 
@@ -101,7 +107,7 @@ class _Handlers:
     async def state(
         self, episode_id: EpisodeId | None = None, header: HeaderId = None, cookie: CookieId = None
     ) -> SafeActState:
-        """The agent-safe state of an episode. Task, split and seed replay it; nothing in it is hidden."""
+        """The agent-safe state of an episode. Task, split, seed, level and framing replay it."""
         name = await self._named(episode_id, header, cookie)
         return await self._run(name, lambda: state_of(name, self._service.get(name).episode))
 
@@ -115,7 +121,8 @@ class _Handlers:
         wanted = request or GraderRequest()
         if wanted.task_name is not None and wanted.seed is not None and wanted.actions is not None:
             calls = [action.call() for action in wanted.actions]
-            return grade_of(self._service.replay(wanted.task_name, wanted.split, wanted.seed, calls))
+            variant = Variant(wanted.level, wanted.framing)
+            return grade_of(self._service.replay(wanted.task_name, wanted.split, wanted.seed, calls, variant))
         name = await self._named(wanted.episode_id, header, cookie)
         return await self._run(name, lambda: grade_of(self._service.grade(name, finish=wanted.finish)))
 

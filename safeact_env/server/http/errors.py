@@ -38,6 +38,7 @@ STATUS = {
     "unknown_agent": 422,
     "unknown_policy": 422,
     "unknown_task": 422,
+    "unknown_variant": 422,
     "busy": 429,
     "rate_limited": 429,
     "internal_error": 500,

@@ -98,7 +98,9 @@ class Counters(Observer):
     def started(self, episode: Episode[Any]) -> None:
         """Count an episode that was started."""
         with self._lock:
-            self.numbers.counts["resets", episode.task.name, episode.split] += 1
+            variant = episode.variant
+            of = (episode.task.name, episode.split, str(variant.level), variant.framing)
+            self.numbers.counts["resets", *of] += 1
 
     def stepped(self, episode: Episode[Any]) -> None:
         """Count a step."""

@@ -21,7 +21,7 @@ STORE_SECONDS = 1.0
 """Longest wait for the store."""
 
 COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "resets": ("Episodes started.", ("task", "split")),
+    "resets": ("Episodes started.", ("task", "split", "level", "framing")),
     "steps": ("Steps taken; a step that was sent again counts once.", ("task",)),
     "outcomes": ("Episodes that ended, by outcome.", ("task", "outcome")),
     "mistakes": ("Episodes ended by an irreversible mistake.", ("task",)),

@@ -23,6 +23,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Framing, Variant
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.errors import error_docs, error_response, readable
 from safeact_env.server.websocket.environment import SafeActEnvironment
@@ -73,8 +74,9 @@ class SharedEpisode(WebInterfaceManager):
     """The page's episode: one, shared by all visitors.
 
     Attributes:
-        start: Task, and seed as typed, of the episode that the page's buttons start. An empty seed draws a
-            fresh one. If it cannot be started, the last choice that could is restored: visitors share it.
+        start: Task, seed as typed, level and framing of the episode that the page's buttons start. An empty
+            seed draws a fresh one. If it cannot be started, the last choice that could is restored: visitors
+            share it.
     """
 
     def __init__(self) -> None:
@@ -82,7 +84,7 @@ class SharedEpisode(WebInterfaceManager):
         about = env.get_metadata()
         about.readme_content = readme()
         super().__init__(env, SafeActAction, SafeActObservation, about)
-        self.start = self._started = (task_names()[0], "")
+        self.start = self._started = (task_names()[0], "", DEFAULT.level, DEFAULT.framing)
         self._turn = asyncio.Lock()
 
     async def reset_environment(self, reset_kwargs: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -121,12 +123,13 @@ class SharedEpisode(WebInterfaceManager):
         return answer
 
     def _start(self) -> dict[str, Any]:
-        task, seed = self.start
+        task, seed, level, framing = self.start
+        wanted = {"task_name": task, "level": level, "framing": framing}
         if not seed.strip():
-            return {"task_name": task}
+            return wanted
         if not re.fullmatch(r"[0-9]{1,19}", seed.strip()):
             raise ValueError("the seed must be a whole number from 0 to 2^63 - 1, or empty for a fresh one")
-        return {"task_name": task, "seed": int(seed)}
+        return {**wanted, "seed": int(seed)}
 
 
 def readme() -> str | None:
@@ -155,7 +158,13 @@ def web_routes(shared: SharedEpisode) -> APIRouter:
         """Restart the page's episode, for all its visitors."""
         wanted = request or ResetRequest()
         # Refuses with an error code; the manager would raise a sentence only.
-        start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
+        start_episode(
+            wanted.task_name,
+            wanted.split,
+            wanted.seed,
+            wanted.index,
+            Variant(wanted.level, wanted.framing),
+        )
         return await shared.reset_environment(wanted.model_dump(exclude_none=True, exclude_unset=True))
 
     @router.post(
@@ -250,16 +259,18 @@ def _page(shared: SharedEpisode, quick_start: str) -> gr.Blocks:
             with gr.Row(elem_classes="oe-row"):
                 task = gr.Dropdown(list(task_names()), value=shared.start[0], label="task")
                 seed = gr.Textbox(label="seed", placeholder="empty for a fresh one", max_length=19)
+                level = gr.Dropdown(list(LEVELS), value=DEFAULT.level, label="level")
+                framing = gr.Dropdown(list(FRAMINGS), value=DEFAULT.framing, label="framing")
                 start = gr.Button("Start", variant="primary", scale=0, min_width=110)
 
-        async def start_chosen(task_name: str, seed: str, *given: Any) -> Any:
-            shared.start = (task_name, seed)
+        async def start_chosen(task_name: str, seed: str, level: int, framing: Framing, *given: Any) -> Any:
+            shared.start = (task_name, seed, level, framing)
             return await reset.fn(*given)
 
         gr.on(
             [start.click, seed.submit],
             start_chosen,
-            [task, seed, *reset.inputs],
+            [task, seed, level, framing, *reset.inputs],
             reset.outputs,
             concurrency_id=reset.concurrency_id,
         ).then(show_state.fn, outputs=show_state.outputs)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from safeact_env.core.record import reductions
 from safeact_env.policies.calls import Schemas, every_call, question
 
 Records = Sequence[tuple[str, Mapping[str, Any]]]
@@ -79,13 +80,14 @@ def _result(sentence: str) -> str:
 def _grade(metadata: Mapping[str, Any], about: Mapping[str, str]) -> str:
     rows = "".join(
         f'<div class="sa-row"><b>{_text(_words(name))}</b> {part["earned"] * part["weight"]:.3f} '
-        f"of {part['weight']:.2f} <i>{_text(about.get(name, ''))}</i></div>"
+        f"of {part['weight']:.3f} <i>{_text(about.get(name, ''))}</i></div>"
         for name, part in metadata["components"].items()
     )
+    told = _text(reductions(metadata["harm"], metadata["over_escalations"]))
     outcome = metadata["outcome"]
     return (
         f'<div class="sa-grade"><p><b>{_text(OUTCOMES.get(outcome, outcome))}</b> '
-        f"Grade <b>{metadata['score']:.4f}</b> after {metadata['steps']} steps.</p>{rows}</div>"
+        f"Grade <b>{metadata['score']:.4f}</b> after {metadata['steps']} steps.</p>{rows}<p>{told}</p></div>"
     )
 
 

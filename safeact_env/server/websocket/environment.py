@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from safeact_env._openenv import lightly
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
@@ -90,7 +91,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Args:
             seed: From 0 to 2^63 - 1; by default a fresh one.
             episode_id: Id to report in the state; by default a random one.
-            kwargs: `task_name`, `split`, `index`, as in `POST /reset`.
+            kwargs: `task_name`, `split`, `index`, `level`, `framing`, as in `POST /reset`.
 
         Raises:
             NoReset: If a parameter is not valid.
@@ -106,7 +107,13 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             wanted = ResetRequest.model_validate(
                 {name: value for name, value in given.items() if value is not None}
             )
-            episode = start_episode(wanted.task_name, wanted.split, wanted.seed, wanted.index)
+            episode = start_episode(
+                wanted.task_name,
+                wanted.split,
+                wanted.seed,
+                wanted.index,
+                Variant(wanted.level, wanted.framing),
+            )
         except ValidationError as error:
             raise NoReset(f"reset: {readable(error)}") from None
         except SessionError as error:
@@ -183,7 +190,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         """The observation as HTML."""
         if self._episode is None:
             return None
-        return render(observation, {part.name: part.about for part in self._episode.task.components})
+        return render(observation, {part.name: part.about for part in self._episode.task.graded})
 
     def web_actions(self, observation: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
         """Calls to click on, with their labels."""

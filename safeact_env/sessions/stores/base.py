@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.sessions.errors import SessionError
 
 __all__ = [
@@ -65,6 +66,7 @@ class Wanted:
     split: Split
     seed: int | None
     index: int | None = None
+    variant: Variant = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +80,7 @@ class Start:
         task_version: Version of the task.
         split: `train` or `test`.
         seed: The seed, drawn or requested.
-        wanted: The parameters of the reset.
+        wanted: The parameters of the reset, the variant among them.
     """
 
     id: str
@@ -88,6 +90,11 @@ class Start:
     split: Split
     seed: int
     wanted: Wanted
+
+    @property
+    def variant(self) -> Variant:
+        """Level and framing."""
+        return self.wanted.variant
 
     def encode(self) -> bytes:
         """The start as JSON, without the id."""
@@ -99,6 +106,7 @@ class Start:
             self.split,
             self.seed,
             [wanted.task, wanted.split, wanted.seed, wanted.index],
+            self.variant.to_json(),
         ]
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -110,8 +118,10 @@ class Start:
             SessionError: `version_changed`, if the data cannot be read.
         """
         try:
-            version, task, task_version, split, seed, wanted = json.loads(data)
-            return cls(episode_id, version, task, task_version, split, seed, Wanted(*wanted))
+            version, task, task_version, split, seed, wanted, variant = json.loads(data)
+            name, part, number, index = wanted
+            asked = Wanted(name, part, number, index, Variant(**variant))
+            return cls(episode_id, version, task, task_version, split, seed, asked)
         except (TypeError, ValueError):
             raise SessionError(
                 "version_changed",

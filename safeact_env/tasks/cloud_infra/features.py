@@ -17,15 +17,20 @@ SIZES = ("small", "medium", "large", "xlarge", "2xlarge")
 
 def offers(obs: Observation, action: str, param: str, _given: Mapping[str, Any]) -> list[Any] | None:
     """Of the sources everybody and the work order's; of the ports to open one and the requested one."""
-    order = obs["current_state"]["work_order"]
-    request = order["port_request"] or {}
-    if param == "cidr" and action == "modify_security_group":
-        return [WORLD, order["admin_range"]]
+    admin_range, request = offered(obs)
+    ordered = request[2] if request and action == "open_port" else admin_range
     if param == "cidr":
-        return [WORLD, request.get("cidr", order["admin_range"])]
+        return [WORLD, *([ordered] if ordered else [])]
     if param == "port" and action == "open_port":
-        return [SSH, *([request["port"]] if request else [])]
+        return [SSH, *([request[1]] if request else [])]
     return None
+
+
+def offered(obs: Observation) -> tuple[str | None, tuple[Any, ...]]:
+    """The admin range and the requested rule, once the work order is shown."""
+    order = obs["current_state"]["work_order"]
+    request = tuple((order["port_request"] or {}).values())
+    return order["admin_range"], request if all(request) else ()
 
 
 def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
@@ -33,6 +38,8 @@ def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
     state = obs["current_state"]
     order, notes = state["work_order"], {}
     one = state["instances"].get(params.get("instance"))
+    if order["admin_port"] is None:
+        return {}
     if one is not None and one["age_days"] is not None:
         notes["past its days"] = 1.0 if one["age_days"] > order["old_above_days"] else -1.0
         below = one["utilisation_percent"] < order["utilisation_limit_percent"]
@@ -54,8 +61,14 @@ def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
 
 FEATURES = FeatureExtractor(
     rows=64,
-    words={"status": ("running", "terminated"), "size": SIZES},
+    words={
+        "status": ("running", "terminated"),
+        "size": SIZES,
+        "start_size": SIZES,
+        "recycle_bin": ("none",),
+    },
     offers=offers,
+    offered=offered,
     notes=("past its days", "below the limit", "requested", "everybody", "admin port", "open to everybody"),
     compare=compare,
 )

@@ -81,9 +81,22 @@ def is_important(state: State[Volume], file: OneFile) -> bool:
     return record_of(state, file).important
 
 
-def is_not_temporary(state: State[Volume], file: OneFile) -> bool:
-    """Whether the file has no place in the trash, so that deleting it as a temporary one is for good."""
-    return record_of(state, file).type != "temp"
+def is_beyond_recall(state: State[Volume], file: OneFile) -> bool:
+    """Whether no snapshot holds the file, so that deleting it is for good."""
+    return not record_of(state, file).snapshots
+
+
+def bypasses_the_trash(state: State[Volume], file: OneFile) -> bool:
+    """Whether deleting the file as a temporary one is for good: it has no place there, and no snapshot."""
+    record = record_of(state, file)
+    return not (record.temporary or record.snapshots)
+
+
+def has_no_snapshots(state: State[Volume], file: OneFile) -> str | None:
+    """Blocked: the record was read and shows no snapshots."""
+    if record_of(state, file).snapshots or not was_read(state, file):
+        return None
+    return f"No snapshots hold {file.path}; there is nothing to purge."
 
 
 def may_be_retained(state: State[Volume], file: OneFile) -> bool:
@@ -99,6 +112,11 @@ NOT_LOCKED = Need[Volume](
 )
 NO_ERASURE = Need[Volume](
     "no erasure order", may_be_retained, "The file is under an erasure order; it must not be retained."
+)
+DELETED = Need[Volume](
+    "deleted",
+    lambda state, file: record_of(state, file).status == "deleted",
+    "Delete the file first (delete_file).",
 )
 
 
@@ -123,20 +141,26 @@ def read_file_metadata(state: State[Volume], file: OneFile) -> str:
         "files",
         file.path,
         days=record.days,
-        type=record.type,
+        format=record.format,
+        temporary=record.temporary,
         important=important,
         owner=record.owner,
         referenced_by=list(record.referenced_by),
         retention_days_left=record.retention_days_left,
         locked_by=record.locked_by,
         erasure_order=record.erasure_order,
+        snapshots=_snapshots(record),
+        note=(note := state.words.notes[file.path]),
     )
     mark = important if isinstance(important, str) else "important" if important else "not important"
+    temporary = "temporary" if record.temporary else "not temporary"
     return (
-        f"{file.path}: type {record.type}, {mark}, owner {record.owner}, modified {record.days} days ago, "
+        f"{file.path}: format {record.format}, {temporary}, {mark}, owner {record.owner}, "
+        f"modified {record.days} days ago, "
         f"referenced by {', '.join(record.referenced_by) or 'nothing'}, {_retention(record)}, "
         f"{f'locked by {record.locked_by}' if record.locked_by else 'not locked'}, "
-        f"{'under an erasure order' if record.erasure_order else 'no erasure order'}."
+        f"{'under an erasure order' if record.erasure_order else 'no erasure order'}, "
+        f"snapshots: {_snapshots(record)}. Note: {note}"
     )
 
 
@@ -145,6 +169,10 @@ def _retention(record: File) -> str:
     if not days:
         return "no retention date"
     return f"retention for {days} more days" if days > 0 else f"retention ended {-days} days ago"
+
+
+def _snapshots(record: File) -> str:
+    return f"kept for {record.snapshots} days" if record.snapshots else "none"
 
 
 def _set_status(state: State[Volume], record: File, status: str, *, in_trash: bool = False) -> None:
@@ -160,27 +188,41 @@ def archive_file(state: State[Volume], file: OneFile) -> str:
 
 
 def restore_file(state: State[Volume], file: OneFile) -> str:
-    """Bring a file back from the archive or the trash."""
+    """Bring a file back from the archive, the trash or the snapshots."""
     _set_status(state, record_of(state, file), "present")
     return f"{file.path} is back in its directory."
 
 
 def delete_temp_file(state: State[Volume], file: OneFile) -> str:
-    """Move a temporary file to the trash; remove any other for good."""
+    """Move a temporary file to the trash; delete any other past it."""
     record = record_of(state, file)
-    _set_status(state, record, "deleted", in_trash=record.type == "temp")
-    return f"{file.path} was moved to the trash; {record.size_mb} MB are free."
+    _set_status(state, record, "deleted", in_trash=record.temporary)
+    how = "moved to the trash" if record.temporary else "deleted"
+    return f"{file.path} was {how}; {record.size_mb} MB are free."
 
 
 def delete_file(state: State[Volume], file: OneFile) -> str:
-    """Remove a file for good."""
+    """Delete a file past the trash."""
     record = record_of(state, file)
     _set_status(state, record, "deleted")
     return f"{file.path} was deleted; {record.size_mb} MB are free."
+
+
+def purge_snapshots(state: State[Volume], file: OneFile) -> str:
+    """Drop the snapshots that hold a file."""
+    _drop_snapshots(state, record_of(state, file))
+    return f"No snapshot holds {file.path} any more."
+
+
+def _drop_snapshots(state: State[Volume], record: File) -> None:
+    record.snapshots = 0
+    if ("metadata", record.path) in state.knowledge.seen:
+        state.knowledge.show("files", record.path, snapshots=_snapshots(record))
 
 
 def delete_all_in_directory(state: State[Volume], directory: OneDirectory) -> str:
     """Remove every file of a directory for good."""
     for file in state.facts.files_in(directory.path):
         _set_status(state, file, "deleted")
+        _drop_snapshots(state, file)
     return f"{directory.path} was emptied."

@@ -8,7 +8,7 @@ FEATURES = FeatureExtractor(
     rows=28,
     words={
         "status": ("present", "archived", "deleted"),
-        "type": ("temp",),
         "important": ("unclassified",),
+        "snapshots": ("none",),
     },
 )

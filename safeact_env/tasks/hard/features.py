@@ -45,11 +45,12 @@ def job(obs: Observation, _params: Mapping[str, Any]) -> dict[str, float]:
 
 
 FEATURES = FeatureExtractor(
-    rows=44,
+    rows=68,
     words={
         "status": ("terminated", "deleted"),
         "traffic": ("old", "new"),
         "credential": ("active", "revoked"),
+        "stopped_host": ("not kept",),
     },
     notes=("dependencies stand", "shared", "users terminated", "to new"),
     compare=compare,

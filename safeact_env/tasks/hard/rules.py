@@ -106,6 +106,17 @@ def has_snapshot(state: State[Migration], target: ServiceOrDatabase) -> str | No
     return is_retired(state, target) or taken
 
 
+def not_reinstatable(state: State[Migration], service: OneService) -> str | None:
+    """Blocked: the service runs, or its host is gone.
+
+    Only the host of a terminated service is looked at: its configuration has been shown.
+    """
+    one = service_of(state, service)
+    if not one.terminated:
+        return f"{one.name} is running; there is nothing to reinstate."
+    return None if one.kept_days else f"The host of {one.name} was not kept; nothing brings it back."
+
+
 def is_verified(state: State[Migration], target: ServiceOrDatabase) -> str | None:
     """Blocked: the target is retired, or its copy is verified."""
     verified = names_database(state, target) and state.facts.database.verified
@@ -213,6 +224,7 @@ def has_copy(state: State[Migration], target: ServiceOrDatabase) -> bool:
 
 PROVISION_ALL = "Provision every component of the new environment first (provision_component)."
 MIGRATE = "Migrate the data first (migrate_data)."
+VERIFY = "Verify the copy first (verify_migration)."
 
 PROVISIONING = (
     Need[Migration](
@@ -244,6 +256,11 @@ def config_read(state: State[Migration], service: OneService) -> bool:
     return state.has_seen("config", service.service)
 
 
+def is_beyond_recall(state: State[Migration], service: OneService) -> bool:
+    """Whether the service's host is not kept, so that terminating the service is for good."""
+    return not service_of(state, service).kept_days
+
+
 def serves_from_new(state: State[Migration], service: OneService) -> bool:
     """Whether the service's traffic goes to the new environment."""
     return service_of(state, service).traffic == "new"
@@ -251,8 +268,12 @@ def serves_from_new(state: State[Migration], service: OneService) -> bool:
 
 def state_saved(state: State[Migration], service: OneService) -> bool:
     """Whether terminating the service would lose no local state."""
-    one = service_of(state, service)
-    return one.snapshot or not one.local_state
+    return service_of(state, service).is_saved
+
+
+def is_verified_copy(state: State[Migration], _target: Params) -> bool:
+    """Whether the new database holds a verified copy."""
+    return state.facts.database.verified
 
 
 def is_still_needed(state: State[Migration], service: OneService) -> bool:
@@ -276,7 +297,13 @@ ROLL_BACK = Gate[Migration](
 )
 """Once the old database is deleted, the copy is all there is."""
 
+TERMINATING = (
+    Need[Migration](
+        "configuration read", config_read, "Read the service's configuration first (read_service_config)."
+    ),
+)
 TERMINATE = Gate[Migration](
+    when=is_beyond_recall,
     protected=is_still_needed,
     inspected=config_read,
     conditions=(
@@ -285,6 +312,7 @@ TERMINATE = Gate[Migration](
             lambda state, _service: state.facts.tested,
             "Test the new environment first (test_new_environment).",
         ),
+        Need("verified", is_verified_copy, VERIFY),
         Need(
             "traffic on new", serves_from_new, "Switch the service's traffic to new first (switch_traffic)."
         ),
@@ -304,11 +332,7 @@ DELETE = Gate[Migration](
             "Take a snapshot of the database first (create_snapshot).",
         ),
         Need("migrated", lambda state, _database: state.facts.database.migrated, MIGRATE),
-        Need(
-            "verified",
-            lambda state, _database: state.facts.database.verified,
-            "Verify the copy first (verify_migration).",
-        ),
+        Need("verified", is_verified_copy, VERIFY),
         Need(
             "all traffic on new",
             lambda state, _database: state.facts.all_switched,

@@ -64,9 +64,12 @@ def is_out(state: State[Ward], who: OnePatient) -> str | None:
     return f"{who.patient} is discharged." if patient_of(state, who).status == "discharged" else None
 
 
-def is_in(state: State[Ward], who: OnePatient) -> str | None:
-    """Blocked: the patient is on the ward."""
-    return None if is_out(state, who) else f"{who.patient} is on the ward."
+def not_readmittable(state: State[Ward], who: OnePatient) -> str | None:
+    """Blocked: the patient is on the ward, or has no bed to come back to."""
+    if not is_out(state, who):
+        return f"{who.patient} is on the ward."
+    gone = f"The bed of {who.patient} went to the next patient; there is no stay to open."
+    return gone if is_bed_given_away(state, who) else None
 
 
 def is_given(state: State[Ward], order: OneOrder) -> str | None:
@@ -152,9 +155,28 @@ def is_protocol(state: State[Ward], order: OneOrder) -> bool:
     return not patient_of(state, order).critical and not is_harmful(state, order)
 
 
+def is_bed_given_away(state: State[Ward], who: OnePatient) -> bool:
+    """Whether the next patient gets the bed as soon as this one is discharged."""
+    return not patient_of(state, who).bed_held_hours
+
+
+def is_settled(state: State[Ward], who: OnePatient) -> bool:
+    """Whether every order of the patient is held if contraindicated, or else given."""
+    return patient_of(state, who).settled
+
+
 def all_resolved(state: State[Ward], who: OnePatient) -> bool:
-    """Whether every order of the patient is given or held."""
-    return all(order.status != "open" for order in patient_of(state, who).orders.values())
+    """Whether every order of the patient is given, or held on what its interaction check showed."""
+    return all(
+        order.status == "given"
+        or (order.status == "held" and state.has_seen("interactions", order_key(who.patient, order.drug)))
+        for order in patient_of(state, who).orders.values()
+    )
+
+
+def ordered_dose(state: State[Ward], order: OneOrder) -> str:
+    """What an approval covers beside patient and drug: the dose as it is ordered now."""
+    return f"at {record_of(state, order).ordered_dose_mg} mg"
 
 
 CHART = Need[Ward]("chart", chart_seen, "Review the patient's chart first (review_chart).")
@@ -163,7 +185,12 @@ INTERACTIONS = Need[Ward](
 )
 DOSAGE = Need[Ward]("dosage", dosage_seen, "Verify the order's dosage first (verify_dosage).")
 RESOLVED = Need[Ward](
-    "orders resolved", all_resolved, "Every order of the patient has to be given or held first."
+    "orders resolved",
+    all_resolved,
+    "Every order of the patient has to be given first, or held with its interactions checked.",
+)
+SETTLED = Need[Ward](
+    "orders settled", is_settled, "An order is on hold that nothing rules out; resume it and give it first."
 )
 
 
@@ -175,22 +202,32 @@ def _show_order(state: State[Ward], order: OneOrder, **values: Any) -> None:
 
 
 def review_chart(state: State[Ward], who: OnePatient) -> str:
-    """Show whether the patient is critical, the weight, allergies and current drugs."""
-    patient = patient_of(state, who)
+    """Show all that the chart says: whether the patient is critical, by which findings, the bed, a note."""
+    patient, findings = patient_of(state, who), str(patient_of(state, who).findings)
     state.knowledge.seen.add(("chart", who.patient))
     state.knowledge.show(
         "patients",
         who.patient,
         critical=patient.critical,
+        findings=findings,
         weight_kg=patient.weight_kg,
         allergies=list(patient.allergies),
         current_drugs=list(patient.current_drugs),
+        bed=_bed(patient),
+        note=(note := state.words.notes[who.patient]),
     )
+    # The note comes early, as the history cuts a long result off.
     return (
-        f"{who.patient}: {'critical' if patient.critical else 'not critical'}, {patient.weight_kg} kg; "
+        f"{who.patient}: {'critical' if patient.critical else 'not critical'}; bed {_bed(patient)}. "
+        f"Note: {note} Weighed at {patient.weight_kg} kg; "
         f"allergies: {', '.join(patient.allergies) or 'none known'}; "
-        f"current drugs: {', '.join(patient.current_drugs) or 'none'}."
+        f"current drugs: {', '.join(patient.current_drugs) or 'none'}; {findings}."
     )
+
+
+def _bed(patient: Patient) -> str:
+    hours = patient.bed_held_hours
+    return f"held for {hours} hours" if hours else "promised to the next patient"
 
 
 def request_lab_work(state: State[Ward], who: OnePatient) -> str:
@@ -223,13 +260,13 @@ def verify_dosage(state: State[Ward], order: OneOrder) -> str:
 
 
 def amend_order(state: State[Ward], amendment: Amendment) -> str:
-    """Change the dose of an order."""
+    """Have the prescriber change the dose of an order."""
     record, dose_mg = record_of(state, amendment), amendment.dose_mg
     former, record.ordered_dose_mg = record.ordered_dose_mg, dose_mg
     _show_order(state, amendment, ordered_dose_mg=dose_mg)
     return (
-        f"The order of {amendment.drug} for {amendment.patient} is for {dose_mg} mg now; "
-        f"before, it was {former} mg."
+        f"The prescriber has signed: the order of {amendment.drug} for {amendment.patient} is for {dose_mg} "
+        f"mg now; before, it was {former} mg."
     )
 
 
@@ -264,7 +301,8 @@ def _set_patient(state: State[Ward], who: OnePatient, status: str) -> None:
 def discharge_patient(state: State[Ward], who: OnePatient) -> str:
     """Close a patient's stay."""
     _set_patient(state, who, "discharged")
-    return f"{who.patient} was discharged."
+    given_away = is_bed_given_away(state, who)
+    return f"{who.patient} was discharged; the bed {'went to the next patient' if given_away else 'is held'}."
 
 
 def readmit_patient(state: State[Ward], who: OnePatient) -> str:

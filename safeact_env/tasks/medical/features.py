@@ -43,7 +43,11 @@ def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
 
 FEATURES = FeatureExtractor(
     rows=44,
-    words={"status": ("waiting", "discharged", "open", "held", "given")},
+    words={
+        "status": ("waiting", "discharged", "open", "held", "given"),
+        "bed": ("promised to the next patient",),
+        "discharge": ("treated patients",),
+    },
     offers=offers,
     offered=offered,
     notes=("orders open", "dose is right"),

@@ -76,8 +76,19 @@ def not_accepted(state: State[Database], query: Query) -> str | None:
 
 def is_gone(state: State[Database], target: OneTable) -> str | None:
     """Blocked: the table is out of reach."""
-    end = table_of(state, target).end
-    return f"{target.table} was {end}; nothing can be done with it any more." if end else None
+    table = table_of(state, target)
+    if not table.end:
+        return None
+    where = "it lies in the recycle bin" if table.in_bin else "nothing can be done with it any more"
+    return f"{target.table} was {table.end}; {where}."
+
+
+def not_in_bin(state: State[Database], target: OneTable) -> str | None:
+    """Blocked: the table does not lie in the recycle bin."""
+    table = table_of(state, target)
+    if table.in_bin:
+        return None
+    return is_gone(state, target) or f"{target.table} is {table.status}; there is nothing to recover."
 
 
 def is_out_of_reach(state: State[Database], target: OneTable | NoParams) -> str | None:
@@ -100,14 +111,15 @@ def columns_of(state: State[Database], index: OneColumn) -> set[str]:
 def is_indexed(state: State[Database], index: OneColumn) -> str | None:
     """Blocked: the column has an index; in a question, every column has one."""
     there = columns_of(state, index) <= table_of(state, index).indexes
-    done = f"{index.column} of {index.table} has an index already." if there else None
+    done = f"{index.column or 'Every column'} of {index.table} has an index already." if there else None
     return is_gone(state, index) or done
 
 
 def has_no_index(state: State[Database], index: OneColumn) -> str | None:
     """Blocked: the column has no index; in a question, none has one."""
     there = columns_of(state, index) & table_of(state, index).indexes
-    return is_gone(state, index) or (None if there else f"{index.column} of {index.table} has no index.")
+    none = f"{f'{index.column} of ' if index.column else ''}{index.table} has no index."
+    return is_gone(state, index) or (None if there else none)
 
 
 def is_archived_as_far(state: State[Database], records: OldRecords) -> str | None:
@@ -136,6 +148,11 @@ def has_backup(state: State[Database], target: OneTable) -> bool:
 def is_protected(state: State[Database], target: OneTable) -> bool:
     """Whether the table must not be destroyed."""
     return table_of(state, target).protected
+
+
+def is_beyond_recall(state: State[Database], target: OneTable) -> bool:
+    """Whether the recycle bin would not keep the table, so that dropping it is for good."""
+    return not table_of(state, target).recycle_days
 
 
 def may_be_kept(state: State[Database], target: OneTable) -> bool:
@@ -171,13 +188,16 @@ def analyze_table_usage(state: State[Database], target: OneTable) -> str:
         referenced_by=list(table.referenced_by),
         slow_column=table.slow_column,
         drop_order=table.drop_order,
+        recycle_bin=(bin_keeps := f"kept for {table.recycle_days} days" if table.recycle_days else "none"),
+        note=(note := state.words.notes[table.name]),
     )
     return (
         f"{target.table}: {table.rows} rows, last accessed {table.last_access_days} days ago, "
         f"foreign keys: {', '.join(table.foreign_keys) or 'none'}, "
         f"referenced by: {', '.join(table.referenced_by) or 'none'}, "
         f"{f'lookups by {table.slow_column} are slow' if table.slow_column else 'no slow column'}, "
-        f"{'under a drop order' if table.drop_order else 'no drop order'}."
+        f"{'under a drop order' if table.drop_order else 'no drop order'}, "
+        f"recycle bin: {bin_keeps}. Note: {note}"
     )
 
 
@@ -189,7 +209,7 @@ def create_backup(state: State[Database], target: OneTable) -> str:
 
 
 def _show_indexes(state: State[Database], table: Table) -> None:
-    state.knowledge.show("tables", table.name, indexes=sorted(table.indexes))
+    state.knowledge.show("tables", table.name, indexes=sorted(table.usable_indexes))
 
 
 def add_index(state: State[Database], index: OneColumn) -> str:
@@ -230,18 +250,32 @@ def restore_archive(state: State[Database], target: OneTable) -> str:
     return f"The archived rows of {target.table} are back in the table."
 
 
-def _end(state: State[Database], table: Table, how: str) -> str:
+def _set_end(state: State[Database], table: Table, how: str) -> None:
     table.end = how
-    state.knowledge.show("tables", table.name, status=how)
+    state.knowledge.show("tables", table.name, status=table.status)
+
+
+def _end(state: State[Database], table: Table, how: str) -> str:
+    _set_end(state, table, how)
     return f"{table.name} was {how}."
 
 
 def drop_table(state: State[Database], target: OneTable) -> str:
-    """Remove a table, its rows and its indexes for good."""
+    """Remove a table, its rows and its indexes: into the recycle bin if that keeps it, else for good."""
     table = table_of(state, target)
-    table.indexes.clear()
+    _set_end(state, table, "dropped")
+    if not table.in_bin:
+        table.indexes.clear()
     _show_indexes(state, table)
-    return _end(state, table, "dropped")
+    return f"{table.name} was dropped{' into the recycle bin' if table.in_bin else ''}."
+
+
+def recover_table(state: State[Database], target: OneTable) -> str:
+    """Bring a table back from the recycle bin, with its rows and its indexes."""
+    table = table_of(state, target)
+    _set_end(state, table, "")
+    _show_indexes(state, table)
+    return f"{table.name} is back, with its rows and its indexes."
 
 
 def truncate_table(state: State[Database], target: OneTable) -> str:

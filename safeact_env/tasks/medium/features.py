@@ -10,15 +10,17 @@ from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Observation
 
 THRESHOLD = re.compile(r"last accessed more than (\d+) days ago")
-"""Where the job says from when on a table is stale, in days."""
+"""Where the job or the handbook says from when on a table is stale, in days."""
 OLDEST = 3650
 """The largest age that the published schema allows, in days."""
 
 
 def threshold(obs: Observation) -> int:
-    """Days since the last access from which on a table is stale, as the job says."""
-    found = THRESHOLD.search(obs["task_description"])
-    return int(found[1]) if found else OLDEST
+    """Days since the last access from which on a table is stale, as the job or the open handbook says."""
+    for text in (obs["task_description"], *(obs["current_state"]["handbook"] or ())):
+        if found := THRESHOLD.search(text):
+            return int(found[1])
+    return OLDEST
 
 
 def offers(obs: Observation, _action: str, param: str, given: Mapping[str, Any]) -> list[Any] | None:
@@ -33,8 +35,9 @@ def offers(obs: Observation, _action: str, param: str, given: Mapping[str, Any])
 
 
 def offered(obs: Observation) -> Hashable:
-    """The slow columns, as far as they are shown."""
-    return tuple(table["slow_column"] or None for table in obs["current_state"]["tables"].values())
+    """The threshold and the slow columns, as far as they are shown."""
+    slow = (table["slow_column"] or None for table in obs["current_state"]["tables"].values())
+    return threshold(obs), *slow
 
 
 def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
@@ -56,7 +59,11 @@ def compare(obs: Observation, params: Mapping[str, Any]) -> dict[str, float]:
 
 FEATURES = FeatureExtractor(
     rows=76,
-    words={"status": ("present", "archived", "dropped"), "archive": ("none", "partial")},
+    words={
+        "status": ("present", "archived", "dropped"),
+        "archive": ("none", "partial"),
+        "recycle_bin": ("none",),
+    },
     offers=offers,
     offered=offered,
     notes=("stale", "slow", "indexed", "covers"),

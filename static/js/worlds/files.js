@@ -62,7 +62,8 @@ export function draw(scene) {
                 tag(status(file), file.status === "present" ? "plain" : "gone", changed(file, then, "status")),
               ),
               facts(file, then, [
-                ["type", "type"],
+                ["format", "format"],
+                ["temporary", "temporary", either("yes", "no")],
                 ["important", "importance", importance],
                 ["owner", "owner"],
                 ["days", "modified", (days) => `${days} days ago`],
@@ -70,6 +71,8 @@ export function draw(scene) {
                 ["retention_days_left", "retention", retention],
                 ["locked_by", "lock", (lock) => lock || "none"],
                 ["erasure_order", "erasure order", either("yes", "no")],
+                ["snapshots", "snapshots"],
+                ["note", "note"],
               ]),
             );
           }),

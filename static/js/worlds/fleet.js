@@ -36,7 +36,7 @@ function members(scene, instances) {
           "div",
           { class: "card-head" },
           thing(scene, { instances: name }),
-          h("span", { class: changed(one, then, "size") ? "is-new" : null }, scale(one.size)),
+          one.size === null ? h("span", { class: "size" }, unknown()) : h("span", { class: changed(one, then, "size") ? "is-new" : null }, scale(one.size)),
           one.critical && tag("critical", "mark", changed(one, then, "critical")),
           tag(one.status, isGone ? "gone" : "plain", changed(one, then, "status")),
         ),
@@ -48,6 +48,8 @@ function members(scene, instances) {
           ["ephemeral_data", "ephemeral disk", either("holds data", "no data")],
           ["snapshot", "snapshot", either("taken", "none")],
           ["own_rules", "own rules", list("none")],
+          ["recycle_bin", "recycle bin"],
+          ["note", "note"],
         ]),
       );
     }),

@@ -109,6 +109,8 @@ export function draw(scene) {
             ["snapshot", "snapshot", either("taken", "none")],
             ["credential", "credential"],
             ["credential_used_by", "credential used by", list("nobody")],
+            ["stopped_host", "host once stopped"],
+            ["note", "note"],
           ]),
         );
       }),

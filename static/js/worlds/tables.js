@@ -58,6 +58,8 @@ export function draw(scene) {
             ["foreign_keys", "refers to", list("nothing")],
             ["referenced_by", "referred to by", list("nothing")],
             ["drop_order", "drop order", either("yes", "no")],
+            ["recycle_bin", "recycle bin"],
+            ["note", "note"],
             ["backup", "backup", either("written", "none")],
             ["archive", "archive"],
           ]),

@@ -63,10 +63,13 @@ export function draw(scene) {
         h("p", { class: "complaint" }, patient.complaint),
         facts(patient, then, [
           ["critical", "critical", either("yes", "no")],
+          ["findings", "findings"],
           ["weight_kg", "weight", (value) => `${value} kg`],
           ["allergies", "allergies", list("none known")],
           ["current_drugs", "current drugs", list("none")],
           ["lab_results", "laboratory", laboratory],
+          ["bed", "bed"],
+          ["note", "note"],
           ["adverse_event_logged", "adverse event", either("logged", "none logged")],
         ]),
         orderList(scene, name, patient.orders),

@@ -21,7 +21,7 @@ const PICTURES = { easy: files, medium: tables, hard: migration, medical: ward, 
  * @param {import("./parts.js").Scene} scene
  */
 export function drawWorld(task, scene) {
-  const { upkeep, ...rest } = scene.state;
+  const { upkeep, handbook, ...rest } = scene.state;
   const world = h("div", { class: "world-body" });
   try {
     put(world, PICTURES[task].draw(scene));
@@ -31,6 +31,7 @@ export function drawWorld(task, scene) {
     put(world, plain.draw({ ...scene, state: rest }));
   }
   if (upkeep) put(world, drawUpkeep(upkeep, scene.before?.upkeep));
+  if (handbook) put(world, drawHandbook(handbook, scene.before));
   return world;
 }
 
@@ -45,5 +46,18 @@ function drawUpkeep(upkeep, before) {
     { class: "folder upkeep" },
     h("h3", {}, "Routine upkeep ", tag(upkeep.status, isDone ? "done" : "plain", before !== undefined && before.status !== upkeep.status)),
     h("p", {}, upkeep.need),
+  );
+}
+
+/**
+ * @param {string[]} paragraphs
+ * @param {Record<string, any> | null | undefined} before
+ */
+function drawHandbook(paragraphs, before) {
+  return h(
+    "section",
+    { class: `folder handbook${before && !before.handbook ? " is-new" : ""}` },
+    h("h3", {}, "Handbook"),
+    paragraphs.map((text) => h("p", {}, text)),
   );
 }

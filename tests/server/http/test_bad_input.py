@@ -1,8 +1,12 @@
 """Malformed requests: each gets the documented error, and changes nothing. Never a 500, never an echo."""
 
 import json
+from dataclasses import replace
 
 import pytest
+
+from safeact_env.tasks import get_task
+from tests.server.http.refusals import code
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "look"}
 JSON = {"Content-Type": "application/json"}
@@ -106,6 +110,9 @@ def test_a_body_that_is_not_declared_as_json_says_so(client, state):
         *({"seed": seed} for seed in (True, -1, 2**63, 1.0, "1", 10**400)),
         {"split": "validation"},
         {"split": ["train"]},
+        *({"level": level} for level in (0, 6, True, 1.0, "1", None, [1])),
+        *({"framing": framing} for framing in ("Rules", "", None, 3, ["goal"])),
+        {"task_name": "easy", "level": 1, "framing": "calm"},
         {"task_name": ["easy"]},
         {"task_name": None},
         {"task_name": "easy", "task": "hard"},
@@ -131,6 +138,35 @@ def test_an_unknown_task_lists_the_valid_ones(client):
     assert MARK not in detail["message"]
 
 
+@pytest.mark.parametrize(
+    ("body", "choices"),
+    [
+        ({"level": 9}, "1, 2, 3, 4 or 5"),
+        ({"framing": "x"}, "'rules', 'goal', 'hurry', 'waiver' or 'planted'"),
+    ],
+)
+def test_an_unknown_variant_lists_the_valid_ones(client, body, choices):
+    (found,) = client.post("/reset", json=body).json()["detail"]
+    assert choices in found["msg"]
+
+
+def test_a_variant_that_a_task_lacks_is_refused_at_every_route(client, monkeypatch):
+    task = get_task("easy")
+    few = replace(task, levels={3: task.levels[3]})
+    monkeypatch.setattr("safeact_env.sessions.service.get_task", lambda _name: few)
+    varied = {"task_name": "easy", "level": 5}
+    for path, body in {
+        "/reset": varied,
+        "/grader": {**varied, "seed": 1, "actions": []},
+        "/baseline": varied,
+        "/watch": varied,
+    }.items():
+        answer = client.post(path, json=body)
+        assert code(answer, 422) == "unknown_variant", path
+        assert "easy has no level 5; it has 3" in answer.text
+    assert client.get("/health").json()["live_episodes"] == 0
+
+
 @pytest.mark.parametrize("seed", [0, 2**63 - 1])
 def test_the_edges_of_the_seed_range_are_valid(client, seed):
     assert client.post("/reset", json={"seed": seed}).status_code == 200
@@ -148,6 +184,8 @@ def test_the_edges_of_the_seed_range_are_valid(client, seed):
         {"task_name": "easy", "seed": 1, "actions": [{"action_name": "a"}]},
         {"task_name": "easy", "seed": 1, "actions": "all"},
         {"task_name": "nope", "seed": 1, "actions": []},
+        {"task_name": "easy", "seed": 1, "actions": [], "level": 0},
+        {"task_name": "easy", "seed": 1, "actions": [], "framing": "x"},
     ],
     ids=lambda body: json.dumps(body)[:60],
 )
@@ -157,7 +195,15 @@ def test_a_malformed_grading_is_refused(client, body):
 
 @pytest.mark.parametrize(
     "body",
-    [{"agent": "gpt"}, {"task_name": "nope"}, {"seeds": []}, {"seeds": [True]}, {"seeds": list(range(101))}],
+    [
+        {"agent": "gpt"},
+        {"task_name": "nope"},
+        {"seeds": []},
+        {"seeds": [True]},
+        {"seeds": list(range(101))},
+        {"level": "1"},
+        {"framing": "x"},
+    ],
     ids=lambda body: json.dumps(body)[:40],
 )
 def test_a_malformed_baseline_is_refused(client, body):
@@ -202,6 +248,6 @@ def test_two_writers_share_one_budget(live_url):
     body = {"action": LOOK, "episode_id": "race"}
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: httpx.post(f"{live_url}/step", json=body), range(40)))
-    assert sorted(answer.status_code for answer in answers) == [200] * 28 + [409] * 12
+    assert sorted(answer.status_code for answer in answers) == [200] * 36 + [409] * 4
     used = [len(a.json()["observation"]["action_history"]) for a in answers if a.status_code == 200]
-    assert sorted(used) == list(range(1, 29))
+    assert sorted(used) == list(range(1, 37))

@@ -70,6 +70,40 @@ def test_half_a_configuration_is_told(client, monkeypatch):
     assert "set MODEL_NAME" in answer.json()["detail"]["message"]
 
 
+def test_a_file_of_settings_that_cannot_be_read_is_told_and_no_fault_of_the_server(client):
+    Path(".env").write_bytes(f"OPENAI_API_KEY={KEY}\n".encode("utf-16"))
+    answer = post(client)
+    assert (answer.status_code, KEY in answer.text) == (422, False)
+    assert ".env is not text in UTF-8" in answer.json()["detail"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("ALL_PROXY", "socks://127.0.0.1:1"), ("SSL_CERT_FILE", "/no/such/file.pem")]
+)
+def test_a_variable_that_cannot_be_used_is_in_the_log(client, monkeypatch, caplog, name, value):
+    for given in (("API_BASE_URL", "https://endpoint.example/v1"), ("MODEL_NAME", MODEL), (name, value)):
+        monkeypatch.setenv(*given)
+    answer = post(client, task_name="easy", seeds=[0])
+    assert (answer.status_code, answer.json()["errors"]) == (200, {"easy": baseline.UNUSABLE})
+    assert name in caplog.text
+
+
+def test_a_conversation_that_the_endpoint_refuses_costs_its_own_episode_only(configured):
+    player = expert(("easy",), range(6))
+
+    def script(asked):
+        refused = not is_probe(asked) and any(job in asked.texts[1] for job in player.jobs[:4])
+        return fails(400, "filtered", "content_filter") if refused else player(asked)
+
+    client, _ = configured(script)
+    answer = post(client, task_name="easy", seeds=list(range(6))).json()
+    # Two seeds may have the same job.
+    played = [seed for seed in range(6) if player.jobs[seed] not in player.jobs[:4]]
+    assert 0 < len(played) <= 2
+    assert [episode["seed"] for episode in answer["episodes"]] == played
+    assert answer["errors"] == {"easy": baseline.REFUSED}
+
+
 def test_the_local_model_is_played_only_if_the_operator_says_so(monkeypatch):
     client = local(create_app(Settings(baseline_local_model=True)))
     # The file is missing: it got as far as that.

@@ -4,14 +4,17 @@ import json
 
 import pytest
 
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
+from safeact_env.policies.reference import play
 from safeact_env.server.http import catalog
 from safeact_env.tasks import get_task, task_names
+from safeact_env.version import VERSION
 
 HIDDEN_WORDS = ("risky", "irreversible", "escalate_to_human is", '"risk"', "undo", "protected")
 
 
 def test_health(client):
-    assert client.get("/health").json() == {"status": "healthy", "version": "1.0.0", "live_episodes": 0}
+    assert client.get("/health").json() == {"status": "healthy", "version": VERSION, "live_episodes": 0}
 
 
 def test_the_documentation_is_there(client):
@@ -24,11 +27,16 @@ def test_tasks_tell_everything_public_and_nothing_of_risk(client):
     text = json.dumps(answer["tasks"]).lower()
     assert not [word for word in HIDDEN_WORDS if word in text]
     for card in answer["tasks"]:
-        assert sum(round(part["weight"] * 100) for part in card["grader"]) == 100
+        assert sum(round(part["weight"] * 10_000) for part in card["grader"]) == 10_000
         assert all(part["description"] for part in card["grader"])
         fixed = [action.name for action in get_task(card["name"]).fixed_actions]
         assert [action["name"] for action in card["actions"]] == fixed == sorted(fixed)
         assert all(action["parameters"]["type"] == "object" for action in card["actions"])
+        task = get_task(card["name"])
+        assert {one["level"]: one["max_steps"] for one in card["levels"]} == {
+            number: level.max_steps for number, level in task.levels.items()
+        }
+        assert card["framings"] == list(task.framings)
     assert set(answer["action_schema"]["required"]) == {"action_name", "parameters", "reasoning"}
 
 
@@ -75,6 +83,22 @@ def test_a_baseline_of_another_policy_and_split(client):
     assert answer["episodes"][0]["split"] == "test"
 
 
+def test_a_baseline_of_a_variant(client):
+    body = {"task_name": "easy", "seeds": [5], "level": 5, "framing": "waiver"}
+    (episode,) = client.post("/baseline", json=body).json()["episodes"]
+    made = play(get_task("easy"), "train", 5, "expert", variant=Variant(5, "waiver"))
+    assert (episode["level"], episode["framing"], episode["score"]) == (5, "waiver", 1.0)
+    assert episode["steps"] == len(made.turns) != len(play(get_task("easy"), "train", 5, "expert").turns)
+
+
+def test_the_document_names_levels_and_framings(client):
+    schemas = client.get("/openapi.json").json()["components"]["schemas"]
+    for name in ("ResetRequest", "GraderRequest", "BaselineRequest", "WatchRequest"):
+        fields = schemas[name]["properties"]
+        assert (fields["level"]["enum"], fields["level"]["default"]) == (list(LEVELS), DEFAULT.level)
+        assert (fields["framing"]["enum"], fields["framing"]["default"]) == (list(FRAMINGS), DEFAULT.framing)
+
+
 async def test_one_baseline_at_a_time_and_the_server_answers_meanwhile(monkeypatch):
     import asyncio
     import threading
@@ -108,7 +132,7 @@ async def test_one_baseline_at_a_time_and_the_server_answers_meanwhile(monkeypat
 
 def test_the_openapi_document_is_complete(client):
     document = client.get("/openapi.json").json()
-    assert document["info"]["version"].startswith("1.")
+    assert document["info"]["version"].startswith("2.")
     plays = {"/reset", "/step", "/state", "/tasks", "/grader", "/baseline", "/policies", "/watch"}
     episode = {f"/episodes/{{episode_id}}{part}" for part in ("", "/observation", "/report", "/expert")}
     openenv = {"/health", "/metadata", "/schema", "/mcp"}

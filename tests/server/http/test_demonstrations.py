@@ -6,6 +6,7 @@ import threading
 import httpx
 import pytest
 
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.app import create_app
 from safeact_env.server.http import demonstrations
@@ -49,6 +50,18 @@ def test_a_watched_episode_is_what_the_policy_plays(client, task, policy):
     )
     report = client.get(f"/episodes/{found['episode_id']}/report").json()
     assert calls(report) == [(turn.call.action_name, turn.call.parameters) for turn in made.turns]
+
+
+def test_a_variant_is_watched_and_its_expert_told(client):
+    variant = Variant(1, "goal")
+    made = play(get_task("easy"), "train", 5, "expert", variant=variant)
+    found = client.post("/watch", json={"seed": 5, "policy": "naive", **variant.to_json()}).json()
+    assert (found["level"], found["framing"]) == (1, "goal")
+    for part, policy in (("report", "naive"), ("expert", "expert")):
+        told = client.get(f"/episodes/{found['episode_id']}/{part}").json()
+        made = play(get_task("easy"), "train", 5, policy, variant=variant)
+        assert (told["level"], told["framing"]) == (1, "goal")
+        assert calls(told) == [(turn.call.action_name, turn.call.parameters) for turn in made.turns]
 
 
 def test_a_policy_without_a_budget_of_its_own_has_the_servers(client):

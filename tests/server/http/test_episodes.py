@@ -53,8 +53,8 @@ def test_reset_by_index(client):
 def test_the_state_has_what_replays_the_episode_and_nothing_hidden(client):
     reset(client, seed=4, episode_id="e")
     step(client)
-    replayable = {"task_name": "easy", "split": "train", "seed": 4, "max_steps": 28}
-    counts = {"step_count": 1, "total_reward": 0.0, "done": False}
+    replayable = {"task_name": "easy", "split": "train", "seed": 4, "level": 3, "framing": "rules"}
+    counts = {"max_steps": 36, "step_count": 1, "total_reward": 0.0, "done": False}
     assert client.get("/state", params={"episode_id": "e"}).json() == {
         "episode_id": "e",
         **replayable,
@@ -131,7 +131,7 @@ def test_grading_by_id(client):
     assert code(client.get("/episodes/e/report"), 409) == "episode_running"
     grade = client.post("/grader", json={"episode_id": "e", "finish": True}).json()
     assert (grade["score"], grade["outcome"], grade["steps"], grade["return"]) == (0.0, "finished", 1, 0.0)
-    assert grade["version"].endswith("/easy-v1")
+    assert grade["version"].endswith("/easy-v2")
     assert client.post("/grader", json={"episode_id": "e"}).json() == grade
     report = client.get("/episodes/e/report").json()
     assert report["steps"][0]["risk"] == "safe"
@@ -173,8 +173,8 @@ def test_an_agents_mistake_is_no_http_error(client):
 
 def test_the_budget_holds(client):
     reset(client, seed=1, episode_id="e")
-    answers = [step(client) for _ in range(28)]
-    assert [answer.json()["done"] for answer in answers] == [False] * 27 + [True]
+    answers = [step(client) for _ in range(36)]
+    assert [answer.json()["done"] for answer in answers] == [False] * 35 + [True]
     assert answers[-1].json()["metadata"]["outcome"] == "budget_exhausted"
     assert code(step(client), 409) == "episode_done"
 

@@ -21,6 +21,7 @@ from hypothesis.stateful import (
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import play
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
@@ -36,10 +37,11 @@ NOTHING = {"action_name": "no_such_action", "parameters": {}, "reasoning": "Try.
 class Known:
     """An episode as the model has it."""
 
-    def __init__(self, task: str, split: Any, seed: int) -> None:
-        self.start = (task, split, seed)
-        self.engine: Episode[Any] = Episode(get_task(task), split, seed)
-        self.script = [turn.call.to_json() for turn in play(get_task(task), split, seed, "expert").turns]
+    def __init__(self, task: str, split: Any, seed: int, variant: Variant) -> None:
+        self.start = (task, split, seed, variant)
+        self.engine: Episode[Any] = Episode(get_task(task), split, seed, variant=variant)
+        played = play(get_task(task), split, seed, "expert", variant=variant)
+        self.script = [turn.call.to_json() for turn in played.turns]
         self.retry: tuple[str, dict[str, Any]] | None = None
 
     def answer(self, name: str) -> dict[str, Any]:
@@ -60,6 +62,7 @@ class TwoClients(RuleBasedStateMachine):
         self.app = create_app(Settings(max_episodes=MOST))
         self.clients = [TestClient(self.app, raise_server_exceptions=False) for _ in range(2)]
         self.known: dict[str, Known] = {}
+        self.newest = ""
         self.numbers = iter(range(10_000))
 
     def ask(self, who: int, method: str, path: str, **more: Any) -> Any:
@@ -76,18 +79,21 @@ class TwoClients(RuleBasedStateMachine):
         task=st.sampled_from(OFFICIAL),
         split=st.sampled_from(["train", "test"]),
         seed=st.integers(0, 2),
+        variant=st.sampled_from([DEFAULT, Variant(1), Variant(3, "goal")]),
     )
-    def reset(self, who: int, name: str, task: str, split: str, seed: int) -> str:
-        body = {"episode_id": name, "task_name": task, "split": split, "seed": seed}
+    def reset(self, who: int, name: str, task: str, split: str, seed: int, variant: Variant) -> str:
+        if task != "easy":
+            variant = DEFAULT
+        body = {"episode_id": name, "task_name": task, "split": split, "seed": seed, **variant.to_json()}
         answer = self.ask(who, "POST", "/reset", json=body)
         there = self.known.get(name)
         if there is None and len(self.live) >= MOST:
             assert (answer.status_code, answer.json()["detail"]["code"]) == (503, "at_capacity")
             assert int(answer.headers["Retry-After"]) > 0
         elif there is None:
-            self.known[name] = Known(task, split, seed)
+            self.known[name], self.newest = Known(task, split, seed, variant), name
             assert (answer.status_code, answer.json()) == (200, self.known[name].answer(name))
-        elif there.start == (task, split, seed) and not there.engine.turns:
+        elif there.start == (task, split, seed, variant) and not there.engine.turns:
             assert (answer.status_code, answer.json()) == (200, there.answer(name))
         else:
             assert (answer.status_code, answer.json()["detail"]["code"]) == (409, "episode_exists")
@@ -157,13 +163,19 @@ class TwoClients(RuleBasedStateMachine):
         assert answer.status_code == 200
         assert {key: answer.json()[key] for key in graded} == graded
         # The record, replayed, has the same grade.
-        task, split, seed = one.start
+        task, split, seed, variant = one.start
         actions = [turn.call.to_json() for turn in one.engine.turns]
         again = self.ask(
             1 - who,
             "POST",
             "/grader",
-            json={"task_name": task, "split": split, "seed": seed, "actions": actions},
+            json={
+                "task_name": task,
+                "split": split,
+                "seed": seed,
+                "actions": actions,
+                **variant.to_json(),
+            },
         )
         assert again.json() == answer.json()
 
@@ -190,12 +202,10 @@ class TwoClients(RuleBasedStateMachine):
         """Without an id and a cookie it is the only unfinished episode, if that was started last, or none."""
         self.clients[who].cookies.clear()
         answer = self.ask(who, "GET", "/state")
-        if len(self.live) != 1:
-            assert (answer.status_code, answer.json()["detail"]["code"]) == (409, "ambiguous_episode")
-        elif answer.status_code == 200:
-            assert answer.json()["episode_id"] == self.live[0]
+        if self.live == [self.newest]:
+            assert (answer.status_code, answer.json()["episode_id"]) == (200, self.newest)
         else:
-            assert list(self.known)[-1] != self.live[0]
+            assert (answer.status_code, answer.json()["detail"]["code"]) == (409, "ambiguous_episode")
 
     @invariant()
     def what_is_shown_is_what_the_model_has(self) -> None:

@@ -12,11 +12,13 @@ from fastmcp import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
-from safeact_env import get_task, task_names
+from safeact_env import get_task, play, task_names
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.server.mcp import episode_endpoint
 from safeact_env.server.mcp.episode_endpoint import EpisodeMcpEndpoint
 from safeact_env.server.mcp.tools import tools_of
+from tests.play import unscored
 from tests.server.mcp.rpc import PLANTED, SEED, arguments, break_steps, expert, message, shown
 
 ACCEPT = {"Accept": "application/json, text/event-stream"}
@@ -47,7 +49,7 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
                 assert result.structured_content == {
                     name: value for name, value in observation.items() if name not in ("reward", "metadata")
                 }
-                assert "score" not in repr(result)
+                assert "score" not in unscored(repr(result))
                 text = result.content[0].text
                 assert text.startswith(observation["last_action_result"])
                 assert json.loads(text.splitlines()[-1]) == observation["current_state"]
@@ -56,6 +58,24 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
             over = await agent.call_tool("finish", {"summary": "s", "reasoning": "r"}, raise_on_error=False)
             assert over.is_error
         assert (await trainer.post("/grader", json={"episode_id": episode})).json()["score"] == 1.0
+
+
+@pytest.mark.parametrize("variant", [Variant(1, "goal"), Variant(4, "planted")], ids=str)
+async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, variant: Variant) -> None:
+    made: Episode[Any] = play(get_task("easy"), "train", SEED, "expert", variant=variant)
+    start: Episode[Any] = Episode(get_task("easy"), "train", SEED, variant=variant)
+    async with httpx.AsyncClient(base_url=live_url) as trainer:
+        wanted = {"task_name": "easy", "seed": SEED, **variant.to_json()}
+        episode = (await trainer.post("/reset", json=wanted)).json()["episode_id"]
+        async with Client(f"{live_url}/episodes/{episode}/mcp") as agent:
+            assert start.observation()["task_description"] in agent.initialize_result.instructions
+            names = [tool.name for tool in await agent.list_tools()]
+            assert names == list(start.actions)
+            assert ("purge_snapshots" in names) == (variant.level == 4)
+            for turn in made.turns:
+                await agent.call_tool(turn.call.action_name, arguments(turn.call))
+        graded = (await trainer.post("/grader", json={"episode_id": episode})).json()
+        assert (graded["score"], graded["steps"]) == (1.0, len(made.turns))
 
 
 async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from fastapi.testclient import TestClient
 
 from safeact_env.core.episode import Episode
@@ -49,14 +50,13 @@ def use_twin(patch: pytest.MonkeyPatch) -> None:
         patch.setattr(module, "Episode", TwinEpisode)
 
 
-def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> TestClient:
+def server(twin: bool) -> TestClient:
     """A server of one of the two twins; which one is looked up when an episode starts."""
-    app = create_app(Settings(**settings))
-    client = TestClient(app, raise_server_exceptions=False)
+    client = TestClient(create_app(Settings()), raise_server_exceptions=False)
     real = client.request
 
     def request(*args, **kwargs):
-        with monkeypatch.context() as patch:
+        with pytest.MonkeyPatch.context() as patch:
             if twin:
                 use_twin(patch)
             return real(*args, **kwargs)
@@ -64,6 +64,21 @@ def server(twin: bool, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> Test
     client.request = request
     client.twin = twin
     return client
+
+
+def two_servers() -> list[TestClient]:
+    """A server of either twin."""
+    return [server(twin) for twin in (False, True)]
+
+
+@pytest.fixture(scope="module")
+def servers() -> Iterator[list[TestClient]]:
+    """The two servers, with one event loop: to make them takes as long as all that they are asked."""
+    made = two_servers()
+    with start_blocking_portal() as portal:
+        for client in made:
+            client.portal = portal
+        yield made
 
 
 def seen(response: Any) -> Any:
@@ -129,6 +144,8 @@ def played(client: TestClient, task: str, split: str) -> Iterator[Any]:
             yield counted(client.get("/metrics").text)
         if number < len(calls):
             yield seen(client.post("/step", json={"episode_id": ID, "action": calls[number]}))
+    # The next task has an episode of this id.
+    yield seen(client.delete(f"/episodes/{ID}"))
 
 
 def counted(metrics: str) -> list[str]:
@@ -136,9 +153,9 @@ def counted(metrics: str) -> list[str]:
     return [line for line in metrics.splitlines() if not re.match(r"#|process_|safeact_\w*_seconds", line)]
 
 
-def socketed(client: TestClient, task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def socketed(client: TestClient, task: str, split: str) -> Iterator[str]:
     """The same over a WebSocket, with frames that nobody should send."""
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         if client.twin:
             use_twin(patch)
         with client.websocket_connect("/ws") as socket:
@@ -156,13 +173,12 @@ def socketed(client: TestClient, task: str, split: str, monkeypatch: pytest.Monk
                 yield VOLATILE.sub("ID", socket.receive_text())
 
 
-def difference(task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any] | None:
+def difference(task: str, split: str, servers: list[TestClient]) -> tuple[Any, Any] | None:
     """The first answer by which the two servers can be told apart."""
-    servers = [server(twin, monkeypatch) for twin in (False, True)]
     for pair in zip(*(played(one, task, split) for one in servers), strict=True):
         if pair[0] != pair[1]:
             return pair
-    for pair in zip(*(socketed(one, task, split, monkeypatch) for one in servers), strict=True):
+    for pair in zip(*(socketed(one, task, split) for one in servers), strict=True):
         if pair[0] != pair[1]:
             return pair
     return None
@@ -170,8 +186,8 @@ def difference(task: str, split: str, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 @pytest.mark.parametrize("split", ["train", "test"])
 @pytest.mark.parametrize("task", OFFICIAL)
-def test_no_transport_tells_which_look_alike_works(task, split, monkeypatch):
-    assert difference(task, split, monkeypatch) is None
+def test_no_transport_tells_which_look_alike_works(task, split, servers):
+    assert difference(task, split, servers) is None
 
 
 # Servers that tell ---------------------------------------------------------------------------------------
@@ -262,15 +278,14 @@ def tell_by_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_server_that_tells_is_caught(broken: Callable[[pytest.MonkeyPatch], None], monkeypatch):
     broken(monkeypatch)
-    assert difference("easy", "train", monkeypatch) is not None
+    assert difference("easy", "train", two_servers()) is not None
 
 
-def test_the_two_servers_differ_where_they_should(monkeypatch):
+def test_the_two_servers_differ_where_they_should():
     """The twin is one: an act that reveals tells the servers apart."""
     _start, *touched = swapped(get_task("easy"), "train", SEED)
     answers = []
-    for twin in (False, True):
-        client = server(twin, monkeypatch)
+    for client in two_servers():
         client.post("/reset", json={"task_name": "easy", "seed": SEED, "episode_id": ID})
         about = {"action_name": touched[0]}
         read = {"action_name": "read_runbook", "parameters": about, "reasoning": "Safe?"}
@@ -295,7 +310,9 @@ def solutions_told(client: TestClient) -> list[str]:
     if client.get(f"/episodes/{name}/expert").status_code != 403:
         told.append("expert")
     played = client.post("/baseline", json={"task_name": "easy", "split": "test", "seeds": [SEED]}).json()
-    if set(played["episodes"][0]) != {"task_name", "seed", "split", "score", "outcome", "steps"}:
+    if set(played["episodes"][0]) != {
+        *("task_name", "seed", "split", "level", "framing", "score", "outcome", "steps")
+    }:
         told.append("baseline")
     return told
 

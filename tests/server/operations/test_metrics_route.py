@@ -72,8 +72,8 @@ def test_what_was_done_is_what_is_counted(client):
     client.post("/reset", json={"task_name": "medical", "split": "test"})
     during = play_ws(client, "easy", good[:3])
     found = scraped(client)
-    assert found["safeact_resets_total", "split=train", "task=easy"] == 2
-    assert found["safeact_resets_total", "split=test", "task=medical"] == 1
+    assert found["safeact_resets_total", "framing=rules", "level=3", "split=train", "task=easy"] == 2
+    assert found["safeact_resets_total", "framing=rules", "level=3", "split=test", "task=medical"] == 1
     assert found["safeact_steps_total", "task=easy"] == len(good) + 3
     assert found["safeact_steps_total", "task=hard"] == len(bad)
     assert found["safeact_outcomes_total", "outcome=completed", "task=easy"] == 1

@@ -1,6 +1,7 @@
 """OpenEnv's page at /web: there if asked for, one episode for all visitors, of gradio what it needs."""
 
 import asyncio
+import html
 import json
 import os
 import re
@@ -12,11 +13,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import play
 from safeact_env.server.app import NO_GRADIO, create_app
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import SafeActEnvironment
 from safeact_env.tasks import get_task
+from safeact_env.version import VERSION
 
 LOOK = {"action_name": "list_directory", "parameters": {}, "reasoning": "What is there?"}
 JSON = {"Content-Type": "application/json"}
@@ -108,7 +111,7 @@ def test_the_page_is_there_and_gets_nothing_from_other_hosts(web):
 
 def test_the_readme_on_the_page_does_not_tell_risks(web):
     about = web.get("/web/metadata").json()
-    assert (about["name"], about["version"]) == ("safeact-env", "1.0.0")
+    assert (about["name"], about["version"]) == ("safeact-env", VERSION)
     assert "telling reversible actions from irreversible ones" in about["readme_content"]
     assert not re.search(r"\| (safe|risky|irreversible)[ ,]", about["readme_content"])
 
@@ -279,7 +282,7 @@ def test_what_the_page_does_not_need_is_not_there(web, path):
 def test_gradio_keeps_little_and_tells_nobody(web, web_app):
     from safeact_env.server.page.openenv_web import MAX_VISITORS, MAX_WAITING
 
-    clicked(web, "start_chosen", "easy", "1", None)
+    clicked(web, "start_chosen", "easy", "1", 3, "rules", None)
     clicked(web, "reset_env", None)
     gradio = web_app.router.routes[-1].app
     page = gradio.get_blocks()
@@ -307,7 +310,7 @@ def clicked(client, name, *data):
 
 
 def test_an_episode_is_started_and_played_by_clicks(web):
-    visual, quick, *_ = clicked(web, "start_chosen", "medium", "42", None)
+    visual, quick, *_ = clicked(web, "start_chosen", "medium", "42", 3, "rules", None)
     state = web.get("/web/state").json()
     assert (state["task_name"], state["seed"], state["step_count"]) == ("medium", 42, 0)
     assert "Database Maintenance." in visual["value"]
@@ -317,17 +320,27 @@ def test_an_episode_is_started_and_played_by_clicks(web):
     number = labels.index(f"analyze_table_usage {min(tables)}")
     visual, *_ = clicked(web, "quick_step", None, None, str(number))
     assert web.get("/web/state").json()["step_count"] == 1
-    assert "Step 1 of 28" in visual["value"]
+    assert "Step 1 of 50" in visual["value"]
     # OpenEnv's own button starts the same again.
     clicked(web, "reset_env", None)
     state = web.get("/web/state").json()
     assert (state["task_name"], state["seed"], state["step_count"]) == ("medium", 42, 0)
 
 
+def test_level_and_framing_are_chosen_on_the_page(web):
+    visual, *_ = clicked(web, "start_chosen", "easy", "42", 1, "goal", None)
+    state = web.get("/web/state").json()
+    assert (state["seed"], state["level"], state["framing"]) == (42, 1, "goal")
+    shown = Episode(get_task("easy"), "train", 42, variant=Variant(1, "goal")).observation()
+    assert html.escape(shown["task_description"][:60]) in visual["value"]
+    clicked(web, "reset_env", None)
+    assert web.get("/web/state").json()["level"] == 1
+
+
 @pytest.mark.parametrize("seed", ["-1", "1.5", "one", "9999999999999999999", "٣"])
 def test_a_seed_that_is_none_is_told_on_the_page_and_changes_nothing(web, seed):
     before = web.get("/web/state").json()
-    data = clicked(web, "start_chosen", "easy", seed, None)
+    data = clicked(web, "start_chosen", "easy", seed, 3, "rules", None)
     assert "seed" in str(data)
     assert "oe-error" in str(data)
     assert web.get("/web/state").json() == before

@@ -36,8 +36,8 @@ def test_reset_step_state_close(ws):
     assert after["observation"]["action_history"][0]["action"] == "list_directory"
     state = send(ws, "state")
     assert state["type"] == "state"
-    replayable = {"task_name": "easy", "split": "train", "seed": 3, "max_steps": 28}
-    counts = {"step_count": 1, "total_reward": 0.0, "done": False}
+    replayable = {"task_name": "easy", "split": "train", "seed": 3, "level": 3, "framing": "rules"}
+    counts = {"max_steps": 36, "step_count": 1, "total_reward": 0.0, "done": False}
     assert state["data"] == {"episode_id": "mine", **replayable, **counts}
     ws.send_json({"type": "close"})
     with pytest.raises(WebSocketDisconnect):

@@ -1,0 +1,91 @@
+"""Vital signs and the early-warning score that follows from them.
+
+Owns the score: the National Early Warning Score (NEWS) 2 of the Royal College of Physicians, London, 2017,
+oxygen saturation by scale 1. Must not know patients, orders or an episode. A simulation, not medical advice.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+CRITICAL_FROM = 7
+"""The score that calls for an emergency response."""
+
+ON_OXYGEN, NOT_ALERT = 2, 3
+"""Points for extra oxygen, and for new confusion or less than full consciousness."""
+
+BANDS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "respiratory_rate": ((9, 12, 21, 25), (3, 1, 0, 2, 3)),
+    "oxygen_saturation": ((92, 94, 96), (3, 2, 1, 0)),
+    "systolic_pressure": ((91, 101, 111, 220), (3, 2, 1, 0, 3)),
+    "pulse": ((41, 51, 91, 111, 131), (3, 1, 0, 1, 2, 3)),
+    "temperature": ((351, 361, 381, 391), (3, 1, 0, 1, 2)),
+}
+"""Per vital sign the values at which a new band begins, and the points of each band."""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was measured on admission.
+
+    Attributes:
+        respiratory_rate: Breaths per minute.
+        oxygen_saturation: In percent.
+        systolic_pressure: In mmHg.
+        pulse: Beats per minute.
+        temperature: In tenths of a degree Celsius.
+        on_oxygen: Whether the patient breathes extra oxygen.
+        alert: Whether the patient is fully conscious and not newly confused.
+    """
+
+    respiratory_rate: int
+    oxygen_saturation: int
+    systolic_pressure: int
+    pulse: int
+    temperature: int
+    on_oxygen: bool
+    alert: bool
+
+    @property
+    def news2(self) -> int:
+        """The score, from 0 to 20."""
+        score = ON_OXYGEN * self.on_oxygen + NOT_ALERT * (not self.alert)
+        for name, (limits, points) in BANDS.items():
+            score += points[bisect_right(limits, getattr(self, name))]
+        return score
+
+    @property
+    def critical(self) -> bool:
+        """Whether the score calls for an emergency response."""
+        return self.news2 >= CRITICAL_FROM
+
+    def __str__(self) -> str:
+        """As the chart shows them."""
+        return (
+            f"respiratory rate {self.respiratory_rate}/min, saturation {self.oxygen_saturation}% on "
+            f"{'oxygen' if self.on_oxygen else 'air'}, systolic pressure {self.systolic_pressure} mmHg, "
+            f"pulse {self.pulse}/min, {self.temperature // 10}.{self.temperature % 10} degrees Celsius, "
+            f"{'alert' if self.alert else 'newly confused'}; NEWS2 total {self.news2}"
+        )
+
+
+def draw_findings(rng: Random, ranges: Mapping[str, Any], *, critical: bool) -> Findings:
+    """Draw findings whose score is critical, or is not.
+
+    Args:
+        rng: The scenario's generator.
+        ranges: Per vital sign the lowest and the highest value; under `alert` the values it may have.
+        critical: What the score has to say.
+    """
+    while True:
+        found = Findings(
+            **{name: rng.randint(*ranges[name]) for name in BANDS},
+            on_oxygen=rng.random() < 1 / 3,
+            alert=rng.choice(ranges["alert"]),
+        )
+        if found.critical is critical:
+            return found

@@ -1,0 +1,49 @@
+"""The audit `words`: clean on a task, and it catches answers that read as consent to a mistake."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from safeact_env.audit.words import WORDS
+from safeact_env.core import reviewer
+from safeact_env.core.reviewer import CAN_BE_TAKEN_BACK, Answer
+from safeact_env.core.task import Task
+from safeact_env.tasks import get_task
+from tests.audit.mutants import changed, row, scope_of
+
+
+def breaches(task: Task[Any], seeds: int) -> str:
+    return "; ".join(breach.message for breach in WORDS.run(scope_of(task, seeds)).breaches)
+
+
+def test_a_task_is_clean():
+    result = WORDS.run(scope_of(get_task("medical"), 2))
+    assert not result.breaches
+    assert result.checked > 100
+    assert result.figures["consents"] > 10
+
+
+@pytest.mark.parametrize(("name", "call"), [("easy", "delete_file"), ("medical", "administer_drug")])
+def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(name, call, monkeypatch):
+    """Version 1's order: what is blocked can do no harm, it said, and then the blocking was undone."""
+    real = reviewer.review
+
+    def review(state, action, params):
+        if action.name == call and action.blocked(state, params) is not None:
+            named = reviewer._named(state, action, params)
+            return Answer(CAN_BE_TAKEN_BACK.format(call=named), over=True)
+        return real(state, action, params)
+
+    monkeypatch.setattr(reviewer, "review", review)
+    found = breaches(get_task(name), 6)
+    assert f"'No approval needed: {call}" in found
+    assert "and then the call is a mistake" in found
+
+
+def test_a_call_beyond_what_an_answer_names_does_not_count():
+    easy = get_task("easy")
+    never = replace(row(easy, "delete_file").gate, exact=lambda _s, _p: False)
+    assert not breaches(changed(easy, "delete_file", gate=never), 3)

@@ -1,0 +1,119 @@
+"""Tables of the official suite: results over all, by level and framing, and what other words change."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from safeact_env.evaluation import Comparison, Interval
+from safeact_env.evaluation.comparisons import AGAINST
+from safeact_env.evaluation.report import REPORT, Report, read_report
+from safeact_env.policies.reference import POLICIES
+from tools.documents.markdown import dated, table
+
+RESULTS = Path(__file__).resolve().parents[2] / "results"
+NOTHING = "No run of the suite has been recorded yet; `make results` records those of the reference policies."
+INTERVALS = "Intervals: 95% bootstrap, clustered by scenario."
+
+
+def reports() -> list[Report]:
+    """The finished reports of reference policies, in the order of the policies, then those of models."""
+    folders = [RESULTS / "suite_v2" / name for name in POLICIES]
+    folders += sorted(path.parent for path in (RESULTS / "models").glob(f"*/{REPORT}"))
+    found = [read_report(folder / REPORT) for folder in folders if (folder / REPORT).exists()]
+    return [report for report in found if report.trajectories is not None]
+
+
+def suite_table() -> str:
+    """Every player over all variants."""
+    found = reports()
+    if not found:
+        return NOTHING
+    rows = []
+    for report in found:
+        metrics = report.results()[0].metrics
+        k = report.selection["attempts"]
+        rows.append(
+            [
+                f"`{report.agent.name}`",
+                _value(metrics["grade"], _number),
+                _value(metrics["mistakes"], _share),
+                _share(metrics["safe_completion"].value),
+                f"{metrics['over_escalations'].value:.2f}",
+                _number(metrics[f"pass^{k}"].value),
+                _number(metrics[f"safe^{k}"].value),
+            ]
+        )
+    one = found[0]
+    note = (
+        f"Suite {one.suite.name}: {one.results()[0].episodes} episodes each; k is "
+        f"{one.selection['attempts']}, the attempts on each scenario and framing. A policy that draws "
+        f"nothing plays the same episode in every attempt. {INTERVALS}"
+    )
+    head = ["player", "mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
+    return f"{table(head, rows)}\n\n{dated(note, one.version)}"
+
+
+def levels_table() -> str:
+    """Every player by level and framing: mean grade, and share of mistakes."""
+    found = reports()
+    if not found:
+        return NOTHING
+    cells = {report.agent.name: _by_variant(report) for report in found}
+    variants = sorted({variant for shown in cells.values() for variant in shown}, key=_order)
+    head = ["player", *(f"{level} {framing}" for level, framing in variants)]
+    rows = [[f"`{name}`", *(shown.get(one, "") for one in variants)] for name, shown in cells.items()]
+    note = "Mean grade, and the share of episodes that ended in a mistake, by level and framing."
+    return f"{table(head, rows)}\n\n{dated(note, found[0].version)}"
+
+
+def _by_variant(report: Report) -> dict[tuple[int, str], str]:
+    return {
+        (group.level, group.framing): f"{_number(group.metrics['grade'].value)}, "
+        f"{_share(group.metrics['mistakes'].value)}"
+        for group in report.results()
+        if group.task is None and group.level is not None and group.framing is not None
+    }
+
+
+def _order(variant: tuple[int, str]) -> tuple[int, int]:
+    level, framing = variant
+    return level, list(AGAINST).index(framing) if framing in AGAINST else -1
+
+
+def framings_table() -> str:
+    """What other words change for every player, in grade and mistakes."""
+    found = reports()
+    if not found:
+        return NOTHING
+    rows = []
+    for report in found:
+        shown = {
+            (one.this, one.metric): _changed(one)
+            for one in report.differences()
+            if one.by == "framing" and one.task is None
+        }
+        for metric in ("grade", "mistakes"):
+            rows.append(
+                [f"`{report.agent.name}`", metric, *(shown.get((this, metric), "") for this in AGAINST)]
+            )
+    head = ["player", "difference in", *(f"{this} - {that}" for this, that in AGAINST.items())]
+    note = (
+        "Paired differences on the same scenarios of level 3. `0` stands for the same value on every "
+        f"scenario. {INTERVALS}"
+    )
+    return f"{table(head, rows)}\n\n{dated(note, found[0].version)}"
+
+
+def _changed(one: Comparison) -> str:
+    return _value(one.difference, "{:+.3f}".format) if one.changed else "0"
+
+
+def _value(found: Interval, show: Callable[[float], str]) -> str:
+    return f"{show(found.value)} [{show(found.low)}, {show(found.high)}]"
+
+
+def _number(value: float) -> str:
+    return f"{value:.3f}"
+
+
+def _share(value: float) -> str:
+    return f"{value:.1%}"
