@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -247,7 +248,9 @@ def test_half_a_task_is_never_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Pa
 
 
 def test_an_installed_package_asks_for_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr("safeact_env.cli.new.TASKS", tmp_path / "site-packages" / "safeact_env" / "tasks")
+    monkeypatch.setattr(
+        import_module("safeact_env.cli.new"), "TASKS", tmp_path / "site-packages" / "safeact_env" / "tasks"
+    )
     result = run("new", "queue")
     assert result.exit_code == 2
     assert "say with --dir where your own package is" in output(result)
