@@ -13,7 +13,18 @@ from safeact_env.core.action import Action, Params
 from safeact_env.core.harm import Cells, HarmCounter
 from safeact_env.core.state import State
 
-__all__ = ["LOOKALIKE", "POINTS", "Component", "Items", "Scorer", "Share", "factor", "mean", "total_points"]
+__all__ = [
+    "LOOKALIKE",
+    "POINTS",
+    "Component",
+    "Items",
+    "Scorer",
+    "Share",
+    "care_alone",
+    "factor",
+    "mean",
+    "total_points",
+]
 
 F = TypeVar("F")
 
@@ -95,6 +106,11 @@ class Items(Generic[F]):
     care: Callable[[State[F], Any], bool]
     handled: Callable[[State[F], Any], bool]
     attempts: Mapping[str, Callable[[Any], Hashable]]
+
+
+def care_alone(_state: State[Any], care: Share) -> Share:
+    """The score of a component that is the mean over its care units, as it is."""
+    return care
 
 
 @dataclass(frozen=True)

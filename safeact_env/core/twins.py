@@ -12,7 +12,7 @@ from typing import Any, Generic, TypeVar
 
 from safeact_env.core.scenario import Start
 
-__all__ = ["Entity", "Twin", "exchange"]
+__all__ = ["Entity", "Twin", "another_note", "exchange"]
 
 F = TypeVar("F")
 
@@ -44,3 +44,10 @@ def exchange(one: Any, other: Any, *fields: str) -> None:
         first, second = getattr(one, name), getattr(other, name)
         setattr(one, name, second)
         setattr(other, name, first)
+
+
+def another_note(_one: Start[Any], two: Start[Any], rng: Random) -> tuple[Entity, ...]:
+    """Write another note into the record of one thing: `differ` of a twin for free-text notes."""
+    name = rng.choice(list(two.state.words.notes))
+    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
+    return ((name,),)

@@ -182,7 +182,7 @@ def drifting(state: toys.S, params: Any) -> str:
 
 def overpaid(state: toys.S, care: toys.Share) -> toys.Share:
     looks = sum(kind == "box" for kind, _name in state.knowledge.seen)
-    return toys.Share(looks) + toys.with_care(state, care)
+    return toys.Share(looks) + toys.care_alone(state, care)
 
 
 RICH = replace(toys.TOY.components[1], score=overpaid)

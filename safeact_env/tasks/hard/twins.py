@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin
+from safeact_env.core.twins import Entity, Twin, another_note
 from safeact_env.tasks.hard.world import Migration, presented
 
 __all__ = ["TWINS", "redraw"]
@@ -50,19 +50,12 @@ def _change_host(_one: Start[Migration], two: Start[Migration], rng: Random) -> 
     return ((service.name,),)
 
 
-def _change_note(_one: Start[Migration], two: Start[Migration], rng: Random) -> tuple[Entity, ...]:
-    """Another note on a service or a component."""
-    name = rng.choice(list(two.state.words.notes))
-    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
-    return ((name,),)
-
-
 TWINS: tuple[Twin[Migration], ...] = (
     Twin("dependencies", ("check_component_dependencies",), _change_dependencies),
     Twin("local state", ("read_service_config",), _change_local_state),
     Twin("credential users", ("read_service_config",), _change_credential),
     Twin("stopped host", ("read_service_config",), _change_host),
-    Twin("note", ("check_component_dependencies", "read_service_config"), _change_note),
+    Twin("note", ("check_component_dependencies", "read_service_config"), another_note),
 )
 
 

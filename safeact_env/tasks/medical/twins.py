@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, exchange
+from safeact_env.core.twins import Entity, Twin, another_note, exchange
 from safeact_env.tasks.medical import world
 from safeact_env.tasks.medical.findings import Findings
 from safeact_env.tasks.medical.world import Order, Patient, Ward
@@ -66,13 +66,6 @@ def _sides(start: Start[Ward], holds: Callable[[Patient], bool]) -> tuple[list[P
     return [one for one in patients if holds(one)], [one for one in patients if not holds(one)]
 
 
-def _change_note(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
-    """Another note in one patient's chart."""
-    name = rng.choice(list(two.state.facts.patients))
-    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
-    return ((name,),)
-
-
 def _rule_out(_one: Start[Ward], two: Start[Ward], rng: Random) -> tuple[Entity, ...]:
     """An order is contraindicated, or no longer."""
     patient, order = rng.choice(two.state.facts.orders())
@@ -116,7 +109,7 @@ TWINS: tuple[Twin[Ward], ...] = (
     Twin("one more or fewer critical", CHART, _change_critical),
     Twin("bed", CHART, _exchange_beds),
     _one_patient("one more or fewer beds held", *CHART, _set_bed),
-    Twin("note", CHART, _change_note),
+    Twin("note", CHART, another_note),
     _one_patient("weight", *CHART, _set_weight),
     _one_patient("allergies", *CHART, _set_allergies),
     _one_patient("current drugs", *CHART, _set_current_drugs),

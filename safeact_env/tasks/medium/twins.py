@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, exchange
+from safeact_env.core.twins import Entity, Twin, another_note, exchange
 from safeact_env.tasks.medium import world
 from safeact_env.tasks.medium.world import Database, Table
 
@@ -76,13 +76,6 @@ def _move_slow_column(_one: Start[Database], two: Start[Database], rng: Random) 
     return (slow.name,), (other.name,)
 
 
-def _differ_in_a_note(_one: Start[Database], two: Start[Database], rng: Random) -> tuple[Entity, ...]:
-    """Another note on one table."""
-    name = rng.choice(list(two.state.facts.tables))
-    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
-    return ((name,),)
-
-
 def _is_plain_stale(table: Table) -> bool:
     return table.stale and not (table.drop_order or table.referenced_by or table.foreign_keys)
 
@@ -124,7 +117,7 @@ TWINS: tuple[Twin[Database], ...] = (
     Twin("slow column", READ, _move_slow_column),
     _two_tables("drop order", lambda table: table.drop_order, _is_plain_stale, "drop_order"),
     _one_table("recycle bin", _set_recycle_bin, lambda _table: True),
-    Twin("note", READ, _differ_in_a_note),
+    Twin("note", READ, another_note),
 )
 
 
