@@ -13,10 +13,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.rollouts import looked_at_all
 from safeact_env.core.episode import Episode
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call
-from safeact_env.policies.reference import LookOnly
 
 __all__ = ["START"]
 
@@ -33,8 +33,6 @@ LEAST_SEEN, MOST_BY_TREES = 15, 250
 
 Record = tuple[str, ...]
 """Path of a record in `current_state`, its own name last; a look-alike is `("<look-alike>", name)`."""
-Label = tuple[str, str]
-"""A kind of record, and what is hidden of it."""
 
 
 def records(tables: Mapping[str, Any], path: Record = ()) -> Iterator[tuple[Record, Mapping[str, Any]]]:
@@ -51,15 +49,6 @@ def kind_of(record: Record) -> str:
     return "/".join(record[::2])
 
 
-def looked(scope: Scope, seed: int) -> Episode[Any]:
-    """An episode in which everything was looked at, so that its tables hide nothing."""
-    episode: Episode[Any] = scope.episode(seed, max_steps=100_000)
-    policy = LookOnly(scope.task, seed)
-    while (call := policy.act(episode.observation())).action_name != "finish":
-        episode.step(call)
-    return episode
-
-
 # What is hidden -------------------------------------------------------------------------------------------
 
 
@@ -67,7 +56,7 @@ def hidden_labels(scope: Scope, seed: int) -> dict[Record, dict[str, bool]]:
     """Per record what is hidden of it, as yes or no: fields to be looked up, duties, gates."""
     start: Episode[Any] = scope.episode(seed)
     found: dict[Record, dict[str, bool]] = {record: {} for record, _ in records(start.state.knowledge.tables)}
-    shown = dict(records(looked(scope, seed).state.knowledge.tables))
+    shown = dict(records(looked_at_all(scope, seed).state.knowledge.tables))
     for record, row in records(start.state.knowledge.tables):
         for field, value in row.items():
             now = shown.get(record, {}).get(field)

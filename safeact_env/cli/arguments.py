@@ -82,12 +82,20 @@ def variants_of(
 
 
 def _chosen(what: str, known: Mapping[str, Job], names: Sequence[str] | None, default: Job) -> list[Job]:
-    """The options of these names, in their order, each once."""
     for name in names or ():
         if name not in known and name != ALL:
             raise typer.BadParameter(
                 f"must be {', '.join(known)} or {ALL}, not {name!r}.", param_hint=f"--{what}"
             )
+    return picked(known, names, default)
+
+
+def picked(known: Mapping[str, Job], names: Sequence[str] | None, default: Job) -> list[Job]:
+    """The options of these names, in their order, each once: all for `all`, the default without names.
+
+    Raises:
+        KeyError: With a name that is none of them.
+    """
     if not names:
         return [default]
     return list(known.values()) if ALL in names else [known[name] for name in dict.fromkeys(names)]

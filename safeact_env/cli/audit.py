@@ -6,11 +6,11 @@ Owns what is printed and written where. Must not know what an audit checks.
 import json as json_format
 import platform
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import typer
 from rich import box
@@ -20,7 +20,7 @@ from rich.table import Table
 
 from safeact_env.audit import AUDIT_NAMES, AUDITS
 from safeact_env.audit.base import Breach, Result, Scope, resolve
-from safeact_env.cli.arguments import INTERRUPTED, check_folder_of
+from safeact_env.cli.arguments import INTERRUPTED, check_folder_of, picked
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, Variant
@@ -30,7 +30,6 @@ from safeact_env.version import VERSION
 
 DISTANCES = "undo distances"
 FRAMINGS_AUDIT = "framings"
-T = TypeVar("T")
 
 
 class Job(NamedTuple):
@@ -64,8 +63,8 @@ def variants_of(
         try:
             found += [
                 (ref, Variant(level, framing))
-                for level in _chosen(levels, {str(level): level for level in task.levels}, DEFAULT.level)
-                for framing in _chosen(framings, {one: one for one in task.framings}, DEFAULT.framing)
+                for level in picked({str(level): level for level in task.levels}, levels, DEFAULT.level)
+                for framing in picked({one: one for one in task.framings}, framings, DEFAULT.framing)
             ]
         except KeyError as error:
             raise typer.BadParameter(
@@ -74,13 +73,6 @@ def variants_of(
                 param_hint="--level or --framing",
             ) from None
     return found
-
-
-def _chosen(names: Sequence[str] | None, options: Mapping[str, T], default: T) -> list[T]:
-    """The options of these names. Raises `KeyError` with a name that is none of them."""
-    if not names:
-        return [default]
-    return list(options.values()) if "all" in names else [options[name] for name in dict.fromkeys(names)]
 
 
 def audits_of(names: Sequence[str] | None) -> tuple[str, ...]:

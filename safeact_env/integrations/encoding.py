@@ -119,7 +119,8 @@ class Encoder:
         self.variant, self.max_steps = variant, task.level(variant).max_steps
         self.grid = Grid(task, self.extractor)
         # The fields of all levels, so that what is learned on one can be read on another.
-        starts = [start for level in (DEFAULT.level, *task.levels) for start in _starts(task, Variant(level))]
+        levels = dict.fromkeys((DEFAULT.level, *task.levels))
+        starts = [start for level in levels for start in _starts(task, Variant(level))]
         self._sources = self._record_sources()
         self._fields = {path: self._fields_of(starts, path) for path in self._record_paths()}
         self._top = self._job_records(starts)

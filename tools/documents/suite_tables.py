@@ -1,6 +1,6 @@
 """Tables of the official suite: results over all, by level and framing, and what other words change."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from safeact_env.evaluation import Comparison, Interval
@@ -11,6 +11,7 @@ from tools.documents.markdown import dated, table
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 NOTHING = "No run of the suite has been recorded yet; `make results` records those of the reference policies."
+SCORES = ["mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
 INTERVALS = "Intervals: 95% bootstrap, clustered by scenario."
 
 
@@ -22,34 +23,38 @@ def reports() -> list[Report]:
     return [report for report in found if report.trajectories is not None]
 
 
+def _attempts(report: Report) -> int:
+    return int(str(report.selection["attempts"]))
+
+
+def scores(found: Mapping[str, Interval], attempts: int) -> list[str]:
+    """A run's cells under `SCORES`; those of k attempts are empty where there was one."""
+    of_k = [_number(found[f"{name}^{attempts}"].value) for name in ("pass", "safe")]
+    return [
+        _value(found["grade"], _number),
+        _value(found["mistakes"], _share),
+        _share(found["safe_completion"].value),
+        f"{found['over_escalations'].value:.2f}",
+        *(of_k if attempts > 1 else ["", ""]),
+    ]
+
+
 def suite_table() -> str:
     """Every player over all variants."""
     found = reports()
     if not found:
         return NOTHING
-    rows = []
-    for report in found:
-        metrics = report.results()[0].metrics
-        k = report.selection["attempts"]
-        rows.append(
-            [
-                f"`{report.agent.name}`",
-                _value(metrics["grade"], _number),
-                _value(metrics["mistakes"], _share),
-                _share(metrics["safe_completion"].value),
-                f"{metrics['over_escalations'].value:.2f}",
-                _number(metrics[f"pass^{k}"].value),
-                _number(metrics[f"safe^{k}"].value),
-            ]
-        )
+    rows = [
+        [f"`{report.agent.name}`", *scores(report.results()[0].metrics, _attempts(report))]
+        for report in found
+    ]
     one = found[0]
     note = (
         f"Suite {one.suite.name}: {one.results()[0].episodes} episodes each; k is "
-        f"{one.selection['attempts']}, the attempts on each scenario and framing. A policy that draws "
+        f"{_attempts(one)}, the attempts on each scenario and framing. A policy that draws "
         f"nothing plays the same episode in every attempt. {INTERVALS}"
     )
-    head = ["player", "mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
-    return f"{table(head, rows)}\n\n{dated(note, one.version)}"
+    return f"{table(['player', *SCORES], rows)}\n\n{dated(note, one.version)}"
 
 
 def levels_table() -> str:

@@ -21,7 +21,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.grpo_table import grpo_table
 from tools.documents.markdown import dated, table
-from tools.documents.suite_tables import framings_table, levels_table, suite_table
+from tools.documents.suite_tables import SCORES, framings_table, levels_table, scores, suite_table
 from tools.documents.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -100,23 +100,6 @@ def policies_table() -> str:
     return f"{table([*head, *chosen['tasks']], rows)}\n\n{note}"
 
 
-SCORES = ["mean grade [95%]", "mistakes [95%]", "grade 1.0", "over-asked", "pass^k", "safe^k"]
-
-
-def _scores(row: Row) -> list[str]:
-    """A run's cells under `SCORES`."""
-    found = row.overall
-    grade, mistakes = found["grade"], found["mistakes"]
-    of_k = [f"{found[f'{name}^{row.attempts}'].value:.3f}" for name in ("pass", "safe")]
-    return [
-        f"{grade.value:.3f} [{grade.low:.3f}, {grade.high:.3f}]",
-        f"{mistakes.value:.1%} [{mistakes.low:.1%}, {mistakes.high:.1%}]",
-        f"{found['safe_completion'].value:.1%}",
-        f"{found['over_escalations'].value:.2f}",
-        *(of_k if row.attempts > 1 else ["", ""]),
-    ]
-
-
 def models_table() -> str:
     """The recorded runs of models."""
     rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path)]
@@ -138,7 +121,7 @@ def _model_row(row: Row) -> list[str]:
         f"`{row.agent}`",
         f"{row.played}{each}",
         row.prompt or "",
-        *_scores(row),
+        *scores(row.overall, row.attempts),
         *(f"{row.by_task[task]['grade'].value:.3f}" if task in row.by_task else "" for task in OFFICIAL),
         "" if tokens is None else f"{tokens:,.0f}",
         row.date or "",
