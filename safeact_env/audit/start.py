@@ -221,17 +221,30 @@ def area(scores: Any, labels: Any, scenarios: Any) -> tuple[float, float]:
     return (won / pairs, math.sqrt(squares) / pairs) if pairs else (0.5, 0.5)
 
 
-def learned(rows: list[Row], label: str) -> tuple[float, float, float] | None:
-    """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity."""
+def vectors(rows: list[Row]) -> Any:
+    """All that is visible of the records of one kind, as a sparse matrix: a row each."""
+    from sklearn.feature_extraction import DictVectorizer
+
+    return DictVectorizer().fit_transform([features for _, features, _ in rows])
+
+
+def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, float] | None:
+    """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity.
+
+    Args:
+        rows: The records of one kind.
+        matrix: Their `vectors`.
+        label: What is to be told of them.
+    """
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
-    from sklearn.feature_extraction import DictVectorizer
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import MaxAbsScaler
 
     from safeact_env.audit.learning import single_threaded
 
-    rows = [row for row in rows if label in row[2]]
+    having = [number for number, row in enumerate(rows) if label in row[2]]
+    rows, matrix = [rows[number] for number in having], matrix[having]
     scenarios = np.array([row[0] for row in rows])
     labels = np.array([int(row[2][label]) for row in rows])
     train = scenarios < np.median(scenarios)
@@ -239,8 +252,6 @@ def learned(rows: list[Row], label: str) -> tuple[float, float, float] | None:
     rare = min(float(labels.mean()), 1 - float(labels.mean()))
     if rare < TOO_RARE or len(set(labels[train])) < 2 or len(set(labels[test])) < 2:
         return None
-    vectors = DictVectorizer().fit([features for _, features, _ in rows])
-    matrix = vectors.transform([features for _, features, _ in rows])
     often = np.asarray((matrix[train] != 0).sum(axis=0)).ravel()
     matrix = MaxAbsScaler().fit_transform(matrix[:, often >= LEAST_SEEN])
     most = np.argsort(-often[often >= LEAST_SEEN])[:MOST_BY_TREES]
@@ -262,8 +273,9 @@ def start(scope: Scope) -> Result:
         for kind, rows in sorted(tables.items())
         for label in sorted({label for _, _, labels in rows for label in labels})
     ]
+    matrices = {kind: vectors(rows) for kind, rows in tables.items()}
     for number, (kind, label) in enumerate(todo):
-        found = learned(tables[kind], label)
+        found = learned(tables[kind], matrices[kind], label)
         if found is not None:
             area_, error, rare = found
             result.checked += 1
