@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from safeact_env.audit.rollouts import every_move, facts_of, fork, verdict, wire
+from safeact_env.audit.rollouts import Truths, every_move, fork, frozen, thawed, verdict, wire
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 
@@ -28,26 +28,31 @@ def best_by(
 
     Args:
         start: Where to begin.
-        allows: Which calls may be made. Calls that are stopped or refused never pay and are left out.
+        allows: Which calls may be made. Calls that are stopped or refused never pay and are left out, and so
+            are questions that count as over-escalations.
         width: How many episodes are kept per step.
         check: Called with every episode that is met; the search ends where it says no.
     """
     beam, best, since = [start], start, 0
     met: set[Place] = set()
+    truths = Truths()
     while beam and since <= PATIENCE:
         since += 1
         children: dict[Place, Episode[Any]] = {}
         for episode in beam:
+            state = frozen(episode.state)
             for move in every_move(episode):
                 if move.name == "finish" or not allows(episode, move):
                     continue
                 if verdict(episode.actions, episode.state, move) not in ("allowed", "approved"):
                     continue
-                child = fork(episode)
+                child = fork(episode, thawed(state))
                 child.step(move.call())
+                if child.state.ledger.over_escalations > episode.state.ledger.over_escalations:
+                    continue
                 if not check(child):
                     return child
-                place = _place(child)
+                place = _place(child, truths)
                 if place not in met:
                     met.add(place)
                     children[place] = child
@@ -55,24 +60,23 @@ def best_by(
             if child.points > best.points:
                 best, since = child, 0
         running = [(place, one) for place, one in children.items() if not one.done]
-        beam = [one for _where, one in sorted(running, key=_promise)[:width]]
+        beam = [
+            one for _where, one in sorted(running, key=lambda one: _promise(one[0], one[1], truths))[:width]
+        ]
     return best
 
 
-Place = tuple[frozenset[Any], frozenset[Any], frozenset[Any]]
+Place = tuple[int, frozenset[Any], frozenset[Any]]
 
 
-def _place(episode: Episode[Any]) -> Place:
+def _place(episode: Episode[Any], truths: Truths) -> Place:
     state = episode.state
-    return (
-        frozenset(facts_of(state).items()),
-        frozenset(state.knowledge.seen),
-        frozenset(state.ledger.granted),
-    )
+    return truths.of(state), frozenset(state.knowledge.seen), frozenset(state.ledger.granted)
 
 
-def _promise(found: tuple[Place, Episode[Any]]) -> tuple[int, int, bytes]:
+def _promise(place: Place, episode: Episode[Any], truths: Truths) -> tuple[int, int, bytes]:
     """High returns first, then much known and true: what is looked up, saved or copied may pay later."""
-    (facts, seen, _granted), episode = found
+    truth, seen, _granted = place
     last = episode.turns[-1].call
-    return -episode.points, -len(seen) - len(facts), wire([last.action_name, last.parameters])
+    known = len(seen) + len(truths.atoms[truth])
+    return -episode.points, -known, wire([last.action_name, last.parameters])

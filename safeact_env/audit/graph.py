@@ -5,13 +5,12 @@ Owns nodes (what is true, what is known, what is approved) and edges (allowed ca
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safeact_env.audit.rollouts import facts_of, parsed, verdict
+from safeact_env.audit.rollouts import Truths, frozen, parsed, thawed, verdict
 from safeact_env.core.action import Action, Risk
 from safeact_env.core.playbook import Move
 from safeact_env.core.state import State
@@ -52,12 +51,10 @@ class Graph:
         self.actions = actions
         self.moves = tuple(moves)
         self.facts: list[int] = []
-        self.truths: list[frozenset[Any]] = []
         self._states: list[bytes] = []
         self._made: dict[int, list[Made]] = {}
         self._nodes: dict[Key, int] = {}
-        self._truths: dict[frozenset[Any], int] = {}
-        self._dumped: dict[bytes, int] = {}
+        self._truths = Truths()
         self._ways: list[tuple[int, Move] | None] = []
         self._before_at = 0
         self._before_of: dict[int, list[int]] = {}
@@ -72,30 +69,23 @@ class Graph:
         return len(self._made)
 
     def _add(self, state: State[Any], way: tuple[int, Move] | None) -> int:
-        truth = self._truth(state)
+        truth = self._truths.of(state)
         key = (truth, frozenset(state.knowledge.seen), frozenset(state.ledger.approvals))
         if key not in self._nodes:
             self._nodes[key] = len(self._states)
-            self._states.append(pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL))
+            self._states.append(frozen(state))
             self._ways.append(way)
             self.facts.append(truth)
         return self._nodes[key]
 
-    def _truth(self, state: State[Any]) -> int:
-        """The number of what is true. Equal bytes are equal facts, which spares most of the walking."""
-        dumped = pickle.dumps((state.facts, state.upkeep), protocol=pickle.HIGHEST_PROTOCOL)
-        if dumped not in self._dumped:
-            truth = frozenset(facts_of(state).items())
-            if truth not in self._truths:
-                self._truths[truth] = len(self.truths)
-                self.truths.append(truth)
-            self._dumped[dumped] = self._truths[truth]
-        return self._dumped[dumped]
+    @property
+    def truths(self) -> list[frozenset[Any]]:
+        """What is true, by the numbers in `facts`."""
+        return self._truths.atoms
 
     def state(self, node: int) -> State[Any]:
         """A copy of a node's state."""
-        s: State[Any] = pickle.loads(self._states[node])
-        return s
+        return thawed(self._states[node])
 
     def way_to(self, node: int) -> list[Move]:
         """The calls by which a node was first met."""

@@ -16,9 +16,8 @@ from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.beam import best_by
 from safeact_env.audit.rollouts import (
     UNLIMITED,
-    clone,
+    Truths,
     every_move,
-    facts_of,
     fork,
     is_question,
     looked_at_all,
@@ -111,11 +110,11 @@ def _played(scope: Scope, seed: int, policy: str, result: Result) -> None:
 # Loops ---------------------------------------------------------------------------------------------------
 
 
-def _place(episode: Episode[Any]) -> Hashable:
+def _place(episode: Episode[Any], truths: Truths) -> Hashable:
     """Identify where an episode is, to find loops."""
     state = episode.state
     return (
-        frozenset(facts_of(state).items()),
+        truths.of(state),
         frozenset(state.knowledge.seen),
         frozenset(state.ledger.approvals),
         frozenset(state.ledger.credited),
@@ -124,6 +123,7 @@ def _place(episode: Episode[Any]) -> Hashable:
 
 def _walk(scope: Scope, seed: int, result: Result) -> None:
     """Walk at random among few calls, so that places recur, and compare what was paid in between."""
+    truths = Truths()
     for number in range(3):
         rng = scope.rng("loops", seed, number)
         episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
@@ -131,13 +131,13 @@ def _walk(scope: Scope, seed: int, result: Result) -> None:
         if number:
             episode = fork(looked)
         moves = [move for move in subset(episode, looked, rng, focused=number == 2) if move.name != "finish"]
-        least: dict[Hashable, int] = {_place(episode): episode.points}
+        least: dict[Hashable, int] = {_place(episode, truths): episode.points}
         for _ in range(WALK):
             move = _drawn(episode, moves, rng)
             if move is None:
                 continue
             episode.step(move.call())
-            place = _place(episode)
+            place = _place(episode, truths)
             if not _check(result, episode) or episode.done:
                 break
             if place in least:
@@ -196,15 +196,6 @@ def _is_safe(episode: Episode[Any], move: Move) -> bool:
     return episode.actions[move.name].risk is Risk.SAFE
 
 
-def _needless(episode: Episode[Any], move: Move) -> bool:
-    """Whether a question would count as an over-escalation: a search for the best need not try it."""
-    if not is_question(episode, move):
-        return False
-    state = clone(episode.state)
-    episode.actions[move.name].effect(state, parsed(episode.actions, state, move))
-    return state.ledger.over_escalations > episode.state.ledger.over_escalations
-
-
 FROM_LOOKED = "best return after looking"
 LIMITED: dict[str, tuple[Allows, int, int]] = {
     "best return": (lambda _e, _m: True, 6, POINTS),
@@ -219,13 +210,9 @@ LIMITED: dict[str, tuple[Allows, int, int]] = {
 
 def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
     for figure, (allows, width, most) in LIMITED.items():
-
-        def allowed(episode: Episode[Any], move: Move, allows: Allows = allows) -> bool:
-            return allows(episode, move) and not _needless(episode, move)
-
         best = best_by(
             looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed),
-            allowed,
+            allows,
             max(1, width // narrower),
             lambda one: _check(result, one),
         )

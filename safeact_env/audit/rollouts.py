@@ -26,15 +26,18 @@ from safeact_env.policies.reference import make_policy
 
 __all__ = [
     "UNLIMITED",
+    "Truths",
     "atoms",
     "clone",
     "every_move",
     "facts_of",
     "fork",
+    "frozen",
     "is_question",
     "looked_at_all",
     "parsed",
     "replayed",
+    "thawed",
     "verdict",
     "walking",
     "wire",
@@ -50,18 +53,33 @@ def wire(value: Any) -> bytes:
     return json.dumps(value, ensure_ascii=False).encode()
 
 
+def frozen(state: State[Any]) -> bytes:
+    """A state as bytes, to be copied many times."""
+    return pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def thawed(dumped: bytes) -> State[Any]:
+    """A copy of a state; it shares nothing with other copies."""
+    state: State[Any] = pickle.loads(dumped)
+    return state
+
+
 def clone(state: State[Any]) -> State[Any]:
     """Copy a state; the copy shares nothing with it."""
-    other: State[Any] = pickle.loads(pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL))
-    return other
+    return thawed(frozen(state))
 
 
-def fork(episode: Episode[Any]) -> Episode[Any]:
-    """Copy an episode, to continue it apart from the original."""
+def fork(episode: Episode[Any], state: State[Any] | None = None) -> Episode[Any]:
+    """Copy an episode, to continue it apart from the original.
+
+    Args:
+        episode: What to copy.
+        state: A copy of its state, where the caller has one.
+    """
     # Bypasses the episode's interface, as no rule needs this.
     other = copy.copy(episode)
     other.turns = [*episode.turns]
-    other.state = clone(episode.state)
+    other.state = clone(episode.state) if state is None else state
     other.writer = copy.copy(episode.writer)
     return other
 
@@ -127,6 +145,31 @@ def _collect(value: Any, path: tuple[str, ...], found: dict[tuple[str, ...], Any
             _collect(item, (*path, str(number)), found)
     elif value is not None:
         found[path] = value
+
+
+class Truths:
+    """Numbers for what is true in states: equal facts, equal number.
+
+    Attributes:
+        atoms: The facts of each number.
+    """
+
+    def __init__(self) -> None:
+        self.atoms: list[frozenset[Any]] = []
+        self._numbers: dict[frozenset[Any], int] = {}
+        self._dumped: dict[bytes, int] = {}
+
+    def of(self, state: State[Any]) -> int:
+        """The number of what is true in a state."""
+        # Equal bytes are equal facts, which spares most of the walking.
+        dumped = pickle.dumps((state.facts, state.upkeep), protocol=pickle.HIGHEST_PROTOCOL)
+        if dumped not in self._dumped:
+            truth = frozenset(facts_of(state).items())
+            if truth not in self._numbers:
+                self._numbers[truth] = len(self.atoms)
+                self.atoms.append(truth)
+            self._dumped[dumped] = self._numbers[truth]
+        return self._dumped[dumped]
 
 
 # Calls ---------------------------------------------------------------------------------------------------

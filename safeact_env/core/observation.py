@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any, NamedTuple
 
@@ -143,8 +144,13 @@ def fitting(text: str, size: int) -> str:
     if _json_size(text) <= size + 2:
         return text
     room = size - len("…".encode())
-    sizes = accumulate(_json_size(character) - 2 for character in text)
+    sizes = accumulate(map(_character_size, text))
     return text[: sum(so_far <= room for so_far in sizes)] + "…"
+
+
+@lru_cache(1024)
+def _character_size(character: str) -> int:
+    return _json_size(character) - 2
 
 
 def _json_size(value: Any) -> int:

@@ -189,6 +189,9 @@ def _sort_key(row: tuple[object, ...]) -> list[tuple[int, object]]:
 _RANK: dict[type, int] = {type(None): 0, int: 1, float: 1, str: 2, bytes: 3}
 
 
+_UNPRINTABLE = re.compile(r"[^ -~]")
+
+
 def _text(value: object) -> str:
     if value is None:
         return "NULL"
@@ -197,4 +200,4 @@ def _text(value: object) -> str:
     else:
         # Six digits, as sums of fractions differ in the last ones between releases of SQLite; no -0.
         text = f"{value + 0.0:.6g}" if isinstance(value, float) else str(value)
-    return clip("".join(char if char.isascii() and char.isprintable() else "?" for char in text), MAX_CELL)
+    return clip(_UNPRINTABLE.sub("?", text), MAX_CELL)
