@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,6 +82,13 @@ def _checked_json(value: object, depth: int) -> Any:
     }
 
 
+def _copied(value: Any) -> Any:
+    """A copy of a JSON value that shares no container with it."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return [_copied(item) for item in value] if isinstance(value, list) else value
+
+
 def _are_plain(parameters: dict[Any, Any]) -> bool:
     """Whether parameters are some printable ASCII text, as nearly all are: then nothing is left to check."""
     if len(parameters) > MAX_PARAMETERS:
@@ -133,6 +139,6 @@ class Call:
         """The envelope as a JSON object."""
         return {
             "action_name": self.action_name,
-            "parameters": deepcopy(dict(self.parameters)),
+            "parameters": _copied(self.parameters),
             "reasoning": self.reasoning,
         }

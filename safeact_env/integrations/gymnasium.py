@@ -183,7 +183,7 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
             EpisodeDone: If the episode is over.
         """
         rollout = self._playing()
-        if not self.action_space.contains(action):
+        if not (isinstance(action, (int, np.integer)) and 0 <= action < self.actions):
             raise ValueError(f"the actions are 0 to {self.actions - 1}")
         reward = rollout.play(int(action))
         return self._observation(), reward, rollout.terminated, rollout.truncated, self._info()
