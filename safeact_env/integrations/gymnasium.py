@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
 from typing import Any
 
 import gymnasium
@@ -183,9 +184,13 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
             EpisodeDone: If the episode is over.
         """
         rollout = self._playing()
-        if not (isinstance(action, (int, np.integer)) and 0 <= action < self.actions):
+        try:
+            number = index(action)
+        except TypeError:
+            number = -1
+        if not 0 <= number < self.actions:
             raise ValueError(f"the actions are 0 to {self.actions - 1}")
-        reward = rollout.play(int(action))
+        reward = rollout.play(number)
         return self._observation(), reward, rollout.terminated, rollout.truncated, self._info()
 
     @override
