@@ -106,9 +106,10 @@ def play(
         ValueError: If there are no such scenarios.
     """
     samples = []
-    # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list.
+    # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list of texts.
     text = ",".join(map(str, _several(seeds)))
-    for seed, one, words in product(parse_seeds(text), _several(level), _several(framing)):
+    levels = [int(one) if str(one).isdecimal() else one for one in _several(level)]
+    for seed, one, words in product(parse_seeds(text), levels, _several(framing)):
         scenario = checked(name, split, seed, one, words)
         episode = TextEpisode(*scenario[:3], one, words, prompt=prompt, call_format="tools")
         opening: list[ChatMessage] = [

@@ -207,8 +207,9 @@ def test_scenarios_are_chosen_as_the_command_line_writes_them():
     assert ids == [["easy/test/0", "easy/test/1", "easy/test/2"]] * 3
     assert len(ours.easy().dataset) == 20
     assert ours.play("hard", split="train", seeds=7).dataset[0].id == "hard/train/7"
-    varied = ours.easy(seeds=7, level=[1, 3], framing="goal").dataset
-    assert [sample.id for sample in varied] == ["easy/test/7/l1/goal", "easy/test/7/l3/goal"]
+    for levels in ([1, 3], ["1", "3"]):
+        varied = ours.easy(seeds=7, level=levels, framing="goal").dataset
+        assert [sample.id for sample in varied] == ["easy/test/7/l1/goal", "easy/test/7/l3/goal"]
 
 
 @pytest.mark.parametrize("variant", VARIED, ids=str)
