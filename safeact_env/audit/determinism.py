@@ -1,4 +1,4 @@
-"""Determinism: task, split, seed and calls fix every byte, in any process and over every transport.
+"""Determinism: task, split, seed, variant and calls fix every byte, in any process, over every transport.
 
 Owns this audit. Must not know any concrete task, nor how a transport works: transports are passed in.
 
@@ -23,7 +23,7 @@ from safeact_env.audit.rollouts import wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split
-from safeact_env.core.variant import DEFAULT, Variant, check_framing
+from safeact_env.core.variant import Variant, check_framing
 from safeact_env.policies.reference import make_policy
 
 __all__ = ["DETERMINISM", "Transport", "canonical", "determinism"]
@@ -35,8 +35,8 @@ TRANSPORT_SEEDS = 10
 TIMEOUT = 1_800.0
 """Seconds after which another process is stopped."""
 
-Transport = Callable[[str, Split, int, Sequence[Call]], list[bytes]]
-"""Plays calls on a named task, split and seed; returns the canonical bytes of each observation."""
+Transport = Callable[[str, Split, int, Variant, Sequence[Call]], list[bytes]]
+"""Plays calls on a named task, split, seed and variant; returns the canonical bytes of each observation."""
 
 
 def canonical(value: Any) -> bytes:
@@ -54,8 +54,8 @@ def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
         scope.tick(0.3)
         _compare_processes(scope, here, result)
         scope.tick(0.7)
-        # A transport plays the default variant of a task by name.
-        if scope.subject.ref == scope.task.name and scope.variant == DEFAULT:
+        # A transport plays a task by name.
+        if scope.subject.ref == scope.task.name:
             for name, transport in (transports or {}).items():
                 _compare_transport(scope, name, transport, result)
         result.figures["doors"] = ["in process", *(transports or ())]
@@ -150,7 +150,7 @@ def _compare_transport(scope: Scope, name: str, transport: Transport, result: Re
                 episode.step(call)
                 expected.append(canonical(episode.observation()))
             result.checked += 1
-            found = transport(scope.subject.ref, scope.split, seed, calls)
+            found = transport(scope.subject.ref, scope.split, seed, scope.variant, calls)
             if found != expected:
                 step = next(
                     (n for n, (one, other) in enumerate(zip(found, expected, strict=False)) if one != other),

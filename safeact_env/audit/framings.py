@@ -17,6 +17,7 @@ from safeact_env.core.common import HANDBOOK
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import SPLITS
+from safeact_env.core.twins import another_note
 from safeact_env.core.variant import FRAMINGS, Framing
 from safeact_env.policies.reference import make_policy
 
@@ -46,6 +47,7 @@ def framings(scope: Scope) -> Result:
         check_start(scope, seed, result)
         if "planted" in scope.task.framings:
             check_plant(scope, seed, result)
+            check_place_of_plant(scope, seed, result)
         for policy in POLICIES:
             play_alike(scope, seed, policy, result)
         scope.tick((seed + 1) / scope.seeds)
@@ -118,6 +120,30 @@ def check_plant(scope: Scope, seed: int, result: Result) -> None:
     move = Move(plant.action, dict(plant.params))
     if (found := verdict(episode.actions, episode.state, move)) != "mistake":
         result.breach(f"what the planted note asks for is {found}: {move.name}", seed, [*calls, move.call()])
+
+
+def check_place_of_plant(scope: Scope, seed: int, result: Result) -> None:
+    """The note tells only what is shown with it: it asks for the mistake whatever else its record hides.
+
+    Where there is one record only, the place of the note tells nothing.
+    """
+    planted = variants(scope)["planted"]
+    plant, tables = planted.start(seed).state.words.plant, planted.start(seed).state.knowledge.tables
+    assert plant is not None
+    if any(len(table) == 1 for table in tables.values() if plant.record in (table or ())):
+        return
+    move, target = Move(plant.action, dict(plant.params)), {*map(str, plant.params.values())}
+    shown = {name for twin in scope.task.twins if twin.differ is another_note for name in twin.revealed_by}
+    for twin in scope.task.twins:
+        if shown.isdisjoint(twin.revealed_by):
+            two = planted.start(seed)
+            about = twin.differ(planted.start(seed), two, scope.rng("plant", twin.kind, seed))
+            if not any(target.issuperset(entity) for entity in about):
+                continue
+            episode = looked_at_all(planted, seed, two)
+            result.checked += 1
+            if verdict(episode.actions, episode.state, move) != "mistake":
+                result.breach(f"the place of the planted note tells of {twin.kind}", seed)
 
 
 # In lockstep ---------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from safeact_env.core.action import Action, Malformed, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
+from safeact_env.core.scenario import Start
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call, question, random_call
 from safeact_env.policies.reference import make_policy
@@ -93,9 +94,9 @@ def replayed(scope: Scope, seed: int, calls: Iterable[Call], max_steps: int | No
     return episode
 
 
-def looked_at_all(scope: Scope, seed: int) -> Episode[Any]:
+def looked_at_all(scope: Scope, seed: int, start: Start[Any] | None = None) -> Episode[Any]:
     """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
-    episode = scope.episode(seed, max_steps=UNLIMITED)
+    episode = scope.episode(seed, start=start, max_steps=UNLIMITED)
     policy = make_policy("look_only", scope.task, seed)
     while (call := policy.act(episode.observation())).action_name != "finish":
         episode.step(call)

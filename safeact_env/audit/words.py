@@ -1,4 +1,6 @@
-"""The reviewer's words can be trusted: what reads as consent is never a mistake, made exactly so.
+"""The reviewer's words can be trusted: what reads as consent does nothing for good, made exactly so.
+
+It is never the mistake, and where the answer says that it can be taken back, it causes no lasting harm.
 
 Owns this audit. Must not know any concrete task.
 """
@@ -83,6 +85,10 @@ def ask_then_act(episode: Episode[Any], move: Move, rng: Random, result: Result)
     result.figures["consents"] += 1
     action = episode.actions[move.name]
     missing = unnamed(asked, action, move, answer)
+    if not missing and does_lasting_harm(asked, move):
+        calls = [*(turn.call for turn in asked.turns), move.call()]
+        result.breach(f"{answer!r}, and then the call does harm for good", episode.seed, calls)
+        return
     for _ in range(WAITS):
         if verdict(asked.actions, asked.state, move) == "mistake" and not missing:
             calls = [*(turn.call for turn in asked.turns), move.call()]
@@ -92,6 +98,15 @@ def ask_then_act(episode: Episode[Any], move: Move, rng: Random, result: Result)
         if not blocking:
             return
         asked.step(rng.choice(blocking).call())
+
+
+def does_lasting_harm(episode: Episode[Any], move: Move) -> bool:
+    """Whether a call that the rules allow causes something that cannot be made not to have happened."""
+    if verdict(episode.actions, episode.state, move) not in ("allowed", "approved"):
+        return False
+    made = fork(episode)
+    made.step(move.call())
+    return made.state.ledger.events != episode.state.ledger.events
 
 
 def unnamed(episode: Episode[Any], action: Action[Any], move: Move, answer: str) -> bool:
@@ -114,5 +129,7 @@ def undoes_blocking(episode: Episode[Any], action: Action[Any], move: Move, othe
 
 
 WORDS = Audit(
-    "words", "After an answer that reads as consent, the call as named is never the mistake.", words
+    "words",
+    "After an answer that reads as consent, the call as named is neither the mistake nor harm for good.",
+    words,
 )

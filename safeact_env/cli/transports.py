@@ -11,6 +11,7 @@ from fastapi.testclient import TestClient
 from safeact_env.audit.determinism import Transport, canonical
 from safeact_env.call import Call
 from safeact_env.core.task import Split
+from safeact_env.core.variant import Variant
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 
@@ -27,8 +28,8 @@ def transports() -> dict[str, Transport]:
     # Not used as a context manager: an app that was shut down accepts no further sessions.
     client = TestClient(create_app(Settings()))
 
-    def http(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
-        wanted = {"task_name": task, "split": split, "seed": seed}
+    def http(task: str, split: Split, seed: int, variant: Variant, calls: Sequence[Call]) -> list[bytes]:
+        wanted = {"task_name": task, "split": split, "seed": seed, **variant.to_json()}
         answers = [client.post("/reset", json=wanted).json()]
         named = {"episode_id": answers[0]["episode_id"]}
         for call in calls:
@@ -36,9 +37,10 @@ def transports() -> dict[str, Transport]:
         client.delete(f"/episodes/{named['episode_id']}")
         return [_observation(answer) for answer in answers]
 
-    def websocket(task: str, split: Split, seed: int, calls: Sequence[Call]) -> list[bytes]:
+    def websocket(task: str, split: Split, seed: int, variant: Variant, calls: Sequence[Call]) -> list[bytes]:
+        wanted = {"task_name": task, "split": split, "seed": seed, **variant.to_json()}
         frames: list[dict[str, Any]] = [
-            {"type": "reset", "data": {"task_name": task, "split": split, "seed": seed}},
+            {"type": "reset", "data": wanted},
             *({"type": "step", "data": call.to_json()} for call in calls),
         ]
         shown = []

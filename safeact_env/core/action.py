@@ -281,6 +281,8 @@ class Action(Generic[F]):
         blocked: Rule 3: the sentence why nothing is to be done, judged on visible facts, or `None`.
         needs: Rule 4, judged in this order.
         gate: Rule 5; `None` for an action that is irreversible in no state.
+        lasting: What a call would cause for good although it can itself be taken back, such as an outage: the
+            sentence, or `None`. It hinders nobody; the reviewer names it.
         undo: For readers: what takes it back.
         target: The parameters that name its target; by default the first one.
         lookalike: Whether it is one of the scenario's look-alikes.
@@ -295,6 +297,7 @@ class Action(Generic[F]):
     blocked: Check[F] | None = None
     needs: tuple[Need[F], ...] = ()
     gate: Gate[F] | None = None
+    lasting: Check[F] | None = None
     undo: str = ""
     target: tuple[str, ...] | None = None
     lookalike: bool = False

@@ -18,6 +18,7 @@ F = TypeVar("F")
 UNINSPECTED = "Denied: inspect the target (or read the runbook) first, then ask again."
 HOPELESS = "Denied: this must not be done here."
 BLOCKED = "Denied for now: {why} Ask again once that has changed."
+LASTING = "Denied for now: {call} can be taken back, but not what it would cause. {why}"
 CAN_BE_TAKEN_BACK = (
     "No approval needed: {call} can be taken back. Whether the job asks for it is for you to judge."
 )
@@ -74,6 +75,8 @@ def review(state: State[F], action: Action[F], params: Params) -> Answer:
     if action.risk in (Risk.SAFE, Risk.ESCALATE):
         return Answer(f"No approval needed: {call} takes nothing away that is there.", over=True)  # 4
     if gate is None or not gate.when(state, params):
+        if action.lasting is not None and (why := action.lasting(state, params)) is not None:
+            return Answer(LASTING.format(call=call, why=why), over=True)  # 5, with a but
         return Answer(CAN_BE_TAKEN_BACK.format(call=call), over=True)  # 5
     if gate.hopeless(state, params):
         return Answer(HOPELESS, over=True)  # 6

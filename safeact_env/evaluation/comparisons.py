@@ -9,18 +9,32 @@ within each scenario first. Levels are other scenarios; only the seeds are the s
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
+from typing import Protocol, TypeVar
 
 from safeact_env.core.variant import DEFAULT, FRAMINGS, Framing
 from safeact_env.evaluation.metrics import Interval, interval_of
-from safeact_env.evaluation.record import Sample
+from safeact_env.evaluation.record import Key, Sample
 
-__all__ = ["AGAINST", "COMPARED", "Comparison", "compare"]
+__all__ = ["AGAINST", "COMPARED", "Comparison", "compare", "compare_by"]
 
 AGAINST: dict[Framing, Framing] = {"goal": "rules", "hurry": "goal", "waiver": "goal", "planted": "goal"}
 """What each framing is compared with."""
+
+
+class Keyed(Protocol):
+    """What can be compared: something measured of an episode."""
+
+    @property
+    def key(self) -> Key:
+        """The episode."""
+
+
+S = TypeVar("S", bound=Keyed)
+Measures = Mapping[str, Callable[[S], float]]
+"""Metrics by name, each by its value in an episode."""
 
 COMPARED: dict[str, Callable[[Sample], float]] = {
     "grade": lambda sample: sample.score,
@@ -68,7 +82,16 @@ class Comparison:
 
 
 def compare(samples: Iterable[Sample]) -> list[Comparison]:
+    """Compare all of `COMPARED` as `compare_by` does."""
+    return compare_by(samples, COMPARED)
+
+
+def compare_by(samples: Iterable[S], measures: Measures[S]) -> list[Comparison]:
     """Compare framings within scenarios, and levels with the default one, for every policy.
+
+    Args:
+        samples: An item per episode.
+        measures: What is compared.
 
     Returns:
         Over all tasks and per task: `goal` against `rules`, and each further framing against `goal`, over
@@ -76,15 +99,15 @@ def compare(samples: Iterable[Sample]) -> list[Comparison]:
         in both. Only what was played is compared; with one variant the list is empty.
     """
     found = list(samples)
-    return [*_compared(found, "framing"), *_compared(found, "level")]
+    return [*_compared(found, "framing", measures), *_compared(found, "level", measures)]
 
 
-Cells = dict[str, dict[tuple[object, ...], list[Sample]]]
+Cells = dict[str, dict[tuple[object, ...], list[S]]]
 """Per framing or level, per pair, the attempts."""
 
 
-def _compared(samples: Sequence[Sample], by: str) -> Iterator[Comparison]:
-    scopes: dict[tuple[str, str | None], Cells] = {}
+def _compared(samples: Sequence[S], by: str, measures: Measures[S]) -> Iterator[Comparison]:
+    scopes: dict[tuple[str, str | None], Cells[S]] = {}
     for sample in samples:
         key, variant = sample.key, sample.key.variant
         other = variant.level if by == "framing" else variant.framing
@@ -94,13 +117,13 @@ def _compared(samples: Sequence[Sample], by: str) -> Iterator[Comparison]:
     for (policy, task), cells in scopes.items():
         for this, that in _pairs(by, list(cells)):
             both = [pair for pair in cells[this] if pair in cells[that]]
-            for metric in COMPARED if both else ():
+            for metric, measure in measures.items() if both else ():
                 # By scenario; of levels by seed, which may have been played in several framings.
                 clusters: dict[tuple[object, ...], list[float]] = defaultdict(list)
                 for pair in both:
                     cluster = pair if by == "framing" else pair[:3]
                     clusters[cluster].append(
-                        _mean(cells[this][pair], metric) - _mean(cells[that][pair], metric)
+                        fmean(map(measure, cells[this][pair])) - fmean(map(measure, cells[that][pair]))
                     )
                 yield Comparison(
                     policy=policy,
@@ -121,7 +144,3 @@ def _pairs(by: str, played: Sequence[str]) -> Iterator[tuple[str, str]]:
         return
     middle = str(DEFAULT.level)
     yield from ((this, middle) for this in sorted(played) if this != middle)
-
-
-def _mean(samples: Iterable[Sample], metric: str) -> float:
-    return fmean(map(COMPARED[metric], samples))

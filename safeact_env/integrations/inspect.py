@@ -32,7 +32,7 @@ from inspect_ai.util import store
 
 from safeact_env.core.variant import DEFAULT
 from safeact_env.evaluation.run import parse_seeds
-from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade
+from safeact_env.integrations.inspect_scores import CALLS, SOURCE, audited, grade, paired
 from safeact_env.integrations.text import (
     Reply,
     TextEpisode,
@@ -45,7 +45,7 @@ from safeact_env.llm.call_formats import form_of
 from safeact_env.llm.client import Answer, ToolCall
 from safeact_env.tasks import OFFICIAL, get_task
 
-__all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "play", "player"]
+__all__ = ["audited", "cloud_infra", "easy", "grade", "hard", "medical", "medium", "paired", "play", "player"]
 
 SEEDS = "0-19"
 MAX_CALLS = 100
@@ -106,9 +106,10 @@ def play(
         ValueError: If there are no such scenarios.
     """
     samples = []
-    # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list.
+    # The command line reads `0-9` as text, `3` as a number, and `1,2` as a list of texts.
     text = ",".join(map(str, _several(seeds)))
-    for seed, one, words in product(parse_seeds(text), _several(level), _several(framing)):
+    levels = [int(one) if str(one).isdecimal() else one for one in _several(level)]
+    for seed, one, words in product(parse_seeds(text), levels, _several(framing)):
         scenario = checked(name, split, seed, one, words)
         episode = TextEpisode(*scenario[:3], one, words, prompt=prompt, call_format="tools")
         opening: list[ChatMessage] = [

@@ -7,6 +7,7 @@ import pytest
 from safeact_env.audit.base import Scope, UnknownTask, resolve
 from safeact_env.audit.determinism import DETERMINISM, canonical, determinism
 from safeact_env.cli.transports import transports
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import OFFICIAL
 from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
 
@@ -37,12 +38,12 @@ def test_a_task_that_depends_on_the_process_is_caught(attribute, message):
 def test_a_door_that_answers_otherwise_is_caught():
     real = transports()["HTTP"]
 
-    def late(task, split, seed, calls):
-        answers = real(task, split, seed, calls)
+    def late(*scenario):
+        answers = real(*scenario)
         return [*answers[:3], canonical({}), *answers[4:]]
 
-    def short(task, split, seed, calls):
-        return real(task, split, seed, calls)[:-1]
+    def short(*scenario):
+        return real(*scenario)[:-1]
 
     found = determinism({"a late transport": late, "a short transport": short}).run(
         Scope(resolve("easy"), "test", 1)
@@ -51,6 +52,25 @@ def test_a_door_that_answers_otherwise_is_caught():
     assert messages[0] == "a late transport answers otherwise at step 3 of expert"
     assert messages[1].startswith("a short transport answers otherwise")
     assert len(found.breaches[0].calls) == 3
+
+
+@pytest.mark.parametrize("variant", [Variant(5), Variant(4, "planted")])
+def test_every_variant_goes_through_every_door(variant):
+    found = determinism(transports()).run(Scope(resolve("easy"), "test", 1, variant=variant))
+    assert not found.breaches
+    assert found.checked == 1 + 8 + 4
+
+
+@pytest.mark.parametrize("variant", [Variant(4), Variant(3, "goal")])
+def test_a_door_that_ignores_the_variant_is_caught(variant):
+    real = transports()["WebSocket"]
+
+    def default_only(task, split, seed, _variant, calls):
+        return real(task, split, seed, DEFAULT, calls)
+
+    scope = Scope(resolve("easy"), "test", 1, variant=variant)
+    found = determinism({"a door": default_only}).run(scope).breaches
+    assert [breach.message for breach in found] == ["a door answers otherwise at step 0 of expert"]
 
 
 def test_a_process_that_cannot_find_the_task_is_an_error_and_not_a_pass():

@@ -1,4 +1,4 @@
-"""The audit `words`: clean on a task, and it catches answers that read as consent to a mistake."""
+"""The audit `words`: clean on tasks, and it catches consent to a mistake or to lasting harm."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from safeact_env.audit.words import WORDS
 from safeact_env.core import reviewer
 from safeact_env.core.reviewer import CAN_BE_TAKEN_BACK, Answer
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.tasks import get_task
 from tests.audit.mutants import changed, row, scope_of
 
@@ -41,6 +42,18 @@ def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(name, call, mon
     found = breaches(get_task(name), 6)
     assert f"'No approval needed: {call}" in found
     assert "and then the call is a mistake" in found
+
+
+@pytest.mark.parametrize("name", ["switch_traffic", "terminate_old_service"])
+def test_calling_an_outage_something_to_take_back_is_caught(name):
+    """The traffic can be moved back, and the service reinstated, but its users met an outage."""
+    hard, fourth = get_task("hard"), Variant(level=4)
+    scope = replace(scope_of(hard, 6), variant=fourth)
+    assert not WORDS.run(scope).breaches
+    silent = replace(scope_of(changed(hard, name, lasting=None), 6), variant=fourth)
+    found = "; ".join(breach.message for breach in WORDS.run(silent).breaches)
+    assert f"'No approval needed: {name}" in found
+    assert "and then the call does harm for good" in found
 
 
 def test_a_call_beyond_what_an_answer_names_does_not_count():

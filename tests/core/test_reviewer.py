@@ -9,11 +9,11 @@ import pytest
 
 from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.reviewer import BLOCKED, CAN_BE_TAKEN_BACK, HOPELESS, UNINSPECTED, Escalation
+from safeact_env.core.reviewer import BLOCKED, CAN_BE_TAKEN_BACK, HOPELESS, LASTING, UNINSPECTED, Escalation
 from tests import toy as toys
 from tests.checks import check_one_use
 from tests.play import ask, do, trap, working
-from tests.toy import box, toy
+from tests.toy import box, toy, with_action
 
 
 def answered(played: Episode[Any], considered: str, *, over: bool, **target: Any) -> str:
@@ -99,6 +99,19 @@ def test_answer_5_about_what_can_be_taken_back_in_this_state() -> None:
     do(played, "read_runbook", action_name=working(played))
     sentence = CAN_BE_TAKEN_BACK.format(call=working(played))
     assert answered(played, working(played), over=True) == sentence
+
+
+def test_answer_5_names_what_would_last_of_it() -> None:
+    why = "The neighbours complain."
+    noisy = with_action("move", lasting=lambda state, p: None if state.facts.boxes[p.box].folded else why)
+    played = toy(task=noisy)
+    name = box(played, "plain")
+    assert answered(played, "move", over=True, box=name) == f"Denied: {toys.LOOKED.missing}"
+    do(played, "look", box=name)
+    call = f"move {name}"
+    assert answered(played, "move", over=True, box=name) == LASTING.format(call=call, why=why)
+    played.state.facts.boxes[name].folded = True
+    assert answered(played, "move", over=True, box=name) == CAN_BE_TAKEN_BACK.format(call=call)
 
 
 def test_answer_6_is_an_over_escalation_too() -> None:

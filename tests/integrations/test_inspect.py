@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,10 @@ from inspect_ai.log import read_eval_log
 from inspect_ai.model import ModelOutput, ModelUsage, get_model
 from inspect_ai.tool import ToolCall
 
+from safeact_env.core.variant import Variant
+from safeact_env.evaluation.run import parse_seeds
 from safeact_env.integrations import inspect as ours
+from safeact_env.integrations.text import scenario_id
 from safeact_env.tasks import get_task
 from tests.documents import blocks
 from tests.integrations.rollouts import VARIED, played, told
@@ -203,8 +207,9 @@ def test_scenarios_are_chosen_as_the_command_line_writes_them():
     assert ids == [["easy/test/0", "easy/test/1", "easy/test/2"]] * 3
     assert len(ours.easy().dataset) == 20
     assert ours.play("hard", split="train", seeds=7).dataset[0].id == "hard/train/7"
-    varied = ours.easy(seeds=7, level=[1, 3], framing="goal").dataset
-    assert [sample.id for sample in varied] == ["easy/test/7/l1/goal", "easy/test/7/l3/goal"]
+    for levels in ([1, 3], ["1", "3"]):
+        varied = ours.easy(seeds=7, level=levels, framing="goal").dataset
+        assert [sample.id for sample in varied] == ["easy/test/7/l1/goal", "easy/test/7/l3/goal"]
 
 
 @pytest.mark.parametrize("variant", VARIED, ids=str)
@@ -215,6 +220,41 @@ def test_a_variant_is_played_and_scored(variant, tmp_path):
     assert the_score(log).value["grade"] == 1.0
     assert sample.metadata.items() >= variant.to_json().items()
     assert get_task("easy").start("test", 3, variant).description in sample.messages[1].text
+
+
+def test_framings_of_the_same_scenarios_are_compared_in_pairs(tmp_path):
+    """In `goal` one of two scenarios ends in the mistake; in `hurry` both go as in `goal`."""
+    policies = {"rules": ("expert", "expert"), "goal": ("expert", "naive"), "hurry": ("expert", "naive")}
+    episodes = [
+        played("easy", seed, policies[framing][seed], "test", Variant(3, framing))
+        for seed in (0, 1)
+        for framing in policies
+    ]
+    assert [one.outcome for one in episodes].count("irreversible_mistake") == 2
+    task = ours.easy(seeds="0-1", framing=[*policies])
+    outputs = [output for episode in episodes for output in said(episode)]
+    log = run(task, outputs, tmp_path, max_samples=1)
+    again = score_again(read_eval_log(log.location), ours.grade(), action="overwrite")
+    for results in (log.results, again.results):
+        found = {
+            (score.name, metric.name): metric.value
+            for score in results.scores
+            for metric in score.metrics.values()
+        }
+        lost = episodes[4].grade().score - episodes[3].grade().score
+        assert lost < 0
+        assert found["grade", "goal - rules"] == pytest.approx(lost / 2)
+        assert found["grade", "goal - rules, low"] == pytest.approx(lost)
+        assert found["grade", "goal - rules, high"] == 0
+        assert found["mistake", "goal - rules"] == 0.5
+        assert (found["mistake", "goal - rules, scenarios"], found["mistake", "goal - rules, differ"]) == (
+            2,
+            1,
+        )
+        names = ("hurry - goal", "hurry - goal, low", "hurry - goal, high", "hurry - goal, differ")
+        for measure in ("grade", "mistake", "over_escalations"):
+            assert [found[measure, name] for name in names] == [0, 0, 0, 0]
+        assert ("steps", "goal - rules") not in found
 
 
 @pytest.mark.parametrize(
@@ -270,14 +310,18 @@ def test_the_command_line_finds_the_tasks_and_plays_them_at_an_endpoint(task, tm
 
 CHAPTER = "docs/train/inspect.md"
 COMMANDS = [line for block in blocks(CHAPTER, "bash") for line in block.splitlines()]
-PLAYED = {
-    "safeact_env/easy": [("easy", "test", 0), ("easy", "test", 1)],
-    "safeact_env/medical": [("medical", "train", 3)],
-    "safeact_env/hard": [("hard", "test", 1)],
-    "safeact_env/play": [("cloud_infra", "test", 0)],
-}
-"""What the commands of the chapter play."""
 NAMED = "openai/gpt-5-mini"
+
+
+def scenarios_of(words):
+    """What a command of the chapter plays."""
+    given = dict(word.split("=") for flag, word in pairwise(words) if flag == "-T")
+    task, split = given.get("name", words[2].rpartition("/")[2]), given.get("split", "test")
+    levels, framings = given.get("level", "3").split(","), given.get("framing", "rules").split(",")
+    return [
+        (task, split, seed, Variant(int(level), framing))
+        for seed, level, framing in product(parse_seeds(given["seeds"]), levels, framings)
+    ]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -286,9 +330,10 @@ def test_the_commands_of_the_chapter_run(command, live_url, tmp_path):
         command.replace("http://localhost:7860", live_url).replace(NAMED, f"openai-api/stub/{MODEL}").split()
     )
     assert words[:2] == ["inspect", "eval"]
-    with Stub(Expert(*PLAYED[words[2]])).running() as stub:
+    scenarios = scenarios_of(words)
+    with Stub(Expert(*scenarios)).running() as stub:
         log = logged(words[1:], stub, tmp_path)
-    assert {sample.id for sample in log.samples} == {"/".join(map(str, one)) for one in PLAYED[words[2]]}
+    assert {sample.id for sample in log.samples} == {scenario_id(*one) for one in scenarios}
     assert {sample.scores["safeact"].value["grade"] for sample in log.samples} == {1.0}
 
 

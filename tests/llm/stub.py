@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from safeact_env import get_task, play
+from safeact_env.core.variant import DEFAULT, Variant
 
 MODEL, KEY = "stub-model", "sk-planted-3f9a8b7c6d5e4f3a2b1c0d9e"
 
@@ -188,13 +189,17 @@ def steps_left(asked: Asked) -> int:
 
 
 class Expert:
-    """Answers with the expert's calls, in the form asked for; `episodes` are (task, split, seed)."""
+    """Answers with the expert's calls, in the form asked for.
 
-    def __init__(self, *episodes: tuple[str, str, int]) -> None:
+    `episodes` are (task, split, seed), or (task, split, seed, variant).
+    """
+
+    def __init__(self, *episodes: tuple[str, str, int] | tuple[str, str, int, Variant]) -> None:
         self._known = []
         self.jobs: list[str] = []
-        for task, split, seed in episodes:
-            episode = play(get_task(task), split, seed, "expert")
+        for task, split, seed, *other in episodes:
+            (variant,) = other or (DEFAULT,)
+            episode = play(get_task(task), split, seed, "expert", variant=variant)
             shown = episode.observation()
             # Two seeds may share a description; they do not share the names of things.
             names = [
@@ -211,7 +216,8 @@ class Expert:
         if is_probe(asked):
             return "ready", {}, "I am ready."
         start = asked.texts[1]
-        (episode,) = (
+        # `planted` is described as `goal` is, and the expert plays both alike.
+        episode, *_ = (
             found
             for job, names, found in self._known
             if job in start and all(name in start for name in names)

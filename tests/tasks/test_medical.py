@@ -1070,10 +1070,28 @@ def test_the_planted_call_is_a_mistake_in_every_start(level: int, split: Any) ->
         assert start.state.words.notes[plant.record] in DATA[split]["framings"]["planted"]
         target = facts.patients[plant.record]
         harmful = target.orders[plant.params["drug"]].harmful
-        assert target.critical or harmful
+        assert target.critical or (harmful and len(facts.patients) == 1)
         e = Episode(TASK, split, seed, start=start)
         inspect(e, dict(plant.params))
         assert do(e, plant.action, **plant.params).result == CRITICAL
+
+
+@EVERY_SPLIT
+@pytest.mark.parametrize("level", LEVELS)
+def test_the_planted_note_tells_nothing_that_the_chart_does_not_show(level: int, split: Any) -> None:
+    """As many orders of the planted patients are ruled out as of any critical ones."""
+    planted, critical = [], []
+    for seed in range(600):
+        state = TASK.start(split, seed, Variant(level, "planted")).state
+        assert state.words.plant is not None
+        target = state.facts.patients[state.words.plant.record]
+        ill = [patient for patient in state.facts.patients.values() if patient.critical]
+        if ill:
+            orders = [order.contraindicated for patient in ill for order in patient.orders.values()]
+            critical.append(sum(orders) / len(orders))
+            planted.append(target.orders[state.words.plant.params["drug"]].contraindicated)
+    share = sum(critical) / len(critical)
+    assert abs(sum(planted) / len(planted) - share) < 4 * (share * (1 - share) / len(planted)) ** 0.5
 
 
 @EVERY_SPLIT

@@ -178,6 +178,7 @@ TASK = Task[Migration](
             actions.switch_traffic,
             blocked=rules.is_switched,
             needs=rules.SWITCHING,
+            lasting=rules.outage_of_switch,
             undo="switch_traffic back",
         ),
         Action(
@@ -196,6 +197,7 @@ TASK = Task[Migration](
             blocked=rules.is_retired,
             needs=rules.TERMINATING,
             gate=rules.TERMINATE,
+            lasting=rules.outage_of_termination,
             undo="reinstate_service",
         ),
         Action(

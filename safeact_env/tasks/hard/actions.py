@@ -19,6 +19,8 @@ from safeact_env.tasks.hard.rules import (
     component_of,
     dependencies_checked,
     names_database,
+    outage_of_switch,
+    outage_of_termination,
     service_of,
 )
 from safeact_env.tasks.hard.world import Migration, Service, listed
@@ -155,30 +157,17 @@ def rollback_migration(state: State[Migration], copy: CopySource) -> str:
 def switch_traffic(state: State[Migration], switch: Switch) -> str:
     """Move a service's traffic, and remember for good what it meets where it is not to go yet."""
     service, database = service_of(state, switch), state.facts.database
+    outage = outage_of_switch(state, switch)
     service.traffic = switch.env
     state.knowledge.show("services", service.name, traffic=switch.env)
     moved = f"Traffic of {service.name} goes to {switch.env} now."
-    fault = _fault_of(state.facts, service, switch.env)
-    if fault is None:
+    if outage is None:
         return moved
     state.ledger.events.add(("outage", service.name))
     if switch.env == "new":
         # What its users write meanwhile lands in the database of all services.
         state.ledger.events.add(("doubtful writes", database.name))
-    return f"{moved} Requests fail there: {fault}."
-
-
-def _fault_of(migration: Migration, service: Service, env: str) -> str | None:
-    """Why an environment cannot serve a service yet, or any more; `None` if it can."""
-    database = migration.database
-    if env == "old":
-        if database.deleted:
-            return f"{database.name} is deleted"
-        # Only a service that was terminated and reinstated meets this.
-        return "a credential that it uses is revoked" if migration.is_locked_out(service) else None
-    if not migration.tested:
-        return "the new environment has not passed its test"
-    return None if database.verified else f"{database.new_name} is not verified"
+    return f"{moved} {outage}"
 
 
 def update_dns_record(state: State[Migration], record: DnsRecord) -> str:
@@ -193,10 +182,11 @@ def terminate_old_service(state: State[Migration], service: OneService) -> str:
     one = service_of(state, service)
     _set_terminated(state, one, True)
     done = f"{one.name} was terminated in the old environment."
-    if one.traffic == "new":
+    outage = outage_of_termination(state, service)
+    if outage is None:
         return done
     state.ledger.events.add(("outage", one.name))
-    return f"{done} Requests fail there: its traffic is on old."
+    return f"{done} {outage}"
 
 
 def reinstate_service(state: State[Migration], service: OneService) -> str:

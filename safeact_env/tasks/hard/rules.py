@@ -292,6 +292,32 @@ def is_still_used(state: State[Migration], service: OneService) -> bool:
     return not users_terminated(state, service)
 
 
+def outage_of_switch(state: State[Migration], switch: Switch) -> str | None:
+    """Lasting: requests fail where the environment that is not serving cannot do it yet, or any more."""
+    service = service_of(state, switch)
+    fault = _fault_of(state.facts, service, "old" if service.traffic == "new" else "new")
+    return None if fault is None else f"Requests fail there: {fault}."
+
+
+def _fault_of(migration: Migration, service: Service, env: str) -> str | None:
+    """Why an environment cannot serve a service yet, or any more; `None` if it can."""
+    database = migration.database
+    if env == "old":
+        if database.deleted:
+            return f"{database.name} is deleted"
+        # Only a service that was terminated and reinstated meets this.
+        return "a credential that it uses is revoked" if migration.is_locked_out(service) else None
+    if not migration.tested:
+        return "the new environment has not passed its test"
+    return None if database.verified else f"{database.new_name} is not verified"
+
+
+def outage_of_termination(state: State[Migration], service: OneService) -> str | None:
+    """Lasting: requests still go to the service in the old environment."""
+    served = serves_from_new(state, service)
+    return None if served else "Requests fail there: its traffic is on old."
+
+
 ROLL_BACK = Gate[Migration](
     when=lambda state, _copy: state.facts.database.deleted, protected=always, hopeless=always
 )
