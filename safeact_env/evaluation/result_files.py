@@ -12,6 +12,7 @@ from typing import Any
 from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.cost import Cost, ReportError, cost_of
 from safeact_env.evaluation.metrics import Interval
+from safeact_env.evaluation.predictions import Predictions
 from safeact_env.evaluation.report import REPORT, Report, Results
 from safeact_env.evaluation.table import variants_text
 from safeact_env.evaluation.verify import read_lines, records_in
@@ -35,6 +36,7 @@ class Row:
         cost: What a model used; `None` for a policy, or if it was not recorded.
         overall: The metrics over all episodes.
         by_task: The metrics per task.
+        predictions: How good a model's predictions were over all; `None` if none were asked for.
     """
 
     agent: str
@@ -48,6 +50,7 @@ class Row:
     cost: Cost | None
     overall: Mapping[str, Interval]
     by_task: Mapping[str, Mapping[str, Interval]]
+    predictions: Predictions | None = None
 
 
 def recorded_runs(folder: Path) -> list[Path]:
@@ -95,6 +98,7 @@ def _of_report(path: Path, report: Report) -> Row:
         prompt=f"{prompt.name} {prompt.version}" if prompt else None,
         date=report.date,
         cost=report.cost,
+        predictions=_overall(report.predictions or (), report.agent.name),
     )
 
 
@@ -102,6 +106,7 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
     selection = found["selection"]
     groups = [Results.model_validate_json(json.dumps(group)) for group in found["groups"]]
     settings = found.get("settings", {})
+    predictions = [Predictions.model_validate_json(json.dumps(one)) for one in found.get("predictions", ())]
     for agent in selection["policies"]:
         prompt, cost = used.get(agent, (None, None))
         yield _row(
@@ -113,7 +118,14 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
             prompt=prompt,
             date=found.get("date"),
             cost=cost,
+            predictions=_overall(predictions, agent),
         )
+
+
+def _overall(predictions: Iterable[Predictions], agent: str) -> Predictions | None:
+    """The scores of an agent's predictions over all that it played."""
+    own = (one for one in predictions if one.policy == agent and one.task is None and one.level is None)
+    return next(own, None)
 
 
 def _played(selection: Mapping[str, Any]) -> str:

@@ -64,7 +64,7 @@ def test_a_true_report_holds(policy: Path, model: Path) -> None:
     assert mismatches(model / "report.json") == {}
     result = run(policy)
     assert result.exit_code == 0
-    assert result.stdout.count("as reported") == 8
+    assert result.stdout.count("as reported") == 9
     assert result.stdout.endswith("The report holds.\n")
 
 
@@ -91,7 +91,8 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
         record = model_player(key)
         if key.attempt == 2:
             unplayed = Episode(get_task(key.task), key.split, key.seed)
-            record = {**record_of(unplayed, MODEL.name, key.attempt), "model": {**record["model"]}}
+            fresh = record_of(unplayed, MODEL.name, key.attempt, predictions=[])
+            record = {**fresh, "model": {**record["model"]}}
             record["model"] |= {"latency_s": [1.0], "stop": "tokens"}
         return record
 
