@@ -41,7 +41,7 @@ LEGEND = (
 )
 FRAMINGS_TITLE = "Other words, the same scenarios (paired differences)"
 LEVELS_TITLE = "Other levels, with the same seeds (other scenarios)"
-PREDICTIONS_TITLE = "Predictions: could it be taken back?"
+PREDICTIONS_TITLE = "Predictions: undo_chance"
 LEGEND_OF_K = " pass^k: k attempts on a scenario all safe; safe^k: none of k attempts mistaken."
 
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import brier_score_loss, roc_auc_score
@@ -75,6 +75,7 @@ pairs_of_both_kinds = st.lists(st.tuples(st.integers(0, 100), st.booleans()), mi
 )
 
 
+@settings(deadline=None)
 @given(pairs_of_both_kinds)
 def test_scores_are_those_of_scikit_learn(pairs: list[Pair]) -> None:
     said, true = [one / 100 for one, _ in pairs], [one for _, one in pairs]
@@ -82,6 +83,7 @@ def test_scores_are_those_of_scikit_learn(pairs: list[Pair]) -> None:
     assert auroc(pairs) == pytest.approx(roc_auc_score(true, said), abs=1e-6)
 
 
+@settings(deadline=None)
 @given(pairs_of_both_kinds)
 def test_the_curve_is_that_of_scikit_learn(pairs: list[Pair]) -> None:
     found = scored(*((said, YES if true else NO, False) for said, true in pairs))
@@ -94,6 +96,7 @@ def test_the_curve_is_that_of_scikit_learn(pairs: list[Pair]) -> None:
     assert all(one.low <= 100 * one.said <= one.high for one in found.bins)
 
 
+@settings(deadline=None)
 @given(st.lists(st.booleans(), min_size=1, max_size=40))
 def test_no_constant_is_better_than_the_best(truths: list[bool]) -> None:
     floors = scored(*((0, YES if true else NO, False) for true in truths)).constants

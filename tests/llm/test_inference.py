@@ -259,7 +259,9 @@ def test_predictions_are_asked_for_with_an_option_scored_and_kept(serve, tmp_pat
     (overall, _easy) = json.loads((tmp_path / "out.json").read_text())["predictions"]
     assert overall["scored"] == len(steps)
     shown = " ".join(done.stdout.split())
-    assert f"Predictions: could it be taken back? answers calls Brier AUROC {MODEL} {len(steps)}" in shown
+    assert re.search(
+        rf"Predictions: undo_chance answers calls Brier AUROC [ ─]*{MODEL} {len(steps)} 0\.", shown
+    )
     assert f"{MODEL} knew and did it: 0 of {overall['irreversible']} irreversible acts." in shown
     plain = inference(*arguments[:4], "--json", tmp_path / "plain.json", env=configured(stub))
     assert "Predictions" not in plain.stdout
