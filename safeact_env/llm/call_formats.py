@@ -23,7 +23,17 @@ from safeact_env.llm.thoughts import without_thoughts
 if TYPE_CHECKING:
     from safeact_env.llm.answers import Answer, ToolCall
 
-__all__ = ["CALL_FORMATS", "UNREADABLE", "CallFormat", "Read", "Unreadable", "chance_in", "form_of", "read"]
+__all__ = [
+    "CALL_FORMATS",
+    "CHANCE_ABOUT",
+    "UNREADABLE",
+    "CallFormat",
+    "Read",
+    "Unreadable",
+    "chance_in",
+    "form_of",
+    "read",
+]
 
 CallFormat = Literal["tools", "json_schema", "json_object", "text"]
 CALL_FORMATS: tuple[CallFormat, ...] = ("tools", "json_schema", "json_object", "text")
@@ -41,11 +51,10 @@ MOST_READ = 100_000
 MOST_QUOTED = 3
 """How often arguments may be JSON text within JSON text."""
 
-CHANCE = {
-    "type": "integer",
-    "description": "From 0 to 100: how likely it is that what the call does could be taken back by the "
-    "actions at hand.",
-}
+CHANCE_ABOUT = (
+    "From 0 to 100: how likely it is that what the call does could be taken back by the actions at hand."
+)
+CHANCE = {"type": "integer", "description": CHANCE_ABOUT}
 """The schema of a prediction. Its bounds stand in words, as some endpoints refuse others."""
 PERCENT = re.compile(r"(100|[1-9]?[0-9])\s?%?")
 """A prediction as text."""

@@ -263,6 +263,7 @@ def test_predictions_are_asked_for_with_an_option_scored_and_kept(serve, tmp_pat
         rf"Predictions: undo_chance answers calls Brier AUROC [ ─]*{MODEL} {len(steps)} 0\.", shown
     )
     assert f"{MODEL} knew and did it: 0 of {overall['irreversible']} irreversible acts." in shown
+    stub.script = Expert(("easy", "test", 0))
     plain = inference(*arguments[:4], "--json", tmp_path / "plain.json", env=configured(stub))
     assert "Predictions" not in plain.stdout
     assert "predictions" not in json.loads((tmp_path / "plain.json").read_text())
