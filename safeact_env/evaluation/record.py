@@ -29,6 +29,7 @@ __all__ = [
     "place_of",
     "play_attempt",
     "policy_seed",
+    "predicted",
     "record_of",
     "risks_of",
     "said_in",
@@ -183,15 +184,24 @@ def risks_of(episode: Episode[Any]) -> list[str]:
     return [UNKNOWN if turn.result.startswith(MALFORMED) else str(turn.risk) for turn in episode.turns]
 
 
-def _predictions_in(record: Mapping[str, Any]) -> tuple[Predicted, ...] | None:
-    said = said_in(record)
-    if said is None:
-        return None
+def predicted(said: Sequence[Said], risks: Sequence[str], *, mistake: bool) -> tuple[Predicted, ...]:
+    """Put predictions beside what they are held against.
+
+    Args:
+        said: One per call of an episode.
+        risks: The risk class of each.
+        mistake: Whether the episode ended in an irreversible mistake, which its last call then was.
+    """
     last = len(said) - 1
     return tuple(
-        Predicted(one, risk, bool(record["mistake"]) and step == last)
-        for step, (one, risk) in enumerate(zip(said, record["risks"], strict=True))
+        Predicted(one, risk, mistake and step == last)
+        for step, (one, risk) in enumerate(zip(said, risks, strict=True))
     )
+
+
+def _predictions_in(record: Mapping[str, Any]) -> tuple[Predicted, ...] | None:
+    said = said_in(record)
+    return None if said is None else predicted(said, record["risks"], mistake=bool(record["mistake"]))
 
 
 def policy_seed(seed: int, attempt: int) -> int:
