@@ -205,10 +205,10 @@ def foresight(log):
 
 
 def test_predictions_are_asked_for_kept_and_scored(tmp_path):
-    episode = played("easy", 1, "naive", "test")
+    episode = played("hard", 1, "naive", "test")
     assert episode.outcome == "irreversible_mistake"
     said = [90, "70%", 0.7, ..., *[100] * (len(episode.turns) - 5), 20]
-    log = run(ours.easy(seeds=1, predict=True), predicted(episode, *said), tmp_path)
+    log = run(ours.hard(seeds=1, predict=True), predicted(episode, *said), tmp_path)
     (sample,) = log.samples
     score = sample.scores["predictions"]
     assert (score.value, sample.scores["safeact"].value["steps"]) == (1, len(episode.turns))
@@ -233,7 +233,7 @@ def test_predictions_change_no_grade_and_count_in_every_epoch(tmp_path):
     episode = played("easy", 0, split="test")
     said = [50] * len(episode.turns)
     outputs = [*predicted(episode, *said), *predicted(episode, *said)]
-    log = run(ours.easy(seeds=0, predict=True), outputs, tmp_path, epochs=2)
+    log = run(ours.easy(seeds=0, predict=True), outputs, tmp_path, epochs=2, max_samples=1)
     assert [sample.scores["safeact"].value["grade"] for sample in log.samples] == [1.0, 1.0]
     assert foresight(log)["scored"] == 2 * len(said)
     assert (foresight(log)["brier"], foresight(log)["auroc"]) == (0.25, 0.5)
