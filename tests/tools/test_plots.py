@@ -125,7 +125,9 @@ def test_predictions_are_drawn_bin_by_bin() -> None:
     assert drawn is not None
     assert drawn == plots.calibration(rows)
     root = ElementTree.fromstring(drawn)
-    points = [len(root.findall(f".//{SVG}g[@id='PathCollection_{number}']//{SVG}use")) for number in (1, 2)]
+    ids = [f".//{SVG}g[@id='PathCollection_{number}']" for number in (1, 2)]
+    # Points of several sizes are drawn one by one, and points of one size as uses of a shape.
+    points = [len(root.findall(f"{one}/{SVG}path") or root.findall(f"{one}//{SVG}use")) for one in ids]
     assert points == [2, 1]
     background = root.find(f".//{SVG}g[@id='patch_1']/{SVG}path")
     assert background is not None
