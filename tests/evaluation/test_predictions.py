@@ -1,5 +1,6 @@
 """Predictions against what was true: scores with values worked out by hand, and beside scikit-learn's."""
 
+import json
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation import Key, Sample, headline, knowing, predictions_of
 from safeact_env.evaluation.predictions import Acts, Constant, Pair, Predictions, auroc, brier
 from safeact_env.evaluation.record import Predicted, Said, play_attempt, record_of, risks_of, said_in
+from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.table import PREDICTIONS_TITLE, prediction_tables
 from safeact_env.tasks import get_task
 
@@ -220,6 +222,17 @@ def test_what_did_nothing_has_no_class() -> None:
     episode.step(Call("no_such_action", {}, "why"))
     episode.step(Call("list_directory", {}, "why"))
     assert risks_of(episode) == ["unknown", "unknown", "safe"]
+
+
+def test_a_replay_tells_where_a_recorded_class_differs() -> None:
+    episode = play_attempt("easy", "test", 0, "expert", 1)
+    record = record_of(episode, "m", predictions=[None] * len(episode.turns))
+    assert differences(record, replayed(record)) == []
+    record["risks"][3] = "irreversible"
+    told = json.dumps(str(episode.turns[3].risk))
+    assert differences(record, replayed(record)) == [
+        f'step 4, risk: recorded "irreversible", replayed {told}'
+    ]
 
 
 @pytest.mark.parametrize("value", [101, -1, True, 70.0, "70", [70], {}, "Unreadable"])
