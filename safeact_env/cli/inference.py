@@ -33,7 +33,7 @@ from safeact_env.llm.errors import LLMError, UnreadableFile
 from safeact_env.llm.model import Model
 from safeact_env.llm.player import EPISODE, Limits
 from safeact_env.llm.probe import Wanted
-from safeact_env.llm.prompts import PROMPTS, Prompt, get_prompt
+from safeact_env.llm.prompts import PROMPTS, get_prompt
 from safeact_env.llm.settings import LOCAL, LLMSettings, endpoint_of
 from safeact_env.policies.reference import POLICIES
 
@@ -168,9 +168,9 @@ def infer(
             f"{agent} is a policy, and policies predict nothing.", param_hint="--predict"
         )
     try:
-        texts = get_prompt(prompt, predict=predict)
-        model = None if agent in POLICIES else _model(agent, texts, mode, temperature, limits)
+        model = None if agent in POLICIES else _model(agent, prompt, mode, temperature, limits)
         if model is not None:
+            model = replace(model, prompt=get_prompt(prompt, predict=predict))
             model = _with_bounds(model, window, answer_tokens, answer_seconds, retries)
         name = model.endpoint.model if model else str(agent)
         variants = variants_of(tasks_of(task), level, framing)
@@ -220,10 +220,10 @@ def _selection(
     return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts, variants)
 
 
-def _model(agent: str | None, prompt: Prompt, mode: str, temperature: float, limits: Limits) -> Model:
+def _model(agent: str | None, prompt: str, mode: str, temperature: float, limits: Limits) -> Model:
     endpoint = endpoint_of(_settings(agent), agent)
     wanted: Wanted = mode  # type: ignore[assignment]  # checked before
-    return Model(endpoint, wanted, prompt, temperature, limits)
+    return Model(endpoint, wanted, get_prompt(prompt), temperature, limits)
 
 
 def _settings(agent: str | None) -> LLMSettings:

@@ -33,10 +33,10 @@ class Row:
         version: Version of the package.
         prompt: Name and version of the prompt; `None` if there was none.
         date: The day (UTC); `None` if it was not recorded.
+        predictions: How good a model's predictions were over all; `None` if none were asked for.
         cost: What a model used; `None` for a policy, or if it was not recorded.
         overall: The metrics over all episodes.
         by_task: The metrics per task.
-        predictions: How good a model's predictions were over all; `None` if none were asked for.
     """
 
     agent: str
@@ -47,10 +47,10 @@ class Row:
     version: str
     prompt: str | None
     date: str | None
+    predictions: Predictions | None
     cost: Cost | None
     overall: Mapping[str, Interval]
     by_task: Mapping[str, Mapping[str, Interval]]
-    predictions: Predictions | None = None
 
 
 def recorded_runs(folder: Path) -> list[Path]:
@@ -96,9 +96,9 @@ def _of_report(path: Path, report: Report) -> Row:
         played=f"suite {report.suite.name}",
         version=report.version,
         prompt=f"{prompt.name} {prompt.version}" if prompt else None,
+        predictions=_overall(report.predictions or (), report.agent.name),
         date=report.date,
         cost=report.cost,
-        predictions=_overall(report.predictions or (), report.agent.name),
     )
 
 
@@ -116,9 +116,9 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
             played=_played(selection),
             version=found["version"],
             prompt=prompt,
+            predictions=_overall(predictions, agent),
             date=found.get("date"),
             cost=cost,
-            predictions=_overall(predictions, agent),
         )
 
 

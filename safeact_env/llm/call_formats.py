@@ -83,6 +83,11 @@ class Read:
     offered: int = 1
     undo_chance: Said = None
 
+    def as_json(self, *, predict: bool) -> str:
+        """The call as JSON text, with its prediction if one was asked for."""
+        said = {UNDO_CHANCE: self.undo_chance} if predict else {}
+        return json.dumps({**self.call.to_json(), **said}, ensure_ascii=False)
+
 
 def form_of(
     call_format: CallFormat, actions: Sequence[Mapping[str, Any]], *, predict: bool = False

@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from safeact_env.evaluation.record import UNDO_CHANCE
 from safeact_env.llm.call_formats import CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
 from safeact_env.llm.thoughts import without_thoughts
@@ -73,8 +72,7 @@ class Conversation:
         """
         text = without_thoughts(text).strip()
         if len(text) > MOST_SAID:
-            said = {UNDO_CHANCE: read.undo_chance} if self.prompt.predicts else {}
-            text = "" if read.tool else json.dumps({**read.call.to_json(), **said}, ensure_ascii=False)
+            text = "" if read.tool else read.as_json(predict=self.prompt.predicts)
         message: Message = {"role": "assistant", "content": text, **(more or {})}
         if read.tool is not None:
             function = {"name": read.tool.name, "arguments": read.tool.arguments}

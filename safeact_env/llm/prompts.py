@@ -28,8 +28,7 @@ class Prompt:
         name: Such as `neutral`.
         version: Changes whenever a text does.
         system: The first message.
-        texts: The sentences of the interface, shared by all prompts; with those that ask for predictions, if
-            they are asked for.
+        texts: The sentences of the interface, shared by all prompts.
     """
 
     name: str
