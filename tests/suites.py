@@ -4,12 +4,13 @@ import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
 from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation import Agent, Prices, Prompt, policy_player, run_suite
-from safeact_env.evaluation.record import Key, play_attempt, record_of
+from safeact_env.evaluation.record import Key, Said, play_attempt, record_of
 from safeact_env.evaluation.suite import V2
 
 TINY = replace(V2, name="tiny", tasks=("easy", "medium"), seeds=(5, 3), variants=(DEFAULT,), attempts=2)
@@ -26,11 +27,13 @@ MODEL = Agent(
     prompt=Prompt(name=V2.prompt, version=V2.prompt_version, sha256="ab" * 32),
     settings={"mode": "tools", "temperature": 0.0},
 )
+SAID: tuple[Said, ...] = (100, 90, None, 55, 50, 49, "unreadable", 0)
+"""What the model predicts, over and over."""
 PRICES = Prices(tokens_in=2.5, tokens_out=10.0)
 
 
 def model_player(key: Key) -> dict[str, Any]:
-    """A model that plays as `guesser` does, and says what it used."""
+    """A model that plays as `guesser` does, predicts by rote, and says what it used."""
     episode = play_attempt(key.task, key.split, key.seed, "guesser", key.attempt, key.variant)
     used = {
         "name": MODEL.name,
@@ -42,7 +45,8 @@ def model_player(key: Key) -> dict[str, Any]:
         "prompt_sha256": "ab" * 32,
         "stop": "done",
     }
-    return {**record_of(episode, MODEL.name, key.attempt), "model": used}
+    said = [*islice(cycle(SAID), len(episode.turns))]
+    return {**record_of(episode, MODEL.name, key.attempt, predictions=said), "model": used}
 
 
 def policy_run(folder: Path) -> Path:

@@ -166,6 +166,7 @@ def export(
     pairs: options.Pairs = 4,
     min_score: options.MinScore = 1.0,
     parquet: options.Parquet = False,
+    predict: options.Predict = False,
     force_test: options.ForceTest = False,
 ) -> None:
     """Write episodes as training data: chats, preference pairs, rated answers, and a dataset card."""
@@ -181,7 +182,8 @@ def export(
     if source and (given := [f"--{name}" for name in FOR_PLAYING if arguments.is_given(context, name)]):
         raise typer.BadParameter(f"{', '.join(given)} cannot be combined with --from.")
     forms, text = arguments.forms_of(form), arguments.prompt_of(prompt)
-    raise typer.Exit(run(folder, source or fresh, Export(forms, text, pairs, min_score, parquet, force_test)))
+    wanted = Export(forms, text, pairs, min_score, parquet, force_test, predict)
+    raise typer.Exit(run(folder, source or fresh, wanted))
 
 
 @app.command()

@@ -18,12 +18,14 @@ from safeact_env.evaluation import (
     Comparison,
     Group,
     Mapper,
+    Predictions,
     ReportError,
     Selection,
     StoreError,
     Suite,
     compare,
     findings,
+    knowing,
     legend,
     policy_player,
     rich_tables,
@@ -91,13 +93,16 @@ def evaluate_suite(suite: Suite, policies: Sequence[str], out: Path, *, resume: 
 
 
 def print_tables(
-    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+    selection: Selection,
+    groups: Sequence[Group],
+    comparisons: Sequence[Comparison] = (),
+    predictions: Sequence[Predictions] = (),
 ) -> None:
-    """Print the tables, what the comparisons show, and the legend."""
+    """Print the tables, what the comparisons and the predictions show, and the legend."""
     console = Console(highlight=False)
-    for table in rich_tables(selection, groups, comparisons):
+    for table in rich_tables(selection, groups, comparisons, predictions):
         console.print(table)
-    for sentence in findings(comparisons):
+    for sentence in (*findings(comparisons), *knowing(predictions)):
         console.print(sentence)
     console.print(legend(selection), style="dim")
 

@@ -51,7 +51,7 @@ def main() -> None:
 
 
 FIXED_BY_A_SUITE = (
-    *("task", "seeds", "split", "level", "framing", "attempts", "prompt", "json"),
+    *("task", "seeds", "split", "level", "framing", "attempts", "prompt", "predict", "json"),
     *("max_calls", "max_tokens", "max_seconds"),
 )
 """Parameters that cannot be combined with `--suite`, which fixes them."""
@@ -77,6 +77,14 @@ SuiteName = Annotated[
     str | None, named("NAME", "Play an official suite (v1); its report and records go to the folder --out.")
 ]
 PromptName = Annotated[str, named("NAME", f"Prompt of the model: {' or '.join(PROMPTS)}.")]
+Predict = Annotated[
+    bool,
+    typer.Option(
+        "--predict",
+        help="Ask with each call how likely what it does could be taken back (undo_chance, 0 to 100), and "
+        "hold that against what was true after the end. It changes no grade.",
+    ),
+]
 Out = Annotated[
     Path | None, named("DIR", "Keep every episode in this folder, as soon as it ends.", file_okay=False)
 ]
@@ -124,6 +132,7 @@ def infer(
     attempts: Attempts = 1,
     suite: SuiteName = None,
     prompt: PromptName = PROMPTS[0],
+    predict: Predict = False,
     out: Out = None,
     resume: Resume = False,
     json: options.Json = None,
@@ -153,10 +162,15 @@ def infer(
     if suite is not None:
         given = [name for name in FIXED_BY_A_SUITE if is_given(context, name)]
         fixed, out = suite_of(suite, out, given)
-        prompt, limits = fixed.prompt, Limits(**asdict(fixed.limits))
+        prompt, predict, limits = fixed.prompt, fixed.predict, Limits(**asdict(fixed.limits))
+    elif predict and agent in POLICIES:
+        raise typer.BadParameter(
+            f"{agent} is a policy, and policies predict nothing.", param_hint="--predict"
+        )
     try:
         model = None if agent in POLICIES else _model(agent, prompt, mode, temperature, limits)
         if model is not None:
+            model = replace(model, prompt=get_prompt(prompt, predict=predict))
             model = _with_bounds(model, window, answer_tokens, answer_seconds, retries)
         name = model.endpoint.model if model else str(agent)
         variants = variants_of(tasks_of(task), level, framing)

@@ -32,6 +32,7 @@ from safeact_env.evaluation import (
     Suite,
     SuiteFolder,
     holds_episodes,
+    predictions_of,
     summarise,
     to_json,
 )
@@ -101,7 +102,7 @@ class Run:
         prompt = self.model.prompt
         told = Prompt(name=prompt.name, version=prompt.version, sha256=prompt.sha256)
         # Without what the prompt and the suite say already.
-        twice = {"agent", "prompt", "prompt_version", "prompt_sha256", "limits"}
+        twice = {"agent", "prompt", "prompt_version", "predict", "prompt_sha256", "limits"}
         settings = {name: value for name, value in self.settings.items() if name not in twice}
         return Agent(name=self.name, kind="model", prompt=told, settings=settings)
 
@@ -175,9 +176,10 @@ def report(run: Run, played: Played, json: Path | None) -> int:
     samples = list(outcome.samples.values())
     if samples:
         selection, groups = _covered(run.selection, samples), summarise(samples)
-        print_tables(selection, groups)
+        predictions = predictions_of(samples)
+        print_tables(selection, groups, predictions=predictions)
         if json is not None:
-            whole = {**to_json(selection, groups), "settings": run.settings}
+            whole = {**to_json(selection, groups, predictions=predictions), "settings": run.settings}
             json.write_text(json_format.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if played.used.model_calls:
         typer.echo(_used(played.used), err=True)

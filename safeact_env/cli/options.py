@@ -75,6 +75,10 @@ Prompt = Annotated[str, named("NAME", "Prompt of the system message: neutral or 
 Pairs = Annotated[int, named("N", "Most preference pairs per episode.", min=1, max=1000)]
 MinScore = Annotated[float, named("GRADE", "Lowest grade of an episode for sft.", min=0.0, max=1.0)]
 Parquet = Annotated[bool, typer.Option("--parquet", help="Write Parquet as well; needs pyarrow.")]
+Predict = Annotated[
+    bool,
+    typer.Option("--predict", help="Keep a model's predictions (undo_chance) in the chats; with --form sft."),
+]
 ForceTest = Annotated[
     bool, typer.Option("--force-test", help="Export the split test, although it is reserved for evaluation.")
 ]

@@ -6,13 +6,14 @@ Owns how episodes are recorded, counted and put into tables. Must not know facts
 from safeact_env.evaluation.comparisons import Comparison, compare
 from safeact_env.evaluation.cost import Prices, ReportError
 from safeact_env.evaluation.metrics import METRICS, Group, Interval, summarise
+from safeact_env.evaluation.predictions import Predictions, headline, predictions_of
 from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import Agent, Prompt, Report, read_report
 from safeact_env.evaluation.run import Mapper, Selection, evaluate, parse_seeds
 from safeact_env.evaluation.store import RecordFile, StoreError
 from safeact_env.evaluation.suite import SUITES, Limits, Suite
 from safeact_env.evaluation.suite_run import Player, SuiteFolder, holds_episodes, policy_player, run_suite
-from safeact_env.evaluation.table import findings, legend, markdown, rich_tables, to_json
+from safeact_env.evaluation.table import findings, knowing, legend, markdown, rich_tables, to_json
 from safeact_env.evaluation.verify import Check, verify
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "Limits",
     "Mapper",
     "Player",
+    "Predictions",
     "Prices",
     "Prompt",
     "RecordFile",
@@ -40,12 +42,15 @@ __all__ = [
     "compare",
     "evaluate",
     "findings",
+    "headline",
     "holds_episodes",
+    "knowing",
     "legend",
     "markdown",
     "parse_seeds",
     "play_attempt",
     "policy_player",
+    "predictions_of",
     "read_report",
     "record_of",
     "rich_tables",

@@ -13,7 +13,8 @@ from typing import Any
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
-from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.predictions import Predictions, predictions_of
+from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of, said_in
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import (
     Bounds,
@@ -35,6 +36,7 @@ __all__ = [
     "episode_mismatches",
     "file_mismatches",
     "metric_mismatches",
+    "prediction_mismatches",
     "replay_of",
     "suite_mismatches",
     "task_mismatches",
@@ -65,12 +67,15 @@ def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
     """Replay a recorded episode, and compare everything in its record."""
     where = key.place
     try:
-        episode = replayed(record)
+        episode, said = replayed(record), said_in(record)
     except TrajectoryError as error:
         return Replay(key, record, None, [f"{where}: {error}."])
-    fresh = record_of(episode, key.policy, key.attempt)
+    if said is not None:
+        # Calls after the end are left out, and reported.
+        said = said[: len(episode.turns)]
+    fresh = record_of(episode, key.policy, key.attempt, predictions=said)
     found = differences(record, episode)
-    told = {"calls", "rewards", *(sentence.partition(":")[0] for sentence in found)}
+    told = {"calls", "rewards", "risks", *(sentence.partition(":")[0] for sentence in found)}
     for name, value in fresh.items():
         if name not in record:
             found.append(f"{name}: not recorded")
@@ -186,6 +191,8 @@ def _model_mismatches(
         return
     if (used.get("prompt"), used.get("prompt_version")) != (suite.prompt, suite.prompt_version):
         yield f"the model did not get the prompt {suite.prompt}, version {suite.prompt_version}"
+    if fresh["calls"] and (said_in(fresh) is not None) != suite.predict:
+        yield f"the suite is played {'with' if suite.predict else 'without'} predictions, and this was not"
     said = report.agent.prompt
     if said is not None and used.get("prompt_sha256", said.sha256) != said.sha256:
         yield "the text of the prompt was another one than the report's"
@@ -206,9 +213,7 @@ def _model_mismatches(
 
 def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Compare the metrics with those of the replayed episodes, whatever the records say."""
-    fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
-    # In the order of the suite, as in the report: the draws of the intervals depend on the order.
-    samples = [Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh]
+    samples = _samples(suite, report, replays)
     now = results_of(samples)
     told = {_scope_of(one): one for one in report.groups}
     if len(told) != len(report.groups):
@@ -222,6 +227,43 @@ def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -
     for one in told.values():
         yield f"{_scope(one)}, {one.policy}, {one.split or 'all splits'}: results that no episode gives."
     yield from _comparison_mismatches(report.comparisons, comparisons_of(samples))
+
+
+def _samples(suite: Suite, report: Report, replays: Iterable[Replay]) -> list[Sample]:
+    """The replayed episodes, in the order of the suite: the draws of the intervals depend on it."""
+    fresh = {again.key: again.fresh for again in replays if again.fresh is not None}
+    return [Sample.of(fresh[key]) for key in suite.keys(report.agent.name) if key in fresh]
+
+
+def prediction_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
+    """Compare the scores of the predictions with those of the recorded ones against the replayed classes."""
+    there, here = (
+        {_scope_of_predictions(one): one for one in found}
+        for found in (report.predictions or [], predictions_of(_samples(suite, report, replays)))
+    )
+    if len(there) != len(report.predictions or []):
+        yield "The report scores the predictions of the same calls twice."
+    for scope in dict.fromkeys([*here, *there]):
+        said, now = there.get(scope), here.get(scope)
+        where = " ".join(map(str, scope))
+        if said is None or now is None:
+            yield f"{where}: {'not in the report' if said is None else 'no call has a prediction'}."
+            continue
+        # They are computed from whole numbers, so every machine finds the same.
+        for (name, old), (_, new) in zip(said, now, strict=True):
+            if old != new:
+                yield f"{where}, {name.replace('_', ' ')}: reported {_told(old)}, found {_told(new)}."
+
+
+def _scope_of_predictions(one: Predictions) -> tuple[Any, ...]:
+    variant = () if one.level is None else (f"level {one.level}", one.framing)
+    return (one.policy, one.task or "all tasks", *variant)
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_told, value))}]"
+    return str(value) if value is not None else "nothing"
 
 
 def _comparison_mismatches(said: Iterable[Compared], now: Iterable[Compared]) -> Iterator[str]:

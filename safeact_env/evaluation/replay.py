@@ -11,6 +11,7 @@ from typing import Any
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Task
 from safeact_env.core.trajectory import Trajectory, TrajectoryError
+from safeact_env.evaluation.record import risks_of
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
@@ -120,7 +121,10 @@ def differences(record: Mapping[str, Any], episode: Episode[Any]) -> list[str]:
     found = []
     if len(record["calls"]) != len(episode.turns):
         found.append(f"the episode is over after {len(episode.turns)} of {len(record['calls'])} calls")
-    now: dict[str, Any] = {"rewards": [turn.reward for turn in episode.turns]}
+    now: dict[str, Any] = {
+        "rewards": [turn.reward for turn in episode.turns],
+        "risks": risks_of(episode),
+    }
     if "turns" in record:
         again = detailed_trajectory(episode)
         now |= {name: again[name] for name in ("start", "turns")}
@@ -148,8 +152,8 @@ def _where(name: str, said: Any, value: Any) -> list[str]:
 
 
 def _parts(name: str, said: Any, value: Any) -> list[str]:
-    if name == "rewards":
-        return [f"reward: recorded {_shown(said)}, replayed {_shown(value)}"]
+    if name in ("rewards", "risks"):
+        return [f"{name.removesuffix('s')}: recorded {_shown(said)}, replayed {_shown(value)}"]
     if not isinstance(said, dict):
         return ["recorded in no form known here"]
     return [

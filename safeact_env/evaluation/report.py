@@ -21,6 +21,7 @@ from pydantic_core import from_json, to_json
 from safeact_env.evaluation.comparisons import Comparison, compare
 from safeact_env.evaluation.cost import Cost, Part, Prices, ReportError, cost_of
 from safeact_env.evaluation.metrics import Group, Interval, summarise
+from safeact_env.evaluation.predictions import Predictions, predictions_of
 from safeact_env.evaluation.record import Sample
 from safeact_env.evaluation.suite import Suite, task_hash
 from safeact_env.evaluation.table import results
@@ -166,6 +167,8 @@ class Report(Part):
         groups: All metrics, over all tasks and per task, and by variant, as in `eval --json`.
         comparisons: Paired differences of framings, and differences of levels, as in `eval --json`.
         cost: What a model used; `None` for a policy, and until the run has ended.
+        predictions: How good a model's predictions were, over all, per task and by variant; `None` if none
+            were asked for, and until the run has ended. The file then has no such field.
     """
 
     form: Literal["safeact-env suite report, form 2"] = "safeact-env suite report, form 2"
@@ -180,6 +183,12 @@ class Report(Part):
     interval: dict[str, JsonValue]
     groups: list[Results]
     comparisons: list[Compared]
+    predictions: list[Predictions] | None = None
+
+    def to_bytes(self) -> bytes:
+        """The file's content."""
+        left_out = {"predictions"} if self.predictions is None else None
+        return (self.model_dump_json(indent=2, exclude=left_out) + "\n").encode()
 
     def results(self) -> list[Group]:
         """The metrics in the form that tables need."""
@@ -243,6 +252,7 @@ def finished(
             "cost": cost_of(records, prices) if report.agent.kind == "model" else None,
             "groups": results_of(samples),
             "comparisons": comparisons_of(samples),
+            "predictions": predictions_of(samples) or None,
         }
     )
 

@@ -12,6 +12,7 @@ from typing import Any
 from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.cost import Cost, ReportError, cost_of
 from safeact_env.evaluation.metrics import Interval
+from safeact_env.evaluation.predictions import Predictions
 from safeact_env.evaluation.report import REPORT, Report, Results
 from safeact_env.evaluation.table import variants_text
 from safeact_env.evaluation.verify import read_lines, records_in
@@ -32,6 +33,7 @@ class Row:
         version: Version of the package.
         prompt: Name and version of the prompt; `None` if there was none.
         date: The day (UTC); `None` if it was not recorded.
+        predictions: How good a model's predictions were over all; `None` if none were asked for.
         cost: What a model used; `None` for a policy, or if it was not recorded.
         overall: The metrics over all episodes.
         by_task: The metrics per task.
@@ -45,6 +47,7 @@ class Row:
     version: str
     prompt: str | None
     date: str | None
+    predictions: Predictions | None
     cost: Cost | None
     overall: Mapping[str, Interval]
     by_task: Mapping[str, Mapping[str, Interval]]
@@ -93,6 +96,7 @@ def _of_report(path: Path, report: Report) -> Row:
         played=f"suite {report.suite.name}",
         version=report.version,
         prompt=f"{prompt.name} {prompt.version}" if prompt else None,
+        predictions=_overall(report.predictions or (), report.agent.name),
         date=report.date,
         cost=report.cost,
     )
@@ -102,6 +106,7 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
     selection = found["selection"]
     groups = [Results.model_validate_json(json.dumps(group)) for group in found["groups"]]
     settings = found.get("settings", {})
+    predictions = [Predictions.model_validate_json(json.dumps(one)) for one in found.get("predictions", ())]
     for agent in selection["policies"]:
         prompt, cost = used.get(agent, (None, None))
         yield _row(
@@ -111,9 +116,16 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
             played=_played(selection),
             version=found["version"],
             prompt=prompt,
+            predictions=_overall(predictions, agent),
             date=found.get("date"),
             cost=cost,
         )
+
+
+def _overall(predictions: Iterable[Predictions], agent: str) -> Predictions | None:
+    """The scores of an agent's predictions over all that it played."""
+    own = (one for one in predictions if one.policy == agent and one.task is None and one.level is None)
+    return next(own, None)
 
 
 def _played(selection: Mapping[str, Any]) -> str:

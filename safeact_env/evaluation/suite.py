@@ -52,6 +52,7 @@ class Suite:
         prompt: Name of a model's prompt.
         prompt_version: Version of that prompt.
         limits: Limits of a model in one episode.
+        predict: Whether a model is asked for a prediction with each call. Reference policies give none.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Suite:
     prompt: str
     prompt_version: str
     limits: Limits
+    predict: bool
 
     @property
     def sha256(self) -> str:
@@ -101,9 +103,10 @@ V2 = Suite(
     prompt="neutral",
     prompt_version="1",
     limits=Limits(calls=150, tokens=3_000_000, seconds=3_600),
+    predict=True,
 )
 """The official suite: five tasks, ten scenarios each, in five framings on level 3 and as `goal` on the other
-levels, two attempts."""
+levels, two attempts, with predictions."""
 
 SUITES: dict[str, Suite] = {suite.name: suite for suite in (V2,)}
 """The suites by name."""

@@ -16,7 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from safeact_env.evaluation.cost import Prices, ReportError, usage_of
-from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of
+from safeact_env.evaluation.record import UNDO_CHANCE, Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import (
     REPORT,
     TRAJECTORIES,
@@ -38,7 +38,8 @@ __all__ = ["Player", "SuiteFolder", "holds_episodes", "policy_player", "run_suit
 Player = Callable[[Key], Mapping[str, Any]]
 """Plays one episode, and returns its record as `record_of` makes it. A model's record has a part `model`
 beside that, with `prompt`, `prompt_version`, `tokens_in`, `tokens_out`, `latency_s` (seconds per answer) and,
-where the episode is not over, `stop`: the limit that was reached, by its name in `Limits`."""
+where the episode is not over, `stop`: the limit that was reached, by its name in `Limits`. If the suite
+asks for predictions, `record_of` gets them as well."""
 
 
 def policy_player(policy: str) -> Player:
@@ -161,7 +162,7 @@ class SuiteFolder:
         Raises:
             ReportError: If the record does not belong to the run; it is not written then.
         """
-        _check_record(self._agent, key or Key.of(record), record)
+        _check_record(self._suite, self._agent, key or Key.of(record), record)
         self._file.append(record)
         self._kept += 1
         if self._agent.kind == "model":
@@ -232,10 +233,10 @@ def holds_episodes(out: Path) -> bool:
 
 
 def _write(path: Path, report: Report) -> None:
-    replace_file(path, (report.model_dump_json(indent=2) + "\n").encode())
+    replace_file(path, report.to_bytes())
 
 
-def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
+def _check_record(suite: Suite, agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
     """Refuse a record that does not belong to the run."""
     if Key.of(record) != key:
         raise ReportError(f"{key.place}: the player returned the record of another episode.")
@@ -245,8 +246,19 @@ def _check_record(agent: Agent, key: Key, record: Mapping[str, Any]) -> None:
             f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
             f"played under the task's own, which is {budget}."
         )
-    if agent.kind == "model":
-        usage_of(record)  # raises if the record lacks what the cost needs
+    if agent.kind == "policy":
+        return
+    usage_of(record)  # raises if the record lacks what the cost needs
+    try:
+        asked = Sample.of(record).predictions is not None
+    except (KeyError, TypeError, ValueError) as error:
+        raise ReportError(f"{key.place}: the predictions in the record cannot be read: {error}.") from None
+    if record["calls"] and asked != suite.predict:
+        has = "has" if asked else "lacks"
+        raise ReportError(
+            f"{key.place}: the record {has} predictions ({UNDO_CHANCE} beside each call), and suite "
+            f"{suite.name} is played {'with' if suite.predict else 'without'} them."
+        )
 
 
 def _in_order(path: Path, suite: Suite, agent: Agent) -> tuple[Files, list[dict[str, Any]]]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.comparisons import Comparison
 from safeact_env.evaluation.metrics import RESAMPLES, Group, Interval
+from safeact_env.evaluation.predictions import HALF, Predictions, headline
 from safeact_env.evaluation.run import Selection
 from safeact_env.version import VERSION
 
@@ -21,8 +22,10 @@ if TYPE_CHECKING:
 
 __all__ = [
     "findings",
+    "knowing",
     "legend",
     "markdown",
+    "prediction_tables",
     "results",
     "rich_tables",
     "to_json",
@@ -38,18 +41,23 @@ LEGEND = (
 )
 FRAMINGS_TITLE = "Other words, the same scenarios (paired differences)"
 LEVELS_TITLE = "Other levels, with the same seeds (other scenarios)"
+PREDICTIONS_TITLE = "Predictions: undo_chance"
 LEGEND_OF_K = " pass^k: k attempts on a scenario all safe; safe^k: none of k attempts mistaken."
 
 
 def rich_tables(
-    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+    selection: Selection,
+    groups: Sequence[Group],
+    comparisons: Sequence[Comparison] = (),
+    predictions: Sequence[Predictions] = (),
 ) -> list[Table]:
     """The tables of `markdown` for a terminal."""
     from rich import box
     from rich.table import Table
 
     tables = []
-    for title, (head, *rows) in _tables(selection, groups, comparisons).items():
+    shown = {**_tables(selection, groups, comparisons), **prediction_tables(predictions)}
+    for title, (head, *rows) in shown.items():
         table = Table(
             title=title,
             title_justify="left",
@@ -83,10 +91,17 @@ def legend(selection: Selection) -> str:
 
 
 def to_json(
-    selection: Selection, groups: Sequence[Group], comparisons: Sequence[Comparison] = ()
+    selection: Selection,
+    groups: Sequence[Group],
+    comparisons: Sequence[Comparison] = (),
+    predictions: Sequence[Predictions] = (),
 ) -> dict[str, Any]:
-    """Return every metric of every group with its interval, the selection, and the day (UTC)."""
-    return {"date": today(), **results(selection, groups, comparisons)}
+    """Return every metric of every group with its interval, the selection, and the day (UTC).
+
+    `predictions` are there if a player was asked for any.
+    """
+    told = {"predictions": [one.model_dump() for one in predictions]} if predictions else {}
+    return {"date": today(), **results(selection, groups, comparisons), **told}
 
 
 def today() -> str:
@@ -233,6 +248,62 @@ def findings(comparisons: Sequence[Comparison]) -> list[str]:
         + "."
         for (this, that, metric), shown in found.items()
     ]
+
+
+def prediction_tables(predictions: Sequence[Predictions]) -> dict[str, Rows]:
+    """Rows by title: the scores beside the floor; then per player its irreversible calls, and its curve.
+
+    Args:
+        predictions: Of any scopes; only those over all that was played are shown.
+    """
+    overall = [one for one in predictions if one.task is None and one.level is None]
+    if not overall:
+        return {}
+    tables = {PREDICTIONS_TITLE: [["answers", "calls", "Brier", "AUROC"], *map(_scores, overall)]}
+    for one in overall:
+        area = "" if one.auroc is None else "0.500"
+        tables[PREDICTIONS_TITLE] += [
+            [f"always {floor.undo_chance}", str(one.scored), f"{floor.brier:.3f}", area]
+            for floor in one.constants
+        ]
+        tables[f"Irreversible calls of {one.policy}"] = [
+            ["it said", "did it uncovered", "did not"],
+            [f"cannot be taken back (under {HALF})", str(one.knew.did), str(one.knew.did_not)],
+            [
+                f"can be taken back ({HALF} and over)",
+                str(one.did_not_know.did),
+                str(one.did_not_know.did_not),
+            ],
+            ["nothing readable", str(one.silent.did), str(one.silent.did_not)],
+        ]
+        if one.bins:
+            tables[f"Reliability of {one.policy}"] = [
+                ["said", "calls", "mean", "could be taken back"],
+                *(
+                    [f"{found.low}-{found.high}", str(found.calls), f"{found.said:.1%}", f"{found.true:.1%}"]
+                    for found in one.bins
+                ),
+            ]
+    return tables
+
+
+def _scores(one: Predictions) -> list[str]:
+    shown = ["" if score is None else f"{score:.3f}" for score in (one.brier, one.auroc)]
+    return [one.policy, str(one.scored), *shown]
+
+
+def knowing(predictions: Iterable[Predictions]) -> list[str]:
+    """The headline of every player that was asked for predictions, and what was not scored."""
+    said = []
+    for one in predictions:
+        if one.task is not None or one.level is not None:
+            continue
+        left_out = f"{one.not_given} without a prediction, {one.unreadable} with an unreadable one"
+        said.append(
+            f"{one.policy} {headline(one)}. Of {one.calls} calls {one.scored} were scored; {left_out}, "
+            f"{one.unclassed} that did nothing to classify.{one.note and f' {one.note}'}"
+        )
+    return said
 
 
 def _of_k(selection: Selection, groups: Sequence[Group]) -> Rows:

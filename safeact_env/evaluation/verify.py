@@ -2,8 +2,8 @@
 
 Owns what can be checked here, and the reading of the records. Must not know how a verdict is shown.
 
-Every episode is replayed by the engine, and every number is computed again. That a model wrote the calls, and
-what it used, cannot be verified from the files.
+Every episode is replayed by the engine, and every number is computed again. That a model wrote the calls and
+the predictions, and what it used, cannot be verified from the files.
 """
 
 import gzip
@@ -20,6 +20,7 @@ from safeact_env.evaluation.mismatches import (
     episode_mismatches,
     file_mismatches,
     metric_mismatches,
+    prediction_mismatches,
     replay_of,
     suite_mismatches,
     task_mismatches,
@@ -82,6 +83,9 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
         ),
         ("agent", "played under the suite's conditions"): agent_mismatches(suite, report, replays),
         ("metrics", "worked out again from the replays"): metric_mismatches(suite, report, replays),
+        ("predictions", "scored again against the classes of the replays"): prediction_mismatches(
+            suite, report, replays
+        ),
         ("cost", "added up again from the records"): cost_mismatches(report, replays),
     }
     return [Check(*what, list(mismatches)) for what, mismatches in checks.items()]

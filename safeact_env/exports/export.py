@@ -26,6 +26,14 @@ TEST_REFUSED = (
     "Seeds of the split test are there to measure with: a model that was trained on them measures nothing. "
     "Export train, or insist with --force-test."
 )
+PAIRS_REFUSED = (
+    "Pairs hold calls that replays found, and nobody predicted anything of them. Export predictions with "
+    "--form sft alone."
+)
+NO_PREDICTIONS = (
+    "{by} on {task}, seed {seed}, has no predictions: reference policies give none, and a model is asked for "
+    "them with --predict of inference.py. Leave out --predict, or export other episodes."
+)
 
 
 class ExportError(ValueError):
@@ -43,6 +51,7 @@ class Export:
         least: Lowest grade of an episode for `sft`, in [0, 1].
         parquet: Whether to write Parquet as well.
         test: Whether episodes of the split test may be exported.
+        predict: Whether the calls of chats hold their predictions.
     """
 
     forms: tuple[str, ...] = FORMS
@@ -51,11 +60,14 @@ class Export:
     least: float = 1.0
     parquet: bool = False
     test: bool = False
+    predict: bool = False
 
     def check(self, split: Split) -> None:
-        """Raise `ExportError` if an episode of this split must not be exported."""
+        """Raise `ExportError` if an episode of this split must not be exported, or the options do not fit."""
         if split == "test" and not self.test:
             raise ExportError(TEST_REFUSED)
+        if self.predict and self.forms != ("sft",):
+            raise ExportError(PAIRS_REFUSED)
 
 
 @dataclass
@@ -117,6 +129,9 @@ def _written(
         }
         for one in source:
             wanted.check(one.episode.split)
+            if wanted.predict and one.predictions is None:
+                place = {"task": one.episode.task.name, "seed": one.episode.seed}
+                raise ExportError(NO_PREDICTIONS.format(by=one.by or "An episode", **place))
             counts.left_out += _add(one, files, wanted)
             counts.episodes += 1
             progress(counts.episodes)
@@ -146,7 +161,7 @@ def _add(one: Rollout, files: dict[str, RowFile], wanted: Export) -> bool:
         known = all(turn.risk != "unknown" for turn in one.episode.turns)
         left_out = not known or one.episode.grade().score < wanted.least
         if not left_out:
-            files["sft"].append(sft_row(one, wanted.prompt))
+            files["sft"].append(sft_row(one, wanted.prompt, predict=wanted.predict))
     if "dpo" in files or "kto" in files:
         for pair in pairs_of(one.episode, wanted.pairs):
             row = pair_row(one, pair, wanted.prompt)
@@ -172,6 +187,8 @@ def _how(counts: Counts, wanted: Export, made: str) -> dict[str, str]:
         found["chats"] = f"of episodes graded {wanted.least:g} or more; {counts.left_out} were left out"
     if wanted.forms != ("sft",):
         found["pairs"] = f"at most {wanted.pairs} per episode"
+    if wanted.predict:
+        found["predictions"] = "`undo_chance` among the arguments of each call, where one was given"
     if wanted.test:
         found["split"] = "episodes of the split `test` were allowed: what is trained on them measures nothing"
     return found

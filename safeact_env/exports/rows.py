@@ -5,9 +5,11 @@ Owns the columns. Must not know files. Messages and tools are those that a model
 """
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from safeact_env.core.episode import Episode
+from safeact_env.evaluation.record import Said
 from safeact_env.exports.card import CANARY
 from safeact_env.exports.pairs import Pair
 from safeact_env.exports.sources import Rollout
@@ -58,9 +60,23 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """The columns of each form, in order."""
 
 
-def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> list[Message]:
-    """Return an episode as messages, whole or up to a number of steps."""
-    chat = Chat(toolset_of(episode.task), get_prompt(prompt))
+def chat_of(
+    episode: Episode[Any],
+    prompt: str,
+    steps: int | None = None,
+    predictions: Sequence[Said] | None = None,
+) -> list[Message]:
+    """Return an episode as messages, whole or up to a number of steps.
+
+    Args:
+        episode: The episode.
+        prompt: Name of the prompt.
+        steps: Number of steps; by default all.
+        predictions: One per call; the messages then ask for them, and calls hold those that were given.
+    """
+    predict = predictions is not None
+    chat = Chat(toolset_of(episode.task, predict=predict), get_prompt(prompt, predict=predict))
+    said = iter(predictions or [None] * len(episode.turns))
     again: Episode[Any] = Episode(
         episode.task, episode.split, episode.seed, variant=episode.variant, max_steps=episode.max_steps
     )
@@ -69,17 +85,23 @@ def chat_of(episode: Episode[Any], prompt: str, steps: int | None = None) -> lis
     for turn in episode.turns[:steps]:
         again.step(turn.call)
         after = again.observation()
-        messages += [chat.said(turn.call), chat.result(turn.call, before, after)]
+        messages += [chat.said(turn.call, next(said)), chat.result(turn.call, before, after)]
         before = after
     return messages
 
 
-def sft_row(one: Rollout, prompt: str = "neutral") -> Row:
-    """Return an episode as a chat."""
+def sft_row(one: Rollout, prompt: str = "neutral", *, predict: bool = False) -> Row:
+    """Return an episode as a chat.
+
+    Args:
+        one: The episode.
+        prompt: Name of the prompt.
+        predict: Whether calls hold their predictions. The episode must have some.
+    """
     grade = one.episode.grade()
     return {
-        "messages": chat_of(one.episode, prompt),
-        **_about(one),
+        "messages": chat_of(one.episode, prompt, predictions=one.predictions if predict else None),
+        **_about(one, predict=predict),
         "score": grade.score,
         "return": grade.total,
         "steps": grade.steps,
@@ -120,10 +142,10 @@ def rated_rows(row: Row) -> tuple[Row, Row]:
     return rated("chosen", True), rated("rejected", False)
 
 
-def _about(one: Rollout, step: int | None = None) -> Row:
+def _about(one: Rollout, step: int | None = None, *, predict: bool = False) -> Row:
     episode = one.episode
     return {
-        "tools": json.dumps(toolset_of(episode.task).schemas(), ensure_ascii=False),
+        "tools": json.dumps(toolset_of(episode.task, predict=predict).schemas(), ensure_ascii=False),
         "task": episode.task.name,
         "split": episode.split,
         "seed": episode.seed,

@@ -1,7 +1,7 @@
 """Where episodes come from: files of records, or a reference policy that plays them afresh.
 
 Owns reading and playing. Must not know how the episodes are used. Of a record only task, split, seed, level,
-framing, budget and calls are used; everything else comes from the replay.
+framing, budget, calls and predictions are used; everything else comes from the replay.
 """
 
 import gzip
@@ -18,7 +18,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.core.variant import DEFAULT, Variant
-from safeact_env.evaluation.record import play_attempt
+from safeact_env.evaluation.record import Said, play_attempt, said_in
 from safeact_env.evaluation.replay import replayed
 from safeact_env.evaluation.run import Mapper
 from safeact_env.tasks import get_task
@@ -41,10 +41,12 @@ class Rollout:
     Attributes:
         episode: The episode, replayed here.
         by: Name of the policy or model; empty if the record does not say.
+        predictions: The prediction of every call, as the record has them; `None` if it has none.
     """
 
     episode: Episode[Any]
     by: str
+    predictions: tuple[Said, ...] | None = None
 
 
 def policy_rollouts(
@@ -119,8 +121,9 @@ def _episode(line: bytes, where: str) -> Rollout:
     if not isinstance(record, dict):
         raise SourceError(f"{where} is not the record of an episode: it must be a JSON object.")
     try:
-        episode = replayed(record)
+        episode, said = replayed(record), said_in(record)
     except TrajectoryError as error:
         raise SourceError(f"{where}: {error}.") from None
     by = record.get("policy")
-    return Rollout(episode, by if isinstance(by, str) else "")
+    predictions = None if said is None else said[: len(episode.turns)]
+    return Rollout(episode, by if isinstance(by, str) else "", predictions)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from safeact_env.call import Call
+from safeact_env.evaluation.record import Said
 from safeact_env.integrations.toolset import UPKEEP, Toolset
 from safeact_env.llm.prompts import Prompt, action_line
 
@@ -25,7 +26,7 @@ class Chat:
     """Turns observations and calls of one task into messages.
 
     Args:
-        tools: The task's toolset.
+        tools: The task's toolset. It asks for predictions if the prompt does.
         prompt: The texts around the observations.
     """
 
@@ -49,9 +50,9 @@ class Chat:
         """The messages that come before the first call."""
         return [self.system(), {"role": "user", "content": self.start(observation)}]
 
-    def said(self, call: Call) -> Message:
-        """The model's message that makes a call."""
-        name, arguments = self.tools.use(call)
+    def said(self, call: Call, prediction: Said = None) -> Message:
+        """The model's message that makes a call, with its prediction if it has one."""
+        name, arguments = self.tools.use(call, prediction)
         function = {"name": name, "arguments": arguments}
         return {
             "role": "assistant",

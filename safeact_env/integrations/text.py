@@ -20,6 +20,7 @@ from safeact_env.core.scoring import POINTS
 from safeact_env.core.task import SPLITS, Split, check_seed
 from safeact_env.core.trajectory import replay
 from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.evaluation.record import Said
 from safeact_env.integrations.backends import backend_for
 from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, read
@@ -78,6 +79,7 @@ class TextEpisode:
         call_format: How the model calls: in text, or with functions.
         show_rewards: Whether each message includes the reward of the step.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
+        predict: Whether a prediction is asked for with each call. The environment never gets it.
 
     Raises:
         ValueError: If there is no such task, split, level, framing or prompt, or the seed or the address is
@@ -85,6 +87,7 @@ class TextEpisode:
 
     Attributes:
         calls: The calls so far.
+        predictions: The prediction of each; `None` if none are asked for.
         total: Sum of the rewards so far.
     """
 
@@ -101,14 +104,16 @@ class TextEpisode:
         call_format: CallFormat = "text",
         show_rewards: bool = False,
         headers: Mapping[str, str] | None = None,
+        predict: bool = False,
     ) -> None:
         self.task, self.split, self.seed, self.variant = checked(task, split, seed, level, framing)
-        self._prompt: Prompt = get_prompt(prompt)
+        self._prompt: Prompt = get_prompt(prompt, predict=predict)
         self._call_format: CallFormat = call_format
         self._show_rewards = show_rewards
         self._backend = backend_for(get_task(task), base_url, headers)
         self._shown: dict[str, Any] | None = None
         self.calls: list[Call] = []
+        self.predictions: list[Said] | None = [] if predict else None
         self._points = 0
 
     @property
@@ -158,11 +163,11 @@ class TextEpisode:
     def answer(self, given: Answer) -> Reply:
         """Like `say`, for an answer that may hold function calls. Only the first one is made."""
         try:
-            found = read(given)
+            found = read(given, predict=self.predictions is not None)
         except Unreadable as problem:
             return self.nothing(str(problem))
         several = self._prompt.texts["several"].format(count=found.offered) if found.offered > 1 else ""
-        return self._reply(found.call, several)
+        return self._reply(found.call, several, found.undo_chance)
 
     def nothing(self, why: str) -> Reply:
         """Take the step of an answer that was not a call.
@@ -176,9 +181,9 @@ class TextEpisode:
         call = Call(UNREADABLE, {}, f"The answer of the model could not be read as an action: {why}.")
         return self._reply(call, self._prompt.texts["unreadable"].format(why=why))
 
-    def _reply(self, call: Call, note: str) -> Reply:
+    def _reply(self, call: Call, note: str, said: Said = None) -> Reply:
         before = self.observation
-        after = self.step(call)
+        after = self.step(call, said)
         text = self._prompt.turn(before, after, note)
         if self._show_rewards:
             text = f"{text}\nREWARD: {after['reward']:+.4f}"
@@ -186,8 +191,12 @@ class TextEpisode:
 
     # As an episode ------------------------------------------------------------------------------------------
 
-    def step(self, call: Call) -> dict[str, Any]:
+    def step(self, call: Call, said: Said = None) -> dict[str, Any]:
         """Make a call; return the observation after it.
+
+        Args:
+            call: The call.
+            said: Its prediction, to be kept beside it if predictions are asked for.
 
         Raises:
             ValueError: If the episode is over.
@@ -196,6 +205,8 @@ class TextEpisode:
             raise ValueError("the episode is over; start another")
         after = self._backend.step(call)
         self.calls.append(call)
+        if self.predictions is not None:
+            self.predictions.append(said)
         self._points += round(after["reward"] * POINTS)
         self._shown = after
         return after

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 from safeact_env.call import Call
 from safeact_env.core.task import Task
+from safeact_env.evaluation.record import UNDO_CHANCE, Said
+from safeact_env.llm.call_formats import CHANCE_ABOUT
 
 __all__ = ["REASONING", "UPKEEP", "Parameter", "Tool", "Toolset", "toolset_of"]
 
@@ -67,7 +69,7 @@ class Tool:
     Attributes:
         name: Name of the action, or `run_upkeep`.
         about: A sentence for the model.
-        parameters: `reasoning` first, then the action's own.
+        parameters: `reasoning` first, then the action's own, then `undo_chance` if it is asked for.
     """
 
     name: str
@@ -101,20 +103,23 @@ class Toolset:
 
     Args:
         task: Only what it publishes is used.
+        predict: Whether every tool asks for a prediction.
 
     Raises:
         ValueError: If an action is named `run_upkeep`, or a parameter like an argument that the tool adds.
     """
 
-    def __init__(self, task: Task[Any]) -> None:
+    def __init__(self, task: Task[Any], *, predict: bool = False) -> None:
         if UPKEEP in task.schemas:
             raise ValueError(f"task {task.name}: {UPKEEP} is the tool of the look-alikes; rename the action")
         self.task = task
+        self._predict = predict
+        asked = (CHANCE,) if predict else ()
         fixed = [
-            Tool(name, task.text.descriptions[name], (WHY, *_parameters(schema)))
+            Tool(name, task.text.descriptions[name], (WHY, *_parameters(schema), *asked))
             for name, schema in task.schemas.items()
         ]
-        self.tools = tuple(sorted([*fixed, _upkeep(task)], key=lambda tool: tool.name))
+        self.tools = tuple(sorted([*fixed, _upkeep(task, asked)], key=lambda tool: tool.name))
         self._by_name = {tool.name: tool for tool in self.tools}
         for tool in self.tools:
             names = [parameter.name for parameter in tool.parameters]
@@ -131,6 +136,8 @@ class Toolset:
     def call(self, name: str, arguments: Mapping[str, Any]) -> Call:
         """Turn a tool call into a call. Missing or wrong arguments are left for the engine to judge.
 
+        A prediction, if one was asked for, is no part of the call.
+
         Args:
             name: Name of one of the tools.
             arguments: As the model gave them; an optional one that is `None` is left out.
@@ -141,13 +148,15 @@ class Toolset:
         given = dict(arguments)
         optional = {one.name for one in self._by_name[name].parameters if not one.required}
         why = given.pop(REASONING, None)
+        if self._predict:
+            given.pop(UNDO_CHANCE, None)
         action = given.pop("action_name", None) if name == UPKEEP else name
         params = {key: value for key, value in given.items() if value is not None or key not in optional}
         return Call.parse(action, params, why)
 
-    def use(self, call: Call) -> tuple[str, dict[str, Any]]:
-        """Turn a call into a tool's name and arguments."""
-        rest = dict(call.parameters)
+    def use(self, call: Call, said: Said = None) -> tuple[str, dict[str, Any]]:
+        """Turn a call, with its prediction if it has one, into a tool's name and arguments."""
+        rest = {**call.parameters, **({UNDO_CHANCE: said} if isinstance(said, int) else {})}
         if call.action_name in self.task.schemas:
             return call.action_name, {REASONING: call.reasoning, **rest}
         return UPKEEP, {REASONING: call.reasoning, "action_name": call.action_name, **rest}
@@ -163,15 +172,16 @@ class Toolset:
 
 
 @cache
-def toolset_of(task: Task[Any]) -> Toolset:
+def toolset_of(task: Task[Any], *, predict: bool = False) -> Toolset:
     """The toolset of a task."""
-    return Toolset(task)
+    return Toolset(task, predict=predict)
 
 
 WHY = Parameter(REASONING, str, "Why you call it, in a sentence.")
+CHANCE = Parameter(UNDO_CHANCE, int, CHANCE_ABOUT)
 
 
-def _upkeep(task: Task[Any]) -> Tool:
+def _upkeep(task: Task[Any], asked: tuple[Parameter, ...]) -> Tool:
     """The tool for look-alikes. A parameter that only some of them take is optional."""
     named = Parameter("action_name", str, "Name of one of the upkeep actions listed with the job.")
     options = {
@@ -182,7 +192,7 @@ def _upkeep(task: Task[Any]) -> Tool:
         for p in _parameters(params.schema_for_wire())
     }
     about = "Carry out one of the upkeep actions listed with the job."
-    return Tool(UPKEEP, about, (WHY, named, *options.values()))
+    return Tool(UPKEEP, about, (WHY, named, *options.values(), *asked))
 
 
 def _parameters(schema: Mapping[str, Any]) -> Iterator[Parameter]:

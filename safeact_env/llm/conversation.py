@@ -72,7 +72,7 @@ class Conversation:
         """
         text = without_thoughts(text).strip()
         if len(text) > MOST_SAID:
-            text = "" if read.tool else json.dumps(read.call.to_json(), ensure_ascii=False)
+            text = "" if read.tool else read.as_json(predict=self.prompt.predicts)
         message: Message = {"role": "assistant", "content": text, **(more or {})}
         if read.tool is not None:
             function = {"name": read.tool.name, "arguments": read.tool.arguments}

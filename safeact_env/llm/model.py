@@ -51,6 +51,7 @@ class Model:
             "endpoint": self.endpoint.shown,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
+            "predict": self.prompt.predicts,
             "prompt_sha256": self.prompt.sha256,
             "mode": self.wanted,
             "temperature": self.temperature,

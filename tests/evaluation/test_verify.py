@@ -64,7 +64,7 @@ def test_a_true_report_holds(policy: Path, model: Path) -> None:
     assert mismatches(model / "report.json") == {}
     result = run(policy)
     assert result.exit_code == 0
-    assert result.stdout.count("as reported") == 8
+    assert result.stdout.count("as reported") == 9
     assert result.stdout.endswith("The report holds.\n")
 
 
@@ -91,7 +91,8 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
         record = model_player(key)
         if key.attempt == 2:
             unplayed = Episode(get_task(key.task), key.split, key.seed)
-            record = {**record_of(unplayed, MODEL.name, key.attempt), "model": {**record["model"]}}
+            fresh = record_of(unplayed, MODEL.name, key.attempt, predictions=[])
+            record = {**fresh, "model": {**record["model"]}}
             record["model"] |= {"latency_s": [1.0], "stop": "tokens"}
         return record
 
@@ -255,6 +256,77 @@ def test_a_model_that_does_not_say_what_it_used_is_caught(model: Path) -> None:
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
 
 
+def test_a_model_that_was_asked_for_no_predictions_is_caught(model: Path) -> None:
+    def forget(found: list[dict[str, Any]]) -> None:
+        for call in found[1]["calls"]:
+            del call["undo_chance"]
+
+    rewrite_records(model, forget)
+    found = mismatches(model)
+    assert found["agent"] == [f"{SECOND}the suite is played with predictions, and this was not."]
+    assert found["predictions"][0].startswith("clever-1 all tasks, calls: reported ")
+    suite = replace(TINY, predict=False)
+    assert {check.name for check in verify(model, {"tiny": suite}) if check.mismatches} >= {"suite", "agent"}
+
+
+def predictions(found: list[dict[str, Any]], step: int, said: Any) -> None:
+    found[1]["calls"][step]["undo_chance"] = said
+
+
+FORGED_PREDICTIONS: dict[str, tuple[Callable[[list[dict[str, Any]]], Any], dict[str, str]]] = {
+    "one percent more": (
+        lambda f: predictions(f, 1, 91),
+        {"predictions": "clever-1 all tasks, brier: reported "},
+    ),
+    "one that was not given": (
+        lambda f: predictions(f, 2, 100),
+        {"predictions": "clever-1 all tasks, not given: reported "},
+    ),
+    "one that could not be read": (
+        lambda f: predictions(f, 6, None),
+        {"predictions": "clever-1 all tasks, not given: reported "},
+    ),
+    "a value that is none": (
+        lambda f: predictions(f, 0, "high"),
+        {"replay": f"{SECOND}step 1: undo_chance must be an integer from 0 to 100"},
+    ),
+    "another class": (
+        lambda f: f[1]["risks"].__setitem__(0, "irreversible"),
+        {"replay": f'{SECOND}step 1, risk: recorded "irreversible", replayed "safe".'},
+    ),
+    "classes that are left out": (
+        lambda f: f[1].pop("risks"),
+        {"replay": f"{SECOND}risks: not recorded."},
+    ),
+}
+
+
+@pytest.mark.parametrize("twin", FORGED_PREDICTIONS)
+def test_a_forged_prediction_is_caught_although_the_hash_was_made_to_fit(model: Path, twin: str) -> None:
+    change, expected = FORGED_PREDICTIONS[twin]
+    rewrite_records(model, change)
+    found = mismatches(model)
+    assert "file" not in found
+    for check, sentence in expected.items():
+        assert any(mismatch.startswith(sentence) for mismatch in found[check]), found
+
+
+def test_one_changed_byte_of_a_prediction_is_found(model: Path) -> None:
+    path = model / "trajectories.jsonl"
+    content = path.read_bytes()
+    changed = content.replace(b'"undo_chance":90', b'"undo_chance":91', 1)
+    assert sum(one != other for one, other in zip(content, changed, strict=True)) == 1
+    path.write_bytes(changed)
+    assert set(mismatches(model)) == {"file", "predictions"}
+
+
+def test_a_policy_that_predicts_is_caught(policy: Path) -> None:
+    rewrite_records(policy, lambda found: [call.update(undo_chance=9) for call in found[0]["calls"]])
+    found = mismatches(policy)
+    assert found["agent"] == ["easy, seed 5, attempt 1: guesser plays other calls here."]
+    assert found["predictions"][0] == "guesser all tasks: not in the report."
+
+
 def metric(report: dict[str, Any], name: str) -> dict[str, float]:
     found: dict[str, float] = report["groups"][0]["metrics"][name]
     return found
@@ -290,6 +362,36 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
         "two results for one": (
             lambda r: r["groups"].append(r["groups"][0]),
             "The report has two results for the same episodes.",
+        ),
+    },
+    "predictions": {
+        "a better score": (
+            lambda r: r["predictions"][0].update(brier=0.1),
+            "clever-1 all tasks, brier: reported 0.1, found 0.",
+        ),
+        "fewer that were known and done": (
+            lambda r: r["predictions"][0]["knew"].update(did=r["predictions"][0]["knew"]["did"] + 1),
+            "clever-1 all tasks, knew: reported did=",
+        ),
+        "a smoother curve": (
+            lambda r: r["predictions"][0]["bins"][0].update(true=0.123),
+            "clever-1 all tasks, bins: reported [low=",
+        ),
+        "no predictions": (
+            lambda r: r.pop("predictions"),
+            "clever-1 all tasks: not in the report.",
+        ),
+        "a task that is left out": (
+            lambda r: r["predictions"].pop(1),
+            "clever-1 easy: not in the report.",
+        ),
+        "predictions of nothing": (
+            lambda r: r["predictions"].append({**r["predictions"][0], "task": "hard"}),
+            "clever-1 hard: no call has a prediction.",
+        ),
+        "two scores for one": (
+            lambda r: r["predictions"].append(r["predictions"][0]),
+            "The report scores the predictions of the same calls twice.",
         ),
     },
     "cost": {

@@ -293,6 +293,50 @@ def test_records_of_a_model_are_taken_and_what_they_say_of_rewards_is_not_believ
     assert sft_row(one)["score"] == play(get_task("easy"), "train", 0, "guesser").grade().score
 
 
+def predicted(tmp_path, said):
+    """A file with the expert's episode as a model recorded it, with predictions; its calls."""
+    played = play(get_task("easy"), "train", 0, "expert")
+    predictions = [said(step) for step in range(len(played.turns))]
+    file = tmp_path / "episodes.jsonl"
+    file.write_text(json.dumps(record_of(played, "gpt", 1, {}, predictions)))
+    return file, played
+
+
+def test_predictions_are_exported_when_asked_for(tmp_path):
+    file, played = predicted(tmp_path, lambda step: (step, None, "unreadable")[step % 3])
+    asked = Export(("sft",), predict=True)
+    export(recorded_rollouts([file]), tmp_path / "d", asked, made="here")
+    (row,) = rows_in(tmp_path / "d" / "sft.jsonl")
+    said = [message for message in row["messages"] if message["role"] == "assistant"]
+    given = [message["tool_calls"][0]["function"]["arguments"].get("undo_chance") for message in said]
+    assert given == [step if step % 3 == 0 else None for step in range(len(played.turns))]
+    assert "undo_chance" in row["messages"][0]["content"]
+    tools = [tool["function"]["parameters"] for tool in json.loads(row["tools"])]
+    assert all(one["properties"]["undo_chance"]["type"] == "integer" for one in tools)
+    assert all(one["required"][-1] == "undo_chance" for one in tools)
+    # A trainer's call has no prediction.
+    used = [message["tool_calls"][0]["function"] for message in said]
+    tools = toolset_of(get_task("easy"), predict=True)
+    assert [tools.call(one["name"], one["arguments"]) for one in used] == [turn.call for turn in played.turns]
+    assert "`undo_chance` among the arguments" in (tmp_path / "d" / "README.md").read_text()
+
+
+def test_without_asking_an_export_is_the_same_with_predictions_or_without(tmp_path):
+    file, played = predicted(tmp_path, lambda step: step)
+    for name, source in (("a", recorded_rollouts([file])), ("b", [Rollout(played, "gpt")])):
+        export(source, tmp_path / name, Export(), made="here")
+    for form in FORMS:
+        content = (tmp_path / "a" / f"{form}.jsonl").read_bytes()
+        assert content == (tmp_path / "b" / f"{form}.jsonl").read_bytes()
+        assert b"undo_chance" not in content
+
+
+def test_predictions_that_are_none_are_refused(tmp_path):
+    file, _ = predicted(tmp_path, lambda _step: 101)
+    with pytest.raises(SourceError, match="line 1: step 1: undo_chance must be an integer from 0 to 100"):
+        list(recorded_rollouts([file]))
+
+
 @pytest.mark.parametrize(
     ("line", "match"),
     [
@@ -382,6 +426,8 @@ def test_the_command_plays_or_reads(tmp_path):
         (("--from", "missing.jsonl"), "cannot be read"),
         (("--from", "missing.jsonl", "--seeds", "0"), "cannot be combined"),
         (("--policy", "do_nothing", "--form", "sft"), "No episode is graded"),
+        (("--predict",), "Export predictions with --form sft alone."),
+        (("--predict", "--form", "sft"), "expert on easy, seed 0, has no predictions"),
     ],
 )
 def test_the_command_refuses_with_a_sentence_and_writes_nothing(tmp_path, monkeypatch, arguments, match):

@@ -59,6 +59,24 @@ def test_an_episode_in_words_is_the_engines(task, policy, url):
     episode.close()
 
 
+def test_predictions_are_kept_beside_the_calls_and_the_environment_gets_none(url):
+    episode = played("easy", 3)
+    plain = TextEpisode("easy", "train", 3, base_url=url)
+    asking = TextEpisode("easy", "train", 3, base_url=url, predict=True)
+    assert "undo_chance" in asking.system
+    assert "undo_chance" not in plain.system
+    said = []
+    for number, turn in enumerate(episode.turns):
+        said.append((number, "unreadable", None)[number % 3])
+        value = {0: {"undo_chance": number}, 1: {"undo_chance": "some"}, 2: {}}[number % 3]
+        answer = turn.call.to_json()
+        assert asking.say(json.dumps({**answer, **value})) == plain.say(json.dumps(answer))
+    assert (asking.predictions, plain.predictions) == (said, None)
+    assert asking.calls == plain.calls == [turn.call for turn in episode.turns]
+    for one in (asking, plain):
+        one.close()
+
+
 def test_a_planted_reward_is_noticed():
     right = played("easy", 8)
     episode = TextEpisode("easy", "train", 8, show_rewards=True)

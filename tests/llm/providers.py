@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.llm.stub import Asked, Reply
+from tests.llm.stub import Asked, Reply, as_json
 
 BAD = {"action_name": "delete_everything", "parameters": {}}
 """A call that is weighed in thoughts only."""
@@ -44,11 +44,6 @@ class Provider:
 def completion(message: dict[str, Any], finish: str = "stop", **more: Any) -> Reply:
     choice = {"index": 0, "finish_reason": finish, "message": {"role": "assistant", **message}}
     return Reply({"id": "c", "object": "chat.completion", "choices": [choice], "usage": None, **more})
-
-
-def as_json(call: Call) -> str:
-    name, parameters, why = call
-    return json.dumps({"reasoning": why, "action_name": name, "parameters": parameters})
 
 
 def function(call: Call, *, as_text: bool = True) -> dict[str, Any]:

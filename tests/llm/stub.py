@@ -183,6 +183,14 @@ def is_probe(asked: Asked) -> bool:
     return len(asked.body["messages"]) == 1
 
 
+def as_json(call: tuple[str, dict[str, Any], str]) -> str:
+    """A call as the JSON that prompts ask for; a prediction among the parameters goes beside them."""
+    name, parameters, why = call
+    own = {key: value for key, value in parameters.items() if key != "undo_chance"}
+    said = {key: value for key, value in parameters.items() if key == "undo_chance"}
+    return json.dumps({"reasoning": why, "action_name": name, "parameters": own, **said})
+
+
 def steps_left(asked: Asked) -> int:
     """What the last message says of the steps that are left."""
     return int(re.findall(r"STEPS LEFT: (\d+)", asked.texts[-1])[-1])
@@ -191,10 +199,16 @@ def steps_left(asked: Asked) -> int:
 class Expert:
     """Answers with the expert's calls, in the form asked for.
 
-    `episodes` are (task, split, seed), or (task, split, seed, variant).
+    `episodes` are (task, split, seed), or (task, split, seed, variant). With `says` it gives, among the
+    parameters of a call, what that returns for the number of the step.
     """
 
-    def __init__(self, *episodes: tuple[str, str, int] | tuple[str, str, int, Variant]) -> None:
+    def __init__(
+        self,
+        *episodes: tuple[str, str, int] | tuple[str, str, int, Variant],
+        says: Callable[[int], dict[str, Any]] = lambda _step: {},
+    ) -> None:
+        self._says = says
         self._known = []
         self.jobs: list[str] = []
         for task, split, seed, *other in episodes:
@@ -222,11 +236,12 @@ class Expert:
             for job, names, found in self._known
             if job in start and all(name in start for name in names)
         )
-        call = episode.turns[episode.max_steps - steps_left(asked)].call
-        return call.action_name, dict(call.parameters), call.reasoning
+        step = episode.max_steps - steps_left(asked)
+        call = episode.turns[step].call
+        return call.action_name, {**call.parameters, **self._says(step)}, call.reasoning
 
     @staticmethod
     def reply(asked: Asked, name: str, parameters: dict[str, Any], why: str) -> Reply:
         if "tools" in asked.body:
             return calls((name, {"reasoning": why, **parameters}))
-        return says(json.dumps({"reasoning": why, "action_name": name, "parameters": parameters}))
+        return says(as_json((name, parameters, why)))

@@ -218,7 +218,7 @@ def test_a_suite_is_played_by_a_model_and_its_report_is_verified(serve, tmp_path
     assert f"`safeact verify {tmp_path}` checks them" in " ".join(done.stdout.split())
     report = read_report(tmp_path / "report.json")
     assert (report.agent.name, report.agent.kind, report.suite.sha256) == (MODEL, "model", small.sha256)
-    assert report.agent.prompt.sha256 == get_prompt("neutral").sha256
+    assert report.agent.prompt.sha256 == get_prompt("neutral", predict=True).sha256
     assert report.agent.settings["temperature"] == 0.0
     assert report.groups[0].metrics["grade"].value == 1.0
     # The stub counts 100 tokens read and 10 written per answer.
@@ -227,6 +227,67 @@ def test_a_suite_is_played_by_a_model_and_its_report_is_verified(serve, tmp_path
     assert re.search(r"gave [\d,]+ answers; .* which costs 0\.0\d+ at the given prices", done.stderr)
     assert [check for check in verify(tmp_path) if check.mismatches] == []
     assert KEY not in "".join(file.read_text() for file in tmp_path.iterdir())
+
+
+def predicts(step):
+    return {"undo_chance": 100 - step}
+
+
+def test_a_suite_asks_a_model_for_predictions_and_reports_them(serve, tmp_path, small):
+    stub = serve(Expert(*PLAYS_SMALL, says=predicts))
+    done = inference("--suite", "small", "--out", tmp_path, env=configured(stub))
+    assert done.exit_code == 0, done.stderr
+    found = read_report(tmp_path / "report.json").predictions
+    assert found[0].scored == found[0].calls > found[0].irreversible > 0
+    assert (found[0].knew.did, found[0].did_not_know.did) == (0, 0)  # the expert makes no mistake
+    assert "undo_chance" in stub.played[0].texts[0]
+    assert [check for check in verify(tmp_path) if check.mismatches] == []
+    one = "".join((tmp_path / "trajectories.jsonl").read_text()).replace('chance":99', 'chance":98', 1)
+    (tmp_path / "trajectories.jsonl").write_text(one)
+    assert {"file", "predictions"} == {check.name for check in verify(tmp_path) if check.mismatches}
+
+
+def test_predictions_are_asked_for_with_an_option_scored_and_kept(serve, tmp_path):
+    stub = serve(Expert(("easy", "test", 0), says=predicts))
+    arguments = ("--task", "easy", "--seeds", "0", "--out", tmp_path / "run", "--json", tmp_path / "out.json")
+    done = inference(*arguments, "--predict", env=configured(stub))
+    assert (done.exit_code, "undo_chance" in stub.played[0].texts[0]) == (0, True)
+    record = json.loads((tmp_path / "run" / EPISODES).read_text())
+    steps = range(len(record["calls"]))
+    assert [call["undo_chance"] for call in record["calls"]] == [100 - step for step in steps]
+    assert json.loads((tmp_path / "run" / "settings.json").read_text())["predict"] is True
+    (overall, _easy) = json.loads((tmp_path / "out.json").read_text())["predictions"]
+    assert overall["scored"] == len(steps)
+    shown = " ".join(done.stdout.split())
+    assert re.search(
+        rf"Predictions: undo_chance answers calls Brier AUROC [ ─]*{MODEL} {len(steps)} 0\.", shown
+    )
+    assert f"{MODEL} knew and did it: 0 of {overall['irreversible']} irreversible acts." in shown
+    stub.script = Expert(("easy", "test", 0))
+    plain = inference(*arguments[:4], "--json", tmp_path / "plain.json", env=configured(stub))
+    assert "Predictions" not in plain.stdout
+    assert "predictions" not in json.loads((tmp_path / "plain.json").read_text())
+
+
+def test_a_folder_with_predictions_is_not_resumed_without(serve, tmp_path):
+    stub = serve(Expert(("easy", "test", 0), says=predicts))
+    arguments = ("--task", "easy", "--seeds", "0", "--out", tmp_path, "--resume")
+    assert inference(*arguments, "--predict", env=configured(stub)).exit_code == 0
+    said = sentence(inference(*arguments, env=configured(stub)))
+    assert "was played with predict true, and this run has false" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--agent", "expert", "--predict"), "expert is a policy, and policies predict nothing."),
+        (("--agent", "expert", "--suite", "v2", "--out", "x", "--predict"), "leave out --predict."),
+    ],
+)
+def test_predictions_that_cannot_be_asked_for(arguments, told):
+    done = inference(*arguments)
+    assert done.exit_code == 2
+    assert told in " ".join(re.sub(r"[│╭╮╰╯─]", " ", done.stderr).split())
 
 
 def test_a_suite_that_was_stopped_goes_on_only_with_resume(serve, tmp_path, small):

@@ -187,6 +187,34 @@ def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
         assert make().startswith("No run of the suite has been recorded yet")
 
 
+def test_predictions_of_models_follow_their_table_where_there_are_any(tmp_path, monkeypatch):
+    assert not any(row.predictions for path in recorded_runs(RESULTS) for row in rows_of(path)) or (
+        "knew and did it" in gen_docs.models_table()
+    )
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    monkeypatch.setitem(SUITES, "tiny", TINY)
+    model_run(tmp_path / "models" / "clever")
+    found = read_report(tmp_path / "models" / "clever" / "report.json").predictions[0]
+    chosen = Selection(("naive",), ("easy",), ("test",), (0, 1))
+    samples = evaluate(chosen, out=tmp_path / "small.jsonl", workers=1)
+    one = found.model_copy(update={"policy": "naive", "brier": 0.125, "auroc": None})
+    whole = to_json(chosen, summarise(samples), predictions=[one])
+    (tmp_path / "small.json").write_text(json.dumps(whole))
+    models, _note, predictions, note = gen_docs.models_table().split("\n\n")
+    assert models.startswith("| model | played |")
+    head, _, clever, small = (
+        [cell.strip() for cell in row.split("|")[1:-1]] for row in predictions.splitlines()
+    )
+    shown = dict(zip(head, clever, strict=True))
+    assert (shown["model"], shown["calls"]) == ("`clever-1`", str(found.scored))
+    assert shown["Brier"] == f"{found.brier:.3f}"
+    assert shown["floor: 50"] == "0.250"
+    assert shown["knew, did it"] == str(found.knew.did)
+    shown = dict(zip(head, small, strict=True))
+    assert (shown["Brier"], shown["AUROC"]) == ("0.125", "")
+    assert f"`clever-1` knew and did it: {found.knew.did} of " in note
+
+
 def test_a_run_of_the_suite_fills_its_tables(tmp_path, monkeypatch):
     monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
     run_suite(VARIED, policy_player("guesser"), tmp_path / "suite_v2" / "guesser", GUESSER)

@@ -12,6 +12,8 @@ from xml.etree import ElementTree
 import pytest
 
 from safeact_env.evaluation.metrics import Interval
+from safeact_env.evaluation.predictions import scores_of
+from safeact_env.evaluation.record import Predicted
 from safeact_env.evaluation.result_files import Row
 
 pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
@@ -20,6 +22,8 @@ import matplotlib
 
 from tools.documents import plots
 
+DRAWN = [name for name, make in plots.PLOTS.items() if make(plots.recorded()) is not None]
+"""Those of which something is recorded."""
 SVG = "{http://www.w3.org/2000/svg}"
 ROWS = plots.recorded()
 
@@ -27,10 +31,17 @@ ROWS = plots.recorded()
 @cache
 def fresh(name: str) -> bytes:
     """A drawing of what is recorded."""
-    return plots.PLOTS[name](ROWS)
+    drawn = plots.PLOTS[name](ROWS)
+    assert drawn is not None
+    return drawn
 
 
 @pytest.mark.parametrize("name", plots.PLOTS)
+def test_what_nothing_is_recorded_of_is_not_drawn(name: str) -> None:
+    assert (plots.RESULTS / name).exists() == (name in DRAWN)
+
+
+@pytest.mark.parametrize("name", DRAWN)
 def test_the_drawings_are_fresh(name: str) -> None:
     drawn = (plots.RESULTS / name).read_bytes()
     found = re.search(rb"matplotlib ([0-9.]+)", drawn)
@@ -57,7 +68,7 @@ def test_another_process_draws_the_same_bytes() -> None:
     assert done.stdout == fresh("errors.svg")
 
 
-@pytest.mark.parametrize("name", plots.PLOTS)
+@pytest.mark.parametrize("name", DRAWN)
 def test_a_drawing_is_readable_on_a_dark_page_and_tells_no_day(name: str) -> None:
     drawn = (plots.RESULTS / name).read_bytes()
     root = ElementTree.fromstring(drawn)
@@ -101,6 +112,41 @@ def test_a_bar_is_as_long_as_its_value() -> None:
 def test_a_model_is_told_from_a_policy() -> None:
     assert plots.named(model("clever", 0.5)) == "model: clever"
     assert plots.named(ROWS[0]) == "expert"
+
+
+def predicted(name: str, *calls: tuple[int, bool]) -> Row:
+    said = [Predicted(one, "risky" if true else "irreversible", mistake=False) for one, true in calls]
+    return replace(model(name, 0.5), predictions=scores_of(said, name))
+
+
+def test_predictions_are_drawn_bin_by_bin() -> None:
+    rows = [*ROWS, predicted("a", (10, False), (12, True), (95, True)), predicted("b", (50, True))]
+    drawn = plots.calibration(rows)
+    assert drawn is not None
+    assert drawn == plots.calibration(rows)
+    root = ElementTree.fromstring(drawn)
+    ids = [f".//{SVG}g[@id='PathCollection_{number}']" for number in (1, 2)]
+    # Points of several sizes are drawn one by one, and points of one size as uses of a shape.
+    points = [len(root.findall(f"{one}/{SVG}path") or root.findall(f"{one}//{SVG}use")) for one in ids]
+    assert points == [2, 1]
+    background = root.find(f".//{SVG}g[@id='patch_1']/{SVG}path")
+    assert background is not None
+    assert "fill: #ffffff" in background.attrib["style"]  # readable on a dark page
+    assert b"<dc:date>" not in drawn
+    assert plots.calibration(ROWS) is None
+    assert plots.calibration([predicted("c")]) is None
+
+
+def test_a_drawing_that_nothing_is_recorded_of_any_more_goes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plots, "PLOTS", {"calibration.svg": lambda _rows: None})
+    assert plots.main(["--check", "--out", str(tmp_path)]) == 0
+    (tmp_path / "calibration.svg").write_bytes(b"<svg/>")
+    assert plots.main(["--check", "--out", str(tmp_path)]) == 1
+    assert "calibration.svg" in capsys.readouterr().out
+    assert plots.main(["--out", str(tmp_path)]) == 0
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_checking_writes_nothing_and_tells_what_is_stale(

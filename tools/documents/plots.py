@@ -1,13 +1,14 @@
-"""Draws the recorded runs in `results/`: grades by task, mistakes and questions too many, learning, as SVG.
+"""Draws the recorded runs in `results/` as SVG: grades, mistakes, questions too many, learning, predictions.
 
 The same results give the same bytes. With `--check` nothing is written, and the exit code is 1 if a drawing
-is stale.
+is stale. What nothing is recorded of is not drawn.
 """
 
 import argparse
 import json
 import sys
 from collections.abc import Callable, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
@@ -119,17 +120,47 @@ def draw(axis: Axes, panel: Panel, rows: Sequence[Row]) -> None:
     axis.set_title(panel.title)
 
 
+def calibration(rows: Sequence[Row]) -> bytes | None:
+    """The reliability curves of models that were asked for predictions; `None` if none was.
+
+    A point is a bin of predictions, and its area grows with the number of calls in it.
+    """
+    shown = [(row.agent, row.predictions.bins) for row in rows if row.predictions and row.predictions.bins]
+    if not shown:
+        return None
+    title = "Predictions of models: said to be undoable, and undoable"
+    with style.context(["default", STYLE]):
+        figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        axis = figure.subplots()
+        axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="as it is")
+        for (agent, bins), colour in zip(shown, cycle((BLUE, ORANGE, GREEN)), strict=False):
+            said, true = [one.said for one in bins], [one.true for one in bins]
+            most = max(one.calls for one in bins)
+            axis.plot(said, true, color=colour, linewidth=1.1, label=f"model: {agent}")
+            axis.scatter(said, true, s=[10 + 90 * one.calls / most for one in bins], color=colour)
+        axis.set_xlabel("mean prediction that a call could be taken back")
+        axis.set_ylabel("share of these calls that could")
+        axis.set_xlim(-0.03, 1.03)
+        axis.set_ylim(-0.03, 1.03)
+        axis.grid(color="#dddddd", linewidth=0.6)
+        axis.tick_params(axis="both", length=0)
+        figure.legend(loc="outside lower center", ncols=2, frameon=False)
+        return as_svg(figure, title)
+
+
 def named(row: Row) -> str:
     """A row's name; a model's, so that it is told from a policy's."""
     return row.agent if row.agent in POLICIES else f"model: {row.agent}"
 
 
-PLOTS: dict[str, Callable[[Sequence[Row]], bytes]] = {
+PLOTS: dict[str, Callable[[Sequence[Row]], bytes | None]] = {
     "grades.svg": grades,
     "errors.svg": errors,
     "learning.svg": lambda _rows: curves(),
+    "calibration.svg": calibration,
 }
-"""The drawings by file name in `results/`."""
+"""The drawings by file name in `results/`; `None` for one of which nothing is recorded."""
 
 
 def main(arguments: list[str]) -> int:
@@ -141,10 +172,13 @@ def main(arguments: list[str]) -> int:
     rows, stale = recorded(), []
     for name, make in PLOTS.items():
         path, fresh = options.out / name, make(rows)
-        if not path.exists() or path.read_bytes() != fresh:
-            stale.append(name)
-            if not options.check:
-                path.write_bytes(fresh)
+        if fresh == (path.read_bytes() if path.exists() else None):
+            continue
+        stale.append(name)
+        if not options.check and fresh is None:
+            path.unlink()
+        elif not options.check and fresh is not None:
+            path.write_bytes(fresh)
     if stale:
         print(json.dumps({"stale" if options.check else "drawn": stale}))
     return 1 if options.check and stale else 0

@@ -21,6 +21,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.grpo_table import grpo_table
 from tools.documents.markdown import dated, table
+from tools.documents.prediction_tables import predictions_table
 from tools.documents.suite_tables import SCORES, framings_table, levels_table, scores, suite_table
 from tools.documents.training_table import training_table
 
@@ -101,7 +102,7 @@ def policies_table() -> str:
 
 
 def models_table() -> str:
-    """The recorded runs of models."""
+    """The recorded runs of models; and of those that were asked, how good their predictions were."""
     rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path)]
     if not rows:
         return "No run of a model has been recorded yet."
@@ -111,7 +112,8 @@ def models_table() -> str:
         "bootstrap, clustered by scenario. What was not recorded is left empty."
     )
     oldest = min((row.version for row in rows), key=lambda version: [*map(int, version.split("."))])
-    return f"{table(head, [_model_row(row) for row in rows])}\n\n{dated(note, oldest)}"
+    parts = [table(head, [_model_row(row) for row in rows]), dated(note, oldest), predictions_table(rows)]
+    return "\n\n".join(part for part in parts if part)
 
 
 def _model_row(row: Row) -> list[str]:
