@@ -12,7 +12,7 @@ from safeact_env.client.results import SafeActError
 
 __all__ = ["merge"]
 
-AGAIN = "ask for the whole observation (GET /episodes/{id}/observation, or a step with view: full) and go on from it"
+AGAIN = "read the whole observation (GET /episodes/{id}/observation) and go on from that"
 
 
 def merge(previous: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dict[str, Any]:
@@ -41,11 +41,9 @@ def merge(previous: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dic
         raise _unfit("the changes of a step came first")
     before = from_json(to_json(previous))
     history = [*before["action_history"], *after["action_history"]]
-    if len(after["action_history"]) != 1 or history[-1]["step"] != len(history):
-        raise _unfit(
-            f"the observation at hand is that after step {len(history) - 1}, and the changes are those of step "
-            f"{history[-1]['step']}"
-        )
+    step = history[-1]["step"]
+    if len(after["action_history"]) != 1 or step != len(history):
+        raise _unfit(f"they are those of step {step}, and the observation at hand is not that before it")
     if after["steps_remaining"] != before["steps_remaining"] - 1:
         raise _unfit("the observation at hand is of an episode with another budget")
     return {

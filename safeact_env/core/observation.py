@@ -161,7 +161,7 @@ class ObservationWriter:
                 to_json(fitting(call.action_name, MAX_ACTION)),
                 to_json(_shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3))),
             )
-            room = self._room - len(entry) - len(b'""}')
+            room = self._room - len(entry) - len(b'""}') - (number > 0)  # a comma before all but the first
             if len(written) - len(b'""') > room:
                 written = to_json(fitting(result, room))
             self._entry = b"%b%b}" % (entry, written)
