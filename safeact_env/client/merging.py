@@ -40,10 +40,11 @@ def merge(previous: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dic
     if previous is None:
         raise _unfit("the changes of a step came first")
     before = from_json(to_json(previous))
-    history = [*before["action_history"], *after["action_history"]]
-    step = history[-1]["step"]
-    if len(after["action_history"]) != 1 or step != len(history):
-        raise _unfit(f"they are those of step {step}, and the observation at hand is not that before it")
+    history, latest = before["action_history"], after["action_history"]
+    if [entry["step"] for entry in latest] != [len(history) + 1]:
+        raise _unfit(
+            f"the observation at hand is that after step {len(history)}, and the next step is not theirs"
+        )
     if after["steps_remaining"] != before["steps_remaining"] - 1:
         raise _unfit("the observation at hand is of an episode with another budget")
     return {
@@ -51,7 +52,7 @@ def merge(previous: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dic
         "task_description": before["task_description"],
         "current_state": _updated(before["current_state"], after["current_state"]),
         "available_actions": before["available_actions"],
-        "action_history": history,
+        "action_history": [*history, *latest],
     }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic_core import from_json, to_json
 
@@ -21,6 +21,7 @@ from safeact_env.core.variant import Variant
 __all__ = [
     "MAX_RESULT",
     "OPENING",
+    "VIEWS",
     "ObservationWriter",
     "Shown",
     "View",
@@ -31,6 +32,7 @@ __all__ = [
 
 View = Literal["full", "changes"]
 """What of an observation is sent: all of it, or what the last step changed."""
+VIEWS: tuple[View, ...] = get_args(View)
 
 MAX_RESULT = 800
 """Longest result sentence in an observation, in bytes of JSON."""

@@ -35,6 +35,7 @@ from safeact_env.sessions.stores.base import (
 )
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.sessions.task_index import locate
+from safeact_env.sessions.views import SessionViews
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
@@ -100,6 +101,7 @@ class SessionService:
         cached: Most episodes in the cache; the others are replayed when they are used.
         store: The store of the logs.
         observer: Is notified of every start and step.
+        views: What the sessions of this process want to be sent.
     """
 
     max_live: int = 10_000
@@ -111,6 +113,7 @@ class SessionService:
     make_store: InitVar[StoreMaker] = MemoryStore
     observer: Observer = field(default_factory=Observer)
     store: Store = field(init=False)
+    views: SessionViews = field(init=False)
     _cache: SessionCache = field(init=False)
 
     def __post_init__(self, make_store: StoreMaker) -> None:
@@ -118,6 +121,7 @@ class SessionService:
         limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
+        self.views = SessionViews(self.max_live + self.max_finished)
 
     def open(
         self,

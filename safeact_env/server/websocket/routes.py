@@ -14,13 +14,14 @@ from urllib.parse import parse_qs
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
 from safeact_env.server.mcp.routes import result_in_slot
 from safeact_env.server.mcp.tools import result_after, tools_of
 from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
-from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
+from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in, take_view
 from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 
 TRY_LATER = 1013
@@ -156,17 +157,21 @@ def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str,
         tools = [] if environment.episode is None else tools_of(environment.episode)
         return _observation({"observation": {"tools": tools}, "reward": None, "done": False})
     try:
-        episode = environment.play(action_in(data)) if kind == "step" else environment.start(data)
+        if kind == "reset":
+            episode, view = environment.start(data), environment.view
+        else:
+            view = take_view(data, environment.view)
+            episode = environment.play(action_in(data))
     except (NoReset, NoStep) as error:
         raise FrameError("EXECUTION_ERROR", str(error)) from None
     if kind == "step" and data.get("type") == CALL_TOOL:
-        return _tool_answer(episode)
-    return answer_json(episode, before=b'{"type":"observation","data":', after=b"}").decode()
+        return _tool_answer(episode, view)
+    return answer_json(episode, view=view, before=b'{"type":"observation","data":', after=b"}").decode()
 
 
-def _tool_answer(episode: Episode[Any]) -> str:
+def _tool_answer(episode: Episode[Any], view: View) -> str:
     """The answer to a tool call that came as a step: OpenEnv's `CallToolObservation`."""
-    result = result_after(episode)
+    result = result_after(episode, view)
     reward, done, metadata = (result["structuredContent"][name] for name in ("reward", "done", "metadata"))
     called = {"tool_name": episode.turns[-1].call.action_name, "result": result, "error": None}
     # Releases of OpenEnv look for the metadata in different places.
