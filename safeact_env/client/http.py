@@ -7,6 +7,7 @@ the two clients differ only in how they wait.
 import asyncio
 import copy
 import random
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -142,7 +143,7 @@ class _BaseClient:
         if given["seed"] is None and given["index"] is None:
             # If the server drew the seed, a repeat would start a different episode.
             body["seed"] = random.SystemRandom().randrange(2**31)
-        body["episode_id"] = episode_id or uuid.uuid4().hex
+        body["episode_id"] = episode_id or secrets.token_urlsafe(12)
         answer = yield from self._exchange(_Request("POST", "/reset", body))
         self.episode_id, self._view = answer["episode_id"], view
         return (yield from self._merged(answer))

@@ -8,7 +8,6 @@ methods off an event loop if the store may block.
 import contextlib
 import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass, field
 from typing import Any
@@ -39,7 +38,15 @@ from safeact_env.sessions.views import SessionViews
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Session", "SessionError", "SessionService", "fresh_seed", "known_task", "start_episode"]
+__all__ = [
+    "Session",
+    "SessionError",
+    "SessionService",
+    "fresh_id",
+    "fresh_seed",
+    "known_task",
+    "start_episode",
+]
 
 HANDED_IN = Call("finish", {"summary": "Ended by the grader's request."}, "The trainer ended the episode.")
 MAX_LOST_RACES = 1_000
@@ -49,6 +56,11 @@ MAX_LOST_RACES = 1_000
 def fresh_seed() -> int:
     """A random seed, small enough for every JSON reader."""
     return secrets.randbelow(2**31)
+
+
+def fresh_id() -> str:
+    """An id that nobody guesses. It is short: every answer holds it."""
+    return secrets.token_urlsafe(12)
 
 
 def start_episode(
@@ -143,7 +155,7 @@ class SessionService:
         episode = start_episode(task, split, seed, index, variant)
         found = episode.task
         start = Start(
-            episode_id or uuid.uuid4().hex, VERSION, found.name, found.version, split, episode.seed, wanted
+            episode_id or fresh_id(), VERSION, found.name, found.version, split, episode.seed, wanted
         )
         session = Session(start, episode, new_head())
         try:

@@ -1,8 +1,8 @@
 """The MCP endpoint of one episode, for ordinary MCP clients: `/episodes/{episode_id}/mcp`.
 
 Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
-path names the episode, and `?view=changes` the view where it is not that of the reset, so any replica can
-answer. A trainer starts the episode and grades it; whoever has the address plays it.
+path names the episode, and `?view=changes` the view, so any replica can answer. A trainer starts the episode
+and grades it; whoever has the address plays it. The view of the trainer's reset is the trainer's.
 
 fastmcp's server takes 0.4 s and 14 MiB to import, so the first request imports it.
 """
@@ -34,7 +34,15 @@ from safeact_env.server.mcp.jsonrpc import (
     failure,
     request_in,
 )
-from safeact_env.server.mcp.tools import Play, call_tool, for_agent, observation_json, state_text, tools_of
+from safeact_env.server.mcp.tools import (
+    Play,
+    call_tool,
+    for_agent,
+    observation_json,
+    state_text,
+    text_result,
+    tools_of,
+)
 from safeact_env.server.responses import view_in
 from safeact_env.server.strict_json import MALFORMED
 from safeact_env.sessions.errors import SessionError
@@ -246,7 +254,7 @@ def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
     async def on_episode(work: Callable[[Episode[Any], Play, View], T]) -> T:
         request = get_http_request()
         name: str = request.path_params["episode_id"]
-        view = view_in(request.query_params.get("view"), service.views.of(name))
+        view = view_in(request.query_params.get("view"), "full")
 
         def step(call: Call) -> Episode[Any]:
             return service.step(name, call).episode
@@ -297,10 +305,12 @@ def _episode_tools(on_episode: OnEpisode) -> Any:
                     episode, step, wanted.name, wanted.arguments or {}, view
                 )
             )
+            shown = for_agent(result.get("structuredContent"))
+            if not result["content"]:
+                # In the view `changes`, which is said once: here to a model, as text.
+                result, shown = text_result(result["structuredContent"]), None
             return ToolResult(
-                content=result["content"][0]["text"],
-                structured_content=for_agent(result.get("structuredContent")),
-                is_error=result["isError"],
+                content=result["content"][0]["text"], structured_content=shown, is_error=result["isError"]
             )
 
     return EpisodeTools()

@@ -120,7 +120,7 @@ def call_tool(
 
     Returns:
         An MCP result: the result sentence and the state as text, the observation as structured content. In
-        the view `changes`, both hold only what the step changed.
+        the view `changes` that is said once, as structured content, and `isError` is left out where false.
         `isError` says that the call was not made and used no step.
     """
     if episode.done:
@@ -135,18 +135,19 @@ def call_tool(
 def result_after(episode: Episode[Any], view: View = "full") -> dict[str, Any]:
     """The MCP result of the latest step."""
     observation = episode.observation(view)
-    return {
-        "content": [{"type": "text", "text": f"{episode.turns[-1].result}\n\n{state_text(observation)}"}],
-        "structuredContent": observation,
-        "isError": False,
-    }
+    if view == "changes":
+        return {"content": [], "structuredContent": observation}
+    return {**text_result(observation), "structuredContent": observation}
+
+
+def text_result(observation: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's result and the state as text alone, for clients that show a model nothing else."""
+    text = f"{observation['last_action_result']}\n\n{state_text(observation)}"
+    return {"content": [{"type": "text", "text": text}], "isError": False}
 
 
 def state_text(observation: Mapping[str, Any]) -> str:
-    """The state as far as it is known, for clients that show a model only the text of an answer.
-
-    Of an observation in the view `changes`, what the step changed in it.
-    """
+    """The state as far as it is known; of an observation in the view `changes`, what is new in it."""
     left, state = observation["steps_remaining"], observation["current_state"]
     about = "The episode is over." if observation["done"] else f"{left} steps left."
     if observation["available_actions"]:
