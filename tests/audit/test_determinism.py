@@ -18,8 +18,8 @@ def test_a_task_is_the_same_in_every_process_and_through_every_door(name):
     found = determinism(transports()).run(Scope(resolve(name), "train", 1))
     assert not found.breaches
     assert found.figures["doors"] == ["in process", *transports()]
-    # One start, four policies in two processes, two policies through two transports.
-    assert found.checked == 1 + 8 + 4
+    # One start, four policies in two processes, two policies through two transports in two views.
+    assert found.checked == 1 + 8 + 8
 
 
 @pytest.mark.parametrize(
