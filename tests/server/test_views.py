@@ -146,23 +146,6 @@ def test_the_default_of_the_wire_is_the_whole_observation(
     assert [wire(one) for one in door(client, start("easy", view), calls)] == list(expected("easy", calls))
 
 
-@pytest.mark.parametrize("door", [http, ws])
-def test_the_answers_of_an_episode_are_small(client: TestClient, door: Door) -> None:
-    """Under 6,000 tokens of 4 bytes on average, what stands beside the observations included."""
-    sizes = []
-    for task in task_names():
-        for seed in range(4):
-            shown = door(client, start(task, seed=seed), calls_of(task, seed=seed))
-            beside = len(shown) * len(
-                b'{"observation":,"reward":-0.0123,"done":false,"episode_id":"0123456789abcdef"}'
-            )
-            whole = [json.dumps(one, ensure_ascii=False, separators=(",", ":")) for one in shown]
-            sizes.append(
-                sum(len(one.encode()) for one in whole) + beside + len(json.dumps(shown[-1]["metadata"]))
-            )
-    assert sum(sizes) / len(sizes) / 4 < 6_000
-
-
 # Which view -------------------------------------------------------------------------------------------------
 
 
