@@ -42,6 +42,8 @@ MAX_ACTION = 80
 """Most bytes of an action's name in the history."""
 MAX_SHOWN = 480
 """Most bytes of one call's parameters in the history, and at most a third of its entry."""
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of JSON of which equal values have equal bytes; of floats, 0.0 and -0.0 have not."""
 CHANGED = b'{"task_description":"","current_state":'
 NO_ACTIONS = b',"available_actions":[],"action_history":['
 OPENING = "The job is open. Nothing has been done yet."
@@ -191,9 +193,18 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
                 return None
             if inner:
                 found[name] = inner
-        elif to_json(was) != to_json(now):
+        elif not _is_same(was, now):
             found[name] = now
     return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values of JSON have the same bytes. Plain ones need not be encoded to tell."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    same: bool = one == other if kind in PLAIN else to_json(one) == to_json(other)
+    return same
 
 
 def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes:
