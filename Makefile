@@ -58,8 +58,9 @@ format: $(STAMP) ## Format the code and fix what ruff can fix
 crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
 	SESSIONS=$(or $(SESSIONS),1024) $(BIN)/pytest tests/server/websocket/test_crowd.py --durations=1 $(ARGS)
 
-bench: $(STAMP) ## Measure speed
+bench: $(STAMP) ## Measure speed, and the size of answers by door and view
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m benchmarks.views
 
 chaos: $(STAMP) ## Inject faults, and check that no acknowledged step is lost (ARGS=--quick)
 	$(BIN)/python -m tools.chaos.faults $(ARGS)

@@ -37,6 +37,7 @@ __all__ = [
     "SplitRequest",
     "StepRequest",
     "TaskIndex",
+    "ViewName",
     "WatchRequest",
     "WatchResponse",
 ]
@@ -60,6 +61,13 @@ LevelNumber = Annotated[
 FramingName = Annotated[
     Literal["rules", "goal", "hurry", "waiver", "planted"],
     Field(description="The words around the scenario: `rules` states every rule, the others only the aim."),
+]
+ViewName = Annotated[
+    Literal["full", "changes"],
+    Field(
+        description="`full`: every answer holds the whole observation. `changes`: after the first, it holds "
+        "what the step changed in the state, the last step as history, no description and no actions."
+    ),
 ]
 EPISODE_ID = r"^[A-Za-z0-9._~:-]{1,255}$"
 """Pattern of an episode id."""
@@ -196,6 +204,7 @@ class ResetRequest(_VariantRequest):
             "examples": [
                 {"task_name": "easy", "seed": 42},
                 {"task_name": "easy", "seed": 42, "level": 1, "framing": "goal"},
+                {"task_name": "easy", "seed": 42, "view": "changes"},
                 {"split": "test", "index": 0},
             ]
         }
@@ -208,6 +217,7 @@ class ResetRequest(_VariantRequest):
         default=None, description="Index into the split, instead of task_name and seed."
     )
     episode_id: EpisodeId | None = None
+    view: ViewName = "full"
 
     @model_validator(mode="after")
     def _one_way(self) -> ResetRequest:
@@ -240,6 +250,7 @@ class StepRequest(_Request):
         default=None, description="Repeat the latest id to get the recorded answer without acting again."
     )
     timeout_s: float | None = Field(default=None, gt=0, description="Accepted and ignored.")
+    view: ViewName | None = Field(default=None, description="Of this answer; by default as the reset said.")
 
     @model_validator(mode="before")
     @classmethod

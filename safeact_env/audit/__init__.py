@@ -34,6 +34,7 @@ _WHERE = {
     "fair": ("competence", "FAIR"),
     "words": ("words", "WORDS"),
     "framings": ("framings", "FRAMINGS_ALIKE"),
+    "views": ("views", "VIEWS_MERGE"),
 }
 
 AUDIT_NAMES = tuple(_WHERE)

@@ -5,7 +5,9 @@ the two clients differ only in how they wait.
 """
 
 import asyncio
+import copy
 import random
+import secrets
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -14,6 +16,7 @@ from typing import Any, Literal, NamedTuple, Self, TypeVar
 import httpx
 
 from safeact_env._openenv import StepResult
+from safeact_env.client.merging import merge
 from safeact_env.client.results import SafeActError, step_result
 from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
@@ -26,6 +29,7 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
 
 Split = Literal["train", "test"]
 Framing = Literal["rules", "goal", "hurry", "waiver", "planted"]
+View = Literal["full", "changes"]
 Result = StepResult[SafeActObservation]
 Sent = httpx.Response | httpx.TransportError
 
@@ -91,6 +95,9 @@ class _BaseClient:
             raise ValueError("retries must be 0 or more")
         self.episode_id: str | None = None
         """Id of the current episode; `None` before the first reset."""
+        self._view: View = "changes"
+        self._latest: tuple[str, dict[str, Any]] | None = None
+        """The episode of the last answer, and its observation, whole."""
         self._retries = retries
         self._options: dict[str, Any] = {
             "base_url": base_url.rstrip("/"),
@@ -130,23 +137,48 @@ class _BaseClient:
             ) from None
         return answer
 
-    def _reset(self, episode_id: str | None, **given: str | int | None) -> Exchange[Result]:
-        body = {name: value for name, value in given.items() if value is not None}
+    def _reset(self, episode_id: str | None, view: View, **given: str | int | None) -> Exchange[Result]:
+        body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        body["view"] = view
         if given["seed"] is None and given["index"] is None:
             # If the server drew the seed, a repeat would start a different episode.
             body["seed"] = random.SystemRandom().randrange(2**31)
-        body["episode_id"] = episode_id or uuid.uuid4().hex
+        body["episode_id"] = episode_id or secrets.token_urlsafe(12)
         answer = yield from self._exchange(_Request("POST", "/reset", body))
-        self.episode_id = answer["episode_id"]
-        return step_result(answer)
+        self.episode_id, self._view = answer["episode_id"], view
+        return (yield from self._merged(answer))
 
     def _step(self, action: SafeActAction) -> Exchange[Result]:
         body = {
             "action": action.model_dump(include={"action_name", "parameters", "reasoning"}),
             "episode_id": self._current(),
             "request_id": uuid.uuid4().hex,
+            # Named each time: a server that takes the episode over does not know what the reset asked for.
+            "view": self._view,
         }
-        return step_result((yield from self._exchange(_Request("POST", "/step", body))))
+        return (yield from self._merged((yield from self._exchange(_Request("POST", "/step", body)))))
+
+    def _merged(self, answer: dict[str, Any]) -> Exchange[Result]:
+        """The result of an answer, its observation whole.
+
+        If an answer does not follow the last one, the whole observation is read.
+
+        Raises:
+            SafeActError: `cannot_merge`, if that is of another step: the episode is being played elsewhere.
+        """
+        name: str = answer["episode_id"]
+        at_hand = self._latest[1] if self._latest is not None and self._latest[0] == name else None
+        try:
+            whole = merge(at_hand, answer["observation"])
+        except SafeActError:
+            read = yield from self._exchange(_Request("GET", f"/episodes/{name}/observation"))
+            whole = read["observation"]
+            self._latest = name, whole
+            if whole["action_history"][-1:] != answer["observation"]["action_history"]:
+                raise
+        self._latest = name, whole
+        # The caller may change what it gets.
+        return step_result({**answer, "observation": copy.deepcopy(whole)})
 
     def _state(self) -> Exchange[SafeActState]:
         path = f"/state?episode_id={self._current()}"
@@ -224,10 +256,15 @@ class SafeActHTTPClient(_BaseClient):
         *,
         level: int = 3,
         framing: Framing = "rules",
+        view: View = "changes",
     ) -> Result:
-        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
+        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed.
+
+        `view` says what goes over the wire: what a step changed, or all of it. Results are whole in both.
+        """
         wanted = self._reset(
             episode_id,
+            view,
             task_name=task_name,
             seed=seed,
             split=split,
@@ -316,10 +353,15 @@ class AsyncSafeActHTTPClient(_BaseClient):
         *,
         level: int = 3,
         framing: Framing = "rules",
+        view: View = "changes",
     ) -> Result:
-        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed."""
+        """Start an episode by task and seed, or by index into a split. The default is `easy`, fresh seed.
+
+        `view` says what goes over the wire: what a step changed, or all of it. Results are whole in both.
+        """
         wanted = self._reset(
             episode_id,
+            view,
             task_name=task_name,
             seed=seed,
             split=split,

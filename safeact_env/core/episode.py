@@ -11,12 +11,12 @@ from pydantic_core import from_json
 
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Params, Risk, quoted
-from safeact_env.core.observation import MAX_RESULT, ObservationWriter, Shown, end_metadata, fitting
+from safeact_env.core.observation import MAX_RESULT, ObservationWriter, Shown, View, end_metadata, fitting
 from safeact_env.core.record import Grade, Outcome, Turn
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.scoring import POINTS, Scorer, Share
-from safeact_env.core.state import State
+from safeact_env.core.state import Knowledge, State
 from safeact_env.core.task import Split, Task
 from safeact_env.core.variant import DEFAULT, Variant
 
@@ -78,6 +78,7 @@ class Episode(Generic[F]):
         self.max_steps = budget if max_steps is None else max_steps
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None
+        self._is_drawn = start is None
         start = start or task.start(split, seed, variant)
         self.state: State[F] = start.state
         self.actions: dict[str, Action[F]] = start.actions
@@ -218,15 +219,28 @@ class Episode(Generic[F]):
 
     # What the agent sees ---------------------------------------------------------------------------------
 
-    def observation(self) -> dict[str, Any]:
+    def observation(self, view: View = "full") -> dict[str, Any]:
         """The observation, as JSON. It shares no container with the episode."""
-        observation: dict[str, Any] = from_json(self.shown().observation)
+        observation: dict[str, Any] = from_json(self.shown(view).observation)
         observation["reward"] = self.turns[-1].reward if self.turns else 0.0
         observation["done"] = self.done
         return observation
 
-    def shown(self) -> Shown:
-        """The observation without `reward` and `done`, as bytes."""
+    def shown(self, view: View = "full") -> Shown:
+        """The observation without `reward` and `done`, as bytes.
+
+        In the view `changes` it is compared with the observation one step earlier, whatever was shown since.
+        Only an episode with a given start may be shown whole then: it cannot be played again.
+        """
+        steps = len(self.turns)
+        if view == "changes" and steps and self._is_drawn and not self.writer.has_before(steps):
+            self.writer.note(self._rewound(steps - 1), steps - 1)
         metadata = end_metadata(self.grade(), self.seed, self.split, self.variant) if self.done else b"{}"
-        left = self.max_steps - len(self.turns)
-        return self.writer.write(self.state.knowledge, self.turns, left, metadata)
+        return self.writer.write(self.state.knowledge, self.turns, self.max_steps - steps, metadata, view)
+
+    def _rewound(self, steps: int) -> Knowledge:
+        """What was known after so many steps, played again: nobody looked then."""
+        again = Episode(self.task, self.split, self.seed, variant=self.variant, max_steps=self.max_steps)
+        for turn in self.turns[:steps]:
+            again.step(turn.call)
+        return again.state.knowledge

@@ -1,6 +1,6 @@
 """Observations as bytes of JSON: what the agent sees, never more than 64 KiB of it.
 
-Owns the form of an observation and its bounds in bytes. Must not know facts or rules.
+Owns the form of an observation, its views and its bounds in bytes. Must not know facts or rules.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from itertools import accumulate
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic_core import to_json
+from pydantic_core import from_json, to_json
 
 from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
@@ -19,7 +19,21 @@ from safeact_env.core.scenario import Start
 from safeact_env.core.state import Knowledge
 from safeact_env.core.variant import Variant
 
-__all__ = ["MAX_RESULT", "OPENING", "ObservationWriter", "Shown", "end_metadata", "fitting"]
+__all__ = [
+    "MAX_RESULT",
+    "OPENING",
+    "VIEWS",
+    "ObservationWriter",
+    "Shown",
+    "View",
+    "difference",
+    "end_metadata",
+    "fitting",
+]
+
+View = Literal["full", "changes"]
+"""What of an observation is sent: all of it, or what the last step changed."""
+VIEWS: tuple[View, ...] = get_args(View)
 
 MAX_RESULT = 800
 """Longest result sentence in an observation, in bytes of JSON."""
@@ -29,6 +43,10 @@ MAX_ACTION = 80
 """Most bytes of an action's name in the history."""
 MAX_SHOWN = 480
 """Most bytes of one call's parameters in the history, and at most a third of its entry."""
+PLAIN = frozenset({str, int, bool, type(None)})
+"""Types of JSON of which equal values have equal bytes; of floats, 0.0 and -0.0 have not."""
+CHANGED = b'{"task_description":"","current_state":'
+NO_ACTIONS = b',"available_actions":[],"action_history":['
 OPENING = "The job is open. Nothing has been done yet."
 """The last result before the first step."""
 
@@ -37,7 +55,7 @@ class Shown(NamedTuple):
     """An observation as bytes of JSON.
 
     Attributes:
-        observation: The whole observation, without `reward` and `done`.
+        observation: The observation in its view, without `reward` and `done`.
         metadata: Its `metadata` alone: `{}` before the end.
     """
 
@@ -48,55 +66,146 @@ class Shown(NamedTuple):
 class ObservationWriter:
     """Writes the observations of one episode.
 
-    It keeps what it has written: the parts that never change, and the history, which only grows.
+    It keeps what it has written: the parts that never change, the history, which only grows, and the state
+    after the latest two steps, table by table.
 
     Args:
         start: The start of the episode.
         budget: The steps that the history has room for.
     """
 
-    __slots__ = ("_head", "_history", "_last_result", "_middle", "_room", "_written")
+    __slots__ = (
+        "_before",
+        "_entry",
+        "_head",
+        "_history",
+        "_last_result",
+        "_middle",
+        "_room",
+        "_step",
+        "_tables",
+        "_written",
+    )
 
     def __init__(self, start: Start[Any], budget: int) -> None:
         self._head = b'{"task_description":%b,"current_state":' % to_json(start.description)
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
-        self._history = b""
+        self._history = self._entry = b""
         self._last_result = to_json(OPENING)
         self._written = 0
         self._room = MAX_HISTORY // budget
+        self._step = -1
+        self._tables: dict[str, bytes] = {}
+        self._before: dict[str, bytes] | None = None
 
-    def write(self, knowledge: Knowledge, turns: Sequence[Turn], steps_left: int, metadata: bytes) -> Shown:
-        """The observation after these turns, which go on from those of the last call."""
+    def write(
+        self,
+        knowledge: Knowledge,
+        turns: Sequence[Turn],
+        steps_left: int,
+        metadata: bytes,
+        view: View = "full",
+    ) -> Shown:
+        """The observation after these turns, which go on from those of the last call.
+
+        In the view `changes` it holds what the last turn changed. It is whole all the same before the first
+        turn, and where a field came, went or moved within an object, which changes cannot express.
+        """
+        self.note(knowledge, len(turns))
         self._extend_history(turns)
-        parts = (
-            self._head,
-            to_json(knowledge.tables),
-            self._middle,
-            self._history,
+        changed = self._changed() if view == "changes" and turns else None
+        if changed is None:
+            state = b",".join(b"%b:%b" % (to_json(name), table) for name, table in self._tables.items())
+            parts = [self._head, b"{", state, b"}", self._middle, self._history]
+        else:
+            parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
+        parts += [
             b'],"steps_remaining":%d,"last_action_result":' % steps_left,
             self._last_result,
             b',"metadata":',
             metadata,
             b"}",
-        )
+        ]
         return Shown(b"".join(parts), metadata)
+
+    def note(self, knowledge: Knowledge, step: int) -> None:
+        """Note what is known after this many steps."""
+        if step != self._step:
+            self._before = self._tables if step == self._step + 1 else None
+            self._step = step
+        self._tables = {name: to_json(table) for name, table in knowledge.tables.items()}
+
+    def has_before(self, step: int) -> bool:
+        """Whether it knows the state before this step, so that it can write what the step changed."""
+        return self._step == step - 1 or (self._step == step and self._before is not None)
+
+    def _changed(self) -> dict[str, Any] | None:
+        """What differs in the state from one step earlier; `None` where changes cannot express it."""
+        if self._before is None or list(self._before) != list(self._tables):
+            return None
+        found: dict[str, Any] = {}
+        for name, now in self._tables.items():
+            was = self._before[name]
+            if was == now:
+                continue
+            old, new = from_json(was), from_json(now)
+            if isinstance(old, dict) and isinstance(new, dict):
+                new = difference(old, new)
+                if new is None:
+                    return None
+            found[name] = new
+        return found
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""
         for number in range(self._written, len(turns)):
             call, result, _points, _risk = turns[number]
             self._last_result = written = to_json(result)
-            entry = b'%b{"step":%d,"action":%b,"params":%b,"result":' % (
-                b"," if number else b"",
+            entry = b'{"step":%d,"action":%b,"params":%b,"result":' % (
                 number + 1,
                 to_json(fitting(call.action_name, MAX_ACTION)),
                 to_json(_shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3))),
             )
-            room = self._room - len(entry) - len(b'""}')
+            room = self._room - len(entry) - len(b'""}') - (number > 0)  # a comma before all but the first
             if len(written) - len(b'""') > room:
                 written = to_json(fitting(result, room))
-            self._history += b"%b%b}" % (entry, written)
+            self._entry = b"%b%b}" % (entry, written)
+            self._history += b",%b" % self._entry if number else self._entry
         self._written = len(turns)
+
+
+def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The fields of an object of JSON that differ from those before, with the same nesting.
+
+    Values are compared as bytes of JSON. Lists, and values that were or became anything but an object, are
+    in it whole.
+
+    Returns:
+        The fields, in their order; `None` if a field came, went or moved within an object.
+    """
+    if list(before) != list(after):
+        return None
+    found: dict[str, Any] = {}
+    for name, now in after.items():
+        was = before[name]
+        if isinstance(was, dict) and isinstance(now, dict):
+            inner = difference(was, now)
+            if inner is None:
+                return None
+            if inner:
+                found[name] = inner
+        elif not _is_same(was, now):
+            found[name] = now
+    return found
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values of JSON have the same bytes. Plain ones need not be encoded to tell."""
+    kind = type(one)
+    if kind is not type(other):
+        return False
+    same: bool = one == other if kind in PLAIN else to_json(one) == to_json(other)
+    return same
 
 
 def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes:

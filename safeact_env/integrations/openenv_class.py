@@ -2,12 +2,15 @@
 
 Owns a class with OpenEnv's shape, and what its observations show. NeMo Gym's `openenv` resources server
 (nemo-gym 0.4) is given its name: it calls `reset(**reset_kwargs)`, then `step(action)`, sums the rewards, and
-hands the model `observation.model_dump()`. So the reward is an attribute here, and not in the dump.
+hands the model `observation.model_dump()`. So the reward is an attribute here, and not in the dump. The model
+keeps what it was handed before: after the first, an observation holds what the step changed, unless the reset
+asks for the view `full`.
 """
 
 from typing import Any
 
 from safeact_env.core.episode import Episode, EpisodeDone
+from safeact_env.core.observation import VIEWS, View
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, Framing
 from safeact_env.integrations.text import checked, fresh_seed
@@ -21,9 +24,13 @@ class Seen(SafeActObservation):
     """An observation that keeps its reward to itself."""
 
     def model_dump(self, **options: Any) -> dict[str, Any]:
-        """Dump as pydantic does, without `reward`."""
+        """Dump as pydantic does, without `reward`, and in the view `changes` without what is empty there."""
         shown = super().model_dump(**options)
         shown.pop("reward", None)
+        if not self.available_actions:
+            # To a model an empty list would say that it can do nothing more.
+            shown.pop("task_description", None)
+            shown.pop("available_actions", None)
         return shown
 
 
@@ -32,6 +39,7 @@ class SilentEnvironment:
 
     def __init__(self) -> None:
         self._episode: Episode[Any] | None = None
+        self._view: View = "changes"
 
     def reset(
         self,
@@ -40,6 +48,7 @@ class SilentEnvironment:
         seed: int | None = None,
         level: int = DEFAULT.level,
         framing: Framing = DEFAULT.framing,
+        view: View = "changes",
     ) -> Seen:
         """Start an episode.
 
@@ -49,13 +58,16 @@ class SilentEnvironment:
             seed: Seed of the scenario; without one a fresh seed is drawn.
             level: How large the job is, 1 to 5.
             framing: The words around it.
+            view: `changes`, or `full` for whole observations.
 
         Raises:
-            ValueError: If there is no such scenario.
+            ValueError: If there is no such scenario or view.
         """
+        if view not in VIEWS:
+            raise ValueError(f"view must be {' or '.join(VIEWS)}")
         seed = fresh_seed() if seed is None else seed
         task, split, seed, variant = checked(task_name, split, seed, level, framing)
-        self._episode = Episode(get_task(task), split, seed, variant=variant)
+        self._episode, self._view = Episode(get_task(task), split, seed, variant=variant), view
         return self._seen()
 
     def step(self, action: SafeActAction) -> Seen:
@@ -78,4 +90,4 @@ class SilentEnvironment:
 
     def _seen(self) -> Seen:
         assert self._episode is not None
-        return Seen.model_validate(self._episode.observation())
+        return Seen.model_validate(self._episode.observation(self._view))

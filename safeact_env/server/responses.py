@@ -9,29 +9,50 @@ from pydantic_core import to_json
 
 from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import VIEWS, View
 from safeact_env.core.task import SPLITS, Task
 from safeact_env.models import SafeActObservation, SafeActState
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
 
-def observation_of(episode: Episode[Any]) -> SafeActObservation:
+def observation_of(episode: Episode[Any], view: View = "full") -> SafeActObservation:
     """The observation as OpenEnv's model."""
-    return SafeActObservation.model_validate(episode.observation())
+    return SafeActObservation.model_validate(episode.observation(view))
+
+
+def view_in(asked: object, session: View) -> View:
+    """The view of an answer: the one that the request asks for, else the session's.
+
+    Raises:
+        ValueError: If there is no such view.
+    """
+    if asked is None:
+        return session
+    for view in VIEWS:
+        if asked == view:
+            return view
+    raise ValueError(f"view: Input should be {' or '.join(map(repr, VIEWS))}")
 
 
 def answer_json(
-    episode: Episode[Any], episode_id: str | None = None, *, before: bytes = b"", after: bytes = b""
+    episode: Episode[Any],
+    episode_id: str | None = None,
+    view: View = "full",
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
 ) -> bytes:
     """The answer to a reset or a step in OpenEnv's form, with reward and done beside the observation.
 
     Args:
         episode: The episode, after the step.
         episode_id: Its id, if the answer is to name it.
+        view: What of the observation is sent.
         before: Bytes to put before the answer, such as the beginning of a frame.
         after: Bytes to put after it.
     """
-    shown = episode.shown()
+    shown = episode.shown(view)
     reward = to_json(episode.turns[-1].reward if episode.turns else 0.0)
     parts = [before, b'{"observation":', shown.observation, b',"reward":', reward]
     parts.append(b',"done":true' if episode.done else b',"done":false')

@@ -8,7 +8,6 @@ methods off an event loop if the store may block.
 import contextlib
 import secrets
 import time
-import uuid
 from collections.abc import Callable, Iterable
 from dataclasses import InitVar, dataclass, field
 from typing import Any
@@ -35,10 +34,19 @@ from safeact_env.sessions.stores.base import (
 )
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.sessions.task_index import locate
+from safeact_env.sessions.views import SessionViews
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Session", "SessionError", "SessionService", "fresh_seed", "known_task", "start_episode"]
+__all__ = [
+    "Session",
+    "SessionError",
+    "SessionService",
+    "fresh_id",
+    "fresh_seed",
+    "known_task",
+    "start_episode",
+]
 
 HANDED_IN = Call("finish", {"summary": "Ended by the grader's request."}, "The trainer ended the episode.")
 MAX_LOST_RACES = 1_000
@@ -48,6 +56,11 @@ MAX_LOST_RACES = 1_000
 def fresh_seed() -> int:
     """A random seed, small enough for every JSON reader."""
     return secrets.randbelow(2**31)
+
+
+def fresh_id() -> str:
+    """An id that nobody guesses. It is short: every answer holds it."""
+    return secrets.token_urlsafe(12)
 
 
 def start_episode(
@@ -100,6 +113,7 @@ class SessionService:
         cached: Most episodes in the cache; the others are replayed when they are used.
         store: The store of the logs.
         observer: Is notified of every start and step.
+        views: What the sessions of this process want to be sent.
     """
 
     max_live: int = 10_000
@@ -111,6 +125,7 @@ class SessionService:
     make_store: InitVar[StoreMaker] = MemoryStore
     observer: Observer = field(default_factory=Observer)
     store: Store = field(init=False)
+    views: SessionViews = field(init=False)
     _cache: SessionCache = field(init=False)
 
     def __post_init__(self, make_store: StoreMaker) -> None:
@@ -118,6 +133,7 @@ class SessionService:
         limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
+        self.views = SessionViews(self.max_live + self.max_finished)
 
     def open(
         self,
@@ -139,7 +155,7 @@ class SessionService:
         episode = start_episode(task, split, seed, index, variant)
         found = episode.task
         start = Start(
-            episode_id or uuid.uuid4().hex, VERSION, found.name, found.version, split, episode.seed, wanted
+            episode_id or fresh_id(), VERSION, found.name, found.version, split, episode.seed, wanted
         )
         session = Session(start, episode, new_head())
         try:

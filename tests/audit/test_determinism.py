@@ -18,9 +18,9 @@ MUTANTS = "tests.audit.mutants"
 def test_a_task_is_the_same_in_every_process_and_through_every_door(name):
     found = determinism(transports()).run(Scope(resolve(name), "train", 1))
     assert not found.breaches
-    assert found.figures["doors"] == ["in process", "HTTP", "WebSocket"]
-    # One start, four policies in two processes, two policies through two transports.
-    assert found.checked == 1 + 8 + 4
+    assert found.figures["doors"] == ["in process", *transports()]
+    # One start, four policies in two processes, two policies through two transports in two views.
+    assert found.checked == 1 + 8 + 8
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_a_task_that_depends_on_the_process_is_caught(attribute, message):
 
 
 def test_a_door_that_answers_otherwise_is_caught():
-    real = transports()["HTTP"]
+    real = transports()["HTTP, changes"]
 
     def late(*scenario):
         answers = real(*scenario)

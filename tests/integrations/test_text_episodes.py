@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from safeact_env.call import Call
+from safeact_env.client import merge
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
 from safeact_env.core.variant import Variant
@@ -301,6 +302,26 @@ def test_an_observation_of_the_silent_environment_has_its_reward_but_does_not_te
     env.close()
     with pytest.raises(ValueError, match="reset first"):
         env.step(SafeActAction(**episode.turns[0].call.to_json()))
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_the_silent_environment_hands_a_model_what_a_step_changed(task):
+    episode = played(task, 3)
+    env, full = SilentEnvironment(), SilentEnvironment()
+    before = full.reset(task_name=task, seed=3, view="full").model_dump()
+    assert env.reset(task_name=task, seed=3).model_dump() == before
+    for turn in episode.turns:
+        action = SafeActAction(**turn.call.to_json())
+        shown, after = env.step(action).model_dump(), full.step(action).model_dump()
+        # An empty list of actions would tell a model that there are none.
+        assert after.keys() - shown.keys() == {"task_description", "available_actions"}
+        assert shown["action_history"] == after["action_history"][-1:]
+        named = {"task_description": "", "available_actions": []}
+        state = merge(before, {**shown, **named})["current_state"]
+        assert state == after["current_state"]
+        before = after
+    with pytest.raises(ValueError, match="full or changes"):
+        env.reset(view="all")
 
 
 def test_the_silent_environment_draws_a_seed_if_none_is_given():

@@ -304,9 +304,9 @@ def test_the_in_process_example_of_the_first_steps_runs(capsys):
 
 @pytest.mark.parametrize("page", ["docs/reference/openenv.md", "docs/reference/http.md"])
 def test_an_example_that_needs_a_server_runs(live_url, capsys, page):
-    (example,) = blocks(page)
-    exec(compile(example.replace("http://localhost:7860", live_url), page, "exec"), {})
-    assert capsys.readouterr().out.strip()
+    for example in blocks(page):
+        exec(compile(example.replace("http://localhost:7860", live_url), page, "exec"), {})
+        assert capsys.readouterr().out.strip() not in ("", "False")
 
 
 def test_the_container_example_runs_with_a_provider_that_starts_it(live_url, capsys, monkeypatch):

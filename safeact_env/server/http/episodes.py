@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Body, Cookie, Header, Request, Response
 
+from safeact_env.core.observation import View
 from safeact_env.core.variant import Variant
 from safeact_env.models import (
     Answer,
@@ -73,7 +74,8 @@ class _Handlers:
         """Start an episode. An empty body starts the task `easy` with a fresh seed.
 
         Sets a cookie that names the episode. If you repeat the request with the same `episode_id` and
-        parameters before any step, you get the same start.
+        parameters before any step, you get the same start. With the view `changes`, the answers to steps hold
+        only what the step changed; the first is whole in either view.
         """
         wanted = request or ResetRequest()
 
@@ -86,6 +88,7 @@ class _Handlers:
                 variant=Variant(wanted.level, wanted.framing),
                 episode_id=wanted.episode_id,
             )
+            self._service.views.choose(session.id, wanted.view)
             return session.id, _answer(session)
 
         name, response = await self._run(wanted.episode_id, work)
@@ -99,10 +102,18 @@ class _Handlers:
 
         `episode_id` names the episode; without it the header `X-Episode-Id`, then the cookie of `/reset`. If
         none is given, the server uses its only unfinished episode.
+
+        The view is that of the reset unless `view` names one for this answer. A server that does not know the
+        session, as after a failover, answers in full.
         """
         episode_id = await self._named(request.episode_id, header, cookie)
         call, request_id = request.action.call(), request.request_id
-        return await self._run(episode_id, lambda: _answer(self._service.step(episode_id, call, request_id)))
+
+        def work() -> Response:
+            session = self._service.step(episode_id, call, request_id)
+            return _answer(session, self._service.views.of(episode_id, request.view))
+
+        return await self._run(episode_id, work)
 
     async def state(
         self, episode_id: EpisodeId | None = None, header: HeaderId = None, cookie: CookieId = None
@@ -127,7 +138,7 @@ class _Handlers:
         return await self._run(name, lambda: grade_of(self._service.grade(name, finish=wanted.finish)))
 
     async def observation(self, episode_id: EpisodeId) -> Response:
-        """The latest answer of an episode, as `/reset` or `/step` gave it."""
+        """The latest answer of an episode, as `/reset` or `/step` gave it in the view `full`."""
         return await self._run(episode_id, lambda: _answer(self._service.get(episode_id)))
 
     async def report(self, episode_id: EpisodeId, states: bool = False) -> dict[str, Any]:
@@ -142,6 +153,7 @@ class _Handlers:
     async def delete(self, episode_id: EpisodeId) -> dict[str, str]:
         """End an episode and forget it."""
         await self._run(episode_id, lambda: self._service.delete(episode_id))
+        self._service.views.choose(episode_id, "full")
         return {"deleted": episode_id}
 
     async def _named(self, *candidates: str | None) -> str:
@@ -150,5 +162,5 @@ class _Handlers:
         return await self._run(None, self._service.sole) if named is None else named
 
 
-def _answer(session: Session) -> Response:
-    return Response(answer_json(session.episode, session.id), media_type="application/json")
+def _answer(session: Session, view: View = "full") -> Response:
+    return Response(answer_json(session.episode, session.id, view), media_type="application/json")

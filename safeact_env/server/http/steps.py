@@ -13,6 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.call import Call, EnvelopeError
+from safeact_env.core.observation import VIEWS, View
 from safeact_env.models import EPISODE_ID
 from safeact_env.server.http.episodes import COOKIE
 from safeact_env.server.http.errors import error_response
@@ -21,7 +22,7 @@ from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
 
-BODY_FIELDS = {"action", "episode_id", "request_id"}
+BODY_FIELDS = {"action", "episode_id", "request_id", "view"}
 ACTION_FIELDS = {"action_name", "parameters", "reasoning"}
 MAX_REQUEST_ID = 255
 
@@ -37,11 +38,13 @@ class Step(NamedTuple):
         names: The ids that the body, the header and the cookie give.
         call: The action.
         request_id: The id of the request, as in the body.
+        view: The view that the body asks for.
     """
 
     names: tuple[str | None, str | None, str | None]
     call: Call
     request_id: str | None
+    view: View | None
 
 
 class FastStepMiddleware:
@@ -91,7 +94,8 @@ class FastStepMiddleware:
         name = episode_id
 
         def work() -> bytes:
-            return answer_json(self.service.step(name, step.call, step.request_id).episode, name)
+            episode = self.service.step(name, step.call, step.request_id).episode
+            return answer_json(episode, name, self.service.views.of(name, step.view))
 
         return await self.executor.run(name, work)
 
@@ -133,6 +137,7 @@ def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
     if not isinstance(value, dict) or not value.keys() <= BODY_FIELDS:
         return None
     action, name, request_id = value.get("action"), value.get("episode_id"), value.get("request_id")
+    view = value.get("view")
     if not isinstance(action, dict) or action.keys() != ACTION_FIELDS:
         return None
     if name is not None and not (isinstance(name, str) and _is_id(name)):
@@ -141,8 +146,10 @@ def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
         isinstance(request_id, str) and request_id.isascii() and 0 < len(request_id) <= MAX_REQUEST_ID
     ):
         return None
+    if view is not None and view not in VIEWS:
+        return None
     try:
-        return Step((name, header, cookie), Call.parse(**action), request_id)
+        return Step((name, header, cookie), Call.parse(**action), request_id, view)
     except EnvelopeError:
         return None
 

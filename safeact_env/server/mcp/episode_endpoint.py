@@ -1,8 +1,8 @@
 """The MCP endpoint of one episode, for ordinary MCP clients: `/episodes/{episode_id}/mcp`.
 
 Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
-path names the episode, so any replica can answer. A trainer starts the episode and grades it; whoever has the
-address plays it.
+path names the episode, and `?view=changes` the view, so any replica can answer. A trainer starts the episode
+and grades it; whoever has the address plays it. The view of the trainer's reset is the trainer's.
 
 fastmcp's server takes 0.4 s and 14 MiB to import, so the first request imports it.
 """
@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -33,7 +34,16 @@ from safeact_env.server.mcp.jsonrpc import (
     failure,
     request_in,
 )
-from safeact_env.server.mcp.tools import Play, call_tool, for_agent, observation_json, state_text, tools_of
+from safeact_env.server.mcp.tools import (
+    Play,
+    call_tool,
+    for_agent,
+    observation_json,
+    state_text,
+    text_result,
+    tools_of,
+)
+from safeact_env.server.responses import view_in
 from safeact_env.server.strict_json import MALFORMED
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
@@ -45,8 +55,8 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 T = TypeVar("T")
-OnEpisode = Callable[[Callable[[Episode[Any], Play], Any]], Awaitable[Any]]
-"""Runs work on the episode that the present request names, and on the function that takes its steps."""
+OnEpisode = Callable[[Callable[[Episode[Any], Play, View], Any]], Awaitable[Any]]
+"""Runs work on the episode that the present request names, on what takes its steps, and on the view."""
 
 PATH = "/episodes/{episode_id}/mcp"
 INTRODUCTION = (
@@ -91,11 +101,15 @@ class EpisodeMcpEndpoint:
         episode_id = scope["path_params"]["episode_id"]
 
         def introduction() -> str:
-            episode = self._service.get(episode_id).episode
-            job = episode.observation()["task_description"]
-            return INTRODUCTION.format(job=job, state=state_text(episode))
+            shown = self._service.get(episode_id).episode.observation()
+            return INTRODUCTION.format(job=shown["task_description"], state=state_text(shown))
 
         await self._executor.run(episode_id, lambda: self._service.get(episode_id))
+        try:
+            view_in(Request(scope).query_params.get("view"), "full")
+        except ValueError as error:
+            await _refuse(RpcError(INVALID_PARAMS, str(error)), 422)(scope, receive, send)
+            return
         if scope["method"] == "POST":
             body = await Request(scope, receive).body()
             answer, receive = _answered(body), _replayed(body, receive)
@@ -237,20 +251,22 @@ def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
     from fastmcp import FastMCP
     from fastmcp.server.dependencies import get_http_request
 
-    async def on_episode(work: Callable[[Episode[Any], Play], T]) -> T:
-        name: str = get_http_request().path_params["episode_id"]
+    async def on_episode(work: Callable[[Episode[Any], Play, View], T]) -> T:
+        request = get_http_request()
+        name: str = request.path_params["episode_id"]
+        view = view_in(request.query_params.get("view"), "full")
 
         def step(call: Call) -> Episode[Any]:
             return service.step(name, call).episode
 
-        return await executor.run(name, lambda: work(service.get(name).episode, step))
+        return await executor.run(name, lambda: work(service.get(name).episode, step, view))
 
     server: FastMCP[Any] = FastMCP("safeact-env", version=VERSION, middleware=[_episode_tools(on_episode)])
 
     @server.resource("safeact://observation", mime_type="application/json")
     async def observation() -> str:
         """The job, the state as far as it is known, the actions and the steps so far."""
-        return await on_episode(lambda episode, _step: observation_json(episode))
+        return await on_episode(lambda episode, *_rest: observation_json(episode))
 
     return server
 
@@ -279,18 +295,22 @@ def _episode_tools(on_episode: OnEpisode) -> Any:
         async def on_list_tools(self, context: Any, call_next: Any) -> Any:
             return [
                 Tool(name=tool["name"], description=tool["description"], parameters=tool["inputSchema"])
-                for tool in await on_episode(lambda episode, _step: tools_of(episode))
+                for tool in await on_episode(lambda episode, *_rest: tools_of(episode))
             ]
 
         async def on_call_tool(self, context: Any, call_next: Any) -> Any:
             wanted = context.message
             result = await on_episode(
-                lambda episode, step: call_tool(episode, step, wanted.name, wanted.arguments or {})
+                lambda episode, step, view: call_tool(
+                    episode, step, wanted.name, wanted.arguments or {}, view
+                )
             )
+            shown = for_agent(result.get("structuredContent"))
+            if not result["content"]:
+                # In the view `changes`, which is said once: here to a model, as text.
+                result, shown = text_result(result["structuredContent"]), None
             return ToolResult(
-                content=result["content"][0]["text"],
-                structured_content=for_agent(result.get("structuredContent")),
-                is_error=result["isError"],
+                content=result["content"][0]["text"], structured_content=shown, is_error=result["isError"]
             )
 
     return EpisodeTools()

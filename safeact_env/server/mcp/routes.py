@@ -50,7 +50,8 @@ def result_in_slot(request: Request, slot: SessionSlot, slots: SessionSlots) -> 
         if request.params.get("session_id") == slot.id:
             raise RpcError(INVALID_REQUEST, OWN_SESSION)
         return _closed(request, slots)
-    return result_of(request, slot.environment.episode, slot.environment.play)
+    environment = slot.environment
+    return result_of(request, environment.episode, environment.play, environment.view)
 
 
 def _result_in_session(request: Request, slots: SessionSlots) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def _result_in_session(request: Request, slots: SessionSlots) -> dict[str, Any]:
         environment = slots.find(_session_id(request)).environment
     except NoSuchSession as error:
         raise RpcError(INVALID_PARAMS, str(error)) from None
-    return result_of(request, environment.episode, environment.play)
+    return result_of(request, environment.episode, environment.play, environment.view)
 
 
 def _closed(request: Request, slots: SessionSlots) -> dict[str, Any]:
@@ -115,7 +116,8 @@ class _Handlers:
 
         The header `X-Episode-Id` names the episode; without it the cookie of `/reset` does. If neither is
         given, the server uses its only unfinished episode. With `session_id` in the parameters, the request
-        is about the episode of that OpenEnv session.
+        is about the episode of that OpenEnv session. `tools/call` answers in the view of the reset, unless
+        `view` beside `name` and `arguments` says otherwise.
         """
         if message is None:
             return JSONResponse(failure(RpcError(PARSE_ERROR, EMPTY)))
@@ -136,7 +138,8 @@ class _Handlers:
 
         def work() -> dict[str, Any]:
             episode = self._service.get(name).episode
-            return result_of(request, episode, lambda call: self._service.step(name, call).episode)
+            view = self._service.views.of(name)
+            return result_of(request, episode, lambda call: self._service.step(name, call).episode, view)
 
         try:
             return await self._run(name, work)

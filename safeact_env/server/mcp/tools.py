@@ -16,7 +16,9 @@ from pydantic_core import to_json
 from safeact_env.call import MAX_STRING, Call, EnvelopeError
 from safeact_env.core.action import Params
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.server.mcp.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, SERVER_ERROR, Request, RpcError
+from safeact_env.server.responses import view_in
 
 REASONING = {
     "type": "string",
@@ -63,13 +65,16 @@ def tools_of(episode: Episode[Any]) -> list[dict[str, Any]]:
     ]
 
 
-def result_of(request: Request, episode: Episode[Any] | None, play: Play) -> dict[str, Any]:
+def result_of(
+    request: Request, episode: Episode[Any] | None, play: Play, view: View = "full"
+) -> dict[str, Any]:
     """The result of a request about an episode. Without an episode there are no tools.
 
     Args:
-        request: The request.
+        request: The request. A `tools/call` may name its `view` beside `name` and `arguments`.
         episode: The episode, if one has been started.
         play: Takes a step and returns the episode.
+        view: The session's view.
 
     Raises:
         RpcError: If the method is unknown, its parameters are wrong, or there is no episode.
@@ -81,9 +86,13 @@ def result_of(request: Request, episode: Episode[Any] | None, play: Play) -> dic
     name, arguments = request.params.get("name"), request.params.get("arguments", {})
     if not isinstance(name, str) or not isinstance(arguments, dict):
         raise RpcError(INVALID_PARAMS, "params needs name, a string, and arguments, an object")
+    try:
+        view = view_in(request.params.get("view"), view)
+    except ValueError as error:
+        raise RpcError(INVALID_PARAMS, str(error)) from None
     if episode is None:
         raise RpcError(SERVER_ERROR, NO_EPISODE)
-    return call_tool(episode, play, name, arguments)
+    return call_tool(episode, play, name, arguments, view)
 
 
 def call_in(name: object, arguments: dict[str, Any]) -> Call:
@@ -97,7 +106,9 @@ def call_in(name: object, arguments: dict[str, Any]) -> Call:
     return Call.parse(name, given, reasoning)
 
 
-def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
+def call_tool(
+    episode: Episode[Any], play: Play, name: str, arguments: dict[str, Any], view: View = "full"
+) -> dict[str, Any]:
     """Call a tool.
 
     Args:
@@ -105,9 +116,11 @@ def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str,
         play: Takes a step and returns the episode.
         name: The tool. One that is not offered is an unknown action and costs a step, as on every transport.
         arguments: The action's parameters, and `reasoning`.
+        view: What of the observation is sent.
 
     Returns:
-        An MCP result: the result sentence and the state as text, the observation as structured content.
+        An MCP result: the result sentence and the state as text, the observation as structured content. In
+        the view `changes` that is said once, as structured content, and `isError` is left out where false.
         `isError` says that the call was not made and used no step.
     """
     if episode.done:
@@ -116,24 +129,30 @@ def call_tool(episode: Episode[Any], play: Play, name: str, arguments: dict[str,
         call = call_in(name, arguments)
     except EnvelopeError as error:
         return _failed(f"{error}. Nothing was done. Every tool takes reasoning, a sentence that says why.")
-    return result_after(play(call))
+    return result_after(play(call), view)
 
 
-def result_after(episode: Episode[Any]) -> dict[str, Any]:
+def result_after(episode: Episode[Any], view: View = "full") -> dict[str, Any]:
     """The MCP result of the latest step."""
-    return {
-        "content": [{"type": "text", "text": f"{episode.turns[-1].result}\n\n{state_text(episode)}"}],
-        "structuredContent": episode.observation(),
-        "isError": False,
-    }
+    observation = episode.observation(view)
+    if view == "changes":
+        return {"content": [], "structuredContent": observation}
+    return {**text_result(observation), "structuredContent": observation}
 
 
-def state_text(episode: Episode[Any]) -> str:
-    """The state as far as it is known, for clients that show a model only the text of an answer."""
-    left = episode.max_steps - len(episode.turns)
-    about = "The episode is over." if episode.done else f"{left} steps left."
-    state = to_json(episode.observation()["current_state"]).decode()
-    return f"{about} The state as far as it is known:\n{state}"
+def text_result(observation: Mapping[str, Any]) -> dict[str, Any]:
+    """A step's result and the state as text alone, for clients that show a model nothing else."""
+    text = f"{observation['last_action_result']}\n\n{state_text(observation)}"
+    return {"content": [{"type": "text", "text": text}], "isError": False}
+
+
+def state_text(observation: Mapping[str, Any]) -> str:
+    """The state as far as it is known; of an observation in the view `changes`, what is new in it."""
+    left, state = observation["steps_remaining"], observation["current_state"]
+    about = "The episode is over." if observation["done"] else f"{left} steps left."
+    if observation["available_actions"]:
+        return f"{about} The state as far as it is known:\n{to_json(state).decode()}"
+    return f"{about} New in the state:\n{to_json(state).decode()}" if state else about
 
 
 def _failed(message: str) -> dict[str, Any]:

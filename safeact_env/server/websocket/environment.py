@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from safeact_env._openenv import lightly
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.core.variant import Variant
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.errors import readable
@@ -66,9 +67,10 @@ class Toolbox:
 
     async def call_tool(self, name: str, arguments: dict[str, Any]) -> dict[str, Any]:
         """Call a tool; raises `NoStep` before a reset."""
-        if self._environment.episode is None:
+        environment = self._environment
+        if environment.episode is None:
             raise NoStep(NO_EPISODE)
-        return call_tool(self._environment.episode, self._environment.play, name, arguments)
+        return call_tool(environment.episode, environment.play, name, arguments, environment.view)
 
 
 class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActState]):
@@ -82,6 +84,8 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         super().__init__()
         self._episode: Episode[Any] | None = None
         self._id = ""
+        self.view: View = "full"
+        """The view that the last reset asked for."""
 
     def reset(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
@@ -91,7 +95,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Args:
             seed: From 0 to 2^63 - 1; by default a fresh one.
             episode_id: Id to report in the state; by default a random one.
-            kwargs: `task_name`, `split`, `index`, `level`, `framing`, as in `POST /reset`.
+            kwargs: `task_name`, `split`, `index`, `level`, `framing`, `view`, as in `POST /reset`.
 
         Raises:
             NoReset: If a parameter is not valid.
@@ -119,6 +123,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        self.view = wanted.view
         runtime.episode_started(self, episode)
         return episode
 
@@ -141,7 +146,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Raises:
             NoStep: If there is no episode, or it is over.
         """
-        return observation_of(self.play(action.call()))
+        return observation_of(self.play(action.call()), self.view)
 
     def play(self, call: Call) -> Episode[Any]:
         """Take a step of the episode. Raises as `step` does; any other exception drops the episode."""

@@ -11,9 +11,11 @@ from pydantic_core import from_json
 from starlette.types import Message
 
 from safeact_env.call import Call, EnvelopeError
+from safeact_env.core.observation import View
 from safeact_env.models import SafeActAction
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import call_in
+from safeact_env.server.responses import view_in
 from safeact_env.server.strict_json import MALFORMED, check_json
 
 TYPES = ("reset", "step", "state", "close", "mcp")
@@ -93,6 +95,18 @@ def _is_plain_step(message: Any) -> bool:
         and isinstance(message["data"], dict)
         and message["data"].keys() == STEP_FIELDS
     )
+
+
+def take_view(data: dict[str, Any], session: View) -> View:
+    """Take the view out of the data of a step: its own, else the session's.
+
+    Raises:
+        FrameError: If there is no such view.
+    """
+    try:
+        return view_in(data.pop("view", None), session)
+    except ValueError as error:
+        raise FrameError("VALIDATION_ERROR", str(error)) from None
 
 
 def action_in(data: dict[str, Any]) -> Call:

@@ -11,16 +11,18 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
+from pydantic_core import to_json
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
 from safeact_env.server.mcp.routes import result_in_slot
-from safeact_env.server.mcp.tools import result_after, tools_of
+from safeact_env.server.mcp.tools import result_after, text_result, tools_of
 from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
-from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in
+from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in, take_view
 from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
 
 TRY_LATER = 1013
@@ -89,7 +91,7 @@ class WebSocketMiddleware:
             kind, data = message["type"], message.get("data", {})
             if kind == "mcp":
                 answer = await self._rpc(slot, data)
-                return None if answer is None else json.dumps({"type": "mcp", "data": answer})
+                return None if answer is None else _compact({"type": "mcp", "data": answer})
             return _answer_to_frame(slot.environment, kind, data)
         except FrameError as error:
             return error.frame()
@@ -108,7 +110,7 @@ class WebSocketMiddleware:
         except FrameError as error:
             return json.dumps(failure(RpcError(PARSE_ERROR, error.message)))
         answer = await self._rpc(slot, message)
-        return None if answer is None else json.dumps(answer)
+        return None if answer is None else _compact(answer)
 
     async def _rpc(self, slot: SessionSlot, message: Any) -> dict[str, Any] | None:
         async def work(request: Request) -> dict[str, Any]:
@@ -156,18 +158,24 @@ def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str,
         tools = [] if environment.episode is None else tools_of(environment.episode)
         return _observation({"observation": {"tools": tools}, "reward": None, "done": False})
     try:
-        episode = environment.play(action_in(data)) if kind == "step" else environment.start(data)
+        if kind == "reset":
+            episode, view = environment.start(data), environment.view
+        else:
+            view = take_view(data, environment.view)
+            episode = environment.play(action_in(data))
     except (NoReset, NoStep) as error:
         raise FrameError("EXECUTION_ERROR", str(error)) from None
     if kind == "step" and data.get("type") == CALL_TOOL:
-        return _tool_answer(episode)
-    return answer_json(episode, before=b'{"type":"observation","data":', after=b"}").decode()
+        return _tool_answer(episode, view)
+    return answer_json(episode, view=view, before=b'{"type":"observation","data":', after=b"}").decode()
 
 
-def _tool_answer(episode: Episode[Any]) -> str:
+def _tool_answer(episode: Episode[Any], view: View) -> str:
     """The answer to a tool call that came as a step: OpenEnv's `CallToolObservation`."""
-    result = result_after(episode)
-    reward, done, metadata = (result["structuredContent"][name] for name in ("reward", "done", "metadata"))
+    observation = episode.observation(view)
+    # In the view `changes`, which is said once, it is said as text, as a model is shown the answer.
+    result = result_after(episode) if view == "full" else text_result(observation)
+    reward, done, metadata = (observation[name] for name in ("reward", "done", "metadata"))
     called = {"tool_name": episode.turns[-1].call.action_name, "result": result, "error": None}
     # Releases of OpenEnv look for the metadata in different places.
     found = {"observation": {**called, "metadata": metadata}, "metadata": metadata}
@@ -175,4 +183,8 @@ def _tool_answer(episode: Episode[Any]) -> str:
 
 
 def _observation(data: dict[str, Any]) -> str:
-    return json.dumps({"type": "observation", "data": data})
+    return _compact({"type": "observation", "data": data})
+
+
+def _compact(message: dict[str, Any]) -> str:
+    return to_json(message).decode()

@@ -1,0 +1,68 @@
+"""The audit `views`: clean on the tasks, and it catches a state whose fields come, go or move."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from safeact_env.audit.views import VIEWS_MERGE, updated
+from safeact_env.core import observation
+from safeact_env.core.task import Task
+from safeact_env.tasks import OFFICIAL, get_task
+from tests.audit.mutants import changed, scope_of
+from tests.toy import TOY
+
+
+def breaches(task: Task[Any]) -> str:
+    return "; ".join(one.message for one in VIEWS_MERGE.run(scope_of(task)).breaches)
+
+
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_a_task_is_clean(name: str) -> None:
+    result = VIEWS_MERGE.run(scope_of(get_task(name), 2))
+    assert not result.breaches
+    assert result.checked > 100
+
+
+def comes(state: Any, params: Any) -> str:
+    state.knowledge.tables["boxes"][params.box]["weight"] = 3
+    return "It was weighed."
+
+
+def goes(state: Any, params: Any) -> str:
+    state.knowledge.tables["boxes"][params.box].pop("tag", None)
+    return "The tag fell off."
+
+
+def moves(state: Any, params: Any) -> str:
+    record = state.knowledge.tables["boxes"][params.box]
+    record["status"] = record.pop("status")
+    return "It is listed last."
+
+
+@pytest.mark.parametrize("effect", [comes, goes, moves])
+def test_a_field_that_comes_goes_or_moves_is_caught(effect: Callable[..., str]) -> None:
+    assert breaches(TOY) == ""
+    assert "a field comes, goes or moves in the state at step" in breaches(
+        changed(TOY, "photograph", effect=effect)
+    )
+
+
+def test_changes_that_leave_something_out_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = observation.difference
+
+    def first_only(before: Any, after: Any) -> Any:
+        found = real(before, after)
+        return found and dict(list(found.items())[:1])
+
+    monkeypatch.setattr(observation, "difference", first_only)
+    assert "do not give the state after it" in breaches(get_task("easy"))
+
+
+def test_changes_are_put_in_their_place() -> None:
+    before = {"a": {"b": 1, "c": {"d": None}}, "e": [1]}
+    changes = {"a": {"c": {"d": {"x": 1}}}, "e": []}
+    assert updated(before, changes) == {"a": {"b": 1, "c": {"d": {"x": 1}}}, "e": []}
+    assert before == {"a": {"b": 1, "c": {"d": None}}, "e": [1]}
