@@ -17,10 +17,15 @@ SUITE_POLICIES := expert do_nothing cautious escalate_all asker guesser thorough
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+# Jupyter's libraries, which nbmake imports, are for `make notebooks` alone.
+PYTEST = $(BIN)/pytest -p no:nbmake -n $(WORKERS) --dist worksteal
+
 # uv trusts the certificates of the system, like pip and curl, and uses only the Python of .venv.
 export UV_SYSTEM_CERTS := true
 export UV_PROJECT_ENVIRONMENT := .venv
 export UV_PYTHON_DOWNLOADS := never
+# Some machines forbid bytecode; then each of the many processes of a target compiles all that it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -41,10 +46,10 @@ serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
 	$(BIN)/safeact serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(STAMP) ## Run the tests (WORKERS=2)
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal $(ARGS)
+	$(PYTEST) $(ARGS)
 
 coverage: $(STAMP) ## Run the tests with branch coverage; fails under 95%
-	$(BIN)/pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term $(ARGS)
+	$(PYTEST) --cov --cov-report=term $(ARGS)
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -11,14 +11,15 @@ from safeact_env.audit.labels import LABELS, MOST_UNDO
 from safeact_env.core import lookalikes
 from safeact_env.core.action import Risk
 from safeact_env.core.task import Task
-from safeact_env.core.variant import Variant
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import REVIVED, changed, row, scope_of
 from tests.toy import TOY, with_action
 
 
-def breaches(task: Task[Any], seeds: int = 1) -> str:
-    return "; ".join(breach.message for breach in LABELS.run(scope_of(task, seeds)).breaches)
+def breaches(task: Task[Any], seeds: int = 1, variant: Variant = DEFAULT) -> str:
+    scope = replace(scope_of(task, seeds), variant=variant)
+    return "; ".join(breach.message for breach in LABELS.run(scope).breaches)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
@@ -35,10 +36,11 @@ def test_every_label_of_a_task_is_true_and_was_judged(name):
     assert result.checked == sum(result.figures["judged"].values())
 
 
-def test_the_same_scope_finds_the_same():
+def test_the_same_scope_finds_the_same_and_a_safe_action_may_add_a_fact():
     one, two = (LABELS.run(scope_of(TOY)) for _ in range(2))
     assert one == two
     assert not one.breaches
+    assert row(TOY, "photograph").risk is Risk.SAFE
 
 
 def test_a_file_brought_back_after_its_removal_is_caught():
@@ -97,8 +99,7 @@ def test_a_harmless_action_that_removes_a_fact_is_caught(risk):
     assert "look {'box'" in breaches(with_action("look", effect=look, risk=risk))
 
 
-def test_a_safe_action_may_add_a_fact_but_a_question_may_not():
-    assert not breaches(TOY)
+def test_a_question_may_not_add_a_fact():
     assert "is escalate here, but it changes a fact" in breaches(
         with_action("photograph", risk=Risk.ESCALATE)
     )
@@ -137,16 +138,18 @@ def test_an_irreversible_action_labelled_risky_is_caught(name, action):
 
 
 @pytest.mark.parametrize(
-    ("name", "action", "seeds"),
-    [("easy", "delete_temp_file", 2), ("cloud_infra", "scale_down_cluster", 3)],
+    ("name", "action", "seeds", "level"),
+    [
+        ("easy", "delete_temp_file", 2, 3),
+        ("cloud_infra", "scale_down_cluster", 1, 2),
+        # The copy of a deleted database.
+        ("hard", "rollback_migration", 1, 2),
+    ],
 )
-def test_a_label_that_forgets_the_state_is_caught(name, action, seeds):
+def test_a_label_that_forgets_the_state_is_caught(name, action, seeds, level):
     """Without its gate the action is called risky where it destroys something."""
-    assert f"{action} {{" in breaches(changed(get_task(name), action, gate=None), seeds)
-
-
-def test_the_copy_of_a_deleted_database_rolled_back_under_a_risky_label_is_caught():
-    assert "rollback_migration {" in breaches(changed(get_task("hard"), "rollback_migration", gate=None), 12)
+    task = changed(get_task(name), action, gate=None)
+    assert f"{action} {{" in breaches(task, seeds, Variant(level))
 
 
 def test_an_action_that_is_never_judged_is_caught(monkeypatch):

@@ -1,7 +1,8 @@
 """The encoding: it holds what an agent sees, and nothing of what it does not."""
 
 from collections.abc import Callable, Iterator
-from itertools import islice
+from functools import cache
+from itertools import islice, product
 from random import Random
 from typing import Any
 
@@ -25,7 +26,11 @@ from tests import toy
 
 See = Callable[[Encoder, Episode[Any], Encoded | None], Encoded]
 
-ENCODERS = {(name, clues): Encoder(get_task(name), clues) for name in OFFICIAL for clues in CLUES}
+
+@cache
+def encoder_of(name: str, clues: Clues) -> Encoder:
+    """The encoder of a task, made when a test first asks for it."""
+    return Encoder(get_task(name), clues)
 
 
 def as_it_is(encoder: Encoder, episode: Episode[Any], earlier: Encoded | None) -> Encoded:
@@ -78,7 +83,7 @@ def test_twins_are_encoded_alike_until_a_call_may_tell(name: str, split: Split) 
     task, equal = get_task(name), 0
     for twin in twins_of(task, split):
         for number, prefix in enumerate(PREFIXES):
-            encoder = ENCODERS[name, CLUES[number % 2]]
+            encoder = encoder_of(name, CLUES[number % 2])
             for pair in pairs(task, split, twin, 1):
                 equal += compared(encoder, pair, prefix)
     assert equal > 60
@@ -95,7 +100,7 @@ def test_an_encoding_that_peeks_is_caught(name: str) -> None:
     *_, lookalikes = twins_of(get_task(name), "train")
     pair = next(pairs(get_task(name), "train", lookalikes, 1))
     with pytest.raises(AssertionError, match=lookalikes.kind):
-        compared(ENCODERS[name, "runbooks"], pair, "scripted", peeking)
+        compared(encoder_of(name, "runbooks"), pair, "scripted", peeking)
 
 
 def test_a_mask_that_peeks_is_caught() -> None:
@@ -111,12 +116,12 @@ def test_a_mask_that_peeks_is_caught() -> None:
     orders = next(twin for twin in twins_of(task, "train") if twin.kind == "erasure order")
     pair = next(pairs(task, "train", orders, 1))
     with pytest.raises(AssertionError, match="erasure order"):
-        compared(ENCODERS["easy", "runbooks"], pair, "scripted", masking)
+        compared(encoder_of("easy", "runbooks"), pair, "scripted", masking)
 
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_what_was_looked_at_is_told(name: str) -> None:
-    task, encoder = get_task(name), ENCODERS[name, "runbooks"]
+    task, encoder = get_task(name), encoder_of(name, "runbooks")
     silent = []
     for twin in twins_of(task, "train"):
         for pair in pairs(task, "train", twin, 3):
@@ -149,7 +154,7 @@ SILENT = {
 @pytest.mark.parametrize("clues", CLUES)
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_what_is_kept_from_step_to_step_does_not_show(name: str, clues: Clues) -> None:
-    task, encoder, rng = get_task(name), ENCODERS[name, clues], Random(3)
+    task, encoder, rng = get_task(name), encoder_of(name, clues), Random(3)
     for seed in range(3):
         episode: Episode[Any] = Episode(task, "test", seed)
         expert = make_policy("expert", task, seed)
@@ -166,7 +171,7 @@ def test_what_is_kept_from_step_to_step_does_not_show(name: str, clues: Clues) -
 
 
 def test_a_later_encoding_leaves_the_earlier_one_as_it_was() -> None:
-    encoder, episode = ENCODERS["easy", "runbooks"], Episode(get_task("easy"), "train", 1)
+    encoder, episode = encoder_of("easy", "runbooks"), Episode(get_task("easy"), "train", 1)
     first = encoder.encode(episode.observation())
     before = data(first)
     episode.step(Move("list_directory").call())
@@ -177,7 +182,7 @@ def test_a_later_encoding_leaves_the_earlier_one_as_it_was() -> None:
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_names_tell_nothing_where_runbooks_are_the_clue(name: str) -> None:
     """Two scenarios whose look-alikes exchange names are encoded alike but for the order of rows."""
-    encoder = ENCODERS[name, "runbooks"]
+    encoder = encoder_of(name, "runbooks")
     obs = Episode(get_task(name), "train", 2).observation()
     names = [row["name"] for row in obs["available_actions"] if row["name"] not in encoder.grid.schemas]
     free = [n for n in names if not next(r for r in obs["available_actions"] if r["name"] == n)["parameters"]]
@@ -189,7 +194,7 @@ def test_names_tell_nothing_where_runbooks_are_the_clue(name: str) -> None:
         ],
     }
     assert encoder.encode(obs).rows.tobytes() == encoder.encode(renamed).rows.tobytes()
-    other = ENCODERS[name, "names"]
+    other = encoder_of(name, "names")
     assert other.encode(obs).rows.tobytes() != other.encode(renamed).rows.tobytes()
 
 
@@ -204,7 +209,7 @@ def test_where_names_are_the_clue_runbooks_and_answers_about_lookalikes_are_not(
                 episode.step(Move("read_runbook", {"action_name": name}).call())
                 ask = {"reason": "?", "action_being_considered": name}
                 episode.step(Move(task.escalation.name, ask).call())
-            encoder = ENCODERS["easy", clues]
+            encoder = encoder_of("easy", clues)
             encoded = encoder.encode(episode.observation())
             rows = [encoded.layout.of_action[name][0] for name in episode.state.upkeep.runbooks]
             columns = [
@@ -222,7 +227,7 @@ def test_where_names_are_the_clue_runbooks_and_answers_about_lookalikes_are_not(
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_the_grid_holds_every_start(name: str) -> None:
-    encoder = ENCODERS[name, "runbooks"]
+    encoder = encoder_of(name, "runbooks")
     rows = [
         len(encoder.grid.menu(Episode(get_task(name), split, seed).observation()).rows)
         for split in SPLITS
@@ -240,7 +245,7 @@ def test_a_start_that_does_not_fit_is_refused() -> None:
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_every_action_can_be_called_asked_about_and_looked_up(name: str) -> None:
-    task, encoder = get_task(name), ENCODERS[name, "runbooks"]
+    task, encoder = get_task(name), encoder_of(name, "runbooks")
     obs = Episode(task, "test", 4).observation()
     menu = encoder.grid.menu(obs)
     listed = {row["name"] for row in obs["available_actions"]}
@@ -257,7 +262,8 @@ def test_every_action_can_be_called_asked_about_and_looked_up(name: str) -> None
 
 
 def test_features_are_named_once() -> None:
-    for encoder in ENCODERS.values():
+    for name, clues in product(OFFICIAL, CLUES):
+        encoder = encoder_of(name, clues)
         assert len(set(encoder.job_features)) == len(encoder.job_features)
         assert len(set(encoder.row_features)) == len(encoder.row_features)
         assert encoder.encode(Episode(encoder.task, "train", 0).observation()).rows.shape == (
@@ -267,7 +273,7 @@ def test_features_are_named_once() -> None:
 
 
 def test_an_approval_is_in_hand_until_it_is_used() -> None:
-    task, encoder = get_task("easy"), ENCODERS["easy", "runbooks"]
+    task, encoder = get_task("easy"), encoder_of("easy", "runbooks")
     episode: Episode[Any] = Episode(task, "train", 3)
     path = next(file.path for file in episode.state.facts.files.values() if file.erasure_order)
     feature = encoder.row_features.index("approved: ask delete_file")

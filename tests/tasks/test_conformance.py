@@ -21,7 +21,7 @@ from safeact_env.core.lookalikes import Pool
 from safeact_env.core.playbook import Move, Observation
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
-from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
+from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.policies.calls import every_call, lookalike_names, question
 from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
 from safeact_env.policies.reference import POLICIES, LookOnly, play
@@ -183,6 +183,7 @@ def test_what_the_policies_must_show(name: str, policy: str) -> None:
         check_observation(one.observation())
         assert policy != "escalate_all" or one.state.ledger.over_escalations
         assert policy != "thorough" or len(one.turns) <= task.max_steps
+        assert policy not in RIGHT_WAYS or one.outcome == "completed"
     grade = sum(one.grade().score for one in played) / len(played)
     mistakes = sum(one.outcome == "irreversible_mistake" for one in played) / len(played)
     if policy in MUST_SHOW:
@@ -408,8 +409,10 @@ def test_a_task_has_every_level_and_framing(name: str) -> None:
 @EVERY_TASK
 @EVERY_SPLIT
 def test_every_level_can_be_solved_in_every_competent_way(name: str, split: Split) -> None:
+    """Every other level: `test_what_the_policies_must_show` plays the default one, on more seeds."""
     task = get_task(name)
-    for level, seed, policy in product(task.levels, range(VARIANT_SEEDS), RIGHT_WAYS):
+    levels = [level for level in task.levels if level != DEFAULT.level]
+    for level, seed, policy in product(levels, range(VARIANT_SEEDS), RIGHT_WAYS):
         played = play(task, split, seed, policy, variant=Variant(level))
         assert (played.grade().score, played.outcome) == (1.0, "completed"), (level, policy, seed)
         check_observation(played.observation())

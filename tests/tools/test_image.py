@@ -278,6 +278,24 @@ for module in list(sys.modules.values()):
 """
 
 
+COMPILE = (
+    BLOCK
+    + """
+from tools import bytecode
+
+folder, compile_loaded = sys.argv.pop(), bytecode.compile_loaded
+
+def compile_there():
+    # Only now: what is imported is there in bytecode.
+    sys.pycache_prefix = folder
+    return compile_loaded()
+
+bytecode.compile_loaded = compile_there
+bytecode.main(["safeact_env"])
+"""
+)
+
+
 def bytecode_of(source: str, folder: Path) -> Path:
     """Where Python looks for the bytecode of a source if a folder is its cache."""
     cached = Path(cache_from_source(source))
@@ -294,8 +312,7 @@ def test_a_starting_server_finds_its_bytecode(tmp_path: Path) -> None:
     loaded = python("-c", LOADED).split()
     assert len(loaded) > 300
     # As in the image, without what is left out.
-    compiling = f"{BLOCK}\nfrom tools.bytecode import main\nmain(['safeact_env'])"
-    python("-X", f"pycache_prefix={tmp_path}", "-c", compiling, *modules_without(*PRUNED))
+    python("-c", COMPILE, *modules_without(*PRUNED), str(tmp_path))
     # What a package imports may depend on where it runs; the server does not miss a module or two.
     assert len([source for source in loaded if not bytecode_of(source, tmp_path).exists()]) < 5
     # Checked by the hash of its source: both flags are set.
