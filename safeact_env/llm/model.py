@@ -49,6 +49,7 @@ class Model:
         return {
             "model": self.endpoint.model,
             "endpoint": self.endpoint.shown,
+            **self.endpoint.terms,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,

@@ -183,6 +183,7 @@ class ModelPlayer:
         return {
             "name": self.client.endpoint.model,
             "endpoint": self.client.endpoint.shown,
+            **self.client.endpoint.terms,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,
