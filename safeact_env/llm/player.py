@@ -202,7 +202,9 @@ class ModelPlayer:
         if self._talk is None:
             self._form = form_of(self.call_format, observation["available_actions"])
             endpoint = self.client.endpoint
-            size = len(json.dumps(self._form)) if self._form else 0
+            # The local server makes a grammar of a schema, which takes no tokens.
+            takes_tokens = "tools" in self._form or endpoint.kind != "local"
+            size = len(json.dumps(self._form)) if self._form and takes_tokens else 0
             self._talk = Conversation(self.prompt, self.call_format, endpoint.window, endpoint.answer, size)
             self._talk.begin(observation)
         else:

