@@ -32,8 +32,8 @@ from tests.llm.stub import KEY, MODEL, Expert, calls, fails, free_port, in_turn,
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = re.compile(
-    r"\[START\] task=(\S+) env=safeact-env model=(\S+)\n"
-    r"((?:\[STEP\] step=\d+ action=\S+ reward=-?\d\.\d\d done=(?:true|false) error=(?:null|\".*\")\n)*)"
+    r"\[START\] task=(\S+) env=safeact-env model=(.*)\n"
+    r"((?:\[STEP\] step=\d+ action=.+ reward=-?\d\.\d\d done=(?:true|false) error=(?:null|\".*\")\n)*)"
     r"\[END\] success=(true|false) steps=(\d+) score=(\d\.\d\d) rewards=(\S*)\n"
 )
 
@@ -152,18 +152,64 @@ def test_exactly_the_calls_that_the_engine_penalises_are_shown_as_refused(task):
     assert seen == {True, False}
 
 
-def test_no_value_of_a_line_holds_a_space_or_a_line_end(capsys):
+STEP = re.compile(r"\[STEP\] step=(\d+) action=(.*)")
+
+
+def step_in(line):
+    """A line of a step as a program reads it: the action's parameters are JSON, and say where they end."""
+    number, rest = STEP.fullmatch(line).groups()
+    decoder = json.JSONDecoder()
+    if rest[0] == '"':
+        name, end = decoder.raw_decode(rest)
+        rest = rest[end + 1 :]
+    else:
+        name, _, rest = rest.partition("(")
+    parameters, end = decoder.raw_decode(rest)
+    reward, done, error = re.fullmatch(r"\) reward=(\S+) done=(\S+) error=(.*)", rest[end:]).groups()
+    return int(number), name, parameters, float(reward), json.loads(done), json.loads(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("look", {}),
+        ("look", {"path": "/a b/c", "reason": 'of "it" \\ \n\u2028 ü \U000e0001\x7f'}),
+        ("look", {"x": "}) reward=1.00 done=true error=null", 'a"b ': [1, {"c d": None}]}),
+        ('no ({"such": action}) ', {"a": "b"}),
+    ],
+)
+def test_a_line_is_read_back_whatever_is_in_it(capsys, name, parameters):
     lines = Lines(live=True)
     key = Key("a model\nname", "easy", "test", 0, 1)
     lines.begun(key)
-    call = Call("an action", {"a": "b c\n\u2028ü"}, "why")
-    lines.stepped(key, 1, call, {"reward": -0.2, "done": False, "last_action_result": 'Refused. "a"\nb'})
+    result = 'Refused. "a" reward=1.00\nb\u2028'
+    shown = {"reward": -0.2, "done": False, "last_action_result": result}
+    lines.stepped(key, 1, Call(name, parameters, "why"), shown)
     lines.ended(key, None)
     out = capsys.readouterr().out
-    assert len(out.splitlines()) == 3
+    assert r"\u0020" not in out
+    start, step, end = out.splitlines()
+    assert start == r"[START] task=easy env=safeact-env model=a model\nname"
+    assert step_in(step) == (1, name, parameters, -0.2, False, result)
+    assert end == "[END] success=false steps=1 score=0.00 rewards=-0.20"
     (block,) = RESULT.finditer(out)
-    assert "ü" in block[3]
     assert (block[4], block[6], block[7]) == ("false", "0.00", "-0.20")
+
+
+def test_parameters_that_are_too_long_are_cut_and_stay_an_object(capsys):
+    lines = Lines(live=True)
+    key = Key("m", "easy", "test", 0, 1)
+    lines.begun(key)
+    given = {"path": "/a b", "where": "x " * 900, "list": [10**15] * 16, "k" * 500: 1}
+    lines.stepped(
+        key, 1, Call("n" * 500, given, "why"), {"reward": 0, "done": False, "last_action_result": ""}
+    )
+    _start, step = capsys.readouterr().out.splitlines()
+    _, name, parameters, *_ = step_in(step)
+    assert (name, parameters["path"], parameters["k" * 99 + "…"]) == ("n" * 99 + "…", "/a b", 1)
+    assert parameters["where"] == ("x " * 900)[:99] + "…"
+    assert parameters["list"].startswith("[1000000000000000,1")
+    assert len(step) < 800
 
 
 def test_blocks_are_whole_although_episodes_are_played_together(serve):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Selection
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.llm import local
@@ -22,6 +23,7 @@ from safeact_env.llm.local import fetch, find, serving
 from safeact_env.llm.local_models import LOCAL_MODELS
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits
+from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import Playing, play_selection
 from safeact_env.llm.settings import LLMSettings, local_endpoint
 
@@ -170,7 +172,7 @@ async def test_a_local_model_plays_for_real(local_model, monkeypatch):
     monkeypatch.setattr(local, "find", kept_file)
     monkeypatch.setenv("SAFEACT_LOCAL_MODEL", local_model.name)
     real = local_endpoint(LLMSettings.load())
-    model = Model(real, limits=Limits(calls=2), retry=RetryPolicy(600, 0))
+    model = Model(real, prompt=get_prompt("small"), limits=Limits(calls=2), retry=RetryPolicy(600, 0))
     records = []
     async with opened(model) as player:
         (pid,) = served(os.getpid())
@@ -180,13 +182,16 @@ async def test_a_local_model_plays_for_real(local_model, monkeypatch):
             records.append(await playing(key))
             return records[-1]
 
-        outcome = await play_selection(Selection((real.model,), ("easy",), ("test",), (0,)), play)
+        chosen = Selection((real.model,), ("easy",), ("test",), (0,), variants=(Variant(1, "rules"),))
+        outcome = await play_selection(chosen, play)
     assert not outcome.errors
     (record,) = records
-    assert record["steps"] == len(record["model"]["latency_s"]) == 2
+    # A mistake ends it before the limit does.
+    assert record["steps"] == len(record["model"]["latency_s"])
+    assert record["model"]["stop"] == ("calls" if record["steps"] == 2 else "done")
     assert record["model"]["name"] == local_model.name
     assert record["model"]["licence"] == local_model.licence
-    assert record["model"]["mode"] in ("tools", "json_schema")
+    assert record["model"]["mode"] == "json_schema"
     assert record["model"]["tokens_out"] > 0
     assert not differences(record, replayed(record))
     assert not alive(pid)
