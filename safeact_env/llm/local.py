@@ -26,8 +26,8 @@ from safeact_env.llm.settings import Endpoint
 
 __all__ = ["fetch", "find", "serving"]
 
-START_S = 120.0
-"""Longest wait for the model to load."""
+START_S = 600.0
+"""Longest wait for the model to load, on a machine that does much else."""
 STOP_S = 5.0
 NO_SERVER = (
     "The local model is served by xllamacpp, which is not installed: pip install '.[local-llm]'. Or set "
