@@ -83,6 +83,8 @@ class Meter:
         self.latencies: list[float] = []
         self.tokens_in = 0
         self.tokens_out = 0
+        self.without_temperature = False
+        """Whether a request went without the temperature that was asked for."""
         self._started = time.monotonic()
 
     @property
@@ -188,7 +190,7 @@ class ModelPlayer:
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,
             "mode": self.call_format,
-            "temperature": self.client.temperature,
+            "temperature": None if self.meter.without_temperature else self.client.temperature,
             "tokens_in": self.meter.tokens_in,
             "tokens_out": self.meter.tokens_out,
             "latency_s": self.meter.latencies,
@@ -229,8 +231,9 @@ class ModelPlayer:
                 raise Refused(str(error)) from None
             except TimeoutError:
                 raise (RunLimitReached if left == whole else LimitReached)("seconds") from None
-            self.meter.count(answer)
-            self.run.count(answer)
+            for meter in (self.meter, self.run):
+                meter.count(answer)
+                meter.without_temperature |= self.client.temperature is None
             talk.measured(answer.tokens_in)
             return answer
 

@@ -235,6 +235,63 @@ def test_the_json_is_that_of_eval_with_the_settings(serve, tmp_path):
     assert KEY not in file.read_text()
 
 
+def refuses_temperature(player, after=0):
+    """An endpoint that lets the temperature be chosen in the first so many requests only."""
+    count = {"asked": 0}
+
+    def script(asked):
+        count["asked"] += 1
+        if "temperature" in asked.body and count["asked"] > after:
+            return fails(400, "Unsupported parameter: temperature")
+        return player(asked)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("after", "records"),
+    [(0, [None, None]), (5, [None, None]), ("episode", [0.0, None]), (10**6, [0.0, 0.0])],
+    ids=["no request", "some of an episode", "all of an episode", "every request"],
+)
+def test_settings_say_the_temperature_that_was_in_force(serve, tmp_path, after, records):
+    in_force = None if None in records else 0.0
+    if after == "episode":
+        after = 1 + len(play_attempt("easy", "test", 0, "expert", 1).turns)  # with the probe
+    player = Expert(("easy", "test", 0), ("easy", "test", 1))
+    stub = serve(refuses_temperature(player, after))
+    file, out = tmp_path / "out.json", tmp_path / "out"
+    arguments = ("--task", "easy", "--seeds", "0-1", "--out", out, "--resume", "--json", file)
+    for _ in range(2):  # the second run plays nothing, and goes on with the same settings
+        done = inference(*arguments, env=configured(stub))
+        assert done.exit_code == 0, done.stderr
+        said = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+        assert [record["model"]["temperature"] for record in said] == records
+        assert json.loads((out / "settings.json").read_text())["temperature"] == in_force
+        assert json.loads(file.read_text())["settings"]["temperature"] == in_force
+
+
+def test_without_a_folder_too(serve, tmp_path):
+    stub = serve(refuses_temperature(Expert(("easy", "test", 0)), after=5))
+    file = tmp_path / "out.json"
+    done = inference("--task", "easy", "--seeds", "0", "--json", file, env=configured(stub))
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(file.read_text())["settings"]["temperature"] is None
+
+
+def test_a_suites_report_says_the_temperature_that_was_in_force(serve, tmp_path, small):
+    stub = serve(refuses_temperature(Expert(*PLAYS_SMALL), after=30))
+    for _ in range(2):
+        done = inference("--suite", "small", "--out", tmp_path, "--resume", env=configured(stub))
+        assert done.exit_code == 0, done.stderr
+        assert read_report(tmp_path / "report.json").agent.settings["temperature"] is None
+    assert [check.mismatches for check in verify(tmp_path) if check.mismatches] == []
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["agent"]["settings"]["temperature"] = 0.0
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (mismatches,) = [check.mismatches for check in verify(tmp_path) if check.mismatches]
+    assert "a request went without the temperature that the report names" in mismatches[0]
+
+
 def test_a_server_can_be_played_on(serve, live_url):
     stub = serve(Expert(("easy", "test", 0)))
     done = inference("--task", "easy", "--seeds", "0", "--url", live_url, env=configured(stub))
