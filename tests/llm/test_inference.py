@@ -115,6 +115,16 @@ def test_variants_that_cannot_be_played_are_refused(tmp_path, arguments, told):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_local_model_is_chosen_for_the_local_agent_only(tmp_path):
+    done = inference("--agent", "expert", "--local-model", "gemma-3-270m")
+    assert done.exit_code == 2
+    assert "goes with --agent local, not expert." in done.stderr
+    # Its file is looked for before anything is served or played.
+    done = inference("--local-model", tmp_path / "none.gguf")
+    assert done.exit_code == 2
+    assert "is not a file. The local models are SmolLM2-135M-Instruct and gemma-3-270m." in done.stderr
+
+
 def test_refused_calls_are_shown_with_their_sentence():
     done = inference("--agent", "reckless", "--task", "easy", "--seeds", "0-2")
     errors = re.findall(r"done=true error=(.*)", done.stdout)
