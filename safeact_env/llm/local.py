@@ -208,9 +208,8 @@ def _serve(arguments: Sequence[str]) -> None:
     params.n_parallel = episodes
     # Keep the conversation of running episodes only; a cache of others would only grow.
     params.cache_ram_mib = 0
-    # Threads spin while they wait: one more than the free cores costs more than it gains.
-    params.cpuparams.n_threads = max(1, cores - 1)
-    params.cpuparams_batch.n_threads = cores
+    # Threads spin while they wait: one more than the free cores costs many times what it gains.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, cores - 1)
     server = xllamacpp.Server(params)
     print(json.dumps({"address": server.listening_address}), flush=True)
     sys.stdin.buffer.read()
