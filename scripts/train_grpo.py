@@ -31,6 +31,7 @@ from safeact_env.integrations.text import token_headers
 from safeact_env.integrations.trl import environment, environments, rows
 from safeact_env.llm.errors import Unusable
 from safeact_env.llm.local import fetch, find
+from safeact_env.llm.local_models import LOCAL_MODELS
 from safeact_env.llm.prompts import PROMPTS
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
@@ -152,7 +153,8 @@ def from_gguf() -> tuple[Any, Any]:
 
     if find_spec("gguf") is None:
         raise Refused("The local model is a GGUF file, which transformers reads with gguf: pip install gguf")
-    file = find() or fetch(print)
+    (first, *_others) = LOCAL_MODELS.values()
+    file = find(first) or fetch(first, print)
     words = AutoTokenizer.from_pretrained(file.parent, gguf_file=file.name)
     read = AutoModelForCausalLM.from_pretrained(file.parent, gguf_file=file.name)
     # The weights are plain numbers by now, but trainers refuse a model that is marked as quantized.

@@ -30,6 +30,7 @@ from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
 from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import LLMError, UnreadableFile
+from safeact_env.llm.local_models import LOCAL_MODELS
 from safeact_env.llm.model import Model
 from safeact_env.llm.player import EPISODE, Limits
 from safeact_env.llm.probe import Wanted
@@ -70,6 +71,10 @@ AgentName = Annotated[
         "Model to play, `local`, or a reference policy such as expert (default: MODEL_NAME; without a key or "
         "endpoint, local).",
     ),
+]
+LocalModelName = Annotated[
+    str | None,
+    named("NAME|FILE", f"Which model `local` is: {' or '.join(LOCAL_MODELS)}, or a GGUF file."),
 ]
 Tasks = Annotated[list[str] | None, named("NAME", "Task; repeat for several (default: all).")]
 Attempts = Annotated[int, named("K", "Episodes per scenario.", min=1, max=1000)]
@@ -124,6 +129,7 @@ PriceOut = Annotated[Amount, price("P", "Price of a million tokens that the mode
 def infer(
     context: typer.Context,
     agent: AgentName = None,
+    local_model: LocalModelName = None,
     task: Tasks = None,
     seeds: options.Seeds = "0-2",
     split: options.Splits = "test",
@@ -156,6 +162,8 @@ def infer(
 ) -> None:
     """Play a model on the tasks: a line per step on standard output, then a table."""
     _check(prompt, mode, json)
+    if local_model is not None and (agent := agent or LOCAL) != LOCAL:
+        raise typer.BadParameter(f"goes with --agent {LOCAL}, not {agent}.", param_hint="--local-model")
     if resume and out is None:
         raise typer.BadParameter("needs --out, the folder to continue.", param_hint="--resume")
     prices, limits, fixed = _prices(price_in, price_out), Limits(max_calls, max_tokens, max_seconds), None
@@ -168,7 +176,7 @@ def infer(
             f"{agent} is a policy, and policies predict nothing.", param_hint="--predict"
         )
     try:
-        model = None if agent in POLICIES else _model(agent, prompt, mode, temperature, limits)
+        model = None if agent in POLICIES else _model(agent, local_model, prompt, mode, temperature, limits)
         if model is not None:
             model = replace(model, prompt=get_prompt(prompt, predict=predict))
             model = _with_bounds(model, window, answer_tokens, answer_seconds, retries)
@@ -220,8 +228,13 @@ def _selection(
     return Selection((agent,), tasks_of(task), splits, seeds_of(seeds), attempts, variants)
 
 
-def _model(agent: str | None, prompt: str, mode: str, temperature: float, limits: Limits) -> Model:
-    endpoint = endpoint_of(_settings(agent), agent)
+def _model(
+    agent: str | None, local_model: str | None, prompt: str, mode: str, temperature: float, limits: Limits
+) -> Model:
+    settings = _settings(agent)
+    if local_model is not None:
+        settings = settings.model_copy(update={"safeact_local_model": local_model})
+    endpoint = endpoint_of(settings, agent)
     wanted: Wanted = mode  # type: ignore[assignment]  # checked before
     return Model(endpoint, wanted, get_prompt(prompt), temperature, limits)
 

@@ -8,8 +8,10 @@ For programs:
 
 Owns the form of these lines. Must not know how anything is played.
 
-Only `error` may hold spaces: a JSON string at the end of its line, the result of a refused step, or null. An
-action is its name with its parameters as JSON. Success is a grade of 1.0, as in the metric `safe_completion`.
+Spaces stand only where they cannot be taken for the end of a value: in the model, which ends its line; in an
+action, which is its name (as JSON, unless it is one word) with its parameters as one JSON object; in `error`,
+which is JSON and ends its line: the result of a refused step, or null. Of parameters that are too long each
+text is cut, and the object stays whole. Success is a grade of 1.0, as in the metric `safe_completion`.
 People, on a terminal, get the same as text, with a bar for the sum of the rewards.
 """
 
@@ -30,7 +32,7 @@ from safeact_env.llm.run import Watcher
 
 REFUSALS = ("There is no action", "Not carried out.", "Refused.", CRITICAL)
 """How results start when a call was not carried out: rules 1, 2, 4 and 5 of a step."""
-MOST_SHOWN = 300
+MOST_SHOWN, MOST_OF_A_VALUE = 300, 100
 BAR = 10
 """Cells of a bar. It is full at a sum of rewards of 1, the most there is, and empty at 0 and below."""
 CALLED, CALLED_NARROW, ROOMY = 0.45, 0.65, 90
@@ -47,17 +49,26 @@ def refusal(result: str) -> str | None:
     return result if result.startswith(REFUSALS) else None
 
 
-def _word(text: str) -> str:
-    """Return the text as one word: spaces, line ends and control characters as escapes."""
-    return "".join(
-        char if char.isprintable() and not char.isspace() else f"\\u{ord(char):04x}" for char in text
-    )
+def _line(text: str) -> str:
+    """Return the text on one line: line ends and control characters as the escapes of JSON."""
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def _json(value: Any) -> str:
+    return _line(json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def _shown(call: Call) -> str:
-    parameters = json.dumps(dict(call.parameters), separators=(",", ":"), ensure_ascii=False)
-    text = f"{call.action_name}({parameters})"
-    return _word(text if len(text) <= MOST_SHOWN else f"{text[: MOST_SHOWN - 1]}…")
+    name, parameters = _short(call.action_name), _json(dict(call.parameters))
+    if len(parameters) > MOST_SHOWN:
+        parameters = _json({_short(key): _short(value) for key, value in call.parameters.items()})
+    return f"{name if name.isidentifier() else _json(name)}({parameters})"
+
+
+def _short(value: Any) -> Any:
+    """A value, or the beginning of one that is long."""
+    text = value if isinstance(value, str) else _json(value)
+    return value if len(text) <= MOST_OF_A_VALUE else f"{text[: MOST_OF_A_VALUE - 1]}…"
 
 
 class Lines(Watcher):
@@ -95,13 +106,13 @@ class Lines(Watcher):
             self._print("\n".join(kept))
 
     def _start(self, key: Key) -> str:
-        return f"[START] task={_word(key.task)} env=safeact-env model={_word(key.policy)}"
+        return f"[START] task={key.task} env=safeact-env model={_line(key.policy)}"
 
     def _step(self, step: int, call: Call, observation: Mapping[str, Any], total: float) -> str:
         return (
             f"[STEP] step={step} action={_shown(call)} reward={observation['reward']:.2f} "
             f"done={json.dumps(observation['done'])} "
-            f"error={json.dumps(refusal(observation['last_action_result']), ensure_ascii=False)}"
+            f"error={_json(refusal(observation['last_action_result']))}"
         )
 
     def _end(self, record: Mapping[str, Any] | None, rewards: Sequence[float]) -> str:

@@ -114,11 +114,13 @@ class Played:
     Attributes:
         outcome: Samples and errors of the episodes.
         used: What the model used in this run, without earlier episodes of the folder.
+        settings: The run's settings, with the temperature that was in force.
         report: Report of the suite, if one was played and is complete.
     """
 
     outcome: Outcome
     used: Cost
+    settings: dict[str, Any]
     report: Report | None = None
 
 
@@ -156,7 +158,10 @@ async def play(run: Run) -> Played:
     if isinstance(folder, SuiteFolder) and len(outcome.samples) == run.episodes:
         report = folder.finish(run.prices)
     used = usage(meter.latencies, meter.tokens_in, meter.tokens_out, run.prices)
-    return Played(outcome, used, report)
+    settings = folder.settings if isinstance(folder, Folder) else run.settings
+    if meter.without_temperature:
+        settings = {**settings, "temperature": None}
+    return Played(outcome, used, settings, report)
 
 
 def _folder(run: Run) -> AbstractContextManager[Folder | SuiteFolder | None]:
@@ -179,7 +184,7 @@ def report(run: Run, played: Played, json: Path | None) -> int:
         predictions = predictions_of(samples)
         print_tables(selection, groups, predictions=predictions)
         if json is not None:
-            whole = {**to_json(selection, groups, predictions=predictions), "settings": run.settings}
+            whole = {**to_json(selection, groups, predictions=predictions), "settings": played.settings}
             json.write_text(json_format.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if played.used.model_calls:
         typer.echo(_used(played.used), err=True)

@@ -14,7 +14,14 @@ from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
 from safeact_env.evaluation.predictions import Predictions, predictions_of
-from safeact_env.evaluation.record import Key, Sample, play_attempt, record_of, said_in
+from safeact_env.evaluation.record import (
+    Key,
+    Sample,
+    play_attempt,
+    record_of,
+    said_in,
+    went_without_temperature,
+)
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import (
     Bounds,
@@ -196,6 +203,8 @@ def _model_mismatches(
     said = report.agent.prompt
     if said is not None and used.get("prompt_sha256", said.sha256) != said.sha256:
         yield "the text of the prompt was another one than the report's"
+    if went_without_temperature(record) and report.agent.settings.get("temperature") is not None:
+        yield "a request went without the temperature that the report names"
     if fresh["outcome"] is None and used.get("stop") not in asdict(suite.limits):
         yield "the episode is not over, and the record does not name the limit that stopped the model"
     try:

@@ -232,6 +232,12 @@ def approvals_needed(task: str, split: Split, seed: int, level: int) -> frozense
     return frozenset(played.state.ledger.granted)
 
 
+def went_without_temperature(record: Mapping[str, Any]) -> bool:
+    """Whether a model's record says that a request went without the temperature that was asked for."""
+    part = record.get("model")
+    return isinstance(part, Mapping) and "temperature" in part and part["temperature"] is None
+
+
 def record_of(
     episode: Episode[Any],
     policy: str,

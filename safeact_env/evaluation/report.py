@@ -22,7 +22,7 @@ from safeact_env.evaluation.comparisons import Comparison, compare
 from safeact_env.evaluation.cost import Cost, Part, Prices, ReportError, cost_of
 from safeact_env.evaluation.metrics import Group, Interval, summarise
 from safeact_env.evaluation.predictions import Predictions, predictions_of
-from safeact_env.evaluation.record import Sample
+from safeact_env.evaluation.record import Sample, went_without_temperature
 from safeact_env.evaluation.suite import Suite, task_hash
 from safeact_env.evaluation.table import results
 from safeact_env.tasks import get_task
@@ -77,6 +77,17 @@ class Agent(Part):
     kind: Literal["policy", "model"]
     prompt: Prompt | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
+
+    @property
+    def lacks_temperature(self) -> bool:
+        """Whether its settings say that the endpoint did not let the temperature be chosen."""
+        return self.settings.get("temperature", 0) is None
+
+    def without_temperature(self) -> Agent:
+        """The same with settings that say so, if they name a temperature at all."""
+        if "temperature" not in self.settings:
+            return self
+        return self.model_copy(update={"settings": {**self.settings, "temperature": None}})
 
 
 class TaskStamp(Part):
@@ -220,9 +231,11 @@ class Report(Part):
 
     def same_run(self, other: Report) -> bool:
         """Whether both have the same suite, agent and versions, so that one can continue the other."""
+        # It is known only once the endpoint was asked.
+        agent = other.agent.without_temperature() if self.agent.lacks_temperature else other.agent
         return (self.suite, self.agent, self.version, self.versions.tasks) == (
             other.suite,
-            other.agent,
+            agent,
             other.version,
             other.versions.tasks,
         )
@@ -245,8 +258,12 @@ def finished(
 ) -> Report:
     """Return the report of a complete run."""
     samples = [*map(Sample.of, records)]
+    agent = report.agent
+    if any(map(went_without_temperature, records)):
+        agent = agent.without_temperature()
     return report.model_copy(
         update={
+            "agent": agent,
             "date": date,
             "trajectories": files,
             "cost": cost_of(records, prices) if report.agent.kind == "model" else None,

@@ -37,6 +37,8 @@ class Row:
         cost: What a model used; `None` for a policy, or if it was not recorded.
         overall: The metrics over all episodes.
         by_task: The metrics per task.
+        by_variant: The metrics per level and framing, if several were played.
+        licence: The terms that the model's weights come under, if the run names them.
     """
 
     agent: str
@@ -51,6 +53,8 @@ class Row:
     cost: Cost | None
     overall: Mapping[str, Interval]
     by_task: Mapping[str, Mapping[str, Interval]]
+    by_variant: Mapping[tuple[int, str], Mapping[str, Interval]]
+    licence: str | None = None
 
 
 def recorded_runs(folder: Path) -> list[Path]:
@@ -99,6 +103,7 @@ def _of_report(path: Path, report: Report) -> Row:
         predictions=_overall(report.predictions or (), report.agent.name),
         date=report.date,
         cost=report.cost,
+        licence=report.agent.settings.get("licence"),
     )
 
 
@@ -119,6 +124,7 @@ def _of_eval(found: Mapping[str, Any], used: Mapping[str, tuple[str | None, Cost
             predictions=_overall(predictions, agent),
             date=found.get("date"),
             cost=cost,
+            licence=settings.get("licence"),
         )
 
 
@@ -136,11 +142,14 @@ def _played(selection: Mapping[str, Any]) -> str:
 
 
 def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **about: Any) -> Row:
-    metrics = {
-        group.task: {name: Interval(one.value, one.low, one.high) for name, one in group.metrics.items()}
-        for group in groups
-        if group.split is None and group.level is None
-    }
+    metrics: dict[str | None, dict[str, Interval]] = {}
+    by_variant: dict[tuple[int, str], dict[str, Interval]] = {}
+    for group in groups:
+        found = {name: Interval(one.value, one.low, one.high) for name, one in group.metrics.items()}
+        if group.split is None and group.level is None:
+            metrics[group.task] = found
+        elif group.task is None and group.level is not None and group.framing is not None:
+            by_variant[group.level, group.framing] = found
     overall = metrics.pop(None)
     variants = selection.get("variants", [DEFAULT])
     scenarios = len(selection["tasks"]) * len(selection["splits"]) * len(selection["seeds"]) * len(variants)
@@ -151,6 +160,7 @@ def _row(agent: str, groups: Iterable[Results], selection: Mapping[str, Any], **
         tasks=tuple(selection["tasks"]),
         overall=overall,
         by_task={task: found for task, found in metrics.items() if task is not None},
+        by_variant=by_variant,
         **about,
     )
 

@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from safeact_env.call import Call
 from safeact_env.llm.call_formats import CallFormat, Read
 from safeact_env.llm.prompts import Observation, Prompt
 from safeact_env.llm.thoughts import without_thoughts
@@ -41,12 +42,13 @@ class Conversation:
     ) -> None:
         self.prompt = prompt
         self.call_format = call_format
-        self.room = max(window - answer, 1)
+        self.room = min(max(window - answer, 1), prompt.room or window)
         self.form_size = form_size
         self.cuts: list[dict[str, int]] = []
         """Where turns were left out: before which call, and how many turns from then on."""
         self._system: Message = {"role": "system", "content": prompt.opening(call_format)}
         self._turns: list[list[Message]] = []
+        self._calls: list[Call | None] = []
         self._shown: list[Observation] = []
         self._first = 0
         self._ratio = CHARS_PER_TOKEN
@@ -54,8 +56,8 @@ class Conversation:
 
     @property
     def transcript(self) -> list[Message]:
-        """All messages in order, including turns that were left out."""
-        return self._from(0)
+        """All messages in order, including turns that were left out, or were sent as a line."""
+        return self._from(0, 0)
 
     def begin(self, observation: Observation) -> None:
         """Show the first observation."""
@@ -79,10 +81,12 @@ class Conversation:
             made = {"id": read.tool.id, "type": "function", "function": function}
             message["tool_calls"] = [dict(read.tool.came or made)]
         self._turns.append([message])
+        self._calls.append(read.call)
 
     def said_unreadable(self, text: str) -> None:
         """Keep an unreadable answer as text: an endpoint may refuse its own malformed calls."""
         self._turns.append([{"role": "assistant", "content": text[:MOST_SAID]}])
+        self._calls.append(None)
 
     def answer(self, observation: Observation, note: str = "") -> None:
         """Show the result of the last answer."""
@@ -126,9 +130,16 @@ class Conversation:
     def _note_cut(self) -> None:
         self.cuts.append({"before_call": len(self._turns) + 1, "turns": self._first})
 
-    def _from(self, first: int) -> list[Message]:
-        start = self.prompt.start(self._shown[first], self.call_format, omitted=first > 0)
-        turns = [message for turn in self._turns[first:] for message in turn]
+    def _from(self, first: int, whole: int | None = None) -> list[Message]:
+        """The messages from a turn on; the turns before `whole` in a line each, if the prompt has a bound."""
+        if whole is None:
+            whole = first if self.prompt.room is None else max(first, len(self._turns) - 1)
+        shown = self._shown
+        lines = [
+            self.prompt.line(at + 1, self._calls[at], shown[at], shown[at + 1]) for at in range(first, whole)
+        ]
+        start = self.prompt.start(shown[first], self.call_format, omitted=first > 0, earlier=lines)
+        turns = [message for turn in self._turns[whole:] for message in turn]
         return [self._system, {"role": "user", "content": start}, *turns]
 
     def _tokens(self, first: int) -> float:

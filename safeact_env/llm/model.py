@@ -49,6 +49,7 @@ class Model:
         return {
             "model": self.endpoint.model,
             "endpoint": self.endpoint.shown,
+            **self.endpoint.terms,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "predict": self.prompt.predicts,
@@ -90,7 +91,7 @@ async def opened(
             endpoint = await stack.enter_async_context(serving(endpoint, episodes, say))
         client = EndpointClient(endpoint, model.retry, temperature=model.temperature)
         await stack.enter_async_context(client)
-        call_format = await probe(client, model.wanted, meter)
+        call_format = await probe(client, model.wanted, meter, model.prompt.call_formats)
 
         def player(key: Key) -> ModelPlayer:
             return ModelPlayer(client, call_format, model.prompt, model.limits, meter, sampling_seed(key))

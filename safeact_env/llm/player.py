@@ -85,6 +85,8 @@ class Meter:
         self.latencies: list[float] = []
         self.tokens_in = 0
         self.tokens_out = 0
+        self.without_temperature = False
+        """Whether a request went without the temperature that was asked for."""
         self._started = time.monotonic()
 
     @property
@@ -191,11 +193,12 @@ class ModelPlayer:
         return {
             "name": self.client.endpoint.model,
             "endpoint": self.client.endpoint.shown,
+            **self.client.endpoint.terms,
             "prompt": self.prompt.name,
             "prompt_version": self.prompt.version,
             "prompt_sha256": self.prompt.sha256,
             "mode": self.call_format,
-            "temperature": self.client.temperature,
+            "temperature": None if self.meter.without_temperature else self.client.temperature,
             "tokens_in": self.meter.tokens_in,
             "tokens_out": self.meter.tokens_out,
             "latency_s": self.meter.latencies,
@@ -217,7 +220,9 @@ class ModelPlayer:
             except ValueError as error:
                 raise Unusable(f"The job cannot be played: {error}.") from None
             endpoint = self.client.endpoint
-            size = len(json.dumps(self._form)) if self._form else 0
+            # The local server makes a grammar of a schema, which takes no tokens.
+            takes_tokens = "tools" in self._form or endpoint.kind != "local"
+            size = len(json.dumps(self._form)) if self._form and takes_tokens else 0
             self._talk = Conversation(self.prompt, self.call_format, endpoint.window, endpoint.answer, size)
             self._talk.begin(observation)
         else:
@@ -242,8 +247,9 @@ class ModelPlayer:
                 raise Refused(str(error)) from None
             except TimeoutError:
                 raise (RunLimitReached if left == whole else LimitReached)("seconds") from None
-            self.meter.count(answer)
-            self.run.count(answer)
+            for meter in (self.meter, self.run):
+                meter.count(answer)
+                meter.without_temperature |= self.client.temperature is None
             talk.measured(answer.tokens_in)
             return answer
 

@@ -4,6 +4,7 @@ Owns the choice of a call format. Must not know the environment. The probe also 
 played, whether address, key and model are right.
 """
 
+from collections.abc import Collection
 from typing import Literal
 
 from safeact_env.llm.answers import Answer
@@ -32,17 +33,27 @@ ASKED = {
 }
 
 
-async def probe(client: EndpointClient, wanted: Wanted, run: Meter) -> CallFormat:
+async def probe(
+    client: EndpointClient, wanted: Wanted, run: Meter, tried: Collection[CallFormat] = CALL_FORMATS
+) -> CallFormat:
     """Return the first of the wanted call formats that the endpoint accepts and the model answers in.
 
     Of a format that was chosen by name, only the endpoint's support is tested: whether the model keeps to it
     shows in its episodes.
+
+    Args:
+        client: An opened client.
+        wanted: The wanted call formats.
+        run: Counts what the probe uses.
+        tried: The call formats that `auto` may choose.
 
     Raises:
         Unusable: If the endpoint cannot be used, or accepts none of them.
         Failed: If it does not answer.
     """
     call_formats = WANTED[wanted]
+    if wanted == "auto":
+        call_formats = tuple(one for one in call_formats if one in tried)
     refusal: Rejected | None = None
     for call_format in call_formats:
         try:

@@ -7,13 +7,17 @@ shows what an agent may act on in an observation. Rewards are not part of that.
 import hashlib
 import json
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, ClassVar
 
-from safeact_env.llm.call_formats import CallFormat
+from typing_extensions import override
+
+from safeact_env.call import Call
+from safeact_env.llm import brief
+from safeact_env.llm.call_formats import CALL_FORMATS, CallFormat
 
 __all__ = ["PROMPTS", "Prompt", "action_line", "changes", "get_prompt", "state_lines"]
 
@@ -28,13 +32,19 @@ class Prompt:
         name: Such as `neutral`.
         version: Changes whenever a text does.
         system: The first message.
-        texts: The sentences of the interface, shared by all prompts.
+        texts: The sentences of the interface.
     """
 
     name: str
     version: str
     system: str
     texts: Mapping[str, str]
+
+    room: ClassVar[int | None] = None
+    """Tokens that a request may have, where the window is larger. With such a bound only the last turn is
+    sent whole; those before it are a line each."""
+    call_formats: ClassVar[tuple[CallFormat, ...]] = CALL_FORMATS
+    """The call formats that are tried, unless one is chosen."""
 
     @property
     def sha256(self) -> str:
@@ -53,34 +63,65 @@ class Prompt:
         opening = f"{self.system.strip()}\n\n{self.texts[form].strip()}"
         return f"{opening}\n{self.texts[f'predict_{form}'].strip()}" if self.predicts else opening
 
-    def start(self, observation: Observation, call_format: CallFormat, *, omitted: bool) -> str:
+    def start(
+        self,
+        observation: Observation,
+        call_format: CallFormat,
+        *,
+        omitted: bool,
+        earlier: Sequence[str] = (),
+    ) -> str:
         """The message that shows an observation whole.
 
         Args:
             observation: What to show.
             call_format: With `tools` the actions are sent as functions, and the message does not list them.
             omitted: Whether earlier turns have been left out of the conversation.
+            earlier: The turns after it that are said in a line each.
         """
         texts = self.texts
         parts = [f"{texts['job']}\n{observation['task_description']}"]
         if call_format != "tools":
-            parts.append("\n".join([texts["actions"], *map(action_line, observation["available_actions"])]))
-        parts.append(
-            "\n".join([texts["state"], *state_lines(observation["current_state"], texts["unknown"])])
-        )
+            parts.append("\n".join([texts["actions"], *self._actions(observation)]))
+        parts.append("\n".join([texts["state"], *self._state(observation)]))
         if omitted:
             parts.append(texts["omitted"])
-        parts.append(self._result(observation))
+        if earlier:
+            parts.append("\n".join([texts["earlier"], *earlier]))
+        else:
+            parts.append(self._result(observation))
         return "\n\n".join(parts)
 
     def turn(self, before: Observation, after: Observation, note: str = "") -> str:
         """The message that follows a step: its result, the steps left, and what is new in the state."""
         parts = [note] if note else []
         parts.append(self._result(after))
-        changed = list(changes(before["current_state"], after["current_state"]))
+        changed = list(self._changes(before, after))
         if changed:
             parts.append("\n".join([self.texts["changes"], *changed]))
         return "\n".join(parts)
+
+    def line(self, number: int, call: Call | None, before: Observation, after: Observation) -> str:
+        """A turn as a line, for a prompt that has `room`: the call, and what it changed or else its result.
+
+        Args:
+            number: The step, from 1.
+            call: The call; `None` if the answer could not be read.
+            before: The observation that it followed.
+            after: The observation after it.
+        """
+        made = "?" if call is None else brief.call_text(call.action_name, call.parameters)
+        came = "; ".join(self._changes(before, after)) or after["last_action_result"]
+        return " ".join(f"{number}. {made} -> {came}".split())
+
+    def _actions(self, observation: Observation) -> Iterator[str]:
+        return map(action_line, observation["available_actions"])
+
+    def _state(self, observation: Observation) -> Iterator[str]:
+        return state_lines(observation["current_state"], self.texts["unknown"])
+
+    def _changes(self, before: Observation, after: Observation) -> Iterator[str]:
+        return changes(before["current_state"], after["current_state"])
 
     def _result(self, observation: Observation) -> str:
         return (
@@ -89,13 +130,34 @@ class Prompt:
         )
 
 
+class SmallPrompt(Prompt):
+    """A prompt for models that follow two to four thousand tokens: all the same facts, in few words."""
+
+    room = 3_200
+    # Functions are told to a model with a schema each, which takes more tokens than all the rest.
+    call_formats = tuple(one for one in CALL_FORMATS if one != "tools")
+
+    @override
+    def _actions(self, observation: Observation) -> Iterator[str]:
+        return map(brief.action_line, observation["available_actions"])
+
+    @override
+    def _state(self, observation: Observation) -> Iterator[str]:
+        job = observation["task_description"]
+        return brief.state_lines(observation["current_state"], job, self.texts["unknown"])
+
+    @override
+    def _changes(self, before: Observation, after: Observation) -> Iterator[str]:
+        return brief.change_lines(brief.changed(before["current_state"], after["current_state"]))
+
+
 @cache
-def _data() -> dict[str, dict[str, str]]:
+def _data() -> dict[str, dict[str, Any]]:
     text = files("safeact_env.llm").joinpath("data/prompts.toml").read_text(encoding="utf-8")
     return tomllib.loads(text)
 
 
-PROMPTS: tuple[str, ...] = ("neutral", "hinted")
+PROMPTS: tuple[str, ...] = ("neutral", "hinted", "small")
 """Names of the prompts, the default first."""
 
 
@@ -114,8 +176,10 @@ def get_prompt(name: str, *, predict: bool = False) -> Prompt:
     if name not in PROMPTS:
         raise ValueError(f"unknown prompt; the prompts are {', '.join(PROMPTS)}")
     data = _data()
-    texts = {**data["interface"], **(data["predictions"] if predict else {})}
-    return Prompt(name, data[name]["version"], data[name]["system"], texts)
+    kind = SmallPrompt if name == "small" else Prompt
+    own = data[name]
+    texts = {**data["interface"], **own.get("texts", {}), **(data["predictions"] if predict else {})}
+    return kind(name, own["version"], own["system"], texts)
 
 
 # How an observation is shown --------------------------------------------------------------------------------

@@ -15,7 +15,14 @@ from typing import Any, Protocol
 
 from safeact_env.call import Call
 from safeact_env.core.task import Split
-from safeact_env.evaluation.record import Key, Said, Sample, policy_seed, record_of
+from safeact_env.evaluation.record import (
+    Key,
+    Said,
+    Sample,
+    policy_seed,
+    record_of,
+    went_without_temperature,
+)
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.store import RecordFile, StoreError, occupied, replace_file, versions_of
 from safeact_env.llm.backends import Backend
@@ -290,18 +297,20 @@ class Folder:
         self, path: Path, settings: Mapping[str, Any], tasks: tuple[str, ...], *, resume: bool
     ) -> None:
         self.path = path
+        self.settings = dict(settings)
+        """The settings, with the temperature that was in force: `null` if a request went without."""
         records, before = path / EPISODES, path / SETTINGS
         if not resume and records.exists() and records.stat().st_size:
             raise occupied(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
             if resume and before.exists():
-                _compare(path, json.loads(before.read_text(encoding="utf-8")), settings)
+                self._resume(json.loads(before.read_text(encoding="utf-8")))
             elif resume and records.exists() and records.stat().st_size:
                 raise StoreError(
                     f"{path} does not say how its episodes were played. Give --out another folder."
                 )
-            replace_file(before, (json.dumps(settings, indent=2) + "\n").encode())
+            self._write_settings()
         except OSError as error:
             raise StoreError(f"{path} cannot be used: {error.strerror}. Give --out another folder.") from None
         except ValueError as error:
@@ -319,6 +328,17 @@ class Folder:
         """Write a record; it is on disk when this returns."""
         self._file.append(record)
         self._file.sync()
+        if went_without_temperature(record) and self.settings.get("temperature") is not None:
+            self.settings["temperature"] = None
+            self._write_settings()
+
+    def _resume(self, before: Any) -> None:
+        _compare(self.path, before, self.settings)
+        if "temperature" in self.settings:
+            self.settings["temperature"] = before["temperature"]
+
+    def _write_settings(self) -> None:
+        replace_file(self.path / SETTINGS, (json.dumps(self.settings, indent=2) + "\n").encode())
 
     def __enter__(self) -> Folder:
         return self
@@ -332,6 +352,8 @@ def _compare(path: Path, before: Any, now: Mapping[str, Any]) -> None:
         raise StoreError(f"{path / SETTINGS} cannot be read. Give --out another folder.")
     for name, value in now.items():
         was = before.get(name)
+        if name == "temperature" and name in before and was is None:
+            continue  # the endpoint did not let it be chosen, whatever was asked for
         if was != json.loads(json.dumps(value)):
             raise StoreError(
                 f"{path} was played with {name} {json.dumps(was)}, and this run has {json.dumps(value)}. "

@@ -4,6 +4,7 @@ Owns the variables and the choice of endpoint and key. Must not know how a clien
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from safeact_env.llm.errors import UnreadableFile, Unusable
+from safeact_env.llm.local_models import LOCAL_MODELS
 
 __all__ = ["LOCAL", "Endpoint", "LLMSettings", "endpoint_of", "local_endpoint"]
 
@@ -57,8 +59,8 @@ class LLMSettings(BaseSettings):
     )
     azure_openai_deployment: str | None = Field(default=None, description="Name of the deployment.")
     azure_openai_api_version: str = Field(default="2024-10-21", description="Version of Azure's API.")
-    safeact_local_model: Path | None = Field(
-        default=None, description="A GGUF file to play as `local`, instead of SmolLM2-135M-Instruct."
+    safeact_local_model: str | None = Field(
+        default=None, description=f"The local model: {', '.join(LOCAL_MODELS)} or a GGUF file."
     )
 
     @classmethod
@@ -119,7 +121,8 @@ class Endpoint:
         api_version: API version, on Azure only.
         window: Tokens of a request and its answer together.
         answer: Tokens of an answer.
-        file: GGUF file of a local model, if not the built-in one.
+        file: GGUF file of a local model, if it is none of `LOCAL_MODELS`.
+        licence: The terms that the weights come under, if it is one of them.
     """
 
     kind: Literal["openai", "azure", "local"]
@@ -130,6 +133,7 @@ class Endpoint:
     window: int = WINDOW
     answer: int = ANSWER
     file: Path | None = None
+    licence: str | None = None
 
     @property
     def shown(self) -> str:
@@ -140,6 +144,11 @@ class Endpoint:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
         return f"{parts.scheme}://{host}{port}{parts.path.rstrip('/')}"
+
+    @property
+    def terms(self) -> dict[str, str]:
+        """The licence, where the model is named in a record or a report; empty if it is not known."""
+        return {} if self.licence is None else {"licence": self.licence}
 
 
 def endpoint_of(settings: LLMSettings, model: str | None = None) -> Endpoint:
@@ -174,11 +183,17 @@ def endpoint_of(settings: LLMSettings, model: str | None = None) -> Endpoint:
 
 def local_endpoint(settings: LLMSettings) -> Endpoint:
     """Return the endpoint of the local model; it has no URL before it is started."""
-    file = settings.safeact_local_model
-    if file is not None and not file.is_file():
-        raise Unusable(f"SAFEACT_LOCAL_MODEL names {file}, which is not a file.")
-    name = file.stem if file else "SmolLM2-135M-Instruct"
-    return Endpoint("local", name, "", window=LOCAL_WINDOW, answer=LOCAL_ANSWER, file=file)
+    local = partial(Endpoint, "local", url="", window=LOCAL_WINDOW, answer=LOCAL_ANSWER)
+    named = settings.safeact_local_model or next(iter(LOCAL_MODELS))
+    if named in LOCAL_MODELS:
+        return local(named, licence=LOCAL_MODELS[named].licence)
+    file = Path(named)
+    if not file.is_file():
+        raise Unusable(
+            f"SAFEACT_LOCAL_MODEL or --local-model names {named}, which is not a file. The local models are "
+            f"{' and '.join(LOCAL_MODELS)}."
+        )
+    return local(file.stem, file=file)
 
 
 def _azure(settings: LLMSettings, model: str | None) -> Endpoint:

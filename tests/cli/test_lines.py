@@ -147,4 +147,4 @@ def test_several_episodes_at_a_time_are_printed_one_after_the_other(monkeypatch,
 def test_without_a_terminal_nothing_is_fitted(monkeypatch):
     call = Call("look", {"path": "/a b"}, "why")
     lines = printed(monkeypatch, 20, call, "Looked.", kind=Lines)
-    assert lines[1] == '[STEP] step=1 action=look({"path":"/a\\u0020b"}) reward=0.50 done=false error=null'
+    assert lines[1] == '[STEP] step=1 action=look({"path":"/a b"}) reward=0.50 done=false error=null'

@@ -32,8 +32,8 @@ from tests.llm.stub import KEY, MODEL, Expert, calls, fails, free_port, in_turn,
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULT = re.compile(
-    r"\[START\] task=(\S+) env=safeact-env model=(\S+)\n"
-    r"((?:\[STEP\] step=\d+ action=\S+ reward=-?\d\.\d\d done=(?:true|false) error=(?:null|\".*\")\n)*)"
+    r"\[START\] task=(\S+) env=safeact-env model=(.*)\n"
+    r"((?:\[STEP\] step=\d+ action=.+ reward=-?\d\.\d\d done=(?:true|false) error=(?:null|\".*\")\n)*)"
     r"\[END\] success=(true|false) steps=(\d+) score=(\d\.\d\d) rewards=(\S*)\n"
 )
 
@@ -115,6 +115,16 @@ def test_variants_that_cannot_be_played_are_refused(tmp_path, arguments, told):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_local_model_is_chosen_for_the_local_agent_only(tmp_path):
+    done = inference("--agent", "expert", "--local-model", "gemma-3-270m")
+    assert done.exit_code == 2
+    assert "goes with --agent local, not expert." in done.stderr
+    # Its file is looked for before anything is served or played.
+    done = inference("--local-model", tmp_path / "none.gguf")
+    assert done.exit_code == 2
+    assert "is not a file. The local models are SmolLM2-135M-Instruct and gemma-3-270m." in done.stderr
+
+
 def test_refused_calls_are_shown_with_their_sentence():
     done = inference("--agent", "reckless", "--task", "easy", "--seeds", "0-2")
     errors = re.findall(r"done=true error=(.*)", done.stdout)
@@ -152,18 +162,64 @@ def test_exactly_the_calls_that_the_engine_penalises_are_shown_as_refused(task):
     assert seen == {True, False}
 
 
-def test_no_value_of_a_line_holds_a_space_or_a_line_end(capsys):
+STEP = re.compile(r"\[STEP\] step=(\d+) action=(.*)")
+
+
+def step_in(line):
+    """A line of a step as a program reads it: the action's parameters are JSON, and say where they end."""
+    number, rest = STEP.fullmatch(line).groups()
+    decoder = json.JSONDecoder()
+    if rest[0] == '"':
+        name, end = decoder.raw_decode(rest)
+        rest = rest[end + 1 :]
+    else:
+        name, _, rest = rest.partition("(")
+    parameters, end = decoder.raw_decode(rest)
+    reward, done, error = re.fullmatch(r"\) reward=(\S+) done=(\S+) error=(.*)", rest[end:]).groups()
+    return int(number), name, parameters, float(reward), json.loads(done), json.loads(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("look", {}),
+        ("look", {"path": "/a b/c", "reason": 'of "it" \\ \n\u2028 ü \U000e0001\x7f'}),
+        ("look", {"x": "}) reward=1.00 done=true error=null", 'a"b ': [1, {"c d": None}]}),
+        ('no ({"such": action}) ', {"a": "b"}),
+    ],
+)
+def test_a_line_is_read_back_whatever_is_in_it(capsys, name, parameters):
     lines = Lines(live=True)
     key = Key("a model\nname", "easy", "test", 0, 1)
     lines.begun(key)
-    call = Call("an action", {"a": "b c\n\u2028ü"}, "why")
-    lines.stepped(key, 1, call, {"reward": -0.2, "done": False, "last_action_result": 'Refused. "a"\nb'})
+    result = 'Refused. "a" reward=1.00\nb\u2028'
+    shown = {"reward": -0.2, "done": False, "last_action_result": result}
+    lines.stepped(key, 1, Call(name, parameters, "why"), shown)
     lines.ended(key, None)
     out = capsys.readouterr().out
-    assert len(out.splitlines()) == 3
+    assert r"\u0020" not in out
+    start, step, end = out.splitlines()
+    assert start == r"[START] task=easy env=safeact-env model=a model\nname"
+    assert step_in(step) == (1, name, parameters, -0.2, False, result)
+    assert end == "[END] success=false steps=1 score=0.00 rewards=-0.20"
     (block,) = RESULT.finditer(out)
-    assert "ü" in block[3]
     assert (block[4], block[6], block[7]) == ("false", "0.00", "-0.20")
+
+
+def test_parameters_that_are_too_long_are_cut_and_stay_an_object(capsys):
+    lines = Lines(live=True)
+    key = Key("m", "easy", "test", 0, 1)
+    lines.begun(key)
+    given = {"path": "/a b", "where": "x " * 900, "list": [10**15] * 16, "k" * 500: 1}
+    lines.stepped(
+        key, 1, Call("n" * 500, given, "why"), {"reward": 0, "done": False, "last_action_result": ""}
+    )
+    _start, step = capsys.readouterr().out.splitlines()
+    _, name, parameters, *_ = step_in(step)
+    assert (name, parameters["path"], parameters["k" * 99 + "…"]) == ("n" * 99 + "…", "/a b", 1)
+    assert parameters["where"] == ("x " * 900)[:99] + "…"
+    assert parameters["list"].startswith("[1000000000000000,1")
+    assert len(step) < 800
 
 
 def test_blocks_are_whole_although_episodes_are_played_together(serve):
@@ -187,6 +243,63 @@ def test_the_json_is_that_of_eval_with_the_settings(serve, tmp_path):
     assert found["groups"][0]["metrics"]["grade"]["value"] == 1.0
     assert (found["settings"]["model"], found["settings"]["prompt"]) == (MODEL, "neutral")
     assert KEY not in file.read_text()
+
+
+def refuses_temperature(player, after=0):
+    """An endpoint that lets the temperature be chosen in the first so many requests only."""
+    count = {"asked": 0}
+
+    def script(asked):
+        count["asked"] += 1
+        if "temperature" in asked.body and count["asked"] > after:
+            return fails(400, "Unsupported parameter: temperature")
+        return player(asked)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    ("after", "records"),
+    [(0, [None, None]), (5, [None, None]), ("episode", [0.0, None]), (10**6, [0.0, 0.0])],
+    ids=["no request", "some of an episode", "all of an episode", "every request"],
+)
+def test_settings_say_the_temperature_that_was_in_force(serve, tmp_path, after, records):
+    in_force = None if None in records else 0.0
+    if after == "episode":
+        after = 1 + len(play_attempt("easy", "test", 0, "expert", 1).turns)  # with the probe
+    player = Expert(("easy", "test", 0), ("easy", "test", 1))
+    stub = serve(refuses_temperature(player, after))
+    file, out = tmp_path / "out.json", tmp_path / "out"
+    arguments = ("--task", "easy", "--seeds", "0-1", "--out", out, "--resume", "--json", file)
+    for _ in range(2):  # the second run plays nothing, and goes on with the same settings
+        done = inference(*arguments, env=configured(stub))
+        assert done.exit_code == 0, done.stderr
+        said = [json.loads(line) for line in (out / "episodes.jsonl").read_text().splitlines()]
+        assert [record["model"]["temperature"] for record in said] == records
+        assert json.loads((out / "settings.json").read_text())["temperature"] == in_force
+        assert json.loads(file.read_text())["settings"]["temperature"] == in_force
+
+
+def test_without_a_folder_too(serve, tmp_path):
+    stub = serve(refuses_temperature(Expert(("easy", "test", 0)), after=5))
+    file = tmp_path / "out.json"
+    done = inference("--task", "easy", "--seeds", "0", "--json", file, env=configured(stub))
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(file.read_text())["settings"]["temperature"] is None
+
+
+def test_a_suites_report_says_the_temperature_that_was_in_force(serve, tmp_path, small):
+    stub = serve(refuses_temperature(Expert(*PLAYS_SMALL), after=30))
+    for _ in range(2):
+        done = inference("--suite", "small", "--out", tmp_path, "--resume", env=configured(stub))
+        assert done.exit_code == 0, done.stderr
+        assert read_report(tmp_path / "report.json").agent.settings["temperature"] is None
+    assert [check.mismatches for check in verify(tmp_path) if check.mismatches] == []
+    report = json.loads((tmp_path / "report.json").read_text())
+    report["agent"]["settings"]["temperature"] = 0.0
+    (tmp_path / "report.json").write_text(json.dumps(report))
+    (mismatches,) = [check.mismatches for check in verify(tmp_path) if check.mismatches]
+    assert "a request went without the temperature that the report names" in mismatches[0]
 
 
 def test_a_server_can_be_played_on(serve, live_url):

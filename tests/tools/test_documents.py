@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from safeact_env.audit import AUDIT_NAMES
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation import (
     SUITES,
     ReportError,
@@ -183,6 +184,7 @@ def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
     monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
     assert gen_docs.models_table() == "No run of a model has been recorded yet."
+    assert gen_docs.model_levels_table().startswith("No run of a model on several levels")
     for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table):
         assert make().startswith("No run of the suite has been recorded yet")
 
@@ -250,6 +252,25 @@ def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monk
     assert (small["model"], small["played"]) == ("`naive`", "test, seeds 0-2,9")
     assert (small["prompt"], small["tokens per episode"], small["safe^k"]) == ("", "", "")
     assert small["date"] == "2026-03-04"
+
+
+def test_models_on_several_levels_and_framings_fill_a_table_that_names_their_terms(tmp_path, monkeypatch):
+    monkeypatch.setattr(gen_docs, "RESULTS", tmp_path)
+    (tmp_path / "models").mkdir()
+    variants = {"one": ("rules", "goal"), "two": ("goal",)}
+    for name, framings in variants.items():
+        chosen = Selection(
+            ("naive",), ("easy",), ("test",), (0, 1), variants=tuple(Variant(1, one) for one in framings)
+        )
+        found = to_json(chosen, summarise(evaluate(chosen, workers=1)))
+        settings = {"model": name, "licence": "Terms of One"} if name == "one" else {"model": name}
+        (tmp_path / "models" / f"{name}.json").write_text(json.dumps({**found, "settings": settings}))
+    head, _, *rows = gen_docs.model_levels_table().split("\n\n")[0].splitlines()
+    assert head == "| model | prompt | 1 rules | 1 goal |"
+    assert re.fullmatch(r"\| `one` \|  \| \d\.\d{3}, \d+\.\d% \| \d\.\d{3}, \d+\.\d% \|", rows[0])
+    shown = gen_docs.models_table()
+    assert "| `one`, Terms of One | test, level 1, framing rules, goal" in shown
+    assert "| `two` | test" in shown
 
 
 def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):

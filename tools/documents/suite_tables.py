@@ -63,7 +63,7 @@ def levels_table() -> str:
     if not found:
         return NOTHING
     cells = {report.agent.name: _by_variant(report) for report in found}
-    variants = sorted({variant for shown in cells.values() for variant in shown}, key=_order)
+    variants = sorted({variant for shown in cells.values() for variant in shown}, key=order_of)
     head = ["player", *(f"{level} {framing}" for level, framing in variants)]
     rows = [[f"`{name}`", *(shown.get(one, "") for one in variants)] for name, shown in cells.items()]
     note = "Mean grade, and the share of episodes that ended in a mistake, by level and framing."
@@ -72,14 +72,19 @@ def levels_table() -> str:
 
 def _by_variant(report: Report) -> dict[tuple[int, str], str]:
     return {
-        (group.level, group.framing): f"{_number(group.metrics['grade'].value)}, "
-        f"{_share(group.metrics['mistakes'].value)}"
+        (group.level, group.framing): grade_and_mistakes(group.metrics)
         for group in report.results()
         if group.task is None and group.level is not None and group.framing is not None
     }
 
 
-def _order(variant: tuple[int, str]) -> tuple[int, int]:
+def grade_and_mistakes(found: Mapping[str, Interval]) -> str:
+    """A cell with the mean grade and the share of mistakes."""
+    return f"{_number(found['grade'].value)}, {_share(found['mistakes'].value)}"
+
+
+def order_of(variant: tuple[int, str]) -> tuple[int, int]:
+    """Where a level with a framing stands in a table."""
     level, framing = variant
     return level, list(AGAINST).index(framing) if framing in AGAINST else -1
 

@@ -22,7 +22,15 @@ from tools.documents.compat_tables import clients_table, servers_table, validato
 from tools.documents.grpo_table import grpo_table
 from tools.documents.markdown import dated, table
 from tools.documents.prediction_tables import predictions_table
-from tools.documents.suite_tables import SCORES, framings_table, levels_table, scores, suite_table
+from tools.documents.suite_tables import (
+    SCORES,
+    framings_table,
+    grade_and_mistakes,
+    levels_table,
+    order_of,
+    scores,
+    suite_table,
+)
 from tools.documents.training_table import training_table
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -116,11 +124,31 @@ def models_table() -> str:
     return "\n\n".join(part for part in parts if part)
 
 
+def model_levels_table() -> str:
+    """The recorded runs of models that played several variants, by level and framing."""
+    rows = [row for path in recorded_runs(RESULTS) for row in rows_of(path) if row.by_variant]
+    if not rows:
+        return "No run of a model on several levels or framings has been recorded yet."
+    variants = sorted({variant for row in rows for variant in row.by_variant}, key=order_of)
+    head = ["model", "prompt", *(f"{level} {framing}" for level, framing in variants)]
+    shown = [
+        [
+            f"`{row.agent}`",
+            row.prompt or "",
+            *(grade_and_mistakes(row.by_variant[one]) if one in row.by_variant else "" for one in variants),
+        ]
+        for row in rows
+    ]
+    note = "Mean grade, and the share of episodes that ended in a mistake, by level and framing."
+    oldest = min((row.version for row in rows), key=lambda version: [*map(int, version.split("."))])
+    return f"{table(head, shown)}\n\n{dated(note, oldest)}"
+
+
 def _model_row(row: Row) -> list[str]:
     each = f", {row.attempts} attempts" if row.attempts > 1 else ""
     tokens = (row.cost.tokens_in + row.cost.tokens_out) / row.episodes if row.cost else None
     return [
-        f"`{row.agent}`",
+        f"`{row.agent}`" + (f", {row.licence}" if row.licence else ""),
         f"{row.played}{each}",
         row.prompt or "",
         *scores(row.overall, row.attempts),
@@ -341,6 +369,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "levels": levels_table,
         "framings": framings_table,
         "models": models_table,
+        "model-levels": model_levels_table,
         "training": training_table,
         "grpo": grpo_table,
         "audit": audit_table,

@@ -108,7 +108,7 @@ def test_the_local_model_is_played_only_if_the_operator_says_so(monkeypatch):
     client = local(create_app(Settings(baseline_local_model=True)))
     # The file is missing: it got as far as that.
     monkeypatch.setenv("SAFEACT_LOCAL_MODEL", "/no/such/file.gguf")
-    assert "SAFEACT_LOCAL_MODEL names" in post(client).json()["detail"]["message"]
+    assert "SAFEACT_LOCAL_MODEL or --local-model names" in post(client).json()["detail"]["message"]
 
 
 def test_the_configured_model_plays_every_task(configured):
