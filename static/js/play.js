@@ -4,14 +4,15 @@
  * Owns the course of an episode: start, resume, step, end. Must not know what a task looks like or how a form is built.
  */
 
-import { ApiError, expert, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
+import { ApiError, expert, explanation, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
 import { questions } from "./approvals.js";
 import { focusOn, h, put, show, unseen } from "./dom.js";
 import { drawEnd, playClosing } from "./end.js";
+import { strike } from "./explained.js";
 import { actionForm, askAction, isAbout, schemaOf } from "./forms.js";
 import { freshSeed, readScenario, to } from "./link.js";
 import { notice } from "./notice.js";
-import { drop, keep, kept } from "./store.js";
+import { drop, hasPlayed, keep, kept } from "./store.js";
 import { callText, count, signed } from "./text.js";
 import { budget, variantText } from "./variant.js";
 import { drawWorld } from "./worlds/world.js";
@@ -416,6 +417,7 @@ class Game {
     const closing = isFresh && isMistake && last ? playClosing(last) : Promise.resolve();
     try {
       const record = await report(this.episode.id);
+      const told = await explanation(this.episode.id, record);
       const way = record.split === "train" ? await expert(this.episode.id) : null;
       await closing;
       if (this.isLeft) return;
@@ -424,11 +426,14 @@ class Game {
         card: this.card,
         report: record,
         expert: way,
+        told,
         onAgain: () => restart(scenario),
         onNext: () => restart({ ...scenario, seed: freshSeed() }),
         onLeave: leave,
       });
       show(this.end, drawn.element);
+      if (told) strike(this.world, told);
+      hasPlayed();
       drawn.title.scrollIntoView({ block: "center" });
       focusOn(drawn.title);
     } catch (error) {

@@ -5,12 +5,13 @@
  * the server one by one, and what is shown is its report.
  */
 
-import { finish, forget, health, randomId, report, reset, step, taskCard } from "./api.js";
+import { explanation, finish, forget, health, randomId, report, reset, step, taskCard } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
-import { callsOf, readScenario } from "./link.js";
-import { notice } from "./notice.js";
+import { callsOf, goTo, keepStep, readScenario, stepOf, to } from "./link.js";
+import { notice, Unreadable } from "./notice.js";
 import { createPlayer } from "./player.js";
-import { contradictions, readFile } from "./records.js";
+import { contradictions, readFile, readText } from "./records.js";
+import { keepFile, keptFile } from "./store.js";
 import { count, ending, points } from "./text.js";
 import { variantText } from "./variant.js";
 
@@ -18,6 +19,12 @@ import { variantText } from "./variant.js";
 
 /** Most recordings of a file that are listed at a time. */
 const MOST_LISTED = 100;
+
+/**
+ * The file that was opened last: the address names it, but cannot hold it.
+ * @type {import("./records.js").Opened | null}
+ */
+let opened = null;
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
@@ -35,20 +42,42 @@ export async function mount(place, params) {
   );
   const list = h("div", { class: "recordings" });
   const stage = h("div", { class: "stage" });
-  put(
-    place,
-    h("h1", {}, "Replay"),
+  const line = h("summary", {}, "What to replay");
+  const isGiven = params.has("calls") || params.has("file");
+  const fold = h(
+    "details",
+    { class: "fold", open: !isGiven },
+    line,
     h("p", { class: "lead" }, "An episode is its task, split, level, framing, seed and calls. Whoever played it, the server plays it again and tells what each step was."),
     zone,
-    list,
-    stage,
   );
+  put(place, h("div", { class: isGiven ? "view-head is-chosen-already" : "view-head" }, h("h1", {}, "Replay"), fold), list, stage);
   const calls = params.get("calls");
   if (calls !== null) await follow(calls);
+  else if (params.has("file")) await again(String(params.get("file")));
   return () => {
     latest += 1;
     player?.stop();
   };
+
+  /** @param {string} name  Of a file that was opened before. */
+  async function again(name) {
+    try {
+      const found = opened?.name === name ? null : keptFile();
+      if (found?.name === name) opened = readText(found.name, found.text);
+      if (opened?.name !== name) throw new Unreadable(`This tab does not have ${name} any more. Choose the file again.`);
+    } catch (error) {
+      fold.open = true;
+      show(list, notice(error, []));
+      return;
+    }
+    line.textContent = `${name}: another file`;
+    drawList(opened.name, opened.recordings, opened.skipped);
+    const episode = params.get("episode");
+    const recording = episode === null ? null : opened.recordings[Number(episode)];
+    if (recording) await play(recording);
+    else if (episode !== null) show(stage, notice(new Unreadable(`There is no recording ${episode} in ${name}.`), []));
+  }
 
   /** @param {string} packed  The calls of a link. */
   async function follow(packed) {
@@ -81,9 +110,9 @@ export async function mount(place, params) {
     show(stage);
     show(list, h("p", { role: "status" }, `Reading ${file.name}.`));
     try {
-      const { recordings, skipped } = await readFile(file);
-      drawList(file.name, recordings, skipped);
-      if (recordings.length === 1) await play(recordings[0]);
+      opened = await readFile(file);
+      keepFile(opened.name, opened.text);
+      goTo(to("replay", { file: opened.name, ...(opened.recordings.length === 1 ? { episode: 0 } : {}) }));
     } catch (error) {
       show(list, notice(error, []));
     }
@@ -98,15 +127,17 @@ export async function mount(place, params) {
    */
   function drawList(name, recordings, skipped) {
     const wanted = h("input", { id: "wanted", type: "search", placeholder: "such as expert easy test", on: { input: draw } });
+    const isChosen = params.has("episode");
     const rows = h("ul", { class: "recording-list" });
     const said = h("p", { class: "soft", role: "status" });
+    const heading = h("h2", {}, `${count(recordings.length, "recording")} in ${name}`);
     show(
       list,
-      h("h2", {}, `${count(recordings.length, "recording")} in ${name}`),
+      isChosen ? h("details", { class: "fold" }, h("summary", {}, heading), rows) : heading,
       skipped.length > 0 && h("p", { class: "soft" }, `${count(skipped.length, "line")} cannot be replayed. ${skipped[0]}`),
-      recordings.length > 1 && h("div", { class: "field" }, h("label", { for: wanted.id }, "Show only"), wanted),
-      said,
-      rows,
+      !isChosen && recordings.length > 1 && h("div", { class: "field" }, h("label", { for: wanted.id }, "Show only"), wanted),
+      !isChosen && said,
+      !isChosen && rows,
     );
     draw();
 
@@ -117,7 +148,7 @@ export async function mount(place, params) {
       show(
         rows,
         found.slice(0, MOST_LISTED).map((one) =>
-          h("li", {}, h("button", { type: "button", class: "recording", on: { click: () => play(one) } }, h("span", {}, label(one)), h("span", { class: "soft" }, claim(one)))),
+          h("li", {}, h("button", { type: "button", class: "recording", on: { click: () => goTo(to("replay", { file: name, episode: recordings.indexOf(one) })) } }, h("span", {}, label(one)), h("span", { class: "soft" }, claim(one)))),
         ),
       );
     }
@@ -141,11 +172,12 @@ export async function mount(place, params) {
       const isOpen = !done;
       if (isOpen) await finish(id);
       const [made, { version }] = await Promise.all([report(id), health()]);
+      const told = await explanation(id, made);
       forget(id);
       if (mine !== latest) return;
       const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
       if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
-      player = createPlayer([{ title: recording.who, report: made, messages: recording.messages }]);
+      player = createPlayer([{ title: recording.who, report: made, told, messages: recording.messages }], { at: stepOf(params), onStep: keepStep });
       const facts = `${card.title}, ${scenario.split}${variantText(scenario)}, seed ${scenario.seed}`;
       const agreed = "score" in recording.claims ? "The replay gives what the file says." : "";
       show(

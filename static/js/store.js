@@ -1,5 +1,5 @@
 /**
- * The running episode as this browser tab keeps it, so that a reload goes on where it was.
+ * What this browser keeps, so that a reload goes on where it was: the running episode, the file that is replayed.
  *
  * Owns what is kept. It is a convenience: the server has the episode, and storage may be forbidden.
  */
@@ -40,5 +40,53 @@ export function drop() {
     sessionStorage.removeItem(KEY);
   } catch {
     // Nothing was kept either.
+  }
+}
+
+const FILE = "safeact.file";
+/** Longest file that is kept; a browser gives a tab about 5 MB. */
+const MOST_KEPT = 2_000_000;
+
+/**
+ * Keeps the text of a file that is replayed, for a reload.
+ * @param {string} name
+ * @param {string} text
+ */
+export function keepFile(name, text) {
+  try {
+    if (text.length <= MOST_KEPT) sessionStorage.setItem(FILE, JSON.stringify({ name, text }));
+    else sessionStorage.removeItem(FILE);
+  } catch {
+    // As above: after a reload the file is asked for again.
+  }
+}
+
+/** @returns {{name: string, text: string} | null} */
+export function keptFile() {
+  try {
+    const found = JSON.parse(sessionStorage.getItem(FILE) ?? "null");
+    return typeof found?.name === "string" && typeof found.text === "string" ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+const PLAYED = "safeact.played";
+
+/** Whether nobody has played to an end in this browser yet. */
+export function isNewcomer() {
+  try {
+    return localStorage.getItem(PLAYED) === null;
+  } catch {
+    return true;
+  }
+}
+
+/** Somebody has. */
+export function hasPlayed() {
+  try {
+    localStorage.setItem(PLAYED, "yes");
+  } catch {
+    // Then they are offered the first level again.
   }
 }

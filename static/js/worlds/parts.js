@@ -65,7 +65,8 @@ export function facts(record, before, rows) {
 export function thing(scene, pick, label) {
   const text = label ?? String(Object.values(pick).at(-1));
   const { onPick } = scene;
-  if (!onPick) return h("span", { class: "thing" }, text);
+  const named = JSON.stringify(Object.values(pick));
+  if (!onPick) return h("span", { class: "thing", "data-thing": named }, text);
   const isPicked = scene.picked !== null && JSON.stringify(scene.picked) === JSON.stringify(pick);
   return h(
     "button",
