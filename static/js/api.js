@@ -295,3 +295,18 @@ export async function recorded() {
 export async function firstRecorded() {
   return ask("GET", "demo/recorded/first.json");
 }
+
+/** The players of the official suite, and an outcome for every scenario. */
+export async function atlas() {
+  return ask("GET", "demo/atlas.json");
+}
+
+/**
+ * The recorded episodes of a player, as a file.
+ * @param {string} name
+ */
+export async function recordedFile(name) {
+  const response = await send("GET", `demo/recorded/suite/${encodeURIComponent(name)}.jsonl.gz`);
+  if (!response.ok) throw new ApiError("unknown_recording", `There are no recorded episodes of ${name}.`);
+  return new File([await response.blob()], `${name}.jsonl.gz`);
+}

@@ -6,7 +6,7 @@ import { tasks } from "./api.js";
 import { mountDemo } from "./demo.js";
 import { h, put } from "./dom.js";
 import { freshSeed, readSeed, to } from "./link.js";
-import { isNewcomer } from "./store.js";
+import { ownGames } from "./store.js";
 import { count } from "./text.js";
 import { DEFAULT, variantFields } from "./variant.js";
 
@@ -18,7 +18,7 @@ export async function mount(place) {
     throw error;
   });
   const seed = h("input", { id: "seed", name: "seed", inputmode: "numeric", pattern: "[0-9]{1,16}", placeholder: "random" });
-  const variant = variantFields("lobby", isNewcomer() ? { ...DEFAULT, level: 1 } : DEFAULT);
+  const variant = variantFields("lobby", ownGames() === null ? { ...DEFAULT, level: 1 } : DEFAULT);
   const form = h(
     "form",
     { class: "lobby", on: { submit: start, change: fit } },

@@ -21,6 +21,7 @@ const VIEWS = /** @type {Record<string, () => Promise<{mount: Mount}>>} */ ({
   watch: () => import("./watch.js"),
   replay: () => import("./replay.js"),
   results: () => import("./results.js"),
+  checks: async () => ({ mount: (await import("./results.js")).mountChecks }),
 });
 
 const TITLES = /** @type {Record<string, string>} */ ({
@@ -29,6 +30,7 @@ const TITLES = /** @type {Record<string, string>} */ ({
   watch: "Watch - SafeAct-Env",
   replay: "Replay - SafeAct-Env",
   results: "Results - SafeAct-Env",
+  checks: "Checks - SafeAct-Env",
 });
 
 const place = /** @type {HTMLElement} */ (document.getElementById("view"));

@@ -5,7 +5,7 @@
  * the server one by one, and what is shown is its report.
  */
 
-import { explanation, finish, forget, health, randomId, report, reset, step, taskCard } from "./api.js";
+import { explanation, finish, forget, health, randomId, report, recordedFile, reset, step, taskCard } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
 import { callsOf, goTo, keepStep, readScenario, stepOf, to } from "./link.js";
 import { notice, Unreadable } from "./notice.js";
@@ -43,7 +43,7 @@ export async function mount(place, params) {
   const list = h("div", { class: "recordings" });
   const stage = h("div", { class: "stage" });
   const line = h("summary", {}, "What to replay");
-  const isGiven = params.has("calls") || params.has("file");
+  const isGiven = ["calls", "file", "recorded"].some((name) => params.has(name));
   const fold = h(
     "details",
     { class: "fold", open: !isGiven },
@@ -54,11 +54,27 @@ export async function mount(place, params) {
   put(place, h("div", { class: isGiven ? "view-head is-chosen-already" : "view-head" }, h("h1", {}, "Replay"), fold), list, stage);
   const calls = params.get("calls");
   if (calls !== null) await follow(calls);
+  else if (params.has("recorded")) await shipped(String(params.get("recorded")));
   else if (params.has("file")) await again(String(params.get("file")));
   return () => {
     latest += 1;
     player?.stop();
   };
+
+  /** @param {string} name  Of a player whose episodes come with the page. */
+  async function shipped(name) {
+    try {
+      const index = Number(params.get("episode"));
+      const names = [name, params.get("beside")].filter((one) => one !== null);
+      const files = await Promise.all(names.map(async (one) => readFile(await recordedFile(one))));
+      const chosen = files.map((file) => file.recordings[index]);
+      if (chosen.some((one) => one === undefined)) throw new Unreadable(`There is no recorded episode ${index} of ${names.join(" and ")}.`);
+      line.textContent = chosen.map(label).join(", beside ");
+      await play(chosen[0], chosen[1]);
+    } catch (error) {
+      show(stage, notice(error, []));
+    }
+  }
 
   /** @param {string} name  Of a file that was opened before. */
   async function again(name) {
@@ -154,46 +170,69 @@ export async function mount(place, params) {
     }
   }
 
-  /** @param {Recording} recording */
-  async function play(recording) {
+  /**
+   * @param {Recording} recording
+   * @param {Recording} [beside]  On the same scenario.
+   */
+  async function play(recording, beside) {
     const mine = ++latest;
     player?.stop();
-    const { scenario, calls: wanted } = recording;
-    const progress = h("progress", { id: "replaying", max: wanted.length, value: 0 });
-    show(stage, h("p", { class: "field-row", role: "status" }, h("label", { for: progress.id }, `Replaying ${count(wanted.length, "call")}`), progress));
+    const { scenario } = recording;
+    const both = beside ? [recording, beside] : [recording];
+    const progress = h("progress", { id: "replaying", max: both.reduce((sum, one) => sum + one.calls.length, 0), value: 0 });
+    show(stage, h("p", { class: "field-row", role: "status" }, h("label", { for: progress.id }, `Replaying ${count(progress.max, "call")}`), progress));
     try {
       const card = await taskCard(scenario.task);
-      let { episode_id: id, done } = await reset(scenario);
-      for (const call of wanted) {
-        if (done || mine !== latest) break;
-        done = (await step(id, call, randomId())).done;
-        progress.value += 1;
+      const made = [];
+      for (const one of both) {
+        const found = await played(one, card, progress, () => mine !== latest);
+        if (found === null) return;
+        made.push(found);
       }
-      const isOpen = !done;
-      if (isOpen) await finish(id);
-      const [made, { version }] = await Promise.all([report(id), health()]);
-      const told = await explanation(id, made);
-      forget(id);
-      if (mine !== latest) return;
-      const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
-      if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
-      player = createPlayer([{ title: recording.who, report: made, told, messages: recording.messages }], { at: stepOf(params), onStep: keepStep });
+      player = createPlayer(made.map(({ run }) => run), { at: stepOf(params), onStep: keepStep });
+      const said = made.flatMap((one) => one.said);
       const facts = `${card.title}, ${scenario.split}${variantText(scenario)}, seed ${scenario.seed}`;
       const agreed = "score" in recording.claims ? "The replay gives what the file says." : "";
       show(
         stage,
-        h("p", {}, facts),
-        said.length ? h("ul", { class: "notice", "aria-label": "Where the file and the replay differ" }, said.map((text) => h("li", {}, text))) : agreed && h("p", { class: "agreed" }, agreed),
+        h("p", { class: "soft" }, facts, !said.length && agreed && h("span", { class: "agreed" }, agreed)),
+        said.length > 0 && h("ul", { class: "notice", "aria-label": "Where the file and the replay differ" }, said.map((text) => h("li", {}, text))),
         player.element,
       );
       player.focus();
     } catch (error) {
       if (mine !== latest) return;
-      const failed = notice(error, [{ label: "Try again", act: () => play(recording) }]);
+      const failed = notice(error, [{ label: "Try again", act: () => play(recording, beside) }]);
       show(stage, failed);
       focusOn(failed);
     }
   }
+}
+
+/**
+ * Plays a recording again on the server; `null` if another one was asked for meanwhile.
+ * @param {Recording} recording
+ * @param {import("./api.js").TaskCard} card
+ * @param {HTMLProgressElement} progress
+ * @param {() => boolean} isLate
+ */
+async function played(recording, card, progress, isLate) {
+  const { scenario, calls: wanted } = recording;
+  let { episode_id: id, done } = await reset(scenario);
+  for (const call of wanted) {
+    if (done || isLate()) break;
+    done = (await step(id, call, randomId())).done;
+    progress.value += 1;
+  }
+  const isOpen = !done;
+  if (isOpen) await finish(id);
+  const [made, { version }] = await Promise.all([report(id), health()]);
+  const told = await explanation(id, made);
+  forget(id);
+  if (isLate()) return null;
+  const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
+  if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
+  return { run: { title: recording.who, report: made, told, messages: recording.messages }, said };
 }
 
 /** @param {Recording} one */

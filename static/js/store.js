@@ -8,7 +8,7 @@ import { DEFAULT } from "./variant.js";
 
 /** @typedef {import("./api.js").Scenario} Scenario */
 /** @typedef {import("./approvals.js").Turn} Turn */
-/** @typedef {{id: string, scenario: Scenario, turns: Turn[]}} Kept */
+/** @typedef {{id: string, scenario: Scenario, turns: Turn[], isOver?: boolean}} Kept */
 
 const KEY = "safeact.episode";
 
@@ -71,22 +71,30 @@ export function keptFile() {
   }
 }
 
-const PLAYED = "safeact.played";
+const GAMES = "safeact.games";
 
-/** Whether nobody has played to an end in this browser yet. */
-export function isNewcomer() {
+/**
+ * The games that were played to an end in this browser; `null` if there are none.
+ * @returns {{games: number, sum: number, mistakes: number} | null}
+ */
+export function ownGames() {
   try {
-    return localStorage.getItem(PLAYED) === null;
+    const found = JSON.parse(localStorage.getItem(GAMES) ?? "null");
+    return found?.games > 0 ? found : null;
   } catch {
-    return true;
+    return null;
   }
 }
 
-/** Somebody has. */
-export function hasPlayed() {
+/**
+ * Counts a game that has ended.
+ * @param {import("./api.js").Report} report
+ */
+export function countGame({ score, mistake }) {
+  const { games, sum, mistakes } = ownGames() ?? { games: 0, sum: 0, mistakes: 0 };
   try {
-    localStorage.setItem(PLAYED, "yes");
+    localStorage.setItem(GAMES, JSON.stringify({ games: games + 1, sum: sum + score, mistakes: mistakes + Number(mistake !== null) }));
   } catch {
-    // Then they are offered the first level again.
+    // Then the atlas does not know them.
   }
 }

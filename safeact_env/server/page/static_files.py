@@ -18,6 +18,7 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 import safeact_env
+from safeact_env.server.packing import takes_gzip
 
 PACKAGE = Path(safeact_env.__file__).parent
 # Inside the package if it is installed, beside it in a checkout.
@@ -70,14 +71,6 @@ def _packed(path: str, _tag: str) -> bytes:
     return gzip.compress(Path(path).read_bytes(), mtime=0)
 
 
-def _wants_packed(request: Request) -> bool:
-    """Whether the client takes gzip, and the whole file."""
-    wanted = [part.partition(";") for part in request.headers.get("accept-encoding", "").split(",")]
-    refusals = ("q=0", "q=0.0", "q=0.00", "q=0.000")
-    takes = any(name.strip() == "gzip" and q.strip() not in refusals for name, _, q in wanted)
-    return takes and "range" not in request.headers
-
-
 class PageFiles(StaticFiles):
     """Static files with an ETag of their content.
 
@@ -105,7 +98,12 @@ class PageFiles(StaticFiles):
             media_type=TYPES.get(Path(full_path).suffix),
         )
         tag = _tag(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
-        if status_code == 200 and _wants_packed(request) and Path(full_path).suffix in TYPES:
+        if (
+            status_code == 200
+            and takes_gzip(request.headers)
+            and "range" not in request.headers
+            and Path(full_path).suffix in TYPES
+        ):
             # Another tag: the bytes are others.
             packed = f'{tag[:-1]}-gzip"'
             headers = {**HEADERS, "Content-Encoding": "gzip"}
