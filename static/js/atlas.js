@@ -43,7 +43,7 @@ function rowOf(player) {
 
 /** @param {Row[]} rows */
 function drawScatter(rows) {
-  const x = (/** @type {number} */ share) => EDGE + share * (SIZE - EDGE - 12);
+  const x = (/** @type {number} */ share) => EDGE + share * (SIZE - EDGE - 20);
   const y = (/** @type {number} */ grade) => SIZE - EDGE - grade * (SIZE - EDGE - 12);
   return h(
     "figure",

@@ -4,6 +4,7 @@
  * Owns the transport: scrubber, keys, speed, and which of two is shown where there is room for one.
  */
 
+import { branch, canBranch } from "./branch.js";
 import { focusOn, h } from "./dom.js";
 import { legend, parting, track } from "./marks.js";
 import { Screen } from "./screen.js";
@@ -37,6 +38,8 @@ export function createPlayer(runs, { at: first = 0, onStep = () => {} } = {}) {
   speed.value = "1";
   const screens = runs.map((run) => new Screen(run, last, parts, go));
   for (const screen of screens) screen.list.open = runs.length === 1 && window.matchMedia(WIDE).matches;
+  let turnedTo = 0;
+  const take = h("button", { type: "button", class: "chip", on: { click: () => branch(runs[turnedTo].report, at) } });
   const tabs = runs.map((run, index) => h("button", { type: "button", class: "chip", on: { click: () => turnTo(index) } }, run.title));
   const element = h(
     "section",
@@ -61,6 +64,7 @@ export function createPlayer(runs, { at: first = 0, onStep = () => {} } = {}) {
         "p",
         { class: "player-notes" },
         legend(),
+        take,
         parts !== null && h("button", { type: "button", class: "chip", on: { click: () => go(parts + 1) } }, `They part at step ${parts + 1}`),
       ),
       runs.length > 1 && h("p", { class: "tabs", role: "group", "aria-label": "Whose world" }, tabs),
@@ -69,17 +73,18 @@ export function createPlayer(runs, { at: first = 0, onStep = () => {} } = {}) {
   );
   document.addEventListener("keydown", pressed);
   turnTo(0);
-  draw();
   // The boxes have no size before they are part of the page.
   requestAnimationFrame(() => element.isConnected && draw());
   return { element, focus: () => focusOn(title), play, stop };
 
   /** @param {number} index  Of the episode that is shown where there is room for one only. */
   function turnTo(index) {
+    turnedTo = index;
     for (const [one, screen] of screens.entries()) {
       screen.element.classList.toggle("is-turned-to", one === index);
       tabs[one].setAttribute("aria-pressed", one === index ? "true" : "false");
     }
+    draw();
   }
 
   /** @param {KeyboardEvent} event */
@@ -112,6 +117,8 @@ export function createPlayer(runs, { at: first = 0, onStep = () => {} } = {}) {
     position.value = String(at);
     number.textContent = `${at} of ${last}`;
     for (const screen of screens) screen.draw(at);
+    take.hidden = !canBranch(runs[turnedTo].report, at);
+    take.textContent = `Take ${runs.length > 1 ? `${runs[turnedTo].title}'s` : "it"} from step ${at + 1}`;
     onStep(at);
   }
 

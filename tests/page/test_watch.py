@@ -143,3 +143,15 @@ def test_what_was_watched_is_given_back(visitor):
     sent = [(one.method, one.path.partition("?")[0]) for one in visitor.exchanges()]
     forgotten = [path for method, path in sent if method == "DELETE"]
     assert len(forgotten) == len([path for _, path in sent if path.endswith("/report")]) == 2
+
+
+def test_somebody_takes_it_from_a_step_of_another(visitor):
+    made = play(get_task("easy"), "train", 3, "expert")
+    visitor.open("#/watch?task=easy&seed=3&a=expert&step=4")
+    visitor.page.get_by_role("button", name="Take it from step 5").click()
+    expect(visitor.page.locator(".history .turn")).to_have_count(4)
+    expect(visitor.page.locator(".result-text")).to_have_text(made.turns[3].result)
+    visitor.play([made.turns[4].call])
+    # Back leads to what was watched, and not into the branch again.
+    visitor.page.go_back()
+    expect(visitor.page.locator(".player-number")).to_contain_text("4 of")

@@ -1,7 +1,7 @@
 """Makes what the atlas of the page shows: the players of the official suite, and their episodes.
 
-Owns `static/atlas.json` and `static/recorded/suite/`, which `tools.documents.page` writes and checks. A verified
-report in `results/suite_v2/` is a row; nothing else is edited.
+Owns `static/atlas.json` and `static/recorded/suite/`, which `tools.documents.page` writes and checks. Every
+verified report in `results/suite_v2/` is a row.
 """
 
 import gzip
@@ -9,10 +9,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tools.documents.tables import ROOT
-
-RESULTS = ROOT / "results" / "suite_v2"
-STATIC = ROOT / "static"
 FRAMING = "goal"
 """The framing that the suite has on every level; the grid shows it."""
 METRICS = ("grade", "mistakes", "over_escalations")
@@ -59,23 +55,24 @@ def player(folder: Path) -> dict[str, Any]:
     }
 
 
-def folders() -> list[Path]:
-    """The players' folders, by name."""
-    return sorted(path.parent for path in RESULTS.glob("*/report.json"))
+def atlas(root: Path) -> dict[Path, bytes]:
+    """What the package should hold, by file. Without a recorded suite, nothing.
 
-
-def atlas() -> dict[Path, bytes]:
-    """What the package should hold, by file."""
-    players = [player(folder) for folder in folders()]
-    scenarios = [[one["task"], one["level"], one["seed"]] for one in shown(folders()[0])]
-    whole = {"framing": FRAMING, "scenarios": scenarios, "players": players}
-    found = {STATIC / "atlas.json": json.dumps(whole, separators=(",", ":")).encode() + b"\n"}
-    for folder in folders():
-        name = folder.name
+    Args:
+        root: The folder with `results/` and `static/`.
+    """
+    folders = sorted(path.parent for path in (root / "results" / "suite_v2").glob("*/report.json"))
+    if not folders:
+        return {}
+    scenarios = [[one["task"], one["level"], one["seed"]] for one in shown(folders[0])]
+    whole = {"framing": FRAMING, "scenarios": scenarios, "players": [player(folder) for folder in folders]}
+    static = root / "static"
+    found = {static / "atlas.json": json.dumps(whole, separators=(",", ":")).encode() + b"\n"}
+    for folder in folders:
         lines = [
-            json.dumps({"policy": name, **{key: one[key] for key in KEPT}}, separators=(",", ":"))
+            json.dumps({"policy": folder.name, **{key: one[key] for key in KEPT}}, separators=(",", ":"))
             for one in shown(folder)
         ]
         packed = gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
-        found[STATIC / "recorded" / "suite" / f"{name}.jsonl.gz"] = packed
+        found[static / "recorded" / "suite" / f"{folder.name}.jsonl.gz"] = packed
     return found

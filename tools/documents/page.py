@@ -82,7 +82,7 @@ def wanted() -> dict[Path, bytes]:
     """What the package should hold, by file."""
     text = json.dumps(results(), ensure_ascii=False, indent=1) + "\n"
     copies = {STATIC / "plots" / path.name: path.read_bytes() for path in plots()}
-    return {STATIC / "results.json": text.encode(), **copies, **atlas()}
+    return {STATIC / "results.json": text.encode(), **copies, **atlas(ROOT)}
 
 
 def main(arguments: list[str]) -> int:
