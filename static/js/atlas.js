@@ -60,7 +60,7 @@ function drawScatter(rows) {
       svg("text", { class: "scatter-text", x: x(0) + 6, y: y(1) - 2 }, "grade"),
       rows.map((row, index) => [
         svg("circle", { class: `scatter-dot is-${row.kind}`, cx: x(row.mistakes), cy: y(row.grade), r: row.kind === "policy" ? 5 : 7 }, svg("title", {}, `${index + 1}. ${row.name}: grade ${points(row.grade)}, mistakes ${percent(row.mistakes)}`)),
-        row.kind !== "policy" && svg("text", { class: "scatter-name", x: x(row.mistakes) + 10, y: y(row.grade) + 4 }, row.name),
+        row.kind !== "policy" && svg("text", { class: "scatter-name", x: x(row.mistakes) + (row.mistakes > 0.7 ? -10 : 10), y: y(row.grade) - 8, "text-anchor": row.mistakes > 0.7 ? "end" : "start" }, row.name),
       ]),
     ),
     h("figcaption", { class: "soft" }, "Small: reference policies. Large: models, and you once you have played. Top left is where nothing is lost and the job is done."),

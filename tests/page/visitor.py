@@ -112,7 +112,10 @@ class Visitor:
     def fill(self, call: Call) -> None:
         """Open the form of an action and fill it in, from the thing that it is about if there is one."""
         self._pick(call)
-        self._click(f'[data-action="{call.action_name}"]')
+        # The question about an action stands beside it.
+        beside = f'[data-ask="{call.parameters.get("action_being_considered")}"]'
+        is_beside = self.page.locator(beside).count()
+        self._click(beside if is_beside else f'[data-action="{call.action_name}"]')
         form = self.page.get_by_role("form", name=call.action_name)
         for param, value in call.parameters.items():
             field = form.locator(f'[name="{param}"]')
