@@ -154,7 +154,7 @@ function drawGrid({ scenarios, players, framing }) {
   const level = h("select", { id: "grid-level", on: { change: draw } }, levels.map((number) => h("option", { value: number }, number)));
   const beside = h("select", { id: "grid-beside", on: { change: draw } }, h("option", { value: "" }, "nobody"), players.map(({ name }) => h("option", { value: name }, name)));
   task.value = tasks.includes("easy") ? "easy" : tasks[0];
-  const place = h("div", { class: "table-place", tabindex: "0", role: "region", "aria-label": "Every player on every scenario" });
+  const place = h("div", { class: "table-place", tabindex: "0", role: "region", "aria-label": "Outcomes by player and seed" });
   draw();
   return h(
     "section",

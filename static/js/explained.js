@@ -21,8 +21,8 @@ export function explained(report, told) {
   const fatal = report.steps[told.step - 1];
   const isLookalike = told.runbooks.some((one) => one.works !== null);
   return h(
-    "section",
-    { class: "explained", "aria-label": "The mistake explained" },
+    "div",
+    { class: "explained", role: "group", "aria-label": "The mistake explained" },
     h("h3", {}, `Step ${told.step}: `, h("code", {}, callText(fatal))),
     fatal.reasoning && h("p", { class: "soft" }, "The reason given: ", h("q", {}, fatal.reasoning)),
     h(

@@ -21,6 +21,7 @@ const VIEWS = /** @type {Record<string, () => Promise<{mount: Mount}>>} */ ({
   watch: () => import("./watch.js"),
   replay: () => import("./replay.js"),
   results: () => import("./results.js"),
+  live: () => import("./live.js"),
   branch: () => import("./branch.js"),
   checks: async () => ({ mount: (await import("./results.js")).mountChecks }),
 });
@@ -31,6 +32,7 @@ const TITLES = /** @type {Record<string, string>} */ ({
   watch: "Watch - SafeAct-Env",
   replay: "Replay - SafeAct-Env",
   results: "Results - SafeAct-Env",
+  live: "Live - SafeAct-Env",
   branch: "Play - SafeAct-Env",
   checks: "Checks - SafeAct-Env",
 });

@@ -35,7 +35,7 @@ export async function mount(place, params) {
     "details",
     { class: "fold", open: !params.has("a") },
     line,
-    h("p", { class: "lead" }, "A reference policy sees only what an agent sees. Put a careless one beside the expert, on the same seed."),
+    h("p", { class: "lead" }, "A reference policy sees only what an agent sees. Put a careless one beside the expert, on the same seed. Or ", h("a", { href: "#/live" }, "follow an agent live"), "."),
     h(
       "form",
       { class: "fields", on: { submit: chosen, change: describe } },
