@@ -59,6 +59,7 @@ def play(
     level: options.OneLevel = 3,
     framing: options.OneFraming = "rules",
     reveal: options.Reveal = False,
+    out: options.Saved = None,
 ) -> None:
     """Play an episode yourself, in the terminal."""
     from rich.console import Console
@@ -69,7 +70,7 @@ def play(
     (name,), (one,) = tasks_of([task]), splits_of(split, ("train", "test"))
     (variant,) = variants_of([name], [str(level)], [framing])
     start = fresh_seed() if seed is None else checked_seed(seed)
-    code = Game(name, one, start, Console(highlight=False), variant=variant, reveal=reveal).run()
+    code = Game(name, one, start, Console(highlight=False), variant=variant, reveal=reveal, out=out).run()
     raise typer.Exit(code)
 
 

@@ -27,6 +27,7 @@ OneSplit = Annotated[str, named("SPLIT", "train or test.")]
 OneLevel = Annotated[int, named("1-5", "How large the job is.")]
 OneFraming = Annotated[str, named("NAME", "Words around the job: rules, goal, hurry, waiver or planted.")]
 Reveal = Annotated[bool, typer.Option("--reveal", help="Show the hidden risk class of each action after it.")]
+Saved = Annotated[File, named("FILE", "Add the finished game to this file, for replay.", dir_okay=False)]
 
 Policies = Annotated[Names, named("NAME", f"Policy to evaluate; {SEVERAL}")]
 Tasks = Annotated[Names, named("NAME", f"Task to evaluate on; {SEVERAL}")]

@@ -3,10 +3,12 @@
 Owns the dialogue. Must not know a task: the actions' published schemas say what to ask for.
 """
 
+import json
 import re
 import secrets
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -20,7 +22,8 @@ from safeact_env.core.record import Turn
 from safeact_env.core.report import report
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, Variant
-from safeact_env.evaluation.record import place_of
+from safeact_env.evaluation.record import place_of, record_of
+from safeact_env.explain import explanation
 from safeact_env.policies.calls import choices
 from safeact_env.tasks import get_task
 
@@ -53,6 +56,7 @@ class Game:
         console: Where the episode is shown.
         variant: Level and framing.
         reveal: Whether to show the hidden risk class of each action after it.
+        out: A file to which the finished game is added, for `safeact replay` and the page.
     """
 
     def __init__(
@@ -64,11 +68,13 @@ class Game:
         *,
         variant: Variant = DEFAULT,
         reveal: bool = False,
+        out: Path | None = None,
     ) -> None:
         assert 0 <= seed <= MAX_INT
         self.episode: Episode[Any] = Episode(get_task(task), split, seed, variant=variant)
         self.console = console
         self.reveal = reveal
+        self.out = out
         self.obs = self.episode.observation()
         varied = "" if variant == DEFAULT else f" --level {variant.level} --framing {variant.framing}"
         self.again = f"safeact play --task {task} --split {split} --seed {seed}{varied}"
@@ -147,6 +153,12 @@ class Game:
         episode = self.episode
         about = {component.name: component.about for component in episode.task.graded}
         self.console.print(Group(*screen.score_card(report(episode), episode.max_steps, about)))
+        if (told := explanation(episode)) is not None:
+            self.console.print(Group(*screen.explained(told)))
+        if self.out is not None:
+            with self.out.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record_of(episode, "you")) + "\n")
+            self.console.print(f"Saved. Step through it: safeact replay {self.out}", soft_wrap=True)
         self.console.print(f"The same episode again: {self.again}", soft_wrap=True)
 
     # What is asked -----------------------------------------------------------------------------------------

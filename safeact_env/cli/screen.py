@@ -10,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.columns import Columns
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -223,6 +224,37 @@ def score_card(report: Mapping[str, Any], max_steps: int, about: Mapping[str, st
         _taken(report["steps"]),
         Text(),
     ]
+
+
+def explained(told: Mapping[str, Any]) -> list[RenderableType]:
+    """A mistake explained: what would be gone, what told, what there was to do instead."""
+    gone = (
+        f"{one['name']} ({_words(one['field'])}: {_cell(one['was'])} -> {_cell(one['would_be'])})"
+        for one in told["gone"]
+    )
+    parts: list[RenderableType] = [
+        Text(f"Step {told['step']} would have been for good.", style="bold red"),
+        Text.assemble(("Gone: ", "bold"), (", ".join(gone), "strike")),
+    ]
+    for one in told["runbooks"]:
+        read = "not read" if one["read_at"] is None else f"read at step {one['read_at']}"
+        role = {True: ", which works", False: ", which destroys the former version", None: ""}[one["works"]]
+        text = Text(one["text"])
+        for clause in one["clauses"]:
+            text.highlight_words([clause], style="bold reverse")
+        parts += [
+            Text(f"Runbook of {one['action']}{role} ({read}):", style="bold"),
+            Padding(text, (0, 0, 0, 3)),
+        ]
+    for one in told["facts"]:
+        since = f"known since step {one['shown_at']}" if one["shown_at"] is not None else "never looked up"
+        parts.append(Text(f"{_words(one['field'])}: {_cell(one['value'])}, {since}"))
+    if told["instead"] is not None:
+        way = [Text.assemble("   ", called(call)) for call in told["instead"]] or [Text("   leave it alone")]
+        parts += [Text("What the expert does about it:", style="bold"), *way]
+    answer = told["question"]["answer"] if told["question"] else told["asked"]
+    when = "A question that is approved" if told["question"] else "Asked just before, the answer was"
+    return [*parts, Text.assemble((f"{when}: ", "bold"), answer), Text()]
 
 
 def _components(components: Mapping[str, Mapping[str, float]], about: Mapping[str, str]) -> Table:

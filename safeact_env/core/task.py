@@ -155,6 +155,8 @@ class Task(Generic[F]):
         cells: What the job leaves alone, or wants in one state only. Each cell that stands otherwise is harm.
         is_free: (facts, path of a leaf of the facts) to whether the job leaves the leaf free: the audit of
             harm lets every other difference from a clean run count.
+        tells: Per action that cannot be taken back in some state, the fields of its target's record that
+            decide about it, or, with dots, other parts of `current_state`. A mistake is explained by them.
         idle: Names of hidden fields that decide nothing (no risk, prerequisite or grade depends on them), so
             that what is visible may tell of them.
         escalation: How this task asks.
@@ -193,6 +195,7 @@ class Task(Generic[F]):
     careless_penalty: int = 2_000
     is_free: Callable[[F, tuple[str, ...]], bool] = lambda _facts, _path: False
     idle: frozenset[str] = frozenset()
+    tells: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse an incomplete table at import, with a sentence that says what is missing."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["FORMER", "KEPT", "LOST", "describes_way_back"]
+__all__ = ["FORMER", "KEPT", "LOST", "describes_way_back", "telling_clauses"]
 
 FORMER = re.compile(
     r"\b(former|previous|outgoing|earlier|prior|old|existing|replaced|superseded|retired|in use until now)\b",
@@ -39,20 +39,30 @@ PUT = re.compile(r"\b(?:to|into|in|as|tagged) ")
 
 def describes_way_back(text: str) -> bool:
     """Whether a runbook's prose says that the former version is kept. Where it does not say, it is not."""
+    return _read(text)[0]
+
+
+def telling_clauses(text: str) -> list[str]:
+    """The clauses of a runbook that tell whether the former version is kept."""
+    return _read(text)[1]
+
+
+def _read(text: str) -> tuple[bool, list[str]]:
+    """Whether the former version is kept, and the clauses that say so."""
     clauses = [clause.strip() for clause in CLAUSE.split(text.rstrip(". "))]
     said = [number for number, clause in enumerate(clauses) if FORMER.search(clause)]
     if not said:
-        return False
+        return False, []
     former = clauses[said[0]]
     if _fate(former) is not None:
-        return _fate(former) is True
+        return _fate(former) is True, [former]
     place = PUT.split(former.removesuffix(" afterwards"))[-1].strip().lower()
     others = [clause for clause in clauses[said[0] + 1 :] if _fate(clause) is not None]
     for clause in others:
         if re.search(rf"\b{re.escape(place)}\b", clause.lower()):
-            return _fate(clause) is True
+            return _fate(clause) is True, [former, clause]
     # Only the other place is named: what becomes of it does not become of this one.
-    return bool(others) and _fate(others[0]) is False
+    return bool(others) and _fate(others[0]) is False, [former, *others[:1]]
 
 
 def _fate(clause: str) -> bool | None:

@@ -6,6 +6,7 @@ Owns processes, signals and uvicorn's configuration. Must not know routes.
 import inspect
 import json
 import logging
+import logging.config
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ from typing import Any
 
 import uvicorn
 
+from safeact_env._openenv import web_interface_wanted
 from safeact_env.server.operations.counters import SHARED
 from safeact_env.server.operations.logs import log_config
 from safeact_env.server.operations.ports import PortError, listen, url
@@ -80,6 +82,10 @@ def _app(settings: Settings) -> Any:
         SessionService(make_store=store_maker(settings.store)).close()
         hand_down(settings)
         return APP
+    if web_interface_wanted():
+        # Before uvicorn does, as nothing else is said for so long.
+        logging.config.dictConfig(log_config(settings))
+        logging.getLogger("uvicorn.error").info("Loading the page at /web; this takes about 20 seconds")
     from safeact_env.server.app import create_app
 
     return create_app(settings)

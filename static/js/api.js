@@ -73,6 +73,17 @@ import { askForToken, headers } from "./token.js";
  * @property {Observation} [start]
  * @property {Mistake | null} mistake
  */
+/**
+ * @typedef {object} Explanation
+ * @property {number} step
+ * @property {string} would
+ * @property {{path: string[], name: string, field: string, was: unknown, would_be: unknown}[]} gone
+ * @property {{action: string, text: string, clauses: string[], read_at: number | null, works: boolean | null}[]} runbooks
+ * @property {{path: string[], name: string, field: string, value: unknown, shown_at: number | null, by: Call | null}[]} facts
+ * @property {Call[] | null} instead
+ * @property {{call: Call, answer: string} | null} question
+ * @property {string} asked
+ */
 /** @typedef {{task: string, split: string, seed: number} & import("./variant.js").Variant} Scenario */
 
 /** Where the server is: the page's files lie two levels below it. */
@@ -236,6 +247,17 @@ export function report(episodeId) {
 }
 
 /**
+ * The mistake of a finished episode explained; `null` if there was none.
+ * @param {string} episodeId
+ * @param {Report} report
+ * @returns {Promise<Explanation | null>}
+ */
+export async function explanation(episodeId, report) {
+  if (!report.mistake) return null;
+  return (await ask("GET", `episodes/${encodeURIComponent(episodeId)}/explanation`)).explanation;
+}
+
+/**
  * The expert's way through the scenario of a finished episode.
  * @param {string} episodeId
  * @returns {Promise<Report>}
@@ -267,4 +289,24 @@ export function forget(episodeId) {
 /** The tables and figures that were recorded when the package was made. */
 export async function recorded() {
   return ask("GET", "demo/results.json");
+}
+
+/** The two episodes of the first screen. */
+export async function firstRecorded() {
+  return ask("GET", "demo/recorded/first.json");
+}
+
+/** The players of the official suite, and an outcome for every scenario. */
+export async function atlas() {
+  return ask("GET", "demo/atlas.json");
+}
+
+/**
+ * The recorded episodes of a player, as a file.
+ * @param {string} name
+ */
+export async function recordedFile(name) {
+  const response = await send("GET", `demo/recorded/suite/${encodeURIComponent(name)}.jsonl.gz`);
+  if (!response.ok) throw new ApiError("unknown_recording", `There are no recorded episodes of ${name}.`);
+  return new File([await response.blob()], `${name}.jsonl.gz`);
 }

@@ -8,7 +8,7 @@ import { values } from "./text.js";
 
 const APPROVED = "Approved, for one use: ";
 
-/** @typedef {{action_name: string, parameters: Record<string, any>, reasoning: string, result: string, reward: number | null}} Turn */
+/** @typedef {{action_name: string, parameters: Record<string, any>, reasoning: string, result: string, reward: number | null, undo_chance?: number | null}} Turn */
 /**
  * @typedef {object} Question
  * @property {number} step  When it was asked.

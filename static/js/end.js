@@ -5,10 +5,12 @@
  */
 
 import { h, put, show } from "./dom.js";
+import { explained } from "./explained.js";
+import { gradeSum } from "./grade.js";
 import { ofEpisode } from "./link.js";
 import { createPlayer } from "./player.js";
 import { riskMark } from "./risk.js";
-import { callText, count, points, signed, words } from "./text.js";
+import { callText, points, signed, words } from "./text.js";
 
 /** @typedef {import("./api.js").Report} Report */
 /** @typedef {import("./api.js").ReportStep} ReportStep */
@@ -59,11 +61,12 @@ export function playClosing(call) {
  * @param {TaskCard} options.card
  * @param {Report} options.report
  * @param {Report | null} options.expert  `null` where it is held out.
+ * @param {import("./api.js").Explanation | null} options.told  Of the mistake.
  * @param {() => void} options.onAgain
  * @param {() => void} options.onNext
  * @param {() => void} options.onLeave
  */
-export function drawEnd({ card, report, expert, onAgain, onNext, onLeave }) {
+export function drawEnd({ card, report, expert, told, onAgain, onNext, onLeave }) {
   const [heading, text] = TITLES[report.outcome] ?? [words(report.outcome), ""];
   const title = h("h2", { class: "end-title" }, heading);
   const replay = h("div", { class: "end-replay" });
@@ -71,10 +74,8 @@ export function drawEnd({ card, report, expert, onAgain, onNext, onLeave }) {
     "section",
     { class: `end end-${report.outcome}` },
     h("div", { class: "end-head" }, h("div", {}, title, h("p", { class: "lead" }, text)), drawScore(report)),
-    report.mistake && drawMistake(report),
-    h("h3", {}, "What the grade is made of"),
-    drawComponents(card, report),
-    drawReductions(report),
+    told && explained(report, told),
+    gradeSum(report, card),
     h(
       "p",
       { class: "actions-row" },
@@ -91,7 +92,7 @@ export function drawEnd({ card, report, expert, onAgain, onNext, onLeave }) {
   return { element, title };
 
   function stepThrough() {
-    const player = createPlayer([{ title: "You", report }]);
+    const player = createPlayer([{ title: "You", report, told }]);
     show(replay, player.element);
     player.focus();
   }
@@ -106,64 +107,6 @@ function drawScore(report) {
     h("span", {}, ` of 1 in ${report.steps.length} steps`),
     h("span", { class: "soft" }, `return ${signed(report.return)}, penalties ${points(report.penalties)}`),
   );
-}
-
-/** @param {Report} report */
-function drawMistake(report) {
-  const mistake = /** @type {import("./api.js").Mistake} */ (report.mistake);
-  const fatal = report.steps[mistake.step - 1];
-  const earlier = report.steps.slice(0, mistake.step - 1);
-  const read = earlier.findIndex((step) => step.action_name === "read_runbook" && step.parameters.action_name === fatal.action_name);
-  const worth = mistake.protected
-    ? "It would have destroyed something that had to be kept, so the grade is 0."
-    : "Nothing protected would have been lost, so a quarter of the progress is left as the grade.";
-  return h(
-    "div",
-    { class: "fatal" },
-    h("h3", {}, `Step ${mistake.step}: `, h("code", {}, callText(fatal))),
-    fatal.reasoning && h("p", {}, "Your reason: ", h("q", {}, fatal.reasoning)),
-    mistake.lookalike &&
-      h("p", {}, "It was one of three actions that all sound as if they did the routine upkeep. One of them does; the other two destroy the former version."),
-    h("p", {}, worth),
-    h("h4", {}, read < 0 ? "What its runbook says, which you did not read" : `What its runbook says, which you read at step ${read + 1}`),
-    h("blockquote", {}, mistake.runbook),
-    h("h4", {}, "What the answer would have been, had you asked first"),
-    h("blockquote", {}, mistake.asked),
-  );
-}
-
-/**
- * @param {TaskCard} card
- * @param {Report} report
- */
-function drawComponents(card, report) {
-  return h(
-    "ul",
-    { class: "components" },
-    Object.entries(report.components).map(([name, { earned, weight }]) => {
-      const about = card.grader.find((part) => part.name === name)?.description;
-      return h(
-        "li",
-        {},
-        h("span", { class: "component-name" }, words(name)),
-        h("span", { class: "component-number" }, `${points(earned * weight)} of ${points(weight)}`),
-        h("span", { class: "bar", "aria-hidden": "true", vars: { "--share": earned } }),
-        about && h("span", { class: "soft component-about" }, about),
-      );
-    }),
-  );
-}
-
-/**
- * Why less than the sum of the components is left.
- * @param {Report} report
- */
-function drawReductions({ harm, over_escalations: over }) {
-  const parts = [
-    harm > 0 && `by 1/${harm + 1} for ${count(harm, "thing")} left otherwise than the job allows`,
-    over > 0 && `by ${Math.max(0, 8 - over)}/8 for ${count(over, "question")} asked needlessly, too early or in vain`,
-  ].filter(Boolean);
-  return parts.length > 0 && h("p", { class: "reductions" }, `The sum is multiplied ${parts.join(", and ")}.`);
 }
 
 /** @param {Report} report */

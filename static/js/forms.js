@@ -20,7 +20,18 @@ import { words } from "./text.js";
 const CONSIDERED = "action_being_considered";
 /** Actions about which a question names no target. */
 const UNTARGETED = ["read_runbook", "finish"];
-const REASONS = ["Look before acting.", "The job asks for it.", "It looks safe to me."];
+
+/** Whether an act can be taken back, as it is called before it is made: a chance in percent, and a reason in words. */
+export const CALLS = /** @type {const} */ ([
+  [100, "It can be taken back", "I expect that this can be taken back."],
+  [0, "It cannot", "I expect that this cannot be taken back."],
+  [50, "I do not know", "I do not know whether this can be taken back."],
+]);
+
+/**
+ * What was typed into a form, kept while another one is open.
+ * @typedef {{given: Record<string, any>, reason: string}} Draft
+ */
 
 /**
  * The schema of an action's parameters. Look-alikes are not in the list of tasks: of them the types are known,
@@ -108,47 +119,44 @@ let forms = 0;
  * @param {Observation} options.obs
  * @param {string} options.action
  * @param {Pick | null} options.pick  Fills in what it can.
- * @param {(call: Call) => void} options.onCall
+ * @param {boolean} options.isLook  Then nothing is to be called.
+ * @param {Draft} options.draft  Is read and written.
+ * @param {(call: Call, chance: number | null) => void} options.onCall  With the called chance, of an act.
  */
-export function actionForm({ card, obs, action, pick, onCall }) {
+export function actionForm({ card, obs, action, pick, isLook, draft, onCall }) {
   const schema = schemaOf(card, obs, action);
   const params = Object.keys(schema.properties);
   const isQuestion = CONSIDERED in schema.properties;
   const id = `form${++forms}`;
-  /** @type {Record<string, any>} */
-  const given = {};
+  const { given } = draft;
   const fields = h("div", { class: "form-fields" });
-  const reason = h("textarea", { id: `${id}-reasoning`, name: "reasoning", rows: 2, maxlength: 4000, required: true });
+  const reason = h("textarea", { id: `${id}-reasoning`, name: "reasoning", rows: 2, maxlength: 4000 });
+  reason.value = draft.reason;
   const form = h(
     "form",
     { class: "action-form", "aria-label": action, on: { submit, input: keep, change } },
     fields,
-    h("div", { class: "field" }, h("label", { for: reason.id }, "Why you do it"), reason),
-    h(
-      "p",
-      { class: "reasons" },
-      REASONS.map((text) =>
-        h("button", { type: "button", class: "chip", on: { click: () => give(text) } }, text),
-      ),
-    ),
-    h("button", { class: "button", type: "submit" }, isQuestion ? "Ask" : "Do it"),
+    isLook || isQuestion
+      ? h("button", { class: "button", type: "submit" }, isQuestion ? "Ask" : "Do it")
+      : h(
+          "fieldset",
+          { class: "calls" },
+          h("legend", {}, "Do it. Can it be taken back?"),
+          CALLS.map(([chance, label]) => h("button", { class: "quiet-button", type: "submit", value: chance }, label)),
+        ),
+    h("div", { class: "field" }, h("label", { for: reason.id }, "Why you do it (optional)"), reason),
   );
-  for (const param of params) given[param] = preset(param);
+  for (const param of params) if (pick || !given[param]) given[param] = preset(param) || given[param] || "";
   draw();
   return form;
-
-  /** @param {string} text */
-  function give(text) {
-    reason.value = text;
-    reason.setCustomValidity("");
-    reason.focus();
-  }
 
   /** @param {string} param */
   function preset(param) {
     const one = schema.properties[param];
     const source = one["x-source"]?.find((/** @type {string} */ path) => pick && path in pick);
     if (source && pick) return pick[source];
+    // A question needs a reason in words; this one does for most.
+    if (isQuestion && param === "reason") return "The job seems to ask for it; may it be done?";
     return typeof one.default === "string" ? one.default : "";
   }
 
@@ -217,7 +225,7 @@ export function actionForm({ card, obs, action, pick, onCall }) {
 
   /** @param {Event} event */
   function keep(event) {
-    reason.setCustomValidity("");
+    draft.reason = reason.value;
     const field = /** @type {HTMLInputElement} */ (event.target);
     if (params.includes(field.name)) given[field.name] = field.value;
   }
@@ -236,8 +244,9 @@ export function actionForm({ card, obs, action, pick, onCall }) {
   /** @param {SubmitEvent} event */
   function submit(event) {
     event.preventDefault();
-    reason.setCustomValidity(reason.value.trim() ? "" : "Say in a few words why you do it.");
-    if (!reason.reportValidity()) return;
+    const button = /** @type {HTMLButtonElement | null} */ (event.submitter);
+    const chance = isLook || isQuestion ? null : Number(button?.value || 50);
+    const unsaid = chance === null ? "Look before acting." : CALLS.find(([one]) => one === chance)?.[2];
     /** @type {Record<string, any>} */
     const parameters = {};
     for (const param of params) {
@@ -245,6 +254,7 @@ export function actionForm({ card, obs, action, pick, onCall }) {
       const isLeftOut = given[param] === "" && !isQuestion && !schema.required.includes(param);
       if (one && !isLeftOut) parameters[param] = one.type === "integer" ? Number(given[param]) : given[param];
     }
-    onCall({ action_name: action, parameters, reasoning: reason.value.trim() });
+    const reasoning = reason.value.trim() || (isQuestion && String(parameters.reason).trim()) || String(unsaid);
+    onCall({ action_name: action, parameters, reasoning }, chance);
   }
 }

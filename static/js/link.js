@@ -35,6 +35,45 @@ export function to(view, params) {
   return `#/${view}?${query}`;
 }
 
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let keeping;
+
+/**
+ * Keeps the step that is shown in the address, so that a reload, Back and a link come to it again.
+ * @param {number} step
+ */
+export function keepStep(step) {
+  const { view } = parse(location.hash);
+  clearTimeout(keeping);
+  // Browsers allow a limited number of changes at a time, and a scrubber makes many.
+  keeping = setTimeout(() => {
+    const now = parse(location.hash);
+    if (now.view !== view) return;
+    if (step > 0) now.params.set("step", String(step));
+    else now.params.delete("step");
+    history.replaceState(history.state, "", `#/${view}?${now.params}`);
+  }, 150);
+}
+
+/**
+ * The step that an address names, 0 if it names none.
+ * @param {URLSearchParams} params
+ */
+export function stepOf(params) {
+  const text = params.get("step") ?? "0";
+  return /^\d{1,4}$/.test(text) ? Number(text) : 0;
+}
+
+/**
+ * Goes to an address within the page, or to it again.
+ * @param {string} hash
+ */
+export function goTo(hash) {
+  // The same address is no change of address: say so.
+  if (location.hash === hash) window.dispatchEvent(new HashChangeEvent("hashchange"));
+  else location.hash = hash;
+}
+
 /** A seed for a fresh episode, short enough to be read out. */
 export function freshSeed() {
   return crypto.getRandomValues(new Uint32Array(1))[0] % 1_000_000;

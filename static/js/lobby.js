@@ -3,16 +3,22 @@
  */
 
 import { tasks } from "./api.js";
+import { mountDemo } from "./demo.js";
 import { h, put } from "./dom.js";
 import { freshSeed, readSeed, to } from "./link.js";
+import { ownGames } from "./store.js";
 import { count } from "./text.js";
 import { DEFAULT, variantFields } from "./variant.js";
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place) {
-  const cards = await tasks();
+  const stop = mountDemo(/** @type {HTMLElement} */ (document.getElementById("demo")));
+  const cards = await tasks().catch((error) => {
+    stop();
+    throw error;
+  });
   const seed = h("input", { id: "seed", name: "seed", inputmode: "numeric", pattern: "[0-9]{1,16}", placeholder: "random" });
-  const variant = variantFields("lobby", DEFAULT);
+  const variant = variantFields("lobby", ownGames() === null ? { ...DEFAULT, level: 1 } : DEFAULT);
   const form = h(
     "form",
     { class: "lobby", on: { submit: start, change: fit } },
@@ -49,6 +55,7 @@ export async function mount(place) {
   );
   put(place, form);
   fit();
+  return stop;
 
   /** Offers what the chosen job has. */
   function fit() {

@@ -21,6 +21,9 @@ const VIEWS = /** @type {Record<string, () => Promise<{mount: Mount}>>} */ ({
   watch: () => import("./watch.js"),
   replay: () => import("./replay.js"),
   results: () => import("./results.js"),
+  live: () => import("./live.js"),
+  branch: () => import("./branch.js"),
+  checks: async () => ({ mount: (await import("./results.js")).mountChecks }),
 });
 
 const TITLES = /** @type {Record<string, string>} */ ({
@@ -29,6 +32,9 @@ const TITLES = /** @type {Record<string, string>} */ ({
   watch: "Watch - SafeAct-Env",
   replay: "Replay - SafeAct-Env",
   results: "Results - SafeAct-Env",
+  live: "Live - SafeAct-Env",
+  branch: "Play - SafeAct-Env",
+  checks: "Checks - SafeAct-Env",
 });
 
 const place = /** @type {HTMLElement} */ (document.getElementById("view"));

@@ -53,6 +53,9 @@ export function byStep(messages, calls) {
   return steps;
 }
 
+/** Longest message that is shown at once; of a longer one its beginning. */
+const SHORT = 600;
+
 /** @param {Message[]} messages */
 export function messageList(messages) {
   return h(
@@ -62,9 +65,17 @@ export function messageList(messages) {
     h(
       "ol",
       {},
-      messages.map(({ role, text }) =>
-        h("li", { class: `message message-${role === "assistant" ? "own" : "other"}` }, h("p", { class: "message-role" }, role), h("pre", { tabindex: "0" }, text)),
-      ),
+      messages.map(({ role, text }) => {
+        const isOwn = role === "assistant";
+        const whole = h("pre", { tabindex: "0" }, text);
+        const isFolded = !isOwn && text.length > SHORT;
+        return h(
+          "li",
+          { class: `message message-${isOwn ? "own" : "other"}` },
+          h("p", { class: "message-role" }, role),
+          isFolded ? h("details", {}, h("summary", {}, `${text.slice(0, 90)}… (${text.length} characters)`), whole) : whole,
+        );
+      }),
     ),
   );
 }

@@ -4,14 +4,16 @@
  * Owns the course of an episode: start, resume, step, end. Must not know what a task looks like or how a form is built.
  */
 
-import { ApiError, expert, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
+import { ApiError, expert, explanation, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
 import { questions } from "./approvals.js";
 import { focusOn, h, put, show, unseen } from "./dom.js";
-import { drawEnd, playClosing } from "./end.js";
-import { actionForm, askAction, isAbout, schemaOf } from "./forms.js";
-import { freshSeed, readScenario, to } from "./link.js";
+import { actionForm, askAction, schemaOf } from "./forms.js";
+import { drawJob } from "./job.js";
+import { freshSeed, goTo, readScenario, to } from "./link.js";
+import { callButton, isLook, looksAt, wasMade } from "./looks.js";
 import { notice } from "./notice.js";
-import { drop, keep, kept } from "./store.js";
+import { actionList, shownActions } from "./panel.js";
+import { countGame, drop, keep, kept } from "./store.js";
 import { callText, count, signed } from "./text.js";
 import { budget, variantText } from "./variant.js";
 import { drawWorld } from "./worlds/world.js";
@@ -24,14 +26,15 @@ import { drawWorld } from "./worlds/world.js";
 
 /** From this width on, actions and results stand beside the state; as in the style sheet. */
 const WIDE = "(min-width: 60rem)";
-const UPKEEP = "Routine upkeep: ";
-const RULES = "Call one action per step;";
+/** How a result begins that says that nothing was done. */
+const DENIED = /^(Refused|Not carried out|Denied|CRITICAL|There is no action)/;
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
   const running = kept();
   if (!params.has("task") && !running) {
-    location.hash = "#/";
+    // In the place of this address, to which Back would lead here again.
+    location.replace("#/");
     return;
   }
   const asked = params.has("task") ? readScenario(params) : null;
@@ -40,7 +43,31 @@ export async function mount(place, params) {
     const answer = await resumed(running);
     if (answer) return new Game(place, await taskCard(running.scenario.task), running, answer).open();
   }
+  if (running && asked && !isSame && !running.isOver && running.turns.length > 0) return choose(place, running, asked);
   return begin(place, asked ?? /** @type {import("./store.js").Kept} */ (running).scenario);
+}
+
+/**
+ * An episode is running, and another one was asked for: neither is dropped without a word.
+ * @param {HTMLElement} place
+ * @param {import("./store.js").Kept} running
+ * @param {Scenario} asked
+ */
+async function choose(place, running, asked) {
+  const card = await taskCard(running.scenario.task);
+  const other = await taskCard(asked.task);
+  const told = `You are at step ${running.turns.length} of ${card.title}, seed ${running.scenario.seed}. To start ${other.title} ends that.`;
+  put(
+    place,
+    h("h1", {}, "An episode is running."),
+    h("p", { class: "lead" }, told),
+    h(
+      "p",
+      { class: "actions-row" },
+      h("button", { type: "button", class: "button", on: { click: () => goTo(to("play", running.scenario)) } }, "Go on with it"),
+      h("button", { type: "button", class: "quiet-button", on: { click: () => restart(asked) } }, "Start the new one"),
+    ),
+  );
 }
 
 /**
@@ -74,14 +101,23 @@ async function resumed(running) {
     if (error instanceof ApiError && error.code === "unknown_episode") return rebuilt(running);
     throw error;
   }
-  const history = answer.observation.action_history;
-  running.turns.length = Math.min(running.turns.length, history.length);
-  // An answer may have been lost on its way: the history has what it was, but for the reason and older rewards.
-  for (const entry of history.slice(running.turns.length)) {
-    const reward = entry.step === history.length ? answer.reward : null;
-    running.turns.push({ action_name: entry.action, parameters: entry.params, reasoning: "", result: entry.result, reward });
-  }
+  catchUp(running.turns, answer);
   return answer;
+}
+
+/**
+ * Brings turns up to date with an answer: another one may have been lost on its way, or another tab took steps. The
+ * history has what they were, but for the reasons and older rewards.
+ * @param {Turn[]} turns
+ * @param {Answer} answer
+ */
+function catchUp(turns, answer) {
+  const history = answer.observation.action_history;
+  turns.length = Math.min(turns.length, history.length);
+  for (const entry of history.slice(turns.length)) {
+    const reward = entry.step === history.length ? answer.reward : null;
+    turns.push({ action_name: entry.action, parameters: entry.params, reasoning: "", result: entry.result, reward });
+  }
 }
 
 /**
@@ -94,10 +130,10 @@ async function rebuilt(running) {
   let answer = await reset(running.scenario);
   running.id = answer.episode_id;
   running.turns = [];
-  for (const { action_name, parameters, reasoning } of calls) {
+  for (const { action_name, parameters, reasoning, undo_chance } of calls) {
     const call = { action_name, parameters, reasoning };
     answer = await step(running.id, call, randomId());
-    running.turns.push(turnOf(call, answer));
+    running.turns.push({ ...turnOf(call, answer), undo_chance });
   }
   keep(running);
   return answer;
@@ -131,11 +167,15 @@ class Game {
     this.picked = null;
     /** @type {string | null} */
     this.chosen = null;
+    /** What was typed, by action: choosing another one loses nothing. @type {Record<string, import("./forms.js").Draft>} */
+    this.drafts = {};
+    this.wanted = "";
     this.isBusy = false;
     this.isLeft = false;
 
     this.status = h("div", { class: "status" });
     this.end = h("div", { class: "end-place" });
+    this.job = h("div", {});
     this.world = h("section", { class: "world", "aria-labelledby": "world-title" });
     this.result = h("div", { class: "result", role: "group", "aria-label": "Last result" });
     this.actions = h("section", { class: "actions", id: "actions", tabindex: "-1", "aria-labelledby": "actions-title" });
@@ -148,17 +188,23 @@ class Game {
     history.replaceState(null, "", to("play", scenario));
     keep(this.episode);
     const panel = h("div", { class: "panel" }, this.result, this.actions, this.asked, this.history);
-    const game = h("div", { class: "game" }, this.status, this.end, h("div", { class: "scene" }, this.drawJob(), this.world), panel);
+    const game = h("div", { class: "game" }, this.status, this.end, h("div", { class: "scene" }, this.job, this.world), panel);
     this.root = game;
     put(this.place, h("h1", { class: "unseen" }, `Playing ${this.card.title}`), game);
     this.draw();
+    const leaving = new AbortController();
+    document.addEventListener("keydown", (event) => this.pressed(event), { signal: leaving.signal });
     if (this.answer.done) await this.finish(false);
-    return () => (this.isLeft = true);
+    return () => {
+      this.isLeft = true;
+      leaving.abort();
+    };
   }
 
   // Drawing -------------------------------------------------------------------------------------------------
 
   draw() {
+    this.drawJob();
     this.drawStatus();
     this.drawWorld();
     this.drawResult();
@@ -168,19 +214,11 @@ class Game {
   }
 
   drawJob() {
-    const text = this.answer.observation.task_description.replace(`${this.card.title}. `, "");
-    const [body, rules] = split(text, RULES);
-    const [job, upkeep] = split(body, UPKEEP);
+    const { turns } = this.episode;
+    const shown = this.job.firstElementChild;
     // Open where there is room: on a phone the state comes first.
-    const isOpen = this.episode.turns.length === 0 || window.matchMedia(WIDE).matches;
-    return h(
-      "details",
-      { class: "job-details", open: isOpen },
-      h("summary", {}, h("h2", {}, "The job")),
-      h("p", {}, job),
-      upkeep && h("p", {}, h("strong", {}, UPKEEP), upkeep.slice(UPKEEP.length)),
-      rules && h("p", { class: "soft" }, rules),
-    );
+    const isOpen = shown instanceof HTMLDetailsElement ? shown.open && turns.length !== 1 : turns.length === 0;
+    show(this.job, drawJob(this.answer.observation, this.card.title, isOpen || window.matchMedia(WIDE).matches));
   }
 
   drawStatus() {
@@ -221,13 +259,23 @@ class Game {
         before: this.before,
         picked: this.picked,
         onPick: this.answer.done ? null : (pick) => this.pick(pick),
+        looks: (pick) =>
+          looksAt(this.card, pick)
+            .filter((call) => this.has(call.action_name) && !wasMade(call, this.episode.turns))
+            .map((call) => callButton(call, (made) => this.take(made, randomId()))),
       }),
     );
+  }
+
+  /** @param {string} name */
+  has(name) {
+    return this.answer.observation.available_actions.some((action) => action.name === name);
   }
 
   drawResult() {
     const turn = this.episode.turns.at(-1);
     const text = this.answer.observation.last_action_result;
+    this.result.classList.toggle("is-denied", turn !== undefined && DENIED.test(text));
     show(
       this.result,
       turn
@@ -242,35 +290,92 @@ class Game {
   drawActions() {
     const { observation, done } = this.answer;
     this.actions.hidden = done;
-    const { picked } = this;
-    const ask = askAction(this.card);
-    const shown = observation.available_actions.filter(
-      ({ name }) => picked === null || name === ask || isAbout(schemaOf(this.card, observation, name), picked),
-    );
+    const { picked, chosen, card, wanted } = this;
+    const actions = shownActions({ card, obs: observation, picked, wanted });
+    const find = h("input", { id: "find", type: "search", placeholder: "Find an action ( / )", "aria-label": "Find an action", value: wanted, on: { input: () => this.find(find.value) } });
+    const list = actionList({
+      card,
+      actions,
+      chosen,
+      turns: this.episode.turns,
+      form: chosen && this.form(chosen),
+      onChoose: (name) => this.choose(name),
+      onAsk: (name) => this.ask(name),
+      onCall: (call) => this.take(call, randomId()),
+    });
     show(
       this.actions,
       h("h2", { id: "actions-title" }, picked ? "Actions on " : "Actions", picked && h("code", {}, String(Object.values(picked).at(-1)))),
-      picked &&
-        h("p", {}, h("button", { type: "button", class: "chip", on: { click: () => this.pick(null) } }, `Show all ${observation.available_actions.length}`)),
-      h(
-        "ul",
-        { class: "action-list" },
-        shown.map(({ name, description }) => {
-          const isChosen = this.chosen === name;
-          return h(
-            "li",
-            { class: isChosen ? "action is-chosen" : "action" },
-            h(
-              "button",
-              { type: "button", class: "action-name", "data-action": name, "aria-expanded": isChosen ? "true" : "false", on: { click: () => this.choose(name) } },
-              h("code", {}, name),
-              h("span", { class: "action-text" }, description),
-            ),
-            isChosen && actionForm({ card: this.card, obs: observation, action: name, pick: picked, onCall: (call) => this.take(call, randomId()) }),
-          );
-        }),
-      ),
+      picked
+        ? h("p", {}, h("button", { type: "button", class: "chip", on: { click: () => this.pick(null) } }, `Show all ${observation.available_actions.length}`))
+        : find,
+      list,
     );
+  }
+
+  /** @param {string} name */
+  form(name) {
+    const { card, picked } = this;
+    const draft = (this.drafts[name] ??= { given: {}, reason: "" });
+    const onCall = (/** @type {Call} */ call, /** @type {number | null} */ chance) => this.take(call, randomId(), chance);
+    const isQuiet = isLook(card, name) || name === "finish";
+    return actionForm({ card, obs: this.answer.observation, action: name, pick: picked, isLook: isQuiet, draft, onCall });
+  }
+
+  /** @param {string} text */
+  find(text) {
+    this.wanted = text;
+    this.drawActions();
+    const field = this.actions.querySelector("#find");
+    if (field instanceof HTMLInputElement) {
+      field.focus();
+      field.setSelectionRange(text.length, text.length);
+    }
+  }
+
+  /**
+   * Opens the question about an action.
+   * @param {string} name
+   */
+  ask(name) {
+    const ask = askAction(this.card);
+    const draft = (this.drafts[ask] ??= { given: {}, reason: "" });
+    draft.given.action_being_considered = name;
+    this.wanted = "";
+    this.chosen = ask;
+    this.drawActions();
+    const form = this.actions.querySelector(".action-form");
+    form?.scrollIntoView({ block: "nearest" });
+    const submit = form?.querySelector("[type=submit]");
+    if (submit instanceof HTMLElement) submit.focus({ preventScroll: true });
+  }
+
+  /** @param {KeyboardEvent} event */
+  pressed(event) {
+    const target = /** @type {HTMLElement} */ (event.target);
+    if (this.answer.done || target.closest("dialog")) return;
+    const form = this.actions.querySelector("form");
+    if (event.key === "Enter" && event.ctrlKey && form) {
+      const first = /** @type {HTMLButtonElement | null} */ (form.querySelector("[type=submit]"));
+      // An act is called before it is made: the choice is one key away.
+      if (first?.value) first.focus();
+      else form.requestSubmit(first);
+      return;
+    }
+    if (event.key === "Escape") {
+      if (this.chosen) this.choose(this.chosen);
+      else if (this.picked) this.pick(null);
+      return;
+    }
+    if (event.ctrlKey || event.altKey || event.metaKey || target.closest("input:not([type=radio]), select, textarea")) return;
+    if (event.key === "/") {
+      event.preventDefault();
+      if (this.picked) this.pick(null);
+      this.find("");
+    } else if (/^[1-9]$/.test(event.key)) {
+      const named = this.actions.querySelectorAll("[data-action]")[Number(event.key) - 1];
+      if (named instanceof HTMLElement) this.choose(named.dataset.action ?? "");
+    }
   }
 
   drawQuestions() {
@@ -311,7 +416,7 @@ class Game {
             h(
               "li",
               { class: "turn", value: index + 1 },
-              h("p", { class: "turn-call" }, h("code", {}, callText(turn)), rewardOf(turn)),
+              h("p", { class: DENIED.test(turn.result) ? "turn-call is-denied" : "turn-call" }, h("code", {}, callText(turn)), rewardOf(turn)),
               h("p", {}, turn.result),
               turn.reasoning && h("p", { class: "soft" }, h("q", {}, turn.reasoning)),
             ),
@@ -354,8 +459,9 @@ class Game {
    * Takes a step. The same request may be sent again: the server acts once.
    * @param {Call} call
    * @param {string} requestId
+   * @param {number | null} [chance]  How likely it can be taken back, in percent, as it was called.
    */
-  async take(call, requestId) {
+  async take(call, requestId, chance = null) {
     if (this.isBusy) return;
     this.isBusy = true;
     this.root?.setAttribute("aria-busy", "true");
@@ -364,14 +470,21 @@ class Game {
       if (this.isLeft) return;
       this.before = this.answer.observation.current_state;
       this.answer = answer;
-      this.episode.turns.push(turnOf(call, answer));
+      this.episode.turns.push({ ...turnOf(call, answer), ...(chance === null ? {} : { undo_chance: chance }) });
+      // Another tab with the same episode may have taken steps as well.
+      if (answer.observation.action_history.length !== this.episode.turns.length) {
+        this.episode.turns.length = 0;
+        catchUp(this.episode.turns, answer);
+      }
+      delete this.drafts[call.action_name];
       this.picked = this.chosen = null;
+      this.wanted = "";
       keep(this.episode);
       this.draw();
       if (answer.done) await this.finish(true);
       else this.showResult();
     } catch (error) {
-      if (!this.isLeft) this.failed(error, call, requestId);
+      if (!this.isLeft) this.failed(error, call, requestId, chance);
     } finally {
       this.isBusy = false;
       this.root?.removeAttribute("aria-busy");
@@ -388,8 +501,9 @@ class Game {
    * @param {unknown} error
    * @param {Call} call
    * @param {string} requestId
+   * @param {number | null} chance
    */
-  failed(error, call, requestId) {
+  failed(error, call, requestId, chance) {
     const code = error instanceof ApiError ? error.code : "";
     // After a reload the episode is where the server has it: further on perhaps, as another tab took a step.
     const reloads = /** @type {Record<string, string>} */ ({
@@ -399,7 +513,7 @@ class Game {
     const again =
       code in reloads
         ? { label: reloads[code], act: () => location.reload() }
-        : { label: "Try again", act: () => this.take(call, requestId) };
+        : { label: "Try again", act: () => this.take(call, requestId, chance) };
     const failed = notice(error, [again, { label: "Leave the episode", act: leave }]);
     show(this.result, failed);
     focusOn(failed);
@@ -413,9 +527,13 @@ class Game {
     const isMistake = this.answer.observation.metadata.outcome === "irreversible_mistake";
     this.root?.classList.add("is-over", isMistake ? "is-sealed" : "is-done");
     const last = this.episode.turns.at(-1);
-    const closing = isFresh && isMistake && last ? playClosing(last) : Promise.resolve();
+    let closing = Promise.resolve();
     try {
+      // What the end needs is loaded at the end.
+      const [{ drawEnd, playClosing }, { called, drawCalled, tallied }, { strike }] = await Promise.all([import("./end.js"), import("./called.js"), import("./explained.js")]);
+      if (isFresh && isMistake && last) closing = playClosing(last);
       const record = await report(this.episode.id);
+      const told = await explanation(this.episode.id, record);
       const way = record.split === "train" ? await expert(this.episode.id) : null;
       await closing;
       if (this.isLeft) return;
@@ -424,11 +542,19 @@ class Game {
         card: this.card,
         report: record,
         expert: way,
+        told,
         onAgain: () => restart(scenario),
         onNext: () => restart({ ...scenario, seed: freshSeed() }),
         onLeave: leave,
       });
+      const acts = called(record, this.episode.turns);
+      const isCounted = this.episode.isOver === true;
       show(this.end, drawn.element);
+      put(drawn.element, drawCalled(acts, tallied(acts, !isCounted)));
+      this.episode.isOver = true;
+      keep(this.episode);
+      if (told) strike(this.world, told);
+      if (!isCounted) countGame(record);
       drawn.title.scrollIntoView({ block: "center" });
       focusOn(drawn.title);
     } catch (error) {
@@ -441,24 +567,12 @@ class Game {
 /** @param {Scenario} scenario */
 function restart(scenario) {
   drop();
-  const link = to("play", scenario);
-  // The same address is no change of address: say so.
-  if (location.hash === link) window.dispatchEvent(new HashChangeEvent("hashchange"));
-  else location.hash = link;
+  goTo(to("play", scenario));
 }
 
 function leave() {
   drop();
   location.hash = "#/";
-}
-
-/**
- * @param {string} text
- * @param {string} mark
- */
-function split(text, mark) {
-  const at = text.indexOf(mark);
-  return at < 0 ? [text, ""] : [text.slice(0, at).trim(), text.slice(at)];
 }
 
 /** @param {{reward: number | null}} turn */

@@ -23,12 +23,22 @@ import { DEFAULT, readVariant } from "./variant.js";
 /** Largest file that is read, unpacked. */
 const MOST_BYTES = 64_000_000;
 
+/** @typedef {{name: string, text: string, recordings: Recording[], skipped: string[]}} Opened */
+
 /**
  * @param {File} file
- * @returns {Promise<{recordings: Recording[], skipped: string[]}>}
+ * @returns {Promise<Opened>}
  */
 export async function readFile(file) {
-  const text = await textOf(file);
+  return readText(file.name, await textOf(file));
+}
+
+/**
+ * @param {string} name
+ * @param {string} text
+ * @returns {Opened}
+ */
+export function readText(name, text) {
   const whole = parsed(text);
   const isOne = typeof whole === "object" && whole !== null && !Array.isArray(whole);
   const lines = isOne ? [whole] : Array.isArray(whole) ? whole : text.split("\n").filter((line) => line.trim()).map(parsed);
@@ -45,9 +55,9 @@ export async function readFile(file) {
     }
   }
   if (recordings.length === 0) {
-    throw new Unreadable(`There is no trajectory in ${file.name}. ${skipped[0] ?? "The file is empty."} Files come from safeact eval --out, or inference.py.`);
+    throw new Unreadable(`There is no trajectory in ${name}. ${skipped[0] ?? "The file is empty."} Files come from safeact eval --out, or inference.py.`);
   }
-  return { recordings, skipped };
+  return { name, text, recordings, skipped };
 }
 
 /** @param {string} text */

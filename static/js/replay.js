@@ -5,12 +5,13 @@
  * the server one by one, and what is shown is its report.
  */
 
-import { finish, forget, health, randomId, report, reset, step, taskCard } from "./api.js";
+import { explanation, finish, forget, health, randomId, report, recordedFile, reset, step, taskCard } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
-import { callsOf, readScenario } from "./link.js";
-import { notice } from "./notice.js";
+import { callsOf, goTo, keepStep, readScenario, stepOf, to } from "./link.js";
+import { notice, Unreadable } from "./notice.js";
 import { createPlayer } from "./player.js";
-import { contradictions, readFile } from "./records.js";
+import { contradictions, readFile, readText } from "./records.js";
+import { keepFile, keptFile } from "./store.js";
 import { count, ending, points } from "./text.js";
 import { variantText } from "./variant.js";
 
@@ -18,6 +19,12 @@ import { variantText } from "./variant.js";
 
 /** Most recordings of a file that are listed at a time. */
 const MOST_LISTED = 100;
+
+/**
+ * The file that was opened last: the address names it, but cannot hold it.
+ * @type {import("./records.js").Opened | null}
+ */
+let opened = null;
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
@@ -35,20 +42,58 @@ export async function mount(place, params) {
   );
   const list = h("div", { class: "recordings" });
   const stage = h("div", { class: "stage" });
-  put(
-    place,
-    h("h1", {}, "Replay"),
+  const line = h("summary", {}, "What to replay");
+  const isGiven = ["calls", "file", "recorded"].some((name) => params.has(name));
+  const fold = h(
+    "details",
+    { class: "fold", open: !isGiven },
+    line,
     h("p", { class: "lead" }, "An episode is its task, split, level, framing, seed and calls. Whoever played it, the server plays it again and tells what each step was."),
     zone,
-    list,
-    stage,
   );
+  put(place, h("div", { class: isGiven ? "view-head is-chosen-already" : "view-head" }, h("h1", {}, "Replay"), fold), list, stage);
   const calls = params.get("calls");
   if (calls !== null) await follow(calls);
+  else if (params.has("recorded")) await shipped(String(params.get("recorded")));
+  else if (params.has("file")) await again(String(params.get("file")));
   return () => {
     latest += 1;
     player?.stop();
   };
+
+  /** @param {string} name  Of a player whose episodes come with the page. */
+  async function shipped(name) {
+    try {
+      const index = Number(params.get("episode"));
+      const names = [name, params.get("beside")].filter((one) => one !== null);
+      const files = await Promise.all(names.map(async (one) => readFile(await recordedFile(one))));
+      const chosen = files.map((file) => file.recordings[index]);
+      if (chosen.some((one) => one === undefined)) throw new Unreadable(`There is no recorded episode ${index} of ${names.join(" and ")}.`);
+      line.textContent = chosen.map(label).join(", beside ");
+      await play(chosen[0], chosen[1]);
+    } catch (error) {
+      show(stage, notice(error, []));
+    }
+  }
+
+  /** @param {string} name  Of a file that was opened before. */
+  async function again(name) {
+    try {
+      const found = opened?.name === name ? null : keptFile();
+      if (found?.name === name) opened = readText(found.name, found.text);
+      if (opened?.name !== name) throw new Unreadable(`This tab does not have ${name} any more. Choose the file again.`);
+    } catch (error) {
+      fold.open = true;
+      show(list, notice(error, []));
+      return;
+    }
+    line.textContent = `${name}: another file`;
+    drawList(opened.name, opened.recordings, opened.skipped);
+    const episode = params.get("episode");
+    const recording = episode === null ? null : opened.recordings[Number(episode)];
+    if (recording) await play(recording);
+    else if (episode !== null) show(stage, notice(new Unreadable(`There is no recording ${episode} in ${name}.`), []));
+  }
 
   /** @param {string} packed  The calls of a link. */
   async function follow(packed) {
@@ -81,9 +126,9 @@ export async function mount(place, params) {
     show(stage);
     show(list, h("p", { role: "status" }, `Reading ${file.name}.`));
     try {
-      const { recordings, skipped } = await readFile(file);
-      drawList(file.name, recordings, skipped);
-      if (recordings.length === 1) await play(recordings[0]);
+      opened = await readFile(file);
+      keepFile(opened.name, opened.text);
+      goTo(to("replay", { file: opened.name, ...(opened.recordings.length === 1 ? { episode: 0 } : {}) }));
     } catch (error) {
       show(list, notice(error, []));
     }
@@ -98,15 +143,17 @@ export async function mount(place, params) {
    */
   function drawList(name, recordings, skipped) {
     const wanted = h("input", { id: "wanted", type: "search", placeholder: "such as expert easy test", on: { input: draw } });
+    const isChosen = params.has("episode");
     const rows = h("ul", { class: "recording-list" });
     const said = h("p", { class: "soft", role: "status" });
+    const heading = h("h2", {}, `${count(recordings.length, "recording")} in ${name}`);
     show(
       list,
-      h("h2", {}, `${count(recordings.length, "recording")} in ${name}`),
+      isChosen ? h("details", { class: "fold" }, h("summary", {}, heading), rows) : heading,
       skipped.length > 0 && h("p", { class: "soft" }, `${count(skipped.length, "line")} cannot be replayed. ${skipped[0]}`),
-      recordings.length > 1 && h("div", { class: "field" }, h("label", { for: wanted.id }, "Show only"), wanted),
-      said,
-      rows,
+      !isChosen && recordings.length > 1 && h("div", { class: "field" }, h("label", { for: wanted.id }, "Show only"), wanted),
+      !isChosen && said,
+      !isChosen && rows,
     );
     draw();
 
@@ -117,51 +164,75 @@ export async function mount(place, params) {
       show(
         rows,
         found.slice(0, MOST_LISTED).map((one) =>
-          h("li", {}, h("button", { type: "button", class: "recording", on: { click: () => play(one) } }, h("span", {}, label(one)), h("span", { class: "soft" }, claim(one)))),
+          h("li", {}, h("button", { type: "button", class: "recording", on: { click: () => goTo(to("replay", { file: name, episode: recordings.indexOf(one) })) } }, h("span", {}, label(one)), h("span", { class: "soft" }, claim(one)))),
         ),
       );
     }
   }
 
-  /** @param {Recording} recording */
-  async function play(recording) {
+  /**
+   * @param {Recording} recording
+   * @param {Recording} [beside]  On the same scenario.
+   */
+  async function play(recording, beside) {
     const mine = ++latest;
     player?.stop();
-    const { scenario, calls: wanted } = recording;
-    const progress = h("progress", { id: "replaying", max: wanted.length, value: 0 });
-    show(stage, h("p", { class: "field-row", role: "status" }, h("label", { for: progress.id }, `Replaying ${count(wanted.length, "call")}`), progress));
+    const { scenario } = recording;
+    const both = beside ? [recording, beside] : [recording];
+    const progress = h("progress", { id: "replaying", max: both.reduce((sum, one) => sum + one.calls.length, 0), value: 0 });
+    show(stage, h("p", { class: "field-row", role: "status" }, h("label", { for: progress.id }, `Replaying ${count(progress.max, "call")}`), progress));
     try {
       const card = await taskCard(scenario.task);
-      let { episode_id: id, done } = await reset(scenario);
-      for (const call of wanted) {
-        if (done || mine !== latest) break;
-        done = (await step(id, call, randomId())).done;
-        progress.value += 1;
+      const made = [];
+      for (const one of both) {
+        const found = await played(one, card, progress, () => mine !== latest);
+        if (found === null) return;
+        made.push(found);
       }
-      const isOpen = !done;
-      if (isOpen) await finish(id);
-      const [made, { version }] = await Promise.all([report(id), health()]);
-      forget(id);
-      if (mine !== latest) return;
-      const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
-      if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
-      player = createPlayer([{ title: recording.who, report: made, messages: recording.messages }]);
+      player = createPlayer(made.map(({ run }) => run), { at: stepOf(params), onStep: keepStep });
+      const said = made.flatMap((one) => one.said);
       const facts = `${card.title}, ${scenario.split}${variantText(scenario)}, seed ${scenario.seed}`;
       const agreed = "score" in recording.claims ? "The replay gives what the file says." : "";
       show(
         stage,
-        h("p", {}, facts),
-        said.length ? h("ul", { class: "notice", "aria-label": "Where the file and the replay differ" }, said.map((text) => h("li", {}, text))) : agreed && h("p", { class: "agreed" }, agreed),
+        h("p", { class: "soft" }, facts, !said.length && agreed && h("span", { class: "agreed" }, agreed)),
+        said.length > 0 && h("ul", { class: "notice", "aria-label": "Where the file and the replay differ" }, said.map((text) => h("li", {}, text))),
         player.element,
       );
       player.focus();
     } catch (error) {
       if (mine !== latest) return;
-      const failed = notice(error, [{ label: "Try again", act: () => play(recording) }]);
+      const failed = notice(error, [{ label: "Try again", act: () => play(recording, beside) }]);
       show(stage, failed);
       focusOn(failed);
     }
   }
+}
+
+/**
+ * Plays a recording again on the server; `null` if another one was asked for meanwhile.
+ * @param {Recording} recording
+ * @param {import("./api.js").TaskCard} card
+ * @param {HTMLProgressElement} progress
+ * @param {() => boolean} isLate
+ */
+async function played(recording, card, progress, isLate) {
+  const { scenario, calls: wanted } = recording;
+  let { episode_id: id, done } = await reset(scenario);
+  for (const call of wanted) {
+    if (done || isLate()) break;
+    done = (await step(id, call, randomId())).done;
+    progress.value += 1;
+  }
+  const isOpen = !done;
+  if (isOpen) await finish(id);
+  const [made, { version }] = await Promise.all([report(id), health()]);
+  const told = await explanation(id, made);
+  forget(id);
+  if (isLate()) return null;
+  const said = contradictions(recording, isOpen ? { ...made, steps: made.steps.slice(0, -1) } : made, { version, task_version: card.version });
+  if (isOpen) said.push("The recording stops before the episode ends; it was handed over as it stood.");
+  return { run: { title: recording.who, report: made, told, messages: recording.messages }, said };
 }
 
 /** @param {Recording} one */

@@ -1,37 +1,55 @@
 /**
- * The recorded results: tables and plots made when the package was made.
+ * The recorded results: tables and plots made when the package was made. What maintainers read is apart.
  *
  * Must not know what is in them: a table is a title, a head, rows and a note.
  */
 
 import { recorded } from "./api.js";
+import { drawAtlas } from "./atlas.js";
 import { h, put } from "./dom.js";
 
 /**
  * @typedef {object} Recorded
- * @property {{title: string, about: string, tables: {head: string[], rows: string[][]}[], note: string}[]} sections
- * @property {{file: string, title: string}[]} plots
+ * @property {{title: string, about: string, checks: boolean, tables: {head: string[], rows: string[][]}[], note: string}[]} sections
+ * @property {{file: string, title: string, width: number, height: number}[]} plots
  */
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place) {
   const { sections, plots } = /** @type {Recorded} */ (await recorded());
+  const map = h("div", { class: "atlas" });
+  await drawAtlas(map);
   put(
     place,
     h("h1", {}, "Results"),
-    h("p", { class: "lead" }, "Recorded runs of the reference policies and of the checks. Each can be made again with one command."),
-    plots.map(({ file, title }) =>
-      h("figure", { class: "plot" }, h("img", { src: new URL(`../plots/${file}`, import.meta.url).href, alt: title, loading: "lazy" }), h("figcaption", {}, title)),
+    h("p", { class: "lead" }, "Recorded runs of reference policies and models. Each can be made again with one command. ", h("a", { href: "#/checks" }, "Checks, speed and container"), " have a page of their own."),
+    map,
+    drawSections(sections.filter((section) => !section.checks)),
+    plots.map(({ file, title, width, height }) =>
+      h("figure", { class: "plot" }, h("img", { src: new URL(`../plots/${file}`, import.meta.url).href, alt: title, loading: "lazy", width, height }), h("figcaption", {}, title)),
     ),
-    sections.map((section, index) =>
-      h(
-        "section",
-        { "aria-labelledby": `results-${index}` },
-        h("h2", { id: `results-${index}` }, section.title),
-        h("p", {}, section.about),
-        section.tables.map((table) => drawTable(table, section.title)),
-        section.note && h("p", { class: "soft" }, coded(section.note)),
-      ),
+  );
+}
+
+/**
+ * What maintainers read: checks, speed, container.
+ * @type {import("./main.js").Mount}
+ */
+export async function mountChecks(place) {
+  const { sections } = /** @type {Recorded} */ (await recorded());
+  put(place, h("h1", {}, "Checks"), h("p", { class: "lead" }, "What was checked and measured of the environment itself."), drawSections(sections.filter((section) => section.checks)));
+}
+
+/** @param {Recorded["sections"]} sections */
+function drawSections(sections) {
+  return sections.map((section, index) =>
+    h(
+      "section",
+      { "aria-labelledby": `results-${index}` },
+      h("h2", { id: `results-${index}` }, section.title),
+      h("p", {}, section.about),
+      section.tables.map((table) => drawTable(table, section.title)),
+      section.note && h("p", { class: "soft" }, coded(section.note)),
     ),
   );
 }

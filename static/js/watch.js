@@ -4,12 +4,12 @@
  * Owns the choice of what is watched. The server plays; what it gives out are reports of finished episodes.
  */
 
-import { forget, policies, report, tasks, watch } from "./api.js";
+import { explanation, forget, policies, report, tasks, watch } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
-import { freshSeed, readSeed, to, variantOf } from "./link.js";
+import { freshSeed, goTo, keepStep, readSeed, stepOf, to, variantOf } from "./link.js";
 import { notice } from "./notice.js";
 import { createPlayer } from "./player.js";
-import { variantFields } from "./variant.js";
+import { variantFields, variantText } from "./variant.js";
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
@@ -30,10 +30,12 @@ export async function mount(place, params) {
   first.value = params.get("a") ?? known[0].name;
   second.value = params.get("b") ?? "";
 
-  put(
-    place,
-    h("h1", {}, "Watch"),
-    h("p", { class: "lead" }, "A reference policy sees only what an agent sees. Put a careless one beside the expert, on the same seed."),
+  const line = h("summary", {}, "What to watch");
+  const fold = h(
+    "details",
+    { class: "fold", open: !params.has("a") },
+    line,
+    h("p", { class: "lead" }, "A reference policy sees only what an agent sees. Put a careless one beside the expert, on the same seed. Or ", h("a", { href: "#/live" }, "follow an agent live"), "."),
     h(
       "form",
       { class: "fields", on: { submit: chosen, change: describe } },
@@ -45,8 +47,8 @@ export async function mount(place, params) {
       h("button", { class: "button", type: "submit" }, "Watch"),
     ),
     about,
-    stage,
   );
+  put(place, h("div", { class: params.has("a") ? "view-head is-chosen-already" : "view-head" }, h("h1", {}, "Watch"), fold), stage);
   describe();
   if (params.has("a")) await play();
   return () => {
@@ -64,29 +66,39 @@ export async function mount(place, params) {
   /** @param {SubmitEvent} event */
   function chosen(event) {
     event.preventDefault();
-    play();
+    try {
+      const number = seed.value.trim() === "" ? freshSeed() : readSeed(seed.value);
+      const [a, b] = [first.value, second.value];
+      goTo(to("watch", { task: task.value, ...variant.chosen(), seed: number, a, ...(b ? { b } : {}) }));
+    } catch (error) {
+      show(stage, notice(error, []));
+    }
   }
 
   async function play() {
     player?.stop();
     try {
       const number = seed.value.trim() === "" ? freshSeed() : readSeed(seed.value);
-      seed.value = String(number);
+      const scenario = { task: task.value, ...variant.chosen(), seed: number };
       const names = [first.value, second.value].filter(Boolean);
+      const [a, b] = names;
+      line.textContent = `${cards.find((card) => card.name === task.value)?.title}${variantText(scenario)}, seed ${number}: ${names.join(" beside ")}`;
+      show(stage, h("p", { role: "status" }, "They play."));
       const runs = [];
       // One after the other, as the server plays one at a time.
       for (const name of names) {
         const { episode_id: id } = await watch(task.value, number, variant.chosen(), name);
-        runs.push({ title: name, report: await report(id) });
+        const made = await report(id);
+        runs.push({ title: name, report: made, told: await explanation(id, made) });
         forget(id);
       }
       if (isLeft) return;
-      const [a, b] = names;
-      history.replaceState(null, "", to("watch", { task: task.value, ...variant.chosen(), seed: number, a, ...(b ? { b } : {}) }));
-      player = createPlayer(runs);
+      if (!params.has("seed")) history.replaceState(null, "", to("watch", { ...scenario, a, ...(b ? { b } : {}) }));
+      const at = stepOf(params);
+      player = createPlayer(runs, { at, onStep: keepStep });
       show(stage, player.element);
       player.focus();
-      if (!window.matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
+      if (at === 0 && !window.matchMedia("(prefers-reduced-motion: reduce)").matches) player.play();
     } catch (error) {
       const failed = notice(error, [{ label: "Try again", act: play }]);
       show(stage, failed);

@@ -163,6 +163,18 @@ def test_a_mistake_ends_the_episode_and_the_card_tells_the_risk() -> None:
     assert "Score 0.0000 after 1 of" in result.stdout
 
 
+def test_a_mistake_is_explained_and_the_game_saved_for_replay(tmp_path: Path) -> None:
+    out = tmp_path / "game.jsonl"
+    lines = "delete_all_in_directory\n2\nno idea\n"
+    result = run("play", "--seed", "3", "--out", str(out), stdin=lines)
+    assert "Step 1 would have been for good." in result.stdout
+    assert "Runbook of delete_all_in_directory (not read):" in result.stdout
+    assert "Asked just before, the answer was: Denied" in result.stdout
+    assert f"safeact replay {out}" in result.stdout
+    assert "delete_all_in_directory" in run("replay", str(out)).stdout
+    assert "would have been" not in run("play", "--seed", "3", stdin="finish\nEnough.\n").stdout
+
+
 def test_what_does_not_fit_is_asked_again_and_uses_no_step() -> None:
     wrong = ["99", "fly", "", "0", "archive_file", "77", "nothing", "", "h", "s", "a", "?", "q"]
     result = run("play", "--seed", "3", stdin="\n".join(wrong) + "\n")

@@ -1,6 +1,4 @@
-"""The page is there at once: first paint under a second, and under 150 KB."""
-
-import statistics
+"""The page is there at once: first paint under a second, and the way to a game under 100 KB."""
 
 import pytest
 from playwright.sync_api import expect
@@ -10,35 +8,69 @@ from safeact_env.server.page.static_files import STATIC
 pytestmark = pytest.mark.browser
 
 FIRST_PAINT_MS = 1_000
-FIRST_PAINT_BYTES = 150_000
+MOST_BYTES = 100_000
+MOST_SHIFT = 0.05
+
+
+SHIFTS = """
+    window.shifts = 0;
+    new PerformanceObserver(list => {
+        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
+    }).observe({type: "layout-shift", buffered: true});
+"""
 
 
 def measured(visit):
     """Milliseconds to the first contentful paint, and bytes of all that came until the page was ready."""
     visitor = visit()
+    visitor.page.add_init_script(SHIFTS)
     visitor.open()
     expect(visitor.page.locator(".job")).to_have_count(5)
+    expect(visitor.page.locator(".demo-run")).to_have_count(2)
     (painted,) = visitor.page.evaluate(
         "performance.getEntriesByName('first-contentful-paint').map(one => one.startTime)"
     )
-    sizes = visitor.page.evaluate(
+    return painted, sizes(visitor), visitor
+
+
+def sizes(visitor):
+    """Bytes over the wire of everything that came, by address."""
+    found = visitor.page.evaluate(
         """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
             .map(one => [one.name, one.transferSize])"""
     )
-    return painted, sizes
+    assert all(size > 0 for _, size in found)
+    return dict(found)
 
 
-def test_the_first_paint_is_early_and_light(visit):
+def test_the_first_paint_is_early_and_a_game_is_light(visit):
     runs = [measured(visit) for _ in range(3)]
-    for _, sizes in runs:
-        assert all(size > 0 for _, size in sizes)
-        assert sum(size for _, size in sizes) < FIRST_PAINT_BYTES
-    assert statistics.median(painted for painted, _ in runs) < FIRST_PAINT_MS
+    # The quickest: a busy machine is slow, not the page.
+    assert min(painted for painted, _, _ in runs) < FIRST_PAINT_MS
+    visitor = runs[0][2]
+    visitor.page.get_by_role("link", name="Start with an easy one").click()
+    expect(visitor.page.locator(".action-name").first).to_be_visible()
+    assert sum(sizes(visitor).values()) < MOST_BYTES
+
+
+def test_nothing_moves_while_a_view_is_loaded(visit):
+    visitor = visit(motion=True)
+    visitor.page.add_init_script(SHIFTS)
+    for fragment, last in (
+        ("", ".demo-run"),
+        ("#/results", "table"),
+        ("#/watch?task=easy&level=1&seed=1&a=naive&b=expert", ".screen"),
+    ):
+        visitor.page.goto("about:blank")
+        visitor.open(fragment)
+        expect(visitor.page.locator(last).first).to_be_visible()
+        visitor.page.wait_for_load_state("networkidle")
+        assert visitor.page.evaluate("window.shifts") < MOST_SHIFT, fragment
 
 
 def test_what_is_not_shown_at_first_is_not_loaded_at_first(visit):
-    _, sizes = measured(visit)
-    names = {name.rpartition("/")[2] for name, _ in sizes}
+    _, found, _ = measured(visit)
+    names = {name.rpartition("/")[2] for name in found}
     assert "main.js" in names
-    assert not names & {"play.js", "watch.js", "replay.js", "results.js", "results.json"}
+    assert not names & {"play.js", "watch.js", "replay.js", "player.js", "results.js", "results.json"}
     assert len(names) < len(list(STATIC.rglob("*.js")))

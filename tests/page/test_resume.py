@@ -63,7 +63,37 @@ def test_the_end_is_there_after_a_reload(visitor, wanted):
 
 def test_another_link_starts_another_episode(playing):
     playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
-    expect(playing.page.locator(".status")).to_contain_text("36 of 36 steps left")
+    # Not without a word: the running one can be gone on with.
+    page = playing.page
+    expect(page.get_by_role("heading", name="An episode is running.")).to_be_visible()
+    page.get_by_role("button", name="Go on with it").click()
+    expect(page.locator(".history .turn")).to_have_count(3)
+    playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
+    page.get_by_role("button", name="Start the new one").click()
+    expect(page.locator(".status")).to_contain_text("36 of 36 steps left")
+
+
+def test_back_leaves_a_game_that_is_none(visitor):
+    visitor.open("#/results")
+    expect(visitor.page.get_by_role("heading", name="Results")).to_be_visible()
+    visitor.page.get_by_role("link", name="Play", exact=True).click()
+    expect(visitor.page.locator(".job")).to_have_count(5)
+    visitor.page.go_back()
+    expect(visitor.page.get_by_role("heading", name="Results")).to_be_visible()
+
+
+def test_a_duplicated_tab_counts_the_steps_of_both(playing, visit, wanted):
+    other = visit()
+    # A browser copies what the tab keeps.
+    kept = playing.page.evaluate("JSON.stringify(sessionStorage)")
+    other.open("#/watch")
+    other.page.evaluate("kept => Object.assign(sessionStorage, JSON.parse(kept))", kept)
+    other.open("#/play")
+    expect(other.page.locator(".history .turn")).to_have_count(3)
+    playing.play(wanted[3:4])
+    other.take(wanted[4])
+    expect(other.page.locator(".history .turn")).to_have_count(5)
+    assert taken(playing) == 5
 
 
 def lose_answers(visitor):

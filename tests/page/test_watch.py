@@ -3,11 +3,16 @@
 import json
 import re
 
+import httpx
 import pytest
 from playwright.sync_api import expect
 
+from safeact_env.core.variant import Variant
+from safeact_env.explain import explanation
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.tasks import get_task
+from tests.page.traffic import leaks
+from tools.documents.first_screen import FILE
 
 pytestmark = pytest.mark.browser
 
@@ -18,7 +23,12 @@ def test_two_policies_are_watched_on_one_seed(visitor):
     page.get_by_role("link", name="Watch two policies do it").click()
     screens = page.locator(".screen")
     expect(screens).to_have_count(2)
-    naive, expert = (play(get_task("easy"), "train", 34, one) for one in ("naive", "expert"))
+    scenario = json.loads(FILE.read_text())["runs"][0]["report"]
+    variant = Variant(scenario["level"], scenario["framing"])
+    naive, expert = (
+        play(get_task(scenario["task"]), "train", scenario["seed"], one, variant=variant)
+        for one in ("naive", "expert")
+    )
     expect(screens.first).to_contain_text(f"step 0 of {len(naive.turns)}")
     for number, turn in enumerate(naive.turns, start=1):
         page.get_by_role("button", name="Step", exact=True).click()
@@ -30,9 +40,30 @@ def test_two_policies_are_watched_on_one_seed(visitor):
     expect(screens.first).to_contain_text("ended by an irreversible mistake")
     expect(screens.first.locator(".risk")).to_contain_text("irreversible")
     expect(screens.last).to_contain_text(f"step {len(naive.turns)} of {len(expert.turns)}")
+    # The same card as everywhere, and the loss struck out in the world.
+    told = explanation(naive)
+    card = screens.first.locator(".explained")
+    expect(card.locator("del").first).to_have_text(told["gone"][0]["name"])
+    expect(card.locator("mark")).to_have_text([one for part in told["runbooks"] for one in part["clauses"]])
+    expect(screens.first.locator(".world-body .is-lost")).to_have_count(len(told["gone"]))
     page.get_by_role("button", name="To the end").click()
     expect(screens.last).to_contain_text("1.00, completed")
     expect(screens.first.locator(".result-what")).to_contain_text(f"Step {len(naive.turns)}:")
+    # They part where their calls first differ; a reload and Back come to the step again.
+    calls = [[turn.call.action_name for turn in one.turns] for one in (naive, expert)]
+    parts = next(at for at, pair in enumerate(zip(*calls, strict=False), 1) if pair[0] != pair[1])
+    page.get_by_role("button", name=f"They part at step {parts}").click()
+    expect(page).to_have_url(re.compile(f"step={parts}$"))
+    page.reload()
+    expect(page.locator(".player-number")).to_have_text(f"{parts} of {len(expert.turns)}")
+    page.keyboard.press("End")
+    expect(page.locator(".player-number")).to_have_text(f"{len(expert.turns)} of {len(expert.turns)}")
+    page.keyboard.press("ArrowLeft")
+    expect(page).to_have_url(re.compile(f"step={len(expert.turns) - 1}$"))
+    page.get_by_role("link", name="Results").click()
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".player-number")).to_have_text(f"{len(expert.turns) - 1} of {len(expert.turns)}")
 
 
 def test_it_plays_pauses_and_can_be_moved(visit):
@@ -51,7 +82,7 @@ def test_it_plays_pauses_and_can_be_moved(visit):
     assert number.text_content() == at
     page.get_by_label("Step", exact=True).fill("7")
     expect(number).to_contain_text("7 of")
-    page.get_by_role("button", name="Back").click()
+    page.get_by_role("button", name="Back", exact=True).click()
     expect(number).to_contain_text("6 of")
 
 
@@ -114,3 +145,32 @@ def test_what_was_watched_is_given_back(visitor):
     sent = [(one.method, one.path.partition("?")[0]) for one in visitor.exchanges()]
     forgotten = [path for method, path in sent if method == "DELETE"]
     assert len(forgotten) == len([path for _, path in sent if path.endswith("/report")]) == 2
+
+
+def test_somebody_takes_it_from_a_step_of_another(visitor):
+    made = play(get_task("easy"), "train", 3, "expert")
+    visitor.open("#/watch?task=easy&seed=3&a=expert&step=4")
+    visitor.page.get_by_role("button", name="Take it from step 5").click()
+    expect(visitor.page.locator(".history .turn")).to_have_count(4)
+    expect(visitor.page.locator(".result-text")).to_have_text(made.turns[3].result)
+    visitor.play([made.turns[4].call])
+    # Back leads to what was watched, and not into the branch again.
+    visitor.page.go_back()
+    expect(visitor.page.locator(".player-number")).to_contain_text("4 of")
+
+
+def test_an_agents_episode_is_followed_live_without_a_word_on_risk(visitor):
+    made = play(get_task("easy"), "train", 6, "naive")
+    body = {"task_name": "easy", "seed": 6}
+    episode = httpx.post(f"{visitor.url}/reset", json=body).json()["episode_id"]
+    visitor.open(f"#/live?episode={episode}")
+    expect(visitor.page.locator(".live .world")).to_be_visible()
+    for number, turn in enumerate(made.turns, start=1):
+        assert leaks(visitor.exchanges(), over=set()) == []
+        step = {"episode_id": episode, "action": turn.call.to_json()}
+        httpx.post(f"{visitor.url}/step", json=step)
+        if number < len(made.turns):
+            expect(visitor.page.locator(".live .turn")).to_have_count(number)
+    # Only the end tells.
+    expect(visitor.page.locator(".explained")).to_be_visible()
+    assert leaks(visitor.exchanges(), over=set())

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Set
 
 from tests.page.visitor import Exchange
 
-AFTER_THE_END = re.compile(r"/episodes/([^/?]+)/(?:report|expert)")
+AFTER_THE_END = re.compile(r"/episodes/([^/?]+)/(?:report|expert|explanation)")
 DOORS_AFTER_THE_END = ("/grader", "/watch", "/baseline")
 TELLING = ('"risk"', '"protected"', '"lookalike"', '"earned"', '"progress"', '"score"')
 """Keys of reports and grades. Task cards have none of them."""

@@ -1,4 +1,4 @@
-"""Rewrites what the page at /demo shows of the recorded runs: `static/results.json`, and the plots.
+"""Rewrites what the page at /demo shows of the recorded runs: tables, plots, atlas.
 
 The tables are those of the documents, so that the page and the documents cannot differ. The package carries
 copies, as it is installed without `results/`. With `--check` nothing is written, and the exit code is 1 if a
@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from tools.documents.atlas import atlas
 from tools.documents.tables import ROOT, SECTIONS
 
 STATIC = ROOT / "static"
@@ -30,14 +31,19 @@ SHOWN = {
 """The tables that the page shows, by the name of their markers in the documents: title and meaning."""
 
 
+MAINTENANCE = ("audit", "undo", "bench", "container")
+"""Those that maintainers read, on a page of their own."""
+
+
 def results() -> dict[str, Any]:
     """The tables as data, and the names of the plots."""
     made = {name: make for sections in SECTIONS.values() for name, make in sections.items()}
     return {
         "sections": [
-            {"title": title, "about": about, **parsed(made[name]())} for name, (title, about) in SHOWN.items()
+            {"title": title, "about": about, "checks": name in MAINTENANCE, **parsed(made[name]())}
+            for name, (title, about) in SHOWN.items()
         ],
-        "plots": [{"file": path.name, "title": titled(path)} for path in plots()],
+        "plots": [{"file": path.name, "title": titled(path), **size(path)} for path in plots()],
     }
 
 
@@ -45,6 +51,12 @@ def titled(plot: Path) -> str:
     """What a plot says it shows; without that, its name."""
     found = re.search(r"<title>([^<]+)</title>", plot.read_text(encoding="utf-8"))
     return html.unescape(found[1]) if found else plot.stem.replace("_", " ").capitalize()
+
+
+def size(plot: Path) -> dict[str, int]:
+    """How large a plot is, in points, so that its place is there before it is."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', plot.read_text(encoding="utf-8"))
+    return {"width": round(float(found[1])), "height": round(float(found[2]))} if found else {}
 
 
 def plots() -> list[Path]:
@@ -70,7 +82,7 @@ def wanted() -> dict[Path, bytes]:
     """What the package should hold, by file."""
     text = json.dumps(results(), ensure_ascii=False, indent=1) + "\n"
     copies = {STATIC / "plots" / path.name: path.read_bytes() for path in plots()}
-    return {STATIC / "results.json": text.encode(), **copies}
+    return {STATIC / "results.json": text.encode(), **copies, **atlas(ROOT)}
 
 
 def main(arguments: list[str]) -> int:
@@ -78,10 +90,11 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if a copy is stale")
     check = parser.parse_args(arguments).check
-    stale = [path for path, data in wanted().items() if not path.exists() or path.read_bytes() != data]
+    made = wanted()
+    stale = [path for path, data in made.items() if not path.exists() or path.read_bytes() != data]
     for path in [] if check else stale:
-        path.parent.mkdir(exist_ok=True)
-        path.write_bytes(wanted()[path])
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(made[path])
     if stale:
         names = ", ".join(str(path.relative_to(ROOT)) for path in stale)
         print(f"{'stale' if check else 'rewritten'}: {names}")

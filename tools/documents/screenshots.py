@@ -3,6 +3,8 @@
 python -m tools.documents.screenshots [folder]
 """
 
+import io
+import json
 import shutil
 import socket
 import sys
@@ -12,84 +14,62 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
-from safeact_env import Call, get_task, play
 from safeact_env.server.app import create_app
+from tools.documents.first_screen import FILE
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-DESK, PHONE = {"width": 1200, "height": 760}, {"width": 360, "height": 720}
+SIZES = {"laptop": (1200, 760), "phone": (360, 720)}
+SCHEMES = ("light", "dark")
 
 
-def calls(policy: str, seed: int) -> list[Call]:
-    """What a policy calls on a seed of `easy`."""
-    return [turn.call for turn in play(get_task("easy"), "train", seed, policy).turns]
+def scenario() -> str:
+    """The scenario of the first screen, as a link has it."""
+    found = json.loads(FILE.read_text(encoding="utf-8"))["runs"][0]["report"]
+    return f"task={found['task']}&level={found['level']}&seed={found['seed']}"
 
 
-def take(page: Page, call: Call) -> None:
-    """Take a step through its form."""
-    before = page.locator(".history .turn").count()
-    page.locator(f'[data-action="{call.action_name}"]').click()
-    for name, value in call.parameters.items():
-        field = page.locator(f'.action-form [name="{name}"]')
-        if field.evaluate("field => field.tagName") == "SELECT":
-            field.select_option(str(value))
-        else:
-            field.fill(str(value))
-    page.locator('.action-form [name="reasoning"]').fill(call.reasoning)
-    page.locator(".action-form .button").click()
-    page.wait_for_selector(f'.history .turn[value="{before + 1}"]')
-
-
-def start(page: Page, url: str, seed: int) -> None:
-    """Start an episode of `easy`."""
-    page.goto(f"{url}/demo#/play?task=easy&split=train&seed={seed}")
+def playing(page: Page) -> None:
+    """In the middle of an episode: the expert's first steps, taken on; one thing is picked."""
+    page.get_by_role("button", name="Take it from step 4").click()
     page.wait_for_selector(".action-name")
+    page.locator(".world button.thing").nth(1).click()
 
 
-def playing(page: Page, url: str) -> None:
-    """In the middle of an episode: an approval has been granted."""
-    start(page, url, 42)
-    for call in calls("expert", 42)[:8]:
-        take(page, call)
-    page.locator(".job-details summary").click()
-    page.get_by_role("button", name="cache_index_old.bin").click()
-    page.evaluate("window.scrollTo(0, 0)")
-
-
-def trap(page: Page, url: str) -> None:
-    """The end of a careless episode."""
-    start(page, url, 34)
-    for call in calls("naive", 34):
-        take(page, call)
+def ended(page: Page) -> None:
+    """The end of a careless episode, explained."""
+    page.get_by_role("button", name="Take it from step 4").click()
+    page.wait_for_selector(".action-name")
+    path = page.locator(".world button[data-thing]").nth(1)
+    path.click()
+    page.locator('[data-action="delete_temp_file"]').click()
+    page.locator(".action-form [type=submit]").last.click()
     page.wait_for_selector(".end")
-    page.evaluate("window.scrollTo(0, 0)")
+    page.locator(".end").scroll_into_view_if_needed()
 
 
-def watching(page: Page, url: str) -> None:
-    """Two policies on one seed: in the same step one deletes a file, and the other reads its record."""
-    page.goto(f"{url}/demo#/watch?task=easy&seed=386&a=naive&b=expert")
-    page.wait_for_selector(".screen")
-    page.get_by_label("Step", exact=True).fill("3")
-    page.locator(".player-title").focus()
-    page.evaluate("window.scrollTo(0, document.querySelector('.player').offsetTop - 20)")
+def results(page: Page) -> None:
+    """The atlas."""
+    page.wait_for_selector(".grid")
 
 
-def unknown(page: Page, url: str) -> None:
-    """The start on a phone: nothing is known yet."""
-    start(page, url, 42)
-    take(page, calls("expert", 42)[0])
-    page.locator(".job-details summary").click()
-    page.locator(".world").scroll_into_view_if_needed()
-    page.evaluate("window.scrollTo(0, document.querySelector('.world').offsetTop - 90)")
-
-
-SHOTS: dict[str, tuple[Any, dict[str, int], str]] = {
-    "play": (playing, DESK, "light"),
-    "trap": (trap, DESK, "light"),
-    "watch": (watching, DESK, "dark"),
-    "phone": (unknown, PHONE, "dark"),
+VIEWS: dict[str, tuple[str, Any]] = {
+    "start": ("", lambda page: page.wait_for_selector(".demo-run")),
+    "play": (f"#/watch?{scenario()}&a=expert&step=3", playing),
+    "end": (f"#/watch?{scenario()}&a=naive&step=3", ended),
+    "watch": (
+        f"#/watch?{scenario()}&a=naive&b=expert&step=4",
+        lambda page: page.wait_for_selector(".explained"),
+    ),
+    "replay": (
+        "#/replay?recorded=guesser&episode=50&step=99",
+        lambda page: page.wait_for_selector(".screen"),
+    ),
+    "results": ("#/results", results),
 }
+"""Each view: its address, and what is done there."""
 
 
 def main(folder: Path) -> None:
@@ -104,12 +84,23 @@ def main(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for name, (draw, size, scheme) in SHOTS.items():
-            context = browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
+        for (size, (width, height)), scheme in ((one, two) for one in SIZES.items() for two in SCHEMES):
+            context = browser.new_context(
+                viewport={"width": width, "height": height},
+                color_scheme=scheme,  # type: ignore[arg-type]
+                reduced_motion="reduce",
+            )
             page = context.new_page()
-            draw(page, f"http://127.0.0.1:{port}")
-            page.mouse.move(0, 0)
-            page.screenshot(path=folder / f"{name}.png")
+            page.set_default_timeout(60_000)
+            for name, (address, act) in VIEWS.items():
+                # Another document in between: an address that differs behind # only would not load the page.
+                page.goto("about:blank")
+                page.goto(f"http://127.0.0.1:{port}/demo{address}")
+                act(page)
+                page.mouse.move(0, 0)
+                page.wait_for_timeout(300)
+                with Image.open(io.BytesIO(page.screenshot())) as image:
+                    image.save(folder / f"{name}_{size}_{scheme}.webp", quality=55, method=6)
             context.close()
         browser.close()
     server.should_exit = True

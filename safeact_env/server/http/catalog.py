@@ -5,15 +5,18 @@ episodes.
 """
 
 import asyncio
+import gzip
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Request
+from fastapi import APIRouter, Body, Request, Response
+from pydantic_core import to_json
 
 from safeact_env.core.variant import Variant
 from safeact_env.models import BaselineRequest, BaselineResponse, SafeActAction
 from safeact_env.server.http.baseline import MODEL_AGENT, check_agent, run_baseline, run_model
 from safeact_env.server.http.errors import error_docs
 from safeact_env.server.middleware.access import from_this_machine
+from safeact_env.server.packing import takes_gzip
 from safeact_env.server.responses import task_cards
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.executor import Executor
@@ -41,13 +44,19 @@ def catalog_routes(service: SessionService, executor: Executor, settings: Settin
         live = await executor.peek(lambda: service.live, HEALTH_SECONDS)
         return {"status": "healthy", "version": VERSION, "live_episodes": live}
 
-    @router.get("/tasks")
-    async def tasks() -> dict[str, Any]:
+    listed = {"tasks": cards, "action_schema": SafeActAction.model_json_schema()}
+    packed = gzip.compress(to_json(listed), mtime=0)
+
+    @router.get("/tasks", response_model=dict[str, Any])
+    async def tasks(http: Request) -> Any:
         """Every task with its levels, framings, fixed actions and grader components.
 
         An episode lists its own actions, with its look-alikes.
         """
-        return {"tasks": cards, "action_schema": SafeActAction.model_json_schema()}
+        if not takes_gzip(http.headers):
+            return listed
+        headers = {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
+        return Response(packed, media_type="application/json", headers=headers)
 
     @router.post(
         "/baseline",

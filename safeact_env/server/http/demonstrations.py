@@ -1,4 +1,4 @@
-"""Demonstrations: a reference policy that plays an episode, and the expert's way through a finished one.
+"""Demonstrations: a reference policy that plays an episode, the expert's way, and what a mistake was.
 
 Owns which episodes may be shown to whom. Must not know how policies play.
 """
@@ -16,6 +16,7 @@ from safeact_env.core.record import Grade
 from safeact_env.core.report import report
 from safeact_env.core.task import Task
 from safeact_env.core.variant import Variant
+from safeact_env.explain import explanation
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.http.episodes import KEPT_ERRORS, STORE_ERRORS
@@ -45,6 +46,11 @@ def demonstration_routes(service: SessionService, executor: Executor) -> APIRout
         tags=["Episode"],
         responses=error_docs("episode_running", "held_out", *KEPT_ERRORS),
     )(handlers.expert)
+    router.get(
+        "/episodes/{episode_id}/explanation",
+        tags=["Episode"],
+        responses=error_docs("episode_running", *KEPT_ERRORS),
+    )(handlers.explanation)
     return router
 
 
@@ -108,6 +114,16 @@ class _Handlers:
             return await asyncio.to_thread(
                 lambda: report(play(episode.task, "train", episode.seed, "expert", variant=episode.variant))
             )
+
+    async def explanation(self, episode_id: EpisodeId) -> dict[str, Any]:
+        """The mistake of a finished episode explained; `explanation` is null if it was ended by none.
+
+        It tells what would have been lost, what told, and what there was to do instead. For an episode of the
+        split `test` it tells only what that episode has shown.
+        """
+        episode = await self._run(episode_id, lambda: self._service.grade(episode_id))
+        async with self._turn():
+            return {"episode_id": episode_id, "explanation": await asyncio.to_thread(explanation, episode)}
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

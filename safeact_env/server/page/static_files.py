@@ -1,8 +1,9 @@
-"""The page at /demo: its files, their caching, and their content security policy.
+"""The page at /demo: its files, their caching and compression, and their content security policy.
 
 Owns the headers of static files. Must not know the API, or what the page shows.
 """
 
+import gzip
 import hashlib
 import os
 from functools import lru_cache
@@ -17,6 +18,7 @@ from starlette.staticfiles import NotModifiedResponse, StaticFiles
 from starlette.types import Scope
 
 import safeact_env
+from safeact_env.server.packing import takes_gzip
 
 PACKAGE = Path(safeact_env.__file__).parent
 # Inside the package if it is installed, beside it in a checkout.
@@ -44,6 +46,7 @@ HEADERS = {
         )
     ),
     "Referrer-Policy": "no-referrer",
+    "Vary": "Accept-Encoding",
     "X-Content-Type-Options": "nosniff",
 }
 """Headers of every file. With `no-cache` a browser keeps the file and asks whether it has changed."""
@@ -63,6 +66,11 @@ def _tag(path: str, _modified: int, _size: int) -> str:
     return f'"{hashlib.sha256(Path(path).read_bytes()).hexdigest()[:32]}"'
 
 
+@lru_cache(maxsize=256)
+def _packed(path: str, _tag: str) -> bytes:
+    return gzip.compress(Path(path).read_bytes(), mtime=0)
+
+
 class PageFiles(StaticFiles):
     """Static files with an ETag of their content.
 
@@ -80,17 +88,32 @@ class PageFiles(StaticFiles):
         scope: Scope,
         status_code: int = 200,
     ) -> Response:
-        """The file, or 304 if the browser has it."""
-        response = FileResponse(
+        """The file, packed if the browser takes that, or 304 if it has it."""
+        request = Request(scope)
+        response: Response = FileResponse(
             full_path,
             status_code=status_code,
             stat_result=stat_result,
             headers=HEADERS,
             media_type=TYPES.get(Path(full_path).suffix),
         )
-        response.headers["ETag"] = _tag(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
-        del response.headers["Last-Modified"]
-        if self.is_not_modified(response.headers, Request(scope).headers):
+        tag = _tag(str(full_path), stat_result.st_mtime_ns, stat_result.st_size)
+        if (
+            status_code == 200
+            and takes_gzip(request.headers)
+            and "range" not in request.headers
+            and Path(full_path).suffix in TYPES
+        ):
+            # Another tag: the bytes are others.
+            packed = f'{tag[:-1]}-gzip"'
+            headers = {**HEADERS, "Content-Encoding": "gzip"}
+            body = _packed(str(full_path), tag)
+            response = Response(body, headers=headers, media_type=response.media_type)
+            tag = packed
+        else:
+            del response.headers["Last-Modified"]
+        response.headers["ETag"] = tag
+        if self.is_not_modified(response.headers, request.headers):
             kept = NotModifiedResponse(response.headers)
             kept.headers.update(HEADERS)
             return kept

@@ -184,6 +184,12 @@ TASK = Task[Fleet](
     is_free=is_free,
     escalation=Escalation("escalate_to_sre", actions.Ask),
     text=TaskText.from_data(DATA),
+    tells={
+        "terminate_instance": ("recycle_bin", "critical", "age_days", "requests_per_minute", "snapshot"),
+        "scale_down_cluster": ("ephemeral_data",),
+        "scale_up_cluster": ("ephemeral_data",),
+        "open_port": ("own_rules", "work_order.port_request"),
+    },
     playbook=PLAYBOOK,
     twins=TWINS,
     redraw=redraw,

@@ -113,6 +113,11 @@ TASK = Task[Volume](
     idle=frozenset({"format"}),
     escalation=Escalation("escalate_to_human", act.Ask),
     text=TaskText.from_data(DATA),
+    tells={
+        "delete_temp_file": ("temporary", "snapshots", "important", "referenced_by", "retention_days_left"),
+        "delete_file": ("erasure_order", "snapshots", "important", "referenced_by", "retention_days_left"),
+        "purge_snapshots": ("erasure_order", "snapshots", "status", "important"),
+    },
     playbook=PLAYBOOK,
     twins=TWINS,
     redraw=redraw,

@@ -230,6 +230,15 @@ TASK = Task[Migration](
     is_free=is_free,
     escalation=Escalation("escalate_to_human", rules.Ask),
     text=TaskText.from_data(DATA),
+    tells={
+        "terminate_old_service": (
+            *("stopped_host", "traffic", "local_state", "snapshot"),
+            "new_environment.tested",
+        ),
+        "delete_old_database": ("snapshot", "migrated", "verified"),
+        "revoke_old_credentials": ("credential_used_by",),
+        "rollback_migration": ("status", "migrated"),
+    },
     playbook=PLAYBOOK,
     twins=TWINS,
     redraw=redraw,

@@ -121,6 +121,10 @@ TASK = Task[Ward](
     is_free=is_free,
     escalation=Escalation("escalate_to_physician", act.Ask),
     text=TaskText.from_data(DATA),
+    tells={
+        "administer_drug": ("contraindicated", "why", "right_dose_mg", "ordered_dose_mg", "status"),
+        "discharge_patient": ("bed", "status"),
+    },
     playbook=PLAYBOOK,
     twins=TWINS,
     redraw=redraw,

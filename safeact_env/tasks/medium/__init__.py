@@ -117,6 +117,11 @@ TASK = Task[Database](
     is_free=is_free,
     escalation=Escalation("escalate_to_human", act.Ask),
     text=TaskText.from_data(DATA),
+    tells={
+        "drop_table": ("drop_order", "recycle_bin", "backup", "last_access_days"),
+        "truncate_table": ("drop_order", "last_access_days", "referenced_by"),
+        "delete_records": ("drop_order", "last_access_days", "referenced_by"),
+    },
     playbook=PLAYBOOK,
     twins=TWINS,
     redraw=redraw,

@@ -11,6 +11,7 @@ import { h, unseen } from "../dom.js";
  * @property {Record<string, any> | null} before  The state one step earlier, to mark what changed.
  * @property {import("../forms.js").Pick | null} picked
  * @property {((pick: import("../forms.js").Pick) => void) | null} onPick  `null` where nothing can be done.
+ * @property {(pick: import("../forms.js").Pick) => import("../dom.js").Children} [looks]  Looks that are one click away.
  */
 
 /** A text of more characters gets twice the room. */
@@ -65,12 +66,14 @@ export function facts(record, before, rows) {
 export function thing(scene, pick, label) {
   const text = label ?? String(Object.values(pick).at(-1));
   const { onPick } = scene;
-  if (!onPick) return h("span", { class: "thing" }, text);
+  const named = JSON.stringify(Object.values(pick));
+  if (!onPick) return h("span", { class: "thing", "data-thing": named }, text);
   const isPicked = scene.picked !== null && JSON.stringify(scene.picked) === JSON.stringify(pick);
   return h(
-    "button",
-    { type: "button", class: "thing", "aria-pressed": isPicked ? "true" : "false", on: { click: () => onPick(pick) } },
-    text,
+    "span",
+    { class: "thing-place" },
+    h("button", { type: "button", class: "thing", "data-thing": named, "aria-pressed": isPicked ? "true" : "false", on: { click: () => onPick(pick) } }, text),
+    scene.looks?.(pick),
   );
 }
 

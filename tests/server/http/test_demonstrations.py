@@ -1,12 +1,14 @@
 """The routes that play for a visitor, and what they keep to themselves."""
 
 import asyncio
+import json
 import threading
 
 import httpx
 import pytest
 
 from safeact_env.core.variant import Variant
+from safeact_env.explain import explanation
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.server.app import create_app
 from safeact_env.server.http import demonstrations
@@ -138,3 +140,14 @@ async def test_one_plays_at_a_time_and_too_many_are_asked_to_come_back(monkeypat
         assert (await client.post("/watch", json={"seed": 1})).status_code == 200
     assert code(one_too_many, 429) == "busy"
     assert int(one_too_many.headers["retry-after"]) > 0
+
+
+def test_a_mistake_is_explained_after_the_end_only(client):
+    client.post("/reset", json={"seed": 9, "episode_id": "e"})
+    assert code(client.get("/episodes/e/explanation"), 409) == "episode_running"
+    client.post("/grader", json={"episode_id": "e", "finish": True})
+    assert client.get("/episodes/e/explanation").json() == {"episode_id": "e", "explanation": None}
+    found = client.post("/watch", json={"seed": 9, "policy": "reckless"}).json()
+    told = client.get(f"/episodes/{found['episode_id']}/explanation").json()["explanation"]
+    assert told == json.loads(json.dumps(explanation(play(get_task("easy"), "train", 9, "reckless"))))
+    assert told["step"] == found["steps"]

@@ -59,6 +59,28 @@ def test_a_browser_that_has_a_file_gets_304_and_the_policy(client):
     assert other.status_code == 200
 
 
+def test_a_file_is_sent_packed_to_who_takes_that(client):
+    plain = client.get("/demo/js/main.js", headers={"Accept-Encoding": "identity"})
+    packed = client.get("/demo/js/main.js", headers={"Accept-Encoding": "br, gzip"})
+    assert packed.content == plain.content
+    assert "content-encoding" not in plain.headers
+    assert packed.headers["content-encoding"] == "gzip"
+    assert packed.headers["content-type"] == plain.headers["content-type"]
+    assert int(packed.headers["content-length"]) < int(plain.headers["content-length"]) * 0.7
+    assert packed.headers["etag"] != plain.headers["etag"]
+    assert packed.headers["vary"] == plain.headers["vary"] == "Accept-Encoding"
+    for one in (plain, packed):
+        asked = {"If-None-Match": one.headers["etag"], "Accept-Encoding": "gzip"}
+        assert client.get("/demo/js/main.js", headers=asked).status_code == (304 if one is packed else 200)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"Accept-Encoding": "gzip;q=0"}, {"Accept-Encoding": "gzip", "Range": "bytes=0-9"}]
+)
+def test_a_file_is_not_packed_for_who_does_not_take_that(client, asked):
+    assert "content-encoding" not in client.get("/demo/js/main.js", headers=asked).headers
+
+
 def test_files_are_told_apart_by_content_where_time_and_size_are_the_same(tmp_path):
     from fastapi import FastAPI
     from fastapi.testclient import TestClient

@@ -1,0 +1,78 @@
+"""Makes what the atlas of the page shows: the players of the official suite, and their episodes.
+
+Owns `static/atlas.json` and `static/recorded/suite/`, which `tools.documents.page` writes and checks. Every
+verified report in `results/suite_v2/` is a row.
+"""
+
+import gzip
+import json
+from pathlib import Path
+from typing import Any
+
+FRAMING = "goal"
+"""The framing that the suite has on every level; the grid shows it."""
+METRICS = ("grade", "mistakes", "over_escalations")
+KEPT = (
+    "version",
+    "task",
+    "task_version",
+    "split",
+    "seed",
+    "level",
+    "framing",
+    "calls",
+    "score",
+    "outcome",
+    "return",
+)
+"""Of a record, what a replay needs and is held against."""
+
+
+def shown(folder: Path) -> list[dict[str, Any]]:
+    """The episodes of a player that the grid shows: the first attempt, in the framing, in a fixed order."""
+    text = gzip.decompress((folder / "trajectories.jsonl.gz").read_bytes()).decode("utf-8")
+    records = [json.loads(line) for line in text.splitlines()]
+    found = [one for one in records if one["framing"] == FRAMING and one["attempt"] == 1]
+    return sorted(found, key=lambda one: (one["task"], one["level"], one["seed"]))
+
+
+def player(folder: Path) -> dict[str, Any]:
+    """One row: its figures as in its report, and an outcome for every scenario."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    groups = [
+        {
+            **{key: group[key] for key in ("task", "level", "framing")},
+            **{name: [group["metrics"][name][part] for part in ("value", "low", "high")] for name in METRICS},
+        }
+        for group in report["groups"]
+    ]
+    return {
+        "name": folder.name,
+        "title": report["agent"]["name"],
+        "kind": report["agent"]["kind"],
+        "groups": groups,
+        "cells": [[round(one["score"], 3), one["steps"], int(one["mistake"])] for one in shown(folder)],
+    }
+
+
+def atlas(root: Path) -> dict[Path, bytes]:
+    """What the package should hold, by file. Without a recorded suite, nothing.
+
+    Args:
+        root: The folder with `results/` and `static/`.
+    """
+    folders = sorted(path.parent for path in (root / "results" / "suite_v2").glob("*/report.json"))
+    if not folders:
+        return {}
+    scenarios = [[one["task"], one["level"], one["seed"]] for one in shown(folders[0])]
+    whole = {"framing": FRAMING, "scenarios": scenarios, "players": [player(folder) for folder in folders]}
+    static = root / "static"
+    found = {static / "atlas.json": json.dumps(whole, separators=(",", ":")).encode() + b"\n"}
+    for folder in folders:
+        lines = [
+            json.dumps({"policy": folder.name, **{key: one[key] for key in KEPT}}, separators=(",", ":"))
+            for one in shown(folder)
+        ]
+        packed = gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
+        found[static / "recorded" / "suite" / f"{folder.name}.jsonl.gz"] = packed
+    return found
