@@ -27,7 +27,7 @@ from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.operations.metrics import metrics_routes
 from safeact_env.server.operations.probes import probe_routes
-from safeact_env.server.page.static_files import page_routes
+from safeact_env.server.page.static_files import instead_of_web, page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.websocket.routes import WebSocketMiddleware
@@ -94,6 +94,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.router.on_shutdown += [endpoint.close, executor.stop]
     if web_interface_wanted():
         _add_web_interface(app, settings)
+    else:
+        app.router.routes += instead_of_web()
     limit = settings.max_body_bytes
     app.add_middleware(BodyLimitMiddleware, limit=limit)
     app.add_middleware(FastStepMiddleware, service=service, executor=executor, limit=limit)
