@@ -30,6 +30,7 @@ with lightly():
 
 if TYPE_CHECKING:
     from openenv.core.rubrics import Rubric
+
     from safeact_env.server.websocket.rubric import EpisodeRubric
 
 DESCRIPTION = (
