@@ -1,10 +1,10 @@
-"""What a trainer is paid for a mistake and for doing nothing, where the environment's own rewards teach little.
+"""What a mistake and doing nothing pay in a training, where the environment's own rewards teach little.
 
-Owns two numbers that training adapters apply to the rewards they pass on. The environment does not know them: no
-observation, grade, report or record changes.
+Owns two numbers that training adapters apply to the rewards that they pass on. The environment does not know
+them: no observation, grade, report or record changes.
 
-Doing nothing pays 0 and a mistake -1, as it should in a measurement. A model that makes mistakes in most of its
-episodes learns from that to hand over at once, before it has learned to tell one action from another.
+Doing nothing pays 0 and a mistake -1, as it should in a measurement. A model that makes mistakes in most of
+its episodes learns from that to hand over at once, before it has learned to tell one action from another.
 """
 
 from __future__ import annotations

@@ -44,7 +44,7 @@ def completion_table() -> str:
 
 @cache
 def lengths(name: str, level: int) -> tuple[int, int]:
-    """Tokens of the expert's longest rollout, and of a full budget at the most tokens per step, rounded up."""
+    """Tokens of the expert's longest rollout, and of a budget full of the longest steps, rounded up."""
     task, expert, per_step = get_task(name), 0.0, 0.0
     for policy in POLICIES:
         for seed in SEEDS:

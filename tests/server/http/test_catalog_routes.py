@@ -20,6 +20,13 @@ def test_health(client):
 
 def test_the_documentation_is_there(client):
     assert client.get("/docs").status_code == 200
+    script, style = client.get("/docs/swagger-ui-bundle.js"), client.get("/docs/swagger-ui.css")
+    assert b"SwaggerUIBundle" in script.content
+    assert (script.headers["content-type"], style.headers["content-type"]) == (
+        "text/javascript; charset=utf-8",
+        "text/css; charset=utf-8",
+    )
+    assert client.get("/docs/other.js").status_code == 404
 
 
 def test_tasks_tell_everything_public_and_nothing_of_risk(client):
