@@ -1,4 +1,4 @@
-"""A stand-in for vLLM on a processor, as far as TRL's AsyncGRPOTrainer needs it: answers, weights, attention."""
+"""A stand-in for vLLM and its GPU, as far as TRL's AsyncGRPOTrainer needs them."""
 
 import json
 import threading

@@ -2,8 +2,8 @@
 
 For each file `tests/integrations/requirements/NAME.txt`, pip installs these releases, this project's wheel
 and the test tools, and `tests/integrations/test_NAME.py` runs there. The first line of the file is a comment,
-`# LIBRARY: what is run`; all requirements are pinned. A line `# python: 3.12` asks for that Python, and a line
-`# with: NAME==VERSION` for a release that the library needs for a part of it and does not install.
+`# LIBRARY: what is run`; all requirements are pinned. A line `# python: 3.12` asks for that Python, and a
+line `# with: NAME==VERSION` for a release that a part of the library needs and it does not install.
 Environments are kept in `.integrations` under a hash of their contents, and rebuilt when that changes.
 
 Exits with 1 if an environment cannot be made, a test fails, or none runs.

@@ -1,7 +1,7 @@
 """The page at /docs: Swagger UI over the OpenAPI document, under a content security policy.
 
-Owns that page and its files. Must not know the API. The files come from the package fastapi-swagger, so that the
-page works without the Internet; the policy allows them, and the page's one script by its hash.
+Owns that page and its files. Must not know the API. The files come from the package fastapi-swagger, so that
+the page works without the Internet; the policy allows them, and the page's one script by its hash.
 """
 
 import hashlib
