@@ -200,6 +200,11 @@ sbom: $(STAMP) ## Write build/sbom.cdx.json, the CycloneDX bill of materials of 
 container-check: $(STAMP) ## Build the image, run it hardened, play in it (CONTAINER_TOOL=podman)
 	$(BIN)/python -m tools.servers.container_check $(if $(CONTAINER_TOOL),--tool "$(CONTAINER_TOOL)") $(ARGS)
 
+distributions: $(STAMP) ## Build dist/: the wheel and the source distribution, and check their metadata
+	rm -rf dist
+	$(BIN)/uv build --quiet --out-dir dist
+	$(BIN)/uv tool run twine check --strict dist/*
+
 clean: ## Delete .venv, caches and build output
 	rm -rf .venv .integrations build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage .coverage.* htmlcov
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -27,6 +27,7 @@ from typing import Any
 
 from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
+from safeact_env.integrations.shaping import Shaping
 from safeact_env.integrations.text import token_headers
 from safeact_env.integrations.trl import environment, environments, rows
 from safeact_env.llm.errors import Unusable
@@ -71,6 +72,8 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--sft-learning-rate", type=float, default=2e-5)
     add("--sft-tokens", type=int, default=8_192, help="longest chat; what is longer is cut")
     add("--out", type=Path, default=Path("runs/grpo"))
+    add("--mistake-reward", type=float, default=-1.0, help="what a mistake pays in the training, -1 to 0")
+    add("--idle-reward", type=float, default=0.0, help="what doing nothing pays in the training, -1 to 0")
     add("--seed", type=int, default=0, help="of the training's own draws")
     add("--cpu", action="store_true", help="use no GPU")
     add("--evaluate", metavar="SEEDS", help="play these scenarios of the split test before and after")
@@ -109,6 +112,10 @@ def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ..
             get_task(task).level(Variant(level, options.framing))
         except ValueError as error:
             raise Refused(f"{error}.") from None
+    try:
+        Shaping(options.mistake_reward, options.idle_reward)
+    except ValueError as error:
+        raise Refused(f"--mistake-reward, --idle-reward: {error}.") from None
     seeds = numbers("--seeds", options.seeds)
     measured = () if options.evaluate is None else numbers("--evaluate", options.evaluate)
     missing = [name for name in NEEDED if find_spec(name) is None]
@@ -240,7 +247,12 @@ def grpo(
         generation_kwargs=generation or None,
         **common(options),
     )
-    where: dict[str, Any] = {"base_url": options.url, "split": options.split, "headers": headers()}
+    where: dict[str, Any] = {
+        "base_url": options.url,
+        "split": options.split,
+        "headers": headers(),
+        "shaping": Shaping(options.mistake_reward, options.idle_reward),
+    }
     factory: Any = environment(tasks[0], **where) if len(tasks) == 1 else environments(tasks=tasks, **where)
     trainer = GRPOTrainer(
         model=model,

@@ -1,8 +1,7 @@
 """`server.app:app` and `main()`, for OpenEnv's own tools."""
 
+from safeact_env.cli.serve import command
 from safeact_env.server.app import create_app
-from safeact_env.server.main import serve
-from safeact_env.server.settings import Settings
 
 __all__ = ["app", "main"]
 
@@ -10,8 +9,8 @@ app = create_app()
 
 
 def main() -> None:
-    """Serve with the settings in the environment."""
-    serve(Settings())
+    """Serve with the settings in the environment, or in the options of `safeact serve`, such as `--port`."""
+    command()(prog_name="server")
 
 
 if __name__ == "__main__":

@@ -146,15 +146,43 @@ def fresh(name: str) -> Iterator[tuple[Path, str]]:
     task = get_task(name)
     for kind, make in KINDS.items():
         yield GOLDEN / name / f"{kind}.json", text_of(detailed_trajectory(make(task)))
+    yield ROOT / "validation" / "canaries" / f"{name}.json", canaries(task)
+
+
+SEED = 42
+"""Of the episodes for OpenEnv's validator."""
+CANARIES = ("do_nothing", "reckless", "blunt")
+"""Policies that earn next to nothing."""
 
 
 def plan() -> str:
     """The text of the plan that OpenEnv's runtime validator plays: an expert's episode."""
-    seed = 42
-    calls = [turn.call.to_json() for turn in play(get_task("easy"), "train", seed, "expert").turns]
-    options = {"task_name": "easy", "split": "train"}
-    reset = {"episode_id": "validation", "seed": seed, "options": options}
-    return json.dumps({"plan_schema_version": "1", "reset": reset, "actions": calls}, indent=2) + "\n"
+    calls = [turn.call.to_json() for turn in play(get_task("easy"), "train", SEED, "expert").turns]
+    return (
+        json.dumps({"plan_schema_version": "1", "reset": _reset("easy"), "actions": calls}, indent=2) + "\n"
+    )
+
+
+def canaries(task: Task[Any]) -> str:
+    """The text of a task's episodes that OpenEnv's manifest declares to be worth little."""
+    rows = []
+    for policy in CANARIES:
+        episode = play(task, "train", SEED, policy)
+        grade = episode.grade()
+        row = {
+            "name": policy,
+            "reset": _reset(task.name),
+            "actions": [turn.call.to_json() for turn in episode.turns],
+            "score": grade.score,
+            "return": grade.total,
+        }
+        rows.append("  " + json.dumps(row, ensure_ascii=False))
+    return "[\n" + ",\n".join(rows) + "\n]\n"
+
+
+def _reset(task: str) -> dict[str, Any]:
+    options = {"task_name": task, "split": "train"}
+    return {"episode_id": "validation", "seed": SEED, "options": options}
 
 
 def difference(path: Path, new: str) -> str:

@@ -190,15 +190,21 @@ class Episode(Generic[F]):
         return {component.name: share for component, share in zip(self.task.graded, found, strict=True)}
 
     @property
+    def left_by_mistake(self) -> Share:
+        """The factor for a mistake: 1 without one, then 1/4, or 0 if it lost something protected."""
+        if self.outcome != "irreversible_mistake":
+            return Share(1)
+        return Share(0) if self._mistake_protected else Share(1, 4)
+
+    @property
     def progress(self) -> float:
         """The grade of the current state if no mistake were made, in [0, 1]."""
         return self._progress / POINTS
 
     def grade(self) -> Grade:
         """The grade of the episode as it stands. Pure: it can be asked at any time."""
-        points = self._progress
-        if self.outcome == "irreversible_mistake":
-            points = 0 if self._mistake_protected else points // 4
+        left = self.left_by_mistake
+        points = self._progress * left.numerator // left.denominator
         shares = self.shares()
         return Grade(
             score=points / POINTS,

@@ -15,6 +15,7 @@ from safeact_env.core.state import State
 
 __all__ = [
     "LOOKALIKE",
+    "MOST_OVER",
     "POINTS",
     "Component",
     "Items",

@@ -12,6 +12,7 @@ for a class of a certain shape. Written for TRL 1.16:
 
 from __future__ import annotations
 
+import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -21,6 +22,7 @@ from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.variant import DEFAULT, Framing, Variant
 from safeact_env.integrations.backends import Backend, backend_for
 from safeact_env.integrations.chat import OVER, Chat
+from safeact_env.integrations.shaping import UNSHAPED, Shaping
 from safeact_env.integrations.text import checked, fresh_seed, scenario_columns
 from safeact_env.integrations.toolset import Tool, toolset_of
 from safeact_env.llm.prompts import get_prompt
@@ -32,7 +34,14 @@ TAKEN = frozenset({"reset", "get_reward"})
 """Method names that TRL reserves."""
 
 
-class _Environment:
+class _Kind(type):
+    """The class of the classes that `environment` makes: they are pickled as the call that made them."""
+
+    _recipe: tuple[Any, ...] = ()
+    """The arguments of that call."""
+
+
+class _Environment(metaclass=_Kind):
     """Episodes of one task, one after another. Subclasses add a method per tool.
 
     No tool's result holds a reward: rewards reach the trainer through `get_reward` alone.
@@ -42,6 +51,7 @@ class _Environment:
     _split: ClassVar[Split]
     _variant: ClassVar[Variant]
     _chat: ClassVar[Chat]
+    _shaping: ClassVar[Shaping]
     _backend_of: ClassVar[Callable[[], Backend]]
 
     def __init__(self) -> None:
@@ -49,6 +59,7 @@ class _Environment:
         self._backend: Backend | None = None
         self._shown: dict[str, Any] | None = None
         self._total = 0.0
+        self._best = 0.0
         self._failure: Exception | None = None
 
     def reset(self, **row: Any) -> str:
@@ -68,12 +79,14 @@ class _Environment:
         split, seed, variant = self._start_of(row)
         if self._backend is None:
             self._backend = type(self)._backend_of()
-        self._shown, self._failure, self._total = None, None, 0.0
+        self._shown, self._failure, self._total, self._best = None, None, 0.0, 0.0
         self._shown = self._backend.begin(split, seed, variant)
         return self._chat.start(self._shown)
 
     def get_reward(self) -> float:
         """Return the sum of the episode's rewards so far: progress less penalties, -1.0 for a mistake.
+
+        With a shaping of the factory's, its additions are in the sum.
 
         Raises:
             ValueError: If no episode has been started.
@@ -86,7 +99,8 @@ class _Environment:
         if self._shown is None:
             raise ValueError("no episode has been started; reset first")
         # Rewards are whole ten-thousandths.
-        return round(self._total, 4)
+        outcome = self._shown["metadata"].get("outcome")
+        return round(self._total + self._shaping.extra(outcome, self._best), 4)
 
     def _start_of(self, row: Mapping[str, Any]) -> tuple[Split, int, Variant]:
         # A table fills the columns that a row lacks with None.
@@ -117,6 +131,7 @@ class _Environment:
             self._failure = error
             raise
         self._total += after["reward"]
+        self._best = max(self._best, after["reward"])
         self._shown = after
         return self._chat.answer(before, after)
 
@@ -129,8 +144,9 @@ def environment(
     level: int = DEFAULT.level,
     framing: Framing = DEFAULT.framing,
     headers: Mapping[str, str] | None = None,
+    shaping: Shaping = UNSHAPED,
 ) -> type[_Environment]:
-    """Return the class of a task, for `GRPOTrainer(environment_factory=...)`.
+    """Return the class of a task, for `GRPOTrainer(environment_factory=...)` or `AsyncGRPOTrainer`.
 
     Each tool is a method that takes keywords, `reasoning` among them, and returns text. A call that the
     environment refuses costs a step, as everywhere. A malformed call (without reasoning, say), or one after
@@ -144,6 +160,10 @@ def environment(
             level; the first message names those that a job does not have.
         framing: The words around the jobs, for rows without a framing.
         headers: Sent to the server, such as `{"Authorization": "Bearer ..."}`.
+        shaping: What a mistake and doing nothing pay in `get_reward`, for training only.
+
+    Returns:
+        The class. It can be pickled, its instances cannot: a process makes its own.
 
     Raises:
         ValueError: If there is no such task, split, level or framing, or the address is invalid.
@@ -169,10 +189,33 @@ def environment(
         "_task": found,
         "_split": split,
         "_variant": variant,
+        "_shaping": shaping,
         "_chat": Chat(tools, get_prompt("neutral")),
         "_backend_of": staticmethod(partial(backend_for, found, base_url, headers)),
     }
-    return type(name, (_Environment,), members)
+    made = _Kind(name, (_Environment,), members)
+    made._recipe = (task, base_url, split, level, framing, headers, shaping)
+    return made
+
+
+def _again(
+    task: str,
+    base_url: str | None,
+    split: Split,
+    level: int,
+    framing: Framing,
+    headers: Mapping[str, str] | None,
+    shaping: Shaping,
+) -> type[_Environment]:
+    """Make a class in the process that reads it from a pickle."""
+    return environment(task, base_url, split, level=level, framing=framing, headers=headers, shaping=shaping)
+
+
+def _reduced(kind: _Kind) -> str | tuple[Any, ...]:
+    return (_again, kind._recipe) if kind._recipe else kind.__qualname__
+
+
+copyreg.pickle(_Kind, _reduced)
 
 
 def environments(
@@ -183,12 +226,13 @@ def environments(
     level: int = DEFAULT.level,
     framing: Framing = DEFAULT.framing,
     headers: Mapping[str, str] | None = None,
+    shaping: Shaping = UNSHAPED,
 ) -> dict[str, type[_Environment]]:
     """Return the classes of several tasks by name, for mixed training; arguments as in `environment`.
 
     The column `environment` of the dataset names each row's task, as in `rows`.
     """
-    options: dict[str, Any] = {"level": level, "framing": framing, "headers": headers}
+    options: dict[str, Any] = {"level": level, "framing": framing, "headers": headers, "shaping": shaping}
     return {task: environment(task, base_url, split, **options) for task in tasks}
 
 

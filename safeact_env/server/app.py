@@ -14,7 +14,7 @@ from safeact_env._openenv import lightly, web_interface_wanted
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.http.catalog import catalog_routes
 from safeact_env.server.http.demonstrations import demonstration_routes
-from safeact_env.server.http.docs import docs_route
+from safeact_env.server.http.docs import docs_routes
 from safeact_env.server.http.episodes import episode_routes
 from safeact_env.server.http.errors import install_error_handlers
 from safeact_env.server.http.steps import FastStepMiddleware
@@ -27,7 +27,7 @@ from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain
 from safeact_env.server.operations.metrics import metrics_routes
 from safeact_env.server.operations.probes import probe_routes
-from safeact_env.server.page.static_files import page_routes
+from safeact_env.server.page.static_files import instead_of_web, page_routes
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.websocket.routes import WebSocketMiddleware
@@ -84,7 +84,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.include_router(metrics_routes(counters, service, executor, drain))
     app.include_router(demonstration_routes(service, executor))
     # Not by include_router: the oldest supported FastAPI does not include mounts.
-    app.router.routes.extend([docs_route(app.title), *page_routes().routes])
+    app.router.routes.extend([*docs_routes(app.title), *page_routes().routes])
     app.include_router(task_routes())
     _add_openenv_routes(app, settings)
     app.include_router(mcp_routes(service, executor, slots))
@@ -94,6 +94,8 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.router.on_shutdown += [endpoint.close, executor.stop]
     if web_interface_wanted():
         _add_web_interface(app, settings)
+    else:
+        app.router.routes += instead_of_web()
     limit = settings.max_body_bytes
     app.add_middleware(BodyLimitMiddleware, limit=limit)
     app.add_middleware(FastStepMiddleware, service=service, executor=executor, limit=limit)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from safeact_env.integrations.encoding import Clues
 from safeact_env.integrations.gymnasium import SafeActVectorEnv
+from safeact_env.integrations.shaping import UNSHAPED, Shaping
 from scripts.training.network import Network, Seen, log_prior, seen_in
 
 
@@ -37,6 +38,8 @@ class Settings:
         gamma: Discount of training. Evaluations do not discount.
         grad: Largest norm of a gradient.
         hidden: Width of the network.
+        mistake: What a mistake pays in the training, in [-1, 0].
+        idle: What doing nothing pays in the training, in [-1, 0].
     """
 
     steps: int = 300_000
@@ -45,6 +48,8 @@ class Settings:
     gamma: float = 0.9
     grad: float = 5.0
     hidden: int = 64
+    mistake: float = UNSHAPED.mistake
+    idle: float = UNSHAPED.idle
 
 
 S = TypeVar("S", bound=Settings)
@@ -77,6 +82,8 @@ class Learner(ABC, Generic[S]):
         self.seen = seen_in(self.encoder, *self.env.reset(seed=1_000_000 * (seed + 1)))
         self.played = 0
         self.ended: list[Ended] = []
+        self._shaping = Shaping(config.mistake, config.idle)
+        self._best = np.zeros(config.envs)
 
     @abstractmethod
     def updates(self) -> Iterator[int]:
@@ -94,6 +101,10 @@ class Learner(ABC, Generic[S]):
         observation, reward, terminated, truncated, info = self.env.step(action.numpy())
         self.seen = seen_in(self.encoder, observation, info)
         over = terminated | truncated
+        self._best = np.maximum(self._best, reward)
+        for at in np.flatnonzero(over):
+            reward[at] += self._shaping.extra(str(info["final_info"]["outcome"][at]), self._best[at])
+        self._best[over] = 0.0
         self.ended += _ended_in(info, over)
         return torch.from_numpy(reward).float(), torch.from_numpy(over).float()
 

@@ -24,6 +24,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.evaluation import parse_seeds
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
+from safeact_env.integrations.shaping import UNSHAPED, Shaping
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from scripts.training.learner import Ended, Learner, Settings
@@ -190,10 +191,14 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of the logs (default: results/training)"
     )
+    for name, default in (("mistake", UNSHAPED.mistake), ("idle", UNSHAPED.idle)):
+        about_it = f"what {name} pays in the training, -1 to 0 (default: {default})"
+        parser.add_argument(f"--{name}-reward", type=float, default=default, help=about_it)
     parser.add_argument("--again", action="store_true", help="repeat runs that are recorded")
     options = parser.parse_args(arguments)
     try:
         seeds = parse_seeds(options.seeds)
+        shaping = Shaping(options.mistake_reward, options.idle_reward)
     except ValueError as error:
         parser.error(f"{error}")
     # Small networks: several threads would mostly wait for each other.
@@ -204,5 +209,6 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
                 run = Run(algorithm.name, task, seed, clues)
                 if options.again or not run.path(options.out).exists():
                     steps = algorithm.steps[task] if options.steps is None else options.steps
-                    record(run, algorithm, replace(algorithm.settings, steps=steps), options.out)
+                    settings = replace(algorithm.settings, steps=steps, **asdict(shaping))
+                    record(run, algorithm, settings, options.out)
     return 0

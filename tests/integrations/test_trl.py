@@ -23,6 +23,7 @@ from transformers.utils import get_json_schema  # noqa: E402 - what may be missi
 from safeact_env import Call, Episode, get_task, play  # noqa: E402
 from safeact_env.cli import app  # noqa: E402
 from safeact_env.exports import CANARY, Export, export, policy_rollouts  # noqa: E402
+from safeact_env.integrations.shaping import Shaping  # noqa: E402
 from safeact_env.integrations.toolset import toolset_of  # noqa: E402
 from safeact_env.integrations.trl import environment, environments, rows  # noqa: E402
 from safeact_env.llm.client import ToolCall  # noqa: E402
@@ -32,6 +33,7 @@ from scripts import train_grpo  # noqa: E402
 from scripts.training.local_player import ModelHere  # noqa: E402
 from scripts.training.tiny_model import call_text, simple_calls, tiny_model  # noqa: E402
 from tests.documents import blocks  # noqa: E402
+from tests.integrations.vllm_stub import FLASH_ATTENTION, Weights, vllm  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 torch.set_num_threads(1)
@@ -189,6 +191,51 @@ def test_a_wrong_reward_would_be_noticed(tmp_path, monkeypatch):
     episode = Episode(get_task("easy"), "train", 0)
     episode.step(Call("list_directory", {}, "Look."))
     assert env.get_reward() != round(sum(turn.reward for turn in episode.turns), 4)
+
+
+def test_async_grpo_trains_two_steps_with_an_environment_in_another_process(tmp_path, monkeypatch):
+    """TRL's worker is a process of its own, to which the factory goes as a pickle."""
+    from trl.experimental import async_grpo
+    from trl.experimental.async_grpo import async_grpo_trainer, async_rollout_worker, packing
+
+    # It asks the GPU for its speed.
+    monkeypatch.setattr(async_grpo_trainer, "get_peak_flops_per_device", lambda *_: 1.0)
+    monkeypatch.setattr(async_rollout_worker, "is_vllm_available", lambda: True)
+    monkeypatch.setattr(packing, "_flash_attn", lambda: FLASH_ATTENTION)
+    calls = simple_calls(["easy"])
+    tiny = tiny_model(calls)
+    tiny.model.save_pretrained(tmp_path / "model")
+    end = tiny.words.eos_token_id
+    answers = [[tiny.words.convert_tokens_to_ids(call), end] for call in calls]
+    weights_of = Weights()
+    with vllm(answers) as (url, prompts):
+        config = async_grpo.AsyncGRPOConfig(
+            **options(tmp_path, max_steps=2, per_device_train_batch_size=4),
+            num_generations=4,
+            max_completion_length=64,
+            max_tool_calling_iterations=6,
+            max_inflight_tasks=4,
+            token_budget=16_384,
+            vllm_server_base_url=url,
+            dtype="float32",
+        )
+        trainer = async_grpo.AsyncGRPOTrainer(
+            model=str(tmp_path / "model"),
+            args=config,
+            processing_class=tiny.words,
+            train_dataset=datasets.Dataset.from_list(rows(["easy"], range(4))),
+            environment_factory=environment("easy", shaping=Shaping(mistake=-0.5)),
+            weight_transfer=weights_of,
+        )
+        before = weights(trainer.model)
+        trainer.train()
+    logged = [step for step in trainer.state.log_history if "loss" in step]
+    assert [step["step"] for step in logged] == [1, 2]
+    assert all(math.isfinite(step["loss"]) for step in logged)
+    assert any("SafeActEasy" in name for step in logged for name in step), sorted(logged[0])
+    assert changed(trainer.model, before)
+    assert weights_of.sent >= 2
+    assert any("STEPS LEFT" in tiny.words.decode(prompt) for prompt in prompts)
 
 
 # The script ------------------------------------------------------------------------------------------------
@@ -395,7 +442,8 @@ SMALL = {
     "max_steps=200": f"{ONE_STEP}, per_device_train_batch_size=2",
     "max_steps=100": f"{ONE_STEP}, per_device_train_batch_size=1",
     "num_generations=8": "num_generations=2",
-    "max_completion_length=4096": "max_completion_length=64",
+    "max_completion_length=6400": "max_completion_length=64",
+    "max_completion_length=9472": "max_completion_length=64",
 }
 """What is made smaller in the documents' examples; the rest runs as it stands."""
 
@@ -431,8 +479,9 @@ def run_example(block, **other):
 
 
 def test_the_examples_of_grpo_run(here, live_url):
-    alone, mixed = blocks("docs/train/trl.md")
+    alone, shaped, mixed = blocks("docs/train/trl.md")
     run_example(alone)
+    exec(compile(shaped, "trl.md", "exec"), {})
     assert "http://localhost:7860" in mixed
     run_example(mixed, **{"http://localhost:7860": live_url})
     install, commands = blocks("docs/train/trl.md", "bash")

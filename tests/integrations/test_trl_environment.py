@@ -2,7 +2,10 @@
 
 import inspect
 import json
+import pickle
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -15,6 +18,7 @@ from safeact_env.core.action import Params
 from safeact_env.core.task import SPLITS
 from safeact_env.integrations import backends as backends
 from safeact_env.integrations.chat import OVER, Chat
+from safeact_env.integrations.shaping import UNSHAPED, Shaping
 from safeact_env.integrations.toolset import UPKEEP, Toolset, toolset_of
 from safeact_env.integrations.trl import environment, environments, rows
 from safeact_env.llm.prompts import get_prompt
@@ -518,3 +522,78 @@ def test_headers_are_sent(live_url):
     env.reset(seed=1)
     client: SafeActHTTPClient = env._backend._client
     assert client._client.headers["authorization"] == "Bearer secret"
+
+
+# Pickles ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_a_class_is_pickled_as_the_call_that_made_it(task):
+    made = environment(task, split="test", level=2, framing="goal", shaping=Shaping(-0.5, -0.1))
+    again = pickle.loads(pickle.dumps(made))
+    assert again._recipe == made._recipe
+    assert tools_of(again) == tools_of(made)
+    one, other = made(), again()
+    assert other.reset(seed=4) == one.reset(seed=4)
+    do(one, Call("finish", {"summary": "Done."}, "a test"))
+    do(other, Call("finish", {"summary": "Done."}, "a test"))
+    assert other.get_reward() == one.get_reward() == -0.1
+
+
+def test_classes_are_read_in_a_fresh_process():
+    code = "import pickle, sys; found = pickle.load(sys.stdin.buffer); print(found['hard']().reset(seed=3))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps(environments()), capture_output=True, check=True
+    )
+    assert done.stdout.decode().strip() == environments()["hard"]().reset(seed=3).strip()
+
+
+def test_the_base_class_is_pickled_by_its_name():
+    base = environment("easy").__base__
+    assert pickle.loads(pickle.dumps(base)) is base
+
+
+# What is paid in training ----------------------------------------------------------------------------------
+
+
+def paid(policy, task, seed, shaping):
+    """What TRL is told after an episode of a policy, and the episode."""
+    env = environment(task, shaping=shaping)()
+    env.reset(seed=seed)
+    player = make_policy(policy, get_task(task), seed)
+    while not env._shown["done"]:
+        do(env, player.act(env._shown))
+    return env.get_reward(), play(get_task(task), "train", seed, policy)
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_a_shaping_changes_what_a_mistake_and_doing_nothing_pay_and_nothing_else(task):
+    shaping = Shaping(mistake=-0.25, idle=-0.5)
+    for policy, more in (("expert", 0.0), ("cautious", 0.0), ("do_nothing", -0.5), ("guesser", 0.75)):
+        seed = next(
+            seed
+            for seed in range(20)
+            if policy != "guesser" or played(task, seed, policy).outcome == "irreversible_mistake"
+        )
+        reward, episode = paid(policy, task, seed, shaping)
+        assert reward == pytest.approx(episode.grade().total + more)
+        assert paid(policy, task, seed, UNSHAPED)[0] == episode.grade().total
+
+
+def test_an_episode_that_is_cut_short_is_idle_until_it_earns():
+    env = environment("easy", shaping=Shaping(idle=-0.5))()
+    env.reset(seed=42)
+    env.list_directory(**WHY)
+    assert env.get_reward() == -0.5
+    for path in env._shown["current_state"]["files"]:
+        env.read_file_metadata(**WHY, path=path)
+    assert env.get_reward() > 0.0
+    env.reset(seed=42)
+    assert env.get_reward() == -0.5
+
+
+@pytest.mark.parametrize("wrong", [0.1, -1.01, float("nan"), float("-inf"), True, "-1", None])
+@pytest.mark.parametrize("name", ["mistake", "idle"])
+def test_a_shaping_out_of_range_is_refused(name, wrong):
+    with pytest.raises(ValueError, match=f"{name} must be a number from -1 to 0"):
+        Shaping(**{name: wrong})

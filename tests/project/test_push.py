@@ -7,11 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
+from huggingface_hub import HfApi
 from openenv.cli._cli_utils import validate_env_structure
 from openenv.cli.commands import push
 from typer.testing import CliRunner
 
 from safeact_env import client
+from tests.project.hub import COLOURS
+from tests.project.hub import hub as hub_server
 from tools.servers.throwaway import ROOT, UNCOPIED
 
 
@@ -69,6 +73,26 @@ def test_a_push_uploads_what_the_image_is_built_from(checkout: Path, hub: Hub) -
     for name in context:
         assert any(file == name or file.startswith(f"{name}/") for file in hub.files), name
     assert not [name for name in hub.files if name.startswith(".") or "__pycache__" in name]
+
+
+def test_the_program_pushes_to_a_hub_that_answers_over_http(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with hub_server() as hub:
+        monkeypatch.setattr(push, "HfApi", lambda: HfApi(endpoint=hub.url, token="hf_stand_in"))
+        monkeypatch.setattr(push, "whoami", lambda: HfApi(endpoint=hub.url, token="hf_stand_in").whoami())
+        done = CliRunner().invoke(push.app, [str(checkout), "--exclude", ".gitignore"])
+    assert done.exit_code == 0, done.output
+    (space,) = hub.created
+    assert (space["organization"], space["name"], space["sdk"]) == ("someone", "safeact", "docker")
+    assert hub.files["Dockerfile"] == (ROOT / "Dockerfile").read_bytes()
+    assert hub.files["openenv.yaml"] == (ROOT / "openenv.yaml").read_bytes()
+    assert not [name for name in hub.files if name.startswith((".", "build/", "dist/"))]
+    card = yaml.safe_load(hub.files["README.md"].decode().split("---\n")[1])
+    # Spaces open this path first; where OpenEnv's page is off, it leads to the page at /demo.
+    assert card["base_path"] == "/web"
+    assert (card["sdk"], card["app_port"]) == ("docker", 7860)
+    assert {card["colorFrom"], card["colorTo"]} <= COLOURS
 
 
 def test_the_checkout_as_a_package_offers_the_client(checkout: Path) -> None:

@@ -284,7 +284,7 @@ def test_the_plan_is_a_whole_episode_that_reaches_the_full_grade() -> None:
 
 def judged(folder: Path, program: Path = PROGRAM) -> validators.Report:
     env = {"PATH": str(PROGRAM.parent)}
-    return validators.runtime(
+    return validators.every_level(
         "openenv", folder, validators.LocalProvider(lambda _: program, env, folder.parent)
     )
 

@@ -1,6 +1,8 @@
 """The run of other people's libraries fails where a test does, and where none is run."""
 
 import json
+import select
+import subprocess
 import sys
 import time
 from dataclasses import replace
@@ -316,3 +318,40 @@ def test_each_integration_has_its_test_and_its_recorded_run(path: Path) -> None:
     ], again
     assert one["failed"] == [], again
     assert one["passed"] > 0
+
+
+HOLD = """
+import sys, time
+from pathlib import Path
+from tools.compat.integrations import held
+with held(Path(sys.argv[1]), "here"):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_a_second_run_waits_for_an_environment_that_a_first_one_uses(tmp_path: Path) -> None:
+    first, second, other = (
+        subprocess.Popen(
+            [sys.executable, "-c", HOLD.replace("here", name), str(tmp_path)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("here", "here", "there")
+    )
+    with first, second, other:
+        # Which of the two is first does not matter; the environment of another library is free.
+        assert other.stdout is not None
+        assert other.stdout.readline() == "held\n"
+        streams = [one.stdout for one in (first, second) if one.stdout is not None]
+        ready, _, _ = select.select(streams, [], [], 60)
+        (holder,) = ready
+        assert holder.readline() == "held\n"
+        waiting = streams[1 - streams.index(holder)]
+        assert select.select([waiting], [], [], 1.0)[0] == []
+        (first if holder is first.stdout else second).communicate("go\n", timeout=60)
+        assert waiting.readline() == "held\n"
+        for one in (second if holder is first.stdout else first, other):
+            one.communicate("go\n", timeout=60)

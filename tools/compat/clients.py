@@ -189,7 +189,7 @@ def validated(sandbox: Sandbox, program: Path, url: str) -> list[validators.Repo
             pool.submit(validators.static, newest, pythons[newest], sandbox.env, project),
         ]
     reports = [command.result() for command in commands]
-    return [*reports, validators.runtime(newest, project, provider), validators.task_api(url)]
+    return [*reports, validators.every_level(newest, project, provider), validators.task_api(url)]
 
 
 # The program --------------------------------------------------------------------------------------------

@@ -2,13 +2,15 @@
 
 For each file `tests/integrations/requirements/NAME.txt`, pip installs these releases, this project's wheel
 and the test tools, and `tests/integrations/test_NAME.py` runs there. The first line of the file is a comment,
-`# LIBRARY: what is run`; all requirements are pinned. A line `# python: 3.12` asks for that Python.
+`# LIBRARY: what is run`; all requirements are pinned. A line `# python: 3.12` asks for that Python, and a
+line `# with: NAME==VERSION` for a release that a part of the library needs and it does not install.
 Environments are kept in `.integrations` under a hash of their contents, and rebuilt when that changes.
 
 Exits with 1 if an environment cannot be made, a test fails, or none runs.
 """
 
 import argparse
+import fcntl
 import hashlib
 import json
 import platform
@@ -18,7 +20,8 @@ import sys
 import tempfile
 import time
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -38,11 +41,12 @@ WARNINGS = "filterwarnings=default\nerror:::safeact_env(\\..*)?"
 """Other libraries may warn; this one may not."""
 
 PYTHON = re.compile(r"# python: (?P<version>3\.\d+)")
+WITH = re.compile(r"# with: (?P<requirement>\S+==\S+)")
 FIRST = re.compile(r"# (?P<library>[^:]+): (?P<what>.+)")
 PIN = re.compile(r"(?P<name>[A-Za-z0-9._-]+)(\[[A-Za-z0-9._,-]+\])?==(?P<version>[A-Za-z0-9.+!-]+)")
 
 INSTALL_S = 1_800.0
-TEST_S = 1_200.0
+TEST_S = 3_600.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ class Pinned:
         requirements: The pinned releases, as pip takes them; the library's own is the first.
         packages: Their names.
         python: The version of Python that it needs; empty if this one will do.
+        beside: Other releases, as pip takes them.
     """
 
     name: str
@@ -64,6 +69,7 @@ class Pinned:
     requirements: tuple[str, ...]
     packages: tuple[str, ...]
     python: str = ""
+    beside: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ def pinned(path: Path) -> Pinned:
     if not packages:
         raise Broken(f"{path.name} names no library")
     python = next((found["version"] for line in rest if (found := PYTHON.fullmatch(line))), "")
-    return Pinned(path.stem, title["library"], title["what"], lines, packages, python)
+    beside = tuple(found["requirement"] for line in rest if (found := WITH.fullmatch(line)))
+    return Pinned(path.stem, title["library"], title["what"], lines, packages, python, beside)
 
 
 # Environments -----------------------------------------------------------------------------------------------
@@ -125,7 +132,7 @@ def contents(sandbox: Sandbox, asked: Pinned) -> list[str]:
     declared = tomllib.loads((sandbox.project / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     locked = sandbox.locked.read_text(encoding="utf-8").splitlines()
     tools = [line for line in locked if line.partition("==")[0] in TOOLS]
-    return [*asked.requirements, *declared["dependencies"], *tools]
+    return [*asked.requirements, *asked.beside, *declared["dependencies"], *tools]
 
 
 def interpreter(sandbox: Sandbox, version: str) -> tuple[str, str]:
@@ -158,6 +165,19 @@ def environment(sandbox: Sandbox, asked: Pinned, kept: Path, *, fresh: bool) -> 
         (home / COMPLETE).write_text("\n".join(packages) + "\n", encoding="utf-8")
     pip(sandbox, python, "--no-deps", "--force-reinstall", str(sandbox.wheel))
     return python
+
+
+@contextmanager
+def held(kept: Path, name: str) -> Iterator[None]:
+    """Keep an integration's environments to this process, and wait while another has them.
+
+    The wheel is installed anew by every run. Without this, a second run would take the package away from the
+    tests of the first, and Inspect, say, would find neither tasks nor approvers in it.
+    """
+    kept.mkdir(parents=True, exist_ok=True)
+    with (kept / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def pip(sandbox: Sandbox, python: Path, *arguments: str) -> None:
@@ -218,7 +238,8 @@ def try_all(sandbox: Sandbox, chosen: Sequence[Pinned], kept: Path, *, fresh: bo
     tried = {}
     for asked in chosen:
         try:
-            one = try_one(sandbox, asked, environment(sandbox, asked, kept, fresh=fresh))
+            with held(kept, asked.name):
+                one = try_one(sandbox, asked, environment(sandbox, asked, kept, fresh=fresh))
         except Broken as error:
             today = datetime.now(UTC).date().isoformat()
             wrong = [str(error)]

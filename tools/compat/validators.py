@@ -108,18 +108,18 @@ def static(package: str, python: Path, env: dict[str, str], project: Path) -> Re
     return _levels(package, " ".join(("validate", *arguments)), report)
 
 
-def runtime(package: str, project: Path, provider: LocalProvider) -> Report:
-    """`openenv validate --level runtime` on a server that the provider starts.
+def every_level(package: str, project: Path, provider: LocalProvider) -> Report:
+    """`openenv validate` at all its levels, on a server that the provider starts.
 
-    The project is a copy, as its manifest is changed to declare how OpenEnv starts a subject. In the project
-    itself that would make `openenv validate` fail wherever there is no Docker.
+    The project is a copy, whose manifest is changed: it declares no network, and no provider of processes
+    could enforce that.
     """
     declared = project / "openenv.yaml"
     manifest = yaml.safe_load(declared.read_text(encoding="utf-8"))
-    manifest["validation"]["execution"] = {"kind": "openenv_ws"}
+    manifest["validation"]["network"] = {"mode": "public"}
     declared.write_text(yaml.safe_dump(manifest), encoding="utf-8")
-    report = run_validation(project, max_level=Level.RUNTIME, provider=provider)
-    return _levels(package, "validate --level runtime", report.model_dump(mode="json"))
+    report = run_validation(project, max_level=Level.SEMANTIC, provider=provider)
+    return _levels(package, "validate", report.model_dump(mode="json"))
 
 
 def _levels(package: str, validator: str, report: dict[str, Any]) -> Report:

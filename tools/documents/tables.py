@@ -19,6 +19,7 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
+from tools.documents.completion_table import completion_table
 from tools.documents.grpo_table import grpo_table
 from tools.documents.markdown import dated, table
 from tools.documents.prediction_tables import predictions_table
@@ -386,6 +387,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "servers": servers_table,
     },
     "docs/train/index.md": {"integrations": integrations_table},
+    "docs/train/trl.md": {"completions": completion_table},
 }
 
 

@@ -1,32 +1,35 @@
 """The page at /docs: Swagger UI over the OpenAPI document, under a content security policy.
 
-Owns that page. Must not know the API. The browser loads Swagger UI from the CDN that FastAPI uses; the policy
-allows that library, and the page's one script by its hash.
+Owns that page and its files. Must not know the API. The files come from the package fastapi-swagger, so that
+the page works without the Internet; the policy allows them, and the page's one script by its hash.
 """
 
 import hashlib
 import re
 from base64 import b64encode
 from functools import cache
+from importlib.resources import files
 
 from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.requests import Request
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
-LIBRARY = "https://cdn.jsdelivr.net/npm/swagger-ui-dist@5/"
+FILES = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css"}
+"""The files of Swagger UI, with their media types."""
 INLINE = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
 @cache
 def _page(title: str) -> tuple[bytes, str]:
     """The page and its policy. URLs are relative, so that they work behind a proxy that adds a path."""
+    script, style = (f"docs/{name}" for name in FILES)
     body = bytes(
         get_swagger_ui_html(
             openapi_url="openapi.json",
             title=title,
-            swagger_js_url=f"{LIBRARY}swagger-ui-bundle.js",
-            swagger_css_url=f"{LIBRARY}swagger-ui.css",
+            swagger_js_url=script,
+            swagger_css_url=style,
             swagger_favicon_url="demo/icon.svg",
         ).body
     )
@@ -35,9 +38,9 @@ def _page(title: str) -> tuple[bytes, str]:
     )
     policy = (
         "default-src 'none'",
-        f"script-src {hashes} {LIBRARY}",
+        f"script-src 'self' {hashes}",
         # Swagger UI styles elements inline.
-        f"style-src 'unsafe-inline' {LIBRARY}",
+        "style-src 'self' 'unsafe-inline'",
         "img-src 'self' data:",
         "connect-src 'self'",
         "base-uri 'none'",
@@ -47,11 +50,22 @@ def _page(title: str) -> tuple[bytes, str]:
     return body, "; ".join(policy)
 
 
-def docs_route(title: str) -> Route:
-    """The route."""
+@cache
+def _file(name: str) -> bytes:
+    return files("fastapi_swagger").joinpath("resources", name).read_bytes()
+
+
+def docs_routes(title: str) -> list[Route]:
+    """The routes: the page, and its files below it."""
 
     async def docs(_request: Request) -> HTMLResponse:
         body, policy = _page(title)
         return HTMLResponse(body, headers={"Content-Security-Policy": policy})
 
-    return Route("/docs", docs, include_in_schema=False)
+    async def file(request: Request) -> Response:
+        name = request.url.path.rpartition("/")[2]
+        headers = {"Cache-Control": "max-age=86400", "X-Content-Type-Options": "nosniff"}
+        return Response(_file(name), media_type=FILES[name], headers=headers)
+
+    own = [Route(f"/docs/{name}", file, include_in_schema=False) for name in FILES]
+    return [Route("/docs", docs, include_in_schema=False), *own]

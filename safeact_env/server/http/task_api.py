@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from safeact_env.models import (
     NumberedRequest,
     RangeRequest,
+    ResetRequest,
     SafeActAction,
     SafeActObservation,
     SafeActState,
@@ -39,7 +40,9 @@ SCHEMAS = {
     "observation": SafeActObservation.model_json_schema(),
     "state": SafeActState.model_json_schema(),
     "reset_observation": SafeActObservation.model_json_schema(),
+    "reset": ResetRequest.model_json_schema(),
 }
+"""OpenEnv's four schemas, and that of what a reset takes."""
 
 
 def task_routes() -> APIRouter:
@@ -59,7 +62,7 @@ def task_routes() -> APIRouter:
 
 
 async def schema() -> dict[str, Any]:
-    """JSON Schemas of actions, observations and states."""
+    """JSON Schemas of actions, observations and states, and of what a reset takes."""
     return SCHEMAS
 
 

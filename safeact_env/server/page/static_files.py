@@ -127,11 +127,17 @@ def page_routes() -> APIRouter:
     async def page(request: Request) -> Response:
         return await files.get_response("index.html", request.scope)
 
-    async def to_page(request: Request) -> Response:
-        # Relative, so that it works behind a proxy that serves this app under another scheme or path.
-        return RedirectResponse("../demo" if request.url.path.endswith("/demo/") else "demo")
-
     # Starlette's own routes, which stay out of the OpenAPI document.
     return APIRouter(
         routes=[Route("/", to_page), Route("/demo", page), Route("/demo/", to_page), Mount("/demo", files)]
     )
+
+
+def instead_of_web() -> list[Route]:
+    """The routes that lead from /web, the front page that `openenv push` gives a Space, to the page."""
+    return [Route("/web", to_page), Route("/web/", to_page)]
+
+
+async def to_page(request: Request) -> Response:
+    """Redirect to the page, relatively: it works behind a proxy that adds a path or another scheme."""
+    return RedirectResponse("../demo" if request.url.path.endswith(("/demo/", "/web/")) else "demo")

@@ -6,7 +6,7 @@ Owns the adapter to OpenEnv's interface. Must not know rules: the episode does.
 from __future__ import annotations
 
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -28,6 +28,11 @@ from safeact_env.version import VERSION
 with lightly():
     from openenv.core.env_server.interfaces import Environment
     from openenv.core.env_server.types import EnvironmentMetadata
+
+if TYPE_CHECKING:
+    from openenv.core.rubrics import Rubric
+
+    from safeact_env.server.websocket.rubric import EpisodeRubric
 
 DESCRIPTION = (
     "Operations jobs in which some actions cannot be taken back: the agent learns to tell which before "
@@ -81,11 +86,25 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
     REQUIRES_SINGLE_THREAD_EXECUTOR = True
 
     def __init__(self) -> None:
-        super().__init__()
+        self._rubric: EpisodeRubric | None = None
         self._episode: Episode[Any] | None = None
         self._id = ""
         self.view: View = "full"
         """The view that the last reset asked for."""
+        super().__init__()
+
+    @property
+    def rubric(self) -> EpisodeRubric:
+        """The tree that grades the episode, made when first asked for; each later `step` applies it."""
+        if self._rubric is None:
+            from safeact_env.server.websocket.rubric import EpisodeRubric
+
+            self._rubric = EpisodeRubric(lambda: self._episode)
+        return self._rubric
+
+    @rubric.setter
+    def rubric(self, _given: Rubric | None) -> None:
+        """OpenEnv's constructor sets `None` here; the grade has one rubric, and no other can be set."""
 
     def reset(
         self, seed: int | None = None, episode_id: str | None = None, **kwargs: Any
@@ -100,7 +119,10 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Raises:
             NoReset: If a parameter is not valid.
         """
-        return observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
+        observation = observation_of(self.start({"seed": seed, "episode_id": episode_id, **kwargs}))
+        if self._rubric is not None:
+            self._rubric.reset()
+        return observation
 
     def start(self, given: dict[str, Any]) -> Episode[Any]:
         """Start an episode with these parameters; `None` counts as absent. Raises as `reset` does."""
@@ -146,7 +168,10 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         Raises:
             NoStep: If there is no episode, or it is over.
         """
-        return observation_of(self.play(action.call()), self.view)
+        observation = observation_of(self.play(action.call()), self.view)
+        if self._rubric is not None:
+            self._rubric(action, observation)
+        return observation
 
     def play(self, call: Call) -> Episode[Any]:
         """Take a step of the episode. Raises as `step` does; any other exception drops the episode."""

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
+from safeact_env.models import ResetRequest
 from safeact_env.policies.reference import play
 from safeact_env.server.http import catalog
 from safeact_env.tasks import get_task, task_names
@@ -19,6 +20,13 @@ def test_health(client):
 
 def test_the_documentation_is_there(client):
     assert client.get("/docs").status_code == 200
+    script, style = client.get("/docs/swagger-ui-bundle.js"), client.get("/docs/swagger-ui.css")
+    assert b"SwaggerUIBundle" in script.content
+    assert (script.headers["content-type"], style.headers["content-type"]) == (
+        "text/javascript; charset=utf-8",
+        "text/css; charset=utf-8",
+    )
+    assert client.get("/docs/other.js").status_code == 404
 
 
 def test_tasks_tell_everything_public_and_nothing_of_risk(client):
@@ -56,8 +64,11 @@ def test_the_task_api_of_openenv(client):
 def test_metadata_schema_and_mcp_as_openenv_defines_them(client):
     assert client.get("/metadata").json()["name"] == "safeact-env"
     schema = client.get("/schema").json()
-    assert set(schema) >= {"action", "observation", "state"}
+    assert set(schema) == {"action", "observation", "reset_observation", "state", "reset"}
     assert "seed" in schema["state"]["properties"]
+    taken = {"task_name", "seed", "split", "index", "level", "framing", "episode_id"}
+    assert taken <= set(schema["reset"]["properties"])
+    assert schema["reset"] == ResetRequest.model_json_schema()
     answer = client.post("/mcp", json={"jsonrpc": "2.0", "id": 1, "method": "nope"}).json()
     assert answer["jsonrpc"] == "2.0"
     assert answer["error"]
@@ -148,11 +159,15 @@ def test_reading_is_repeatable(client, path):
     assert client.get(path).content == client.get(path).content
 
 
-def test_openenvs_tools_find_the_app_and_a_main(monkeypatch):
+@pytest.mark.parametrize(("options", "port"), [([], 7860), (["--port", "8123", "--host", "127.0.0.1"], 8123)])
+def test_openenvs_tools_find_the_app_and_a_main_that_takes_options(options, port, monkeypatch):
     from server import app as module
 
     served = []
-    monkeypatch.setattr(module, "serve", served.append)
-    module.main()
-    assert served[0].port == 7860
+    monkeypatch.setattr("safeact_env.server.main.serve", served.append)
+    monkeypatch.setattr("sys.argv", ["server", *options])
+    with pytest.raises(SystemExit) as ended:
+        module.main()
+    assert not ended.value.code
+    assert served[0].port == port
     assert module.app.title == "SafeAct-Env"

@@ -13,7 +13,6 @@ from safeact_env.server.websocket.environment import SafeActEnvironment
 
 ASKED = [
     ("get", "/list_environments", None),
-    ("get", "/schema", None),
     ("get", "/safeact/splits", None),
     ("get", "/SafeAct/splits", None),
     ("post", "/safeact/tasks", {"split": "test"}),
@@ -62,6 +61,12 @@ def test_answers_are_those_of_openenv(client, theirs, method, path, body):
     ours = ask(client, method, path, body)
     assert ours.status_code == 200
     assert ours.content == ask(theirs, method, path, body).content
+
+
+def test_the_schemas_are_those_of_openenv_and_one_more(client, theirs):
+    ours = client.get("/schema").json()
+    del ours["reset"]
+    assert ours == theirs.get("/schema").json()
 
 
 @pytest.mark.parametrize(("method", "path", "body", "status"), REFUSED)

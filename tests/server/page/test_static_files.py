@@ -173,3 +173,11 @@ def test_the_recorded_results_are_data():
 
 def test_every_file_of_the_page_has_a_type():
     assert {os.path.splitext(name)[1] for name in FILES} == TYPES.keys()
+
+
+@pytest.mark.parametrize(("path", "to"), [("/web", "demo"), ("/web/", "../demo")])
+def test_the_front_page_of_a_space_leads_to_the_page(client, path, to):
+    """`openenv push` makes /web a Space's front page, also where OpenEnv's own page is off."""
+    answer = client.get(path, follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, to)
+    assert client.get(path).headers["content-type"].startswith("text/html")
