@@ -63,6 +63,13 @@ class Shown(NamedTuple):
     metadata: bytes
 
 
+class _Table(NamedTuple):
+    """A table of the state as bytes of JSON: whole, and record by record where changes are asked for."""
+
+    whole: bytes
+    records: dict[str, bytes] | None
+
+
 class ObservationWriter:
     """Writes the observations of one episode.
 
@@ -76,6 +83,7 @@ class ObservationWriter:
 
     __slots__ = (
         "_before",
+        "_by_record",
         "_entry",
         "_head",
         "_history",
@@ -95,8 +103,9 @@ class ObservationWriter:
         self._written = 0
         self._room = MAX_HISTORY // budget
         self._step = -1
-        self._tables: dict[str, bytes] = {}
-        self._before: dict[str, bytes] | None = None
+        self._by_record = False
+        self._tables: dict[str, _Table] = {}
+        self._before: dict[str, _Table] | None = None
 
     def write(
         self,
@@ -111,11 +120,12 @@ class ObservationWriter:
         In the view `changes` it holds what the last turn changed. It is whole all the same before the first
         turn, and where a field came, went or moved within an object, which changes cannot express.
         """
+        self._by_record = self._by_record or view == "changes"
         self.note(knowledge, len(turns))
         self._extend_history(turns)
         changed = self._changed() if view == "changes" and turns else None
         if changed is None:
-            state = b",".join(b"%b:%b" % (to_json(name), table) for name, table in self._tables.items())
+            state = b",".join(b"%b:%b" % (to_json(name), table.whole) for name, table in self._tables.items())
             parts = [self._head, b"{", state, b"}", self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
@@ -133,7 +143,14 @@ class ObservationWriter:
         if step != self._step:
             self._before = self._tables if step == self._step + 1 else None
             self._step = step
-        self._tables = {name: to_json(table) for name, table in knowledge.tables.items()}
+        self._tables = {name: self._noted(name, table) for name, table in knowledge.tables.items()}
+
+    def _noted(self, name: str, table: Any) -> _Table:
+        whole, known = to_json(table), self._tables.get(name)
+        if known is not None and known.whole == whole:
+            return known
+        by_record = self._by_record and isinstance(table, dict)
+        return _Table(whole, {key: to_json(record) for key, record in table.items()} if by_record else None)
 
     def has_before(self, step: int) -> bool:
         """Whether it knows the state before this step, so that it can write what the step changed."""
@@ -146,9 +163,9 @@ class ObservationWriter:
         found: dict[str, Any] = {}
         for name, now in self._tables.items():
             was = self._before[name]
-            if was == now:
+            if was.whole == now.whole:
                 continue
-            old, new = from_json(was), from_json(now)
+            old, new = _differing(was, now)
             if isinstance(old, dict) and isinstance(new, dict):
                 new = difference(old, new)
                 if new is None:
@@ -172,6 +189,15 @@ class ObservationWriter:
             self._entry = b"%b%b}" % (entry, written)
             self._history += b",%b" % self._entry if number else self._entry
         self._written = len(turns)
+
+
+def _differing(was: _Table, now: _Table) -> tuple[Any, Any]:
+    """A table before and after, without the records that are the same where they are known one by one."""
+    before, after = was.records, now.records
+    if before is None or after is None or list(before) != list(after):
+        return from_json(was.whole), from_json(now.whole)
+    names = [name for name in after if before[name] != after[name]]
+    return {name: from_json(before[name]) for name in names}, {name: from_json(after[name]) for name in names}
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
