@@ -244,6 +244,18 @@ class Episode(Generic[F]):
         metadata = end_metadata(self.grade(), self.seed, self.split, self.variant) if self.done else b"{}"
         return self.writer.write(self.state.knowledge, self.turns, self.max_steps - steps, metadata, view)
 
+    def latest(self) -> dict[str, Any]:
+        """What the last step can have changed of the observation, for readers in this process.
+
+        It shares containers with the episode, so nothing in it may be changed or kept. The history holds the
+        last step only.
+        """
+        return {
+            "current_state": self.state.knowledge.tables,
+            "action_history": self.writer.last_entry(self.turns),
+            "steps_remaining": self.max_steps - len(self.turns),
+        }
+
     def _rewound(self, steps: int) -> Knowledge:
         """What was known after so many steps, played again: nobody looked then."""
         again = Episode(self.task, self.split, self.seed, variant=self.variant, max_steps=self.max_steps)

@@ -152,6 +152,11 @@ class ObservationWriter:
         by_record = self._by_record and isinstance(table, dict)
         return _Table(whole, {key: to_json(record) for key, record in table.items()} if by_record else None)
 
+    def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
+        """The entry of the last turn in the history; none before the first."""
+        self._extend_history(turns)
+        return [from_json(self._entry)] if turns else []
+
     def has_before(self, step: int) -> bool:
         """Whether it knows the state before this step, so that it can write what the step changed."""
         return self._step == step - 1 or (self._step == step and self._before is not None)

@@ -204,11 +204,16 @@ class Encoder:
 
     # Encoding --------------------------------------------------------------------------------------------
 
+    def goes_on(self, obs: Observation, earlier: Encoded) -> bool:
+        """Whether an observation has the layout of an earlier one, so that `encode` needs no older steps."""
+        same: bool = earlier.layout.offered == self.extractor.offered(obs)
+        return same
+
     def encode(self, obs: Observation, earlier: Encoded | None = None) -> Encoded:
         """The observation as numbers.
 
         Args:
-            obs: The observation.
+            obs: The observation. Where it goes on from `earlier`, its history may begin after that one's.
             earlier: The encoding of an earlier observation of the same episode; it saves most of the work.
 
         Raises:
@@ -273,7 +278,7 @@ class Encoder:
                     continue
                 fresh.add(where)
                 values = [n for name, words in self._fields[path] for n in _numbers(record.get(name), words)]
-                found.records[where] = record, np.array(values, np.float32)
+                found.records[where] = dict(record), np.array(values, np.float32)
             features = found.records[where][1]
             at = self._record_at[path]
             found.rows[number, at : at + len(features)] = features
@@ -289,16 +294,16 @@ class Encoder:
 
     def _write_history(self, found: Encoded, obs: Observation) -> None:
         """Write answers, unused approvals and runbooks from the steps not yet written."""
-        history = obs["action_history"]
-        for entry in history[found.read :]:
-            name = entry["action"]
+        for entry in obs["action_history"]:
+            if entry["step"] <= found.read:
+                continue
+            found.read, name = entry["step"], entry["action"]
             found.asked += name == self.grid.ask_action
             if name == "read_runbook":
                 found.way_back |= self._write_runbook(found, entry)
             cell = found.menu.places.get(self.grid.key_of(name, entry["params"]))
             if cell is not None and not self._is_silent(found.layout, cell):
                 self._write_answer(found, name, cell, entry["result"])
-        found.read = len(history)
 
     def _is_silent(self, layout: Layout, cell: Cell) -> bool:
         """Whether an answer is left out: the reviewer's about look-alikes, where names are the only clue."""

@@ -73,25 +73,32 @@ class _Rollout:
         encoder: The task's encoder.
         split: Split of the scenarios.
         episode: The episode.
+        first: Its first observation.
         encoded: Its last observation, encoded.
     """
 
     encoder: Encoder
     split: Split
     episode: Episode[Any]
+    first: dict[str, Any]
     encoded: Encoded
 
     @classmethod
     def at(cls, encoder: Encoder, split: Split, seed: int) -> _Rollout:
         """At the start of a scenario."""
         episode: Episode[Any] = Episode(encoder.task, split, seed, variant=encoder.variant)
-        return cls(encoder, split, episode, encoder.encode(episode.observation()))
+        first = episode.observation()
+        return cls(encoder, split, episode, first, encoder.encode(first))
 
     def play(self, action: int) -> float:
         """Make the call of a cell; return its reward."""
         move = self.encoded.menu.cells.get(divmod(action, len(self.encoder.grid.columns)))
         turn = self.episode.step(NOTHING if move is None else move.call())
-        self.encoded = self.encoder.encode(self.episode.observation(), self.encoded)
+        seen = self.first | self.episode.latest()
+        if self.encoder.goes_on(seen, self.encoded):
+            self.encoded = self.encoder.encode(seen, self.encoded)
+        else:
+            self.encoded = self.encoder.encode(self.episode.observation())
         return turn.reward
 
     @property

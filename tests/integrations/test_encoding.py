@@ -12,11 +12,13 @@ import pytest
 from safeact_env.audit.base import Scope, Subject
 from safeact_env.audit.interference import Pair, _judge, _pair, twins_of
 from safeact_env.audit.prefixes import PREFIXES
+from safeact_env.audit.rollouts import verdict
 from safeact_env.core.episode import Episode
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.twins import Twin
+from safeact_env.core.variant import Variant
 from safeact_env.integrations.action_menu import ASK, RUNBOOK
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
 from safeact_env.policies.calls import random_call
@@ -168,6 +170,34 @@ def test_what_is_kept_from_step_to_step_does_not_show(name: str, clues: Clues) -
                 episode.step(random_call(obs, task.schemas, task.escalation.name, rng.choice).call())
             if call is not None and not episode.done:
                 episode.step(call)
+
+
+@pytest.mark.parametrize(
+    "variant", [Variant(1, "goal"), Variant(3), Variant(4, "planted"), Variant(5)], ids=str
+)
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_what_a_step_changed_is_encoded_as_the_whole_observation_is(name: str, variant: Variant) -> None:
+    task, encoder, rng = get_task(name), Encoder(get_task(name), "runbooks", variant), Random(4)
+    went_on = 0
+    for seed in range(2):
+        episode: Episode[Any] = Episode(task, "train", seed, variant=variant)
+        expert = make_policy("expert", task, seed)
+        first = obs = episode.observation()
+        earlier = encoder.encode(first)
+        while not episode.done:
+            move = random_call(obs, task.schemas, task.escalation.name, rng.choice)
+            sure = move.name != "finish" and verdict(episode.actions, episode.state, move) != "mistake"
+            call = move.call() if sure and rng.random() < 0.3 else expert.act(obs)
+            episode.step(call)
+            obs = episode.observation()
+            seen = first | episode.latest()
+            if encoder.goes_on(seen, earlier):
+                earlier = encoder.encode(seen, earlier)
+                went_on += 1
+            else:
+                earlier = encoder.encode(obs)
+            assert data(earlier) == data(encoder.encode(obs))
+    assert went_on > 10
 
 
 def test_a_later_encoding_leaves_the_earlier_one_as_it_was() -> None:
