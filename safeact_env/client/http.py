@@ -91,6 +91,8 @@ class _BaseClient:
             raise ValueError("retries must be 0 or more")
         self.episode_id: str | None = None
         """Id of the current episode; `None` before the first reset."""
+        self.agent_key: str | None = None
+        """What the agent of the current episode shows to play it, and nothing else."""
         self._retries = retries
         self._options: dict[str, Any] = {
             "base_url": base_url.rstrip("/"),
@@ -132,12 +134,14 @@ class _BaseClient:
 
     def _reset(self, episode_id: str | None, **given: str | int | None) -> Exchange[Result]:
         body = {name: value for name, value in given.items() if value is not None}
-        if given["seed"] is None and given["index"] is None:
-            # If the server drew the seed, a repeat would start a different episode.
+        if given["seed"] is None and given["index"] is None and given["split"] == "train":
+            # If the server drew the seed, a repeat after a restart would start a different episode. Seeds of
+            # `test` are left to the server, which may be closed to those that a client chose.
             body["seed"] = random.SystemRandom().randrange(2**31)
         body["episode_id"] = episode_id or uuid.uuid4().hex
         answer = yield from self._exchange(_Request("POST", "/reset", body))
         self.episode_id = answer["episode_id"]
+        self.agent_key = answer.get("agent_key")
         return step_result(answer)
 
     def _step(self, action: SafeActAction) -> Exchange[Result]:

@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     service = service or _service(settings)
     executor = Executor(service)
     counters = service.observer = Counters.for_this_process()
-    drain = Drain(settings.drain_seconds, Runtime(counters))
+    drain = Drain(settings.drain_seconds, Runtime(counters, closed_test=service.closed_test))
     slots = SessionSlots(settings.max_sessions)
     app = FastAPI(
         title="SafeAct-Env",
@@ -110,6 +110,7 @@ def _service(settings: Settings) -> SessionService:
         keep_finished_seconds=settings.keep_finished_seconds,
         cached=settings.cached_episodes,
         make_store=store_maker(settings.store),
+        closed_test=settings.test_seeds == "drawn",
     )
 
 

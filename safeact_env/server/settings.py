@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         default=None,
         description="If set, all requests but probes and files of /demo need `Authorization: Bearer TOKEN`.",
     )
+    test_seeds: Literal["chosen", "drawn"] = Field(
+        default="chosen",
+        description="`drawn` closes the split `test`: the server draws its seeds, and neither `/reset` nor "
+        "`/grader` nor `/baseline` takes one that a client chose.",
+    )
     rate_limit: OptionalText = Field(
         default=None,
         description="Most requests and WebSocket frames per client, such as `20/second;600/minute`.",

@@ -6,6 +6,7 @@ methods off an event loop if the store may block.
 """
 
 import contextlib
+import hmac
 import secrets
 import time
 import uuid
@@ -38,8 +39,14 @@ from safeact_env.sessions.task_index import locate
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = ["Session", "SessionError", "SessionService", "fresh_seed", "known_task", "start_episode"]
+__all__ = ["CLOSED", "Session", "SessionError", "SessionService", "fresh_seed", "known_task", "start_episode"]
 
+CLOSED = (
+    "this server draws the scenarios of the split test itself: leave seed and index out, and have an episode "
+    "graded by its episode_id; trajectories, baselines and chosen seeds are for the split train"
+)
+NO_KEY = "this agent key opens no episode of this server; send the agent_key that /reset returned"
+OTHER_EPISODE = "this agent key is of another episode than the request names; send the key alone"
 HANDED_IN = Call("finish", {"summary": "Ended by the grader's request."}, "The trainer ended the episode.")
 MAX_LOST_RACES = 1_000
 """Each lost race is another client's step. No budget is so large: beyond it, the store is faulty."""
@@ -56,12 +63,24 @@ def start_episode(
     seed: int | None = None,
     index: int | None = None,
     variant: Variant = DEFAULT,
+    *,
+    closed: bool = False,
 ) -> Episode[Any]:
     """Start an episode by task and seed, or by index into a split.
 
+    Args:
+        task: Name of the task.
+        split: `train` or `test`.
+        seed: The seed; without it and `index` a fresh one is drawn.
+        index: Index into the split, instead of task and seed.
+        variant: Level and framing.
+        closed: Whether nobody may choose a scenario of `test`.
+
     Raises:
-        SessionError: `unknown_task`, `unknown_variant`, or `index_out_of_range`.
+        SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, or `held_out`.
     """
+    if closed and split == "test" and (seed is not None or index is not None):
+        raise SessionError("held_out", CLOSED)
     if index is not None:
         try:
             task, seed = locate(split, index)
@@ -100,6 +119,7 @@ class SessionService:
         cached: Most episodes in the cache; the others are replayed when they are used.
         store: The store of the logs.
         observer: Is notified of every start and step.
+        closed_test: Whether nobody may choose a scenario of the split `test`.
     """
 
     max_live: int = 10_000
@@ -110,14 +130,17 @@ class SessionService:
     cached: int = 4_096
     make_store: InitVar[StoreMaker] = MemoryStore
     observer: Observer = field(default_factory=Observer)
+    closed_test: bool = False
     store: Store = field(init=False)
     _cache: SessionCache = field(init=False)
+    _clients: set[str] = field(init=False)
 
     def __post_init__(self, make_store: StoreMaker) -> None:
         """Make the store with these limits."""
         limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
+        self._clients = set()
 
     def open(
         self,
@@ -128,19 +151,42 @@ class SessionService:
         index: int | None = None,
         variant: Variant = DEFAULT,
         episode_id: str | None = None,
+        client: str = "",
+        name: str = "",
     ) -> Session:
         """Start an episode. A retry with the same id and parameters before any step returns the same start.
 
+        Args:
+            task: Name of the task.
+            split: `train` or `test`.
+            seed: The seed; without it and `index` a fresh one is drawn.
+            index: Index into the split, instead of task and seed.
+            variant: Level and framing.
+            episode_id: The id; by default a random one.
+            client: Who asks.
+            name: The id by which the client knows the episode, if it is another one.
+
         Raises:
-            SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, `episode_exists` or
-                `at_capacity`.
+            SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, `held_out`,
+                `episode_exists` or `at_capacity`.
         """
         wanted = Wanted(task, split, seed, index, variant)
-        episode = start_episode(task, split, seed, index, variant)
+        episode = start_episode(task, split, seed, index, variant, closed=self.closed_test)
         found = episode.task
         start = Start(
-            episode_id or uuid.uuid4().hex, VERSION, found.name, found.version, split, episode.seed, wanted
+            episode_id or uuid.uuid4().hex,
+            VERSION,
+            found.name,
+            found.version,
+            split,
+            episode.seed,
+            wanted,
+            client,
+            secrets.token_urlsafe(24),
+            name,
         )
+        if len(self._clients) < 2:
+            self._clients.add(client)
         session = Session(start, episode, new_head())
         try:
             there = self.store.create(start, session.head)
@@ -182,14 +228,39 @@ class SessionService:
         self._cache.put(session)
         return session
 
-    def sole(self) -> str:
+    def admit(self, episode_id: str, secret: str, *named: str | None) -> None:
+        """Let in the agent of an episode. One that does not exist is refused in the same words.
+
+        Args:
+            episode_id: The episode.
+            secret: What the agent shows.
+            named: The names that its request gives the episode, if any.
+
+        Raises:
+            SessionError: `unauthorized`, if this is not its secret, or the request names
+                another one; `version_changed`.
+        """
+        try:
+            session = self.get(episode_id)
+        except SessionError as error:
+            if error.code != "unknown_episode":
+                raise
+            raise SessionError("unauthorized", NO_KEY) from None
+        if not hmac.compare_digest(session.start.secret.encode(), secret.encode()):
+            raise SessionError("unauthorized", NO_KEY)
+        if {*named} - {None, session.name}:
+            raise SessionError("unauthorized", OTHER_EPISODE)
+
+    def sole(self, client: str = "") -> str:
         """The id of the only episode that a request without an id can mean.
 
         Raises:
-            SessionError: `ambiguous_episode`, unless exactly one is unfinished and it was started last.
+            SessionError: `ambiguous_episode`, unless exactly one is unfinished, it was started last, and no
+                other client than this one has started any.
         """
-        episode_id = self.store.sole()
-        if episode_id is None:
+        episode_id = self.store.sole() if self._clients <= {client} else None
+        # Another process may have served another client.
+        if episode_id is None or self.get(episode_id).start.client != client:
             raise SessionError(
                 "ambiguous_episode",
                 "it is not clear which episode is meant; pass episode_id, as returned by /reset",
@@ -237,15 +308,16 @@ class SessionService:
         """
         return report(self.grade(episode_id), states=states)
 
-    @staticmethod
     def replay(
-        task: str, split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
+        self, task: str, split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
     ) -> Episode[Any]:
         """Replay a trajectory that a client sent.
 
         Raises:
-            SessionError: `unknown_task`, `unknown_variant`, or `not_replayable`.
+            SessionError: `unknown_task`, `unknown_variant`, `not_replayable`, or `held_out`.
         """
+        if self.closed_test and split == "test":
+            raise SessionError("held_out", CLOSED)
         try:
             return replay(known_task(task, variant), split, seed, calls, variant)
         except TrajectoryError as error:

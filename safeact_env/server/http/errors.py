@@ -21,6 +21,7 @@ STATUS = {
     "foreign_page": 403,
     "held_out": 403,
     "token_required": 403,
+    "trainer_only": 403,
     "unknown_episode": 404,
     "not_found": 404,
     "method_not_allowed": 405,
@@ -73,7 +74,9 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 def error_response(code: str, message: str, status: int | None = None) -> JSONResponse:
     """The response for an error code."""
     number = STATUS[code] if status is None else status
-    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
+    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else {}
+    if code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_body(code, message), number, headers)
 
 

@@ -14,7 +14,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.call import Call, EnvelopeError
 from safeact_env.models import EPISODE_ID
-from safeact_env.server.http.episodes import COOKIE
+from safeact_env.server.asking import ASKER, own_id
+from safeact_env.server.http.episodes import COOKIE, sole
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
 from safeact_env.sessions.errors import SessionError
@@ -62,7 +63,12 @@ class FastStepMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a step, or pass on any other request."""
-        if scope["type"] != "http" or scope["path"] != "/step" or scope["method"] != "POST":
+        if (
+            scope["type"] != "http"
+            or scope["path"] != "/step"
+            or scope["method"] != "POST"
+            or ASKER.get().agent is not None
+        ):
             await self.app(scope, receive, send)
             return
         message = await receive()
@@ -86,12 +92,11 @@ class FastStepMiddleware:
 
     async def _answer(self, step: Step) -> bytes:
         episode_id = next((name for name in step.names if name is not None), None)
-        if episode_id is None:
-            episode_id = await self.executor.run(None, self.service.sole)
-        name = episode_id
+        name = await sole(self.service, self.executor.run) if episode_id is None else own_id(episode_id)
 
         def work() -> bytes:
-            return answer_json(self.service.step(name, step.call, step.request_id).episode, name)
+            session = self.service.step(name, step.call, step.request_id)
+            return answer_json(session.episode, session.name)
 
         return await self.executor.run(name, work)
 

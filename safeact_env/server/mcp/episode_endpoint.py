@@ -1,8 +1,8 @@
 """The MCP endpoint of one episode, for ordinary MCP clients: `/episodes/{episode_id}/mcp`.
 
 Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
-path names the episode, so any replica can answer. A trainer starts the episode and grades it; whoever has the
-address plays it.
+path names the episode, so any replica can answer. A trainer starts the episode and grades it; whoever has its
+agent key plays it.
 
 fastmcp's server takes 0.4 s and 14 MiB to import, so the first request imports it.
 """
@@ -21,6 +21,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
+from safeact_env.server.asking import ASKER, NEEDS_KEY, own_id
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -49,6 +50,10 @@ OnEpisode = Callable[[Callable[[Episode[Any], Play], Any]], Awaitable[Any]]
 """Runs work on the episode that the present request names, and on the function that takes its steps."""
 
 PATH = "/episodes/{episode_id}/mcp"
+OWN = "own"
+"""In the path, it stands for the episode of the key, so that an agent needs no name."""
+EPISODE_ID = "safeact_env.episode_id"
+"""Where the scope of a request keeps the id of its episode, as the service knows it."""
 INTRODUCTION = (
     "Each tool is an action of this job. Every tool's answer shows the state as far as it is known, and so "
     "does the resource safeact://observation.\n\n{job}\n\n{state}"
@@ -87,15 +92,28 @@ class EpisodeMcpEndpoint:
         self._running: _RunningApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request about an episode that exists."""
-        episode_id = scope["path_params"]["episode_id"]
+        """Answer a request of the agent of an episode, or of the trainer who shows the server's token.
+
+        Raises:
+            SessionError: `unauthorized`, or as the service does.
+        """
+        asker, named = ASKER.get(), scope["path_params"]["episode_id"]
+        if asker.token:
+            episode_id = own_id(named)
+            await self._executor.run(episode_id, lambda: self._service.get(episode_id))
+        else:
+            if asker.agent is None:
+                raise SessionError("unauthorized", NEEDS_KEY)
+            episode_id, secret = asker.agent.episode_id, asker.agent.secret
+            name = None if named == OWN else named
+            await self._executor.run(episode_id, lambda: self._service.admit(episode_id, secret, name))
+        scope[EPISODE_ID] = episode_id
 
         def introduction() -> str:
             episode = self._service.get(episode_id).episode
             job = episode.observation()["task_description"]
             return INTRODUCTION.format(job=job, state=state_text(episode))
 
-        await self._executor.run(episode_id, lambda: self._service.get(episode_id))
         if scope["method"] == "POST":
             body = await Request(scope, receive).body()
             answer, receive = _answered(body), _replayed(body, receive)
@@ -238,7 +256,7 @@ def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
     from fastmcp.server.dependencies import get_http_request
 
     async def on_episode(work: Callable[[Episode[Any], Play], T]) -> T:
-        name: str = get_http_request().path_params["episode_id"]
+        name: str = get_http_request().scope[EPISODE_ID]
 
         def step(call: Call) -> Episode[Any]:
             return service.step(name, call).episode

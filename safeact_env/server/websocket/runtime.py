@@ -25,10 +25,12 @@ class Runtime:
 
     Args:
         observer: Is notified of every start and step.
+        closed_test: Whether nobody may choose a scenario of the split `test`.
     """
 
-    def __init__(self, observer: Observer | None = None) -> None:
+    def __init__(self, observer: Observer | None = None, *, closed_test: bool = False) -> None:
         self.observer = observer or Observer()
+        self.closed_test = closed_test
         self.closed_reason: str | None = None
         """Why no new episode may start; `None` if one may."""
         self._holders: WeakSet[EpisodeHolder] = WeakSet()

@@ -81,6 +81,9 @@ class Start:
         split: `train` or `test`.
         seed: The seed, drawn or requested.
         wanted: The parameters of the reset, the variant among them.
+        client: Who started it, for limits and for requests without an id; "" for this process.
+        secret: Opens the episode to its agent. Kept with the log, so that any replica knows it.
+        name: The id by which its client knows it, where that is another one.
     """
 
     id: str
@@ -90,6 +93,9 @@ class Start:
     split: Split
     seed: int
     wanted: Wanted
+    client: str = ""
+    secret: str = ""
+    name: str = ""
 
     @property
     def variant(self) -> Variant:
@@ -107,6 +113,9 @@ class Start:
             self.seed,
             [wanted.task, wanted.split, wanted.seed, wanted.index],
             self.variant.to_json(),
+            self.client,
+            self.secret,
+            self.name,
         ]
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -118,10 +127,10 @@ class Start:
             SessionError: `version_changed`, if the data cannot be read.
         """
         try:
-            version, task, task_version, split, seed, wanted, variant = json.loads(data)
+            version, task, task_version, split, seed, wanted, variant, *who = json.loads(data)
             name, part, number, index = wanted
             asked = Wanted(name, part, number, index, Variant(**variant))
-            return cls(episode_id, version, task, task_version, split, seed, asked)
+            return cls(episode_id, version, task, task_version, split, seed, asked, *who)
         except (TypeError, ValueError):
             raise SessionError(
                 "version_changed",

@@ -156,8 +156,9 @@ MCP_HEADERS = {"Accept": "application/json, text/event-stream"}
 def test_tools_may_be_called_through_any_process(
     troubled: TestClient, store: Callable[..., Troubled], path: str
 ) -> None:
-    troubled.post("/reset", json={"seed": 1, "episode_id": "e"})
-    headers = {**MCP_HEADERS, "X-Episode-Id": "e"}
+    key = troubled.post("/reset", json={"seed": 1, "episode_id": "e"}).json()["agent_key"]
+    named = {"X-Episode-Id": "e"} if path == "/mcp" else {"Authorization": f"Bearer {key}"}
+    headers = {**MCP_HEADERS, **named}
 
     def ask(client: TestClient, method: str, params: dict[str, Any]) -> httpx.Response:
         return client.post(path, json={**RPC, "method": method, "params": params}, headers=headers)
