@@ -28,6 +28,7 @@ from safeact_env.sessions.stores.base import (
     Limits,
     Log,
     NoSuchEpisode,
+    OwnFull,
     Start,
     Store,
     StoreMaker,
@@ -112,7 +113,9 @@ class SessionService:
 
     Attributes:
         max_live: Most unfinished episodes at a time.
-        max_finished: Most finished ones kept; beyond that the oldest are deleted.
+        max_finished: Most finished ones kept.
+        max_live_each: Most unfinished ones of one client; by default as many as there may be.
+        max_finished_each: Most finished ones of one client; beyond that its own oldest are deleted.
         idle_seconds: Seconds after which an unused, unfinished episode is deleted.
         keep_finished_seconds: Seconds for which a finished one is kept for grading.
         clock: Monotonic seconds.
@@ -124,6 +127,8 @@ class SessionService:
 
     max_live: int = 10_000
     max_finished: int = 10_000
+    max_live_each: int | None = None
+    max_finished_each: int | None = None
     idle_seconds: float = 3_600
     keep_finished_seconds: float = 3_600
     clock: Callable[[], float] = time.monotonic
@@ -137,7 +142,14 @@ class SessionService:
 
     def __post_init__(self, make_store: StoreMaker) -> None:
         """Make the store with these limits."""
-        limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
+        limits = Limits(
+            self.max_live,
+            self.max_finished,
+            self.idle_seconds,
+            self.keep_finished_seconds,
+            self.max_live_each or self.max_live,
+            self.max_finished_each or self.max_finished,
+        )
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
         self._clients = set()
@@ -190,10 +202,17 @@ class SessionService:
         session = Session(start, episode, new_head())
         try:
             there = self.store.create(start, session.head)
+        except OwnFull:
+            raise SessionError(
+                "client_at_capacity",
+                "this client has as many unfinished episodes as one client may have; finish or delete some, "
+                "or try later",
+            ) from None
         except Full:
             raise SessionError(
                 "at_capacity",
-                f"all {self.max_live} episodes of this server are in use; finish or delete one, or try later",
+                f"all {self.max_live} episodes of this server are in use, or it keeps as many finished ones "
+                "as it can; finish or delete one, or try later",
             ) from None
         if there is None:
             self._cache.put(session)

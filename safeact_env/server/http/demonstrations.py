@@ -22,6 +22,7 @@ from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.asking import ASKER, own_id
 from safeact_env.server.http.episodes import KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.http.errors import error_docs
+from safeact_env.server.websocket.runtime import RUNTIME
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
@@ -74,6 +75,7 @@ class _Handlers:
         if wanted.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="a policy plays"))
         seed, client = fresh_seed() if wanted.seed is None else wanted.seed, ASKER.get().client
+        RUNTIME.get().count_reset()
         async with self._turn():
             calls = await asyncio.to_thread(_calls, task, seed, wanted.policy, variant)
 

@@ -25,6 +25,7 @@ from safeact_env.models import (
 from safeact_env.server.asking import ASKER, NEEDS_KEY, agent_key, own_id, without_trainers_part
 from safeact_env.server.http.errors import error_docs
 from safeact_env.server.responses import answer_json, grade_of, state_of
+from safeact_env.server.websocket.runtime import RUNTIME
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import Session, SessionService
@@ -50,7 +51,9 @@ def episode_routes(service: SessionService, executor: Executor) -> APIRouter:
         "/reset",
         response_model=Answer,
         responses=error_docs(
-            *BODY_ERRORS, "held_out", "episode_exists", "at_capacity", "version_changed", *STORE_ERRORS
+            *BODY_ERRORS,
+            *("held_out", "episode_exists", "client_at_capacity", "too_many_resets", "at_capacity"),
+            *("version_changed", *STORE_ERRORS),
         ),
     )(handlers.reset)
     router.post(
@@ -90,6 +93,7 @@ class _Handlers:
         parameters before any step, you get the same start. `agent_key` is for the agent that is to play it.
         """
         wanted, asker = request or ResetRequest(), ASKER.get()
+        RUNTIME.get().count_reset()
         name = wanted.episode_id or uuid.uuid4().hex
         episode_id = own_id(name)
 

@@ -25,6 +25,7 @@ STATUS = {
     "unknown_episode": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "too_slow": 408,
     "ambiguous_episode": 409,
     "episode_done": 409,
     "episode_exists": 409,
@@ -41,7 +42,10 @@ STATUS = {
     "unknown_task": 422,
     "unknown_variant": 422,
     "busy": 429,
+    "client_at_capacity": 429,
+    "too_many_resets": 429,
     "rate_limited": 429,
+    "headers_too_large": 431,
     "internal_error": 500,
     "at_capacity": 503,
     "draining": 503,
@@ -53,6 +57,8 @@ STATUS = {
 
 RETRY_AFTER = {
     "busy": "5",
+    "client_at_capacity": "30",
+    "too_many_resets": "1",
     "at_capacity": "30",
     "draining": "5",
     "not_ready": "5",

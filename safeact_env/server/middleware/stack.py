@@ -13,6 +13,7 @@ from safeact_env.server.middleware.access import AccessMiddleware
 from safeact_env.server.middleware.access_log import AccessLogMiddleware
 from safeact_env.server.middleware.overload import Lateness, OverloadMiddleware
 from safeact_env.server.middleware.rate_limit import RateLimitMiddleware
+from safeact_env.server.middleware.slow_body import SlowBodyMiddleware
 from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain, DrainMiddleware
 from safeact_env.server.operations.tracing import tracing, tracing_wanted
@@ -41,6 +42,7 @@ def add_middleware_stack(
     """
     token = None if settings.api_token is None else settings.api_token.get_secret_value()
     origins, lateness = listed(settings.cors_origins), Lateness()
+    app.add_middleware(SlowBodyMiddleware, seconds=settings.request_seconds)
     app.add_middleware(DrainMiddleware, drain=drain)
     app.add_middleware(AccessMiddleware, token=token, origins=origins)
     if settings.rate_limit is not None:

@@ -105,6 +105,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         if runtime.closed_reason is not None:
             raise NoReset(runtime.closed_reason)
         try:
+            runtime.count_reset()
             wanted = ResetRequest.model_validate(
                 {name: value for name, value in given.items() if value is not None}
             )

@@ -22,6 +22,7 @@ __all__ = [
     "Limits",
     "Log",
     "NoSuchEpisode",
+    "OwnFull",
     "Start",
     "Store",
     "StoreMaker",
@@ -38,24 +39,40 @@ class NoSuchEpisode(Exception):
 
 
 class Full(Exception):
-    """The limit of unfinished episodes is reached."""
+    """No room is left for another episode of anybody."""
+
+
+class OwnFull(Full):
+    """The client has as many unfinished episodes as one client may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept, and for how long.
 
+    Nobody's episode makes way for another client's: beyond the limits a client's own oldest finished one
+    does, and who has none starts no further one.
+
     Attributes:
         max_live: Most unfinished episodes at a time.
-        max_finished: Most finished ones kept; beyond that the oldest are deleted.
+        max_finished: Most finished ones kept.
         idle_seconds: Seconds after which an unused, unfinished episode is deleted.
         keep_finished_seconds: Seconds for which a finished one is kept.
+        max_live_each: Most unfinished ones of one client.
+        max_finished_each: Most finished ones of one client.
     """
 
     max_live: int = 10_000
     max_finished: int = 10_000
     idle_seconds: float = 3_600
     keep_finished_seconds: float = 3_600
+    max_live_each: int = 10_000
+    max_finished_each: int = 10_000
+
+    def keepable(self, own: int, finished: int) -> int:
+        """How many finished episodes a client keeps, of its own and all that there are. At least one."""
+        crowded = own - 1 if finished > self.max_finished else own
+        return max(1, min(crowded, self.max_finished_each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +194,9 @@ class Store(Protocol):
             `None`, or the existing log with this id, unchanged.
 
         Raises:
-            Full: If there is no log with this id, and no room for another.
+            Full: If there is no log with this id, and no room for another: too many are unfinished, or so
+                many are finished that a client without a finished one cannot have one.
+            OwnFull: If this client has too many unfinished ones.
         """
 
     def load(self, episode_id: str) -> Log | None:
