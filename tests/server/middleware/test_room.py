@@ -1,5 +1,6 @@
 """Room is shared: what one client may take, what it is told beyond that, and that nobody else pays for it."""
 
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -133,11 +134,8 @@ def taken(limit: ResetLimit, client: str, times: int) -> int:
     """How many of these resets are let through."""
     done = 0
     for _ in range(times):
-        try:
+        with suppress(SessionError):
             limit.take(client)
-        except SessionError as error:
-            assert error.code == "too_many_resets"
-        else:
             done += 1
     return done
 
@@ -155,7 +153,7 @@ def test_a_minute_holds_as_many_resets_as_the_setting_says() -> None:
 
 
 def test_a_training_run_from_one_host_meets_no_limit() -> None:
-    """Ten steps of training in a minute, every rollout abandoned, beside an evaluation; sockets twice over."""
+    """Ten steps of training in a minute, every rollout left unfinished; sockets for two and a test."""
     settings = Settings()
     assert taken(ResetLimit(settings.client_resets, HandClock()), "trainer", 10 * GENERATIONS) == 2_560
     assert settings.client_sessions >= 3 * GENERATIONS
