@@ -24,16 +24,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     """A connection.
 
     Args:
-        given: What uvicorn gives its protocols.
-        max_header_bytes: Most bytes of a head: request line, headers, and what frames the body. At most
-            `PART` more are read.
-        seconds: Seconds within which a head has to arrive.
+        config: Uvicorn's configuration. `h11_max_incomplete_event_size` is the most bytes of a head: request
+            line, headers, and what frames the body; at most `PART` more are read. `request_seconds` are the
+            seconds within which a head has to arrive.
+        given: What else uvicorn gives its protocols.
     """
 
-    def __init__(self, *given: Any, max_header_bytes: int, seconds: float, **options: Any) -> None:
-        super().__init__(*given, **options)
-        self._limit = max_header_bytes
-        self._seconds = seconds
+    def __init__(self, config: Any, *given: Any, **options: Any) -> None:
+        super().__init__(config, *given, **options)
+        self._limit: int = config.h11_max_incomplete_event_size
+        self._seconds: float = config.request_seconds
         self._part = 0
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""

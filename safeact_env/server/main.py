@@ -12,7 +12,6 @@ import socket
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
-from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,6 +25,9 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 
+WORKER_SECONDS = 60
+"""How long a worker process may not answer before it is replaced."""
+PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
 """How long open connections may take to end once the server has to stop."""
@@ -63,19 +65,11 @@ def serve(settings: Settings) -> None:
 
 def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     """The configuration of uvicorn for an app, or for the import path of its factory."""
-    http: Any = "h11"
-    if find_spec("httptools") is not None:
-        from safeact_env.server.bounded_http import BoundedHttpProtocol
-
-        http = partial(
-            BoundedHttpProtocol,
-            max_header_bytes=settings.max_header_bytes,
-            seconds=settings.request_seconds,
-        )
-    return uvicorn.Config(
+    config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        http=http,
+        # By name: a worker process that imported it before it runs would be late for its first health check.
+        http=PROTOCOL if find_spec("httptools") is not None else "h11",
         h11_max_incomplete_event_size=settings.max_header_bytes,
         workers=settings.workers,
         log_level=settings.log_level,
@@ -91,6 +85,11 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
     )
+    # A worker imports for some seconds before it answers, and on a busy machine for many. Set here, as the oldest
+    # supported uvicorn does not know it.
+    config.timeout_worker_healthcheck = WORKER_SECONDS
+    config.request_seconds = settings.request_seconds  # type: ignore[attr-defined]  # for our protocol
+    return config
 
 
 def _app(settings: Settings) -> Any:

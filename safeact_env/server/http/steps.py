@@ -18,6 +18,7 @@ from safeact_env.server.asking import ASKER, own_id
 from safeact_env.server.http.episodes import COOKIE, sole
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
+from safeact_env.server.strict_json import check_keys
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
@@ -111,6 +112,7 @@ def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
         return None
     try:
         value = from_json(body, allow_inf_nan=False)
+        check_keys(body)
     except (ValueError, RecursionError):
         return None
     return _step_of(value, *named)

@@ -22,8 +22,11 @@ from safeact_env.sessions.service import SessionService
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"],
-    "expose_headers": ["Retry-After", "X-Request-Id"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"),
+        *("Last-Event-ID", "MCP-Protocol-Version", "Mcp-Session-Id"),  # as MCP clients send them
+    ],
+    "expose_headers": ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
 }
 """What pages of admitted sites may do. They get no cookies: each request names its episode."""
 
