@@ -26,7 +26,7 @@ from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 
 WORKER_SECONDS = 60
-"""How long a worker process may not answer before it is replaced."""
+"""How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
@@ -85,8 +85,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
     )
-    # A worker imports for some seconds before it answers, and on a busy machine for many. Set here, as the oldest
-    # supported uvicorn does not know it.
+    # Set here, as the oldest supported uvicorn does not know it.
     config.timeout_worker_healthcheck = WORKER_SECONDS
     config.request_seconds = settings.request_seconds  # type: ignore[attr-defined]  # for our protocol
     return config
