@@ -25,7 +25,7 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 
-WORKER_SECONDS = 60
+WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
 APP = "safeact_env.server.app:create_app"

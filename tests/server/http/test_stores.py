@@ -259,7 +259,8 @@ def test_workers_serve_each_others_episodes_and_survive_a_kill(tmp_path: Path) -
         for number in range(21, 26):
             assert len(env.step(look).observation.action_history) == number
         assert env.grade(finish=True).steps == 26
-        for _ in range(100):
+        # One that dies in the middle of a health check is noticed when that is over.
+        for _ in range(300):
             if f"[{worker}] died" in log.read_text():
                 break
             time.sleep(0.1)
