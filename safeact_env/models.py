@@ -30,6 +30,7 @@ __all__ = [
     "PolicyInfo",
     "RangeRequest",
     "ResetRequest",
+    "Role",
     "SafeActAction",
     "SafeActObservation",
     "SafeActState",
@@ -75,6 +76,7 @@ EpisodeId = Annotated[
     str,
     Field(pattern=EPISODE_ID, description="1 to 255 letters, digits and `._~:-`.", examples=["my-episode"]),
 ]
+Role = Literal["agent", "trainer"]
 Earned = dict[str, dict[str, float]]
 
 
@@ -251,6 +253,9 @@ class StepRequest(_Request):
     )
     timeout_s: float | None = Field(default=None, gt=0, description="Accepted and ignored.")
     view: ViewName | None = Field(default=None, description="Of this answer; by default as the reset said.")
+    role: Role | None = Field(
+        default=None, description="`agent` needs the agent's key, and gets neither reward nor grade."
+    )
 
     @model_validator(mode="before")
     @classmethod
@@ -270,6 +275,9 @@ class Answer(BaseModel):
     done: bool
     episode_id: str
     metadata: dict[str, Any] | None = Field(default=None, description="At the end: score and components.")
+    agent_key: str | None = Field(
+        default=None, description="Of /reset only: opens step, state and MCP endpoint to the agent."
+    )
 
 
 class GraderRequest(_VariantRequest):

@@ -7,7 +7,6 @@ the two clients differ only in how they wait.
 import asyncio
 import copy
 import random
-import secrets
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -18,6 +17,7 @@ import httpx
 from safeact_env._openenv import StepResult
 from safeact_env.client.merging import merge
 from safeact_env.client.results import SafeActError, step_result
+from safeact_env.ids import fresh_id
 from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
 
@@ -98,6 +98,8 @@ class _BaseClient:
         self._view: View = "changes"
         self._latest: tuple[str, dict[str, Any]] | None = None
         """The episode of the last answer, and its observation, whole."""
+        self.agent_key: str | None = None
+        """What the agent of the current episode shows to play it, and nothing else."""
         self._retries = retries
         self._options: dict[str, Any] = {
             "base_url": base_url.rstrip("/"),
@@ -140,12 +142,14 @@ class _BaseClient:
     def _reset(self, episode_id: str | None, view: View, **given: str | int | None) -> Exchange[Result]:
         body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
         body["view"] = view
-        if given["seed"] is None and given["index"] is None:
-            # If the server drew the seed, a repeat would start a different episode.
+        if given["seed"] is None and given["index"] is None and given["split"] == "train":
+            # If the server drew the seed, a repeat after a restart would start a different episode. Seeds of
+            # `test` are left to the server, which may be closed to those that a client chose.
             body["seed"] = random.SystemRandom().randrange(2**31)
-        body["episode_id"] = episode_id or secrets.token_urlsafe(12)
+        body["episode_id"] = episode_id or fresh_id()
         answer = yield from self._exchange(_Request("POST", "/reset", body))
         self.episode_id, self._view = answer["episode_id"], view
+        self.agent_key = answer.get("agent_key")
         return (yield from self._merged(answer))
 
     def _step(self, action: SafeActAction) -> Exchange[Result]:

@@ -28,6 +28,7 @@ from safeact_env.server.operations.drain import Drain
 from safeact_env.server.operations.metrics import metrics_routes
 from safeact_env.server.operations.probes import probe_routes
 from safeact_env.server.page.static_files import instead_of_web, page_routes
+from safeact_env.server.reset_limit import ResetLimit
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.environment import DESCRIPTION, SafeActEnvironment
 from safeact_env.server.websocket.routes import WebSocketMiddleware
@@ -66,8 +67,10 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     service = service or _service(settings)
     executor = Executor(service)
     counters = service.observer = Counters.for_this_process()
-    drain = Drain(settings.drain_seconds, Runtime(counters))
-    slots = SessionSlots(settings.max_sessions)
+    resets = ResetLimit(settings.client_resets)
+    runtime = Runtime(counters, closed_test=service.closed_test, resets=resets)
+    drain = Drain(settings.drain_seconds, runtime)
+    slots = SessionSlots(settings.max_sessions, each=settings.client_sessions)
     app = FastAPI(
         title="SafeAct-Env",
         version=VERSION,
@@ -107,11 +110,14 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
 def _service(settings: Settings) -> SessionService:
     return SessionService(
         max_live=settings.max_episodes,
-        max_finished=settings.max_episodes,
+        max_finished=settings.max_finished_episodes,
+        max_live_each=settings.client_episodes,
+        max_finished_each=settings.client_finished_episodes,
         idle_seconds=settings.idle_seconds,
         keep_finished_seconds=settings.keep_finished_seconds,
         cached=settings.cached_episodes,
         make_store=store_maker(settings.store),
+        closed_test=settings.test_seeds == "drawn",
     )
 
 

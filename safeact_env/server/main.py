@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
+from importlib.util import find_spec
 from typing import Any
 
 import uvicorn
@@ -26,6 +27,9 @@ from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 
+WORKER_SECONDS = 20
+"""How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
+PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
 APP = "safeact_env.server.app:create_app"
 STOP_SECONDS = 3
 """How long open connections may take to end once the server has to stop."""
@@ -48,22 +52,7 @@ def serve(settings: Settings) -> None:
         sys.exit(str(error))
     except StoreUnavailable as error:
         sys.exit(f"The store of episodes cannot be used. {error.reason}")
-    config = uvicorn.Config(
-        app,
-        factory=isinstance(app, str),
-        workers=settings.workers,
-        log_level=settings.log_level,
-        log_config=log_config(settings),
-        # With JSON logs, the access log middleware writes a fuller line.
-        access_log=settings.log_format == "text",
-        forwarded_allow_ips=settings.trusted_proxies,
-        # A frame over our own limit gets an error; one over uvicorn's larger limit closes the socket.
-        ws_max_size=max(16 * settings.max_body_bytes, 2**20),
-        # It takes longer to compress an observation than to make it.
-        ws_per_message_deflate=settings.ws_compression,
-        timeout_graceful_shutdown=STOP_SECONDS,
-        server_header=False,
-    )
+    config = config_of(app, settings)
     where = " and ".join(url(settings.host, sock) for sock in sockets)
     logging.getLogger("uvicorn.error").info("SafeAct-Env serves at %s (Ctrl+C stops it)", where)
     if settings.workers > 1:
@@ -74,6 +63,34 @@ def serve(settings: Settings) -> None:
     signal.signal(signal.SIGTERM, server.handle_exit)
     with suppress(KeyboardInterrupt):
         server.run(sockets=sockets)
+
+
+def config_of(app: Any, settings: Settings) -> uvicorn.Config:
+    """The configuration of uvicorn for an app, or for the import path of its factory."""
+    config = uvicorn.Config(
+        app,
+        factory=isinstance(app, str),
+        # By name: a worker process that imported it before it runs would be late for its first health check.
+        http=PROTOCOL if find_spec("httptools") is not None else "h11",
+        h11_max_incomplete_event_size=settings.max_header_bytes,
+        workers=settings.workers,
+        log_level=settings.log_level,
+        log_config=log_config(settings),
+        # With JSON logs, the access log middleware writes a fuller line.
+        access_log=settings.log_format == "text",
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=settings.trusted_proxies,
+        # A frame over our own limit gets an error; one over uvicorn's larger limit closes the socket.
+        ws_max_size=max(16 * settings.max_body_bytes, 2**20),
+        # It takes longer to compress an observation than to make it.
+        ws_per_message_deflate=settings.ws_compression,
+        timeout_graceful_shutdown=STOP_SECONDS,
+        server_header=False,
+    )
+    # Set here, as the oldest supported uvicorn does not know it.
+    config.timeout_worker_healthcheck = WORKER_SECONDS
+    config.request_seconds = settings.request_seconds  # type: ignore[attr-defined]  # for our protocol
+    return config
 
 
 def _app(settings: Settings) -> Any:

@@ -64,14 +64,14 @@ def answer_json(
     return b"".join(parts)
 
 
-def state_of(episode_id: str, episode: Episode[Any]) -> SafeActState:
-    """The agent-safe state."""
+def state_of(episode_id: str, episode: Episode[Any], *, seed: bool = True) -> SafeActState:
+    """The agent-safe state. Without `seed`, the seed is told only once the episode is over."""
     return SafeActState(
         episode_id=episode_id,
         step_count=len(episode.turns),
         task_name=episode.task.name,
         split=episode.split,
-        seed=episode.seed,
+        seed=episode.seed if seed or episode.done else None,
         **episode.variant.to_json(),
         max_steps=episode.max_steps,
         total_reward=episode.grade().total,

@@ -53,6 +53,28 @@ class Settings(BaseSettings):
     )
     max_episodes: int = Field(default=10_000, ge=1, description="Most unfinished HTTP episodes at a time.")
     max_sessions: int = Field(default=1_024, ge=1, description="Most WebSocket sessions at a time.")
+    max_finished_episodes: int = Field(
+        default=40_000,
+        ge=1,
+        description="Most finished HTTP episodes kept. Beyond it a client's own oldest one makes way, nobody "
+        "else's; a client without one gets a 503.",
+    )
+    client_episodes: int = Field(
+        default=5_000,
+        ge=1,
+        description="Most unfinished HTTP episodes of a client; further ones get a 429.",
+    )
+    client_finished_episodes: int = Field(
+        default=10_000,
+        ge=1,
+        description="Most finished HTTP episodes kept of one client; beyond it, its own oldest are deleted.",
+    )
+    client_sessions: int = Field(
+        default=768, ge=1, description="Most WebSocket sessions of one client; further ones get a 429."
+    )
+    client_resets: int = Field(
+        default=6_000, ge=1, description="Most resets of one client per minute; further ones get a 429."
+    )
     idle_seconds: float = Field(
         default=3_600, gt=0, description="Seconds after which an unused HTTP episode is deleted."
     )
@@ -68,13 +90,31 @@ class Settings(BaseSettings):
         default=None,
         description="If set, all requests but probes and files of /demo need `Authorization: Bearer TOKEN`.",
     )
+    test_seeds: Literal["chosen", "drawn"] = Field(
+        default="chosen",
+        description="`drawn` closes the split `test`: the server draws its seeds, and neither `/reset` nor "
+        "`/grader` nor `/baseline` takes one that a client chose.",
+    )
     rate_limit: OptionalText = Field(
         default=None,
         description="Most requests and WebSocket frames per client, such as `20/second;600/minute`.",
     )
+    max_header_bytes: int = Field(
+        default=32_768,
+        ge=8_192,
+        le=1_048_576,
+        description="Most bytes of a request's headers, its first line included; more are answered with 431.",
+    )
+    request_seconds: float = Field(
+        default=30,
+        gt=0,
+        le=3_600,
+        description="Seconds in which a request's headers have to arrive, and then its body; else 408.",
+    )
     trusted_proxies: str = Field(
-        default="127.0.0.1",
-        description="Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted.",
+        default="",
+        description="Comma-separated addresses or networks of proxies whose `X-Forwarded-For` is trusted; "
+        "empty for none. On a Hugging Face Space: `10.0.0.0/8`.",
     )
     cors_origins: OptionalText = Field(
         default=None, description="Comma-separated sites whose pages may use the API from a browser, or `*`."

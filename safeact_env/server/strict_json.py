@@ -1,16 +1,17 @@
-"""Strict JSON: no NaN, no infinity, no number that overflows to it, no lone surrogate, bounded nesting.
+"""Strict JSON: finite numbers, no lone surrogate, no key twice in one object, bounded nesting.
 
 Owns which JSON the server accepts. Must not know what it is for.
 """
 
+import json
 import math
 from typing import Any
 
 from pydantic_core import from_json
 
 MALFORMED = (
-    "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate); send an "
-    "object such as {}"
+    "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate, no key "
+    "twice in one object); send an object such as {}"
 )
 MAX_NESTING = 32
 
@@ -23,10 +24,26 @@ def strict_json(data: bytes | str) -> Any:
     """
     try:
         value = from_json(data, allow_inf_nan=False)
+        check_keys(data)
     except RecursionError:
         raise ValueError("nested too deep") from None
     check_json(value)
     return value
+
+
+def check_keys(data: bytes | str) -> None:
+    """Refuse JSON in which an object has a key twice: readers differ in which of the values they take.
+
+    Raises:
+        ValueError: If one has.
+    """
+    # Numbers are not wanted, so they are not converted.
+    json.loads(data, object_pairs_hook=_once, parse_int=len, parse_float=len)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _value in pairs}) < len(pairs):
+        raise ValueError("a key stands twice in one object")
 
 
 def check_json(value: Any, depth: int = 0) -> None:

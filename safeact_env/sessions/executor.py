@@ -55,7 +55,7 @@ class Executor:
         Raises:
             SessionError: As the work does; also `store_unavailable` if the work waited too long.
         """
-        if episode_id is not None:
+        if episode_id is not None and EPISODE.get() is None:
             EPISODE.set(episode_id)
         if not self._blocking:
             return work()

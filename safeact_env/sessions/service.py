@@ -6,6 +6,7 @@ methods off an event loop if the store may block.
 """
 
 import contextlib
+import hmac
 import secrets
 import time
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from safeact_env.core.report import report
 from safeact_env.core.task import Split, Task
 from safeact_env.core.trajectory import TrajectoryError, replay
 from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.ids import fresh_id
 from safeact_env.sessions.errors import SessionError, StoreUnavailable
 from safeact_env.sessions.observer import Observer
 from safeact_env.sessions.session import RESET, Session, SessionCache, encode_step
@@ -26,6 +28,7 @@ from safeact_env.sessions.stores.base import (
     Limits,
     Log,
     NoSuchEpisode,
+    OwnFull,
     Start,
     Store,
     StoreMaker,
@@ -38,16 +41,14 @@ from safeact_env.sessions.views import SessionViews
 from safeact_env.tasks import UnknownTask, get_task
 from safeact_env.version import VERSION
 
-__all__ = [
-    "Session",
-    "SessionError",
-    "SessionService",
-    "fresh_id",
-    "fresh_seed",
-    "known_task",
-    "start_episode",
-]
+__all__ = ["CLOSED", "Session", "SessionError", "SessionService", "fresh_seed", "known_task", "start_episode"]
 
+CLOSED = (
+    "this server draws the scenarios of the split test itself: leave seed and index out, and have an episode "
+    "graded by its episode_id; trajectories, baselines and chosen seeds are for the split train"
+)
+NO_KEY = "this agent key opens no episode of this server; send the agent_key that /reset returned"
+OTHER_EPISODE = "this agent key is of another episode than the request names; send the key alone"
 HANDED_IN = Call("finish", {"summary": "Ended by the grader's request."}, "The trainer ended the episode.")
 MAX_LOST_RACES = 1_000
 """Each lost race is another client's step. No budget is so large: beyond it, the store is faulty."""
@@ -58,23 +59,30 @@ def fresh_seed() -> int:
     return secrets.randbelow(2**31)
 
 
-def fresh_id() -> str:
-    """An id that nobody guesses. It is short: every answer holds it."""
-    return secrets.token_urlsafe(12)
-
-
 def start_episode(
     task: str,
     split: Split,
     seed: int | None = None,
     index: int | None = None,
     variant: Variant = DEFAULT,
+    *,
+    closed: bool = False,
 ) -> Episode[Any]:
     """Start an episode by task and seed, or by index into a split.
 
+    Args:
+        task: Name of the task.
+        split: `train` or `test`.
+        seed: The seed; without it and `index` a fresh one is drawn.
+        index: Index into the split, instead of task and seed.
+        variant: Level and framing.
+        closed: Whether nobody may choose a scenario of `test`.
+
     Raises:
-        SessionError: `unknown_task`, `unknown_variant`, or `index_out_of_range`.
+        SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, or `held_out`.
     """
+    if closed and split == "test" and (seed is not None or index is not None):
+        raise SessionError("held_out", CLOSED)
     if index is not None:
         try:
             task, seed = locate(split, index)
@@ -106,7 +114,9 @@ class SessionService:
 
     Attributes:
         max_live: Most unfinished episodes at a time.
-        max_finished: Most finished ones kept; beyond that the oldest are deleted.
+        max_finished: Most finished ones kept.
+        max_live_each: Most unfinished ones of one client; by default as many as there may be.
+        max_finished_each: Most finished ones of one client; beyond that its own oldest are deleted.
         idle_seconds: Seconds after which an unused, unfinished episode is deleted.
         keep_finished_seconds: Seconds for which a finished one is kept for grading.
         clock: Monotonic seconds.
@@ -114,26 +124,39 @@ class SessionService:
         store: The store of the logs.
         observer: Is notified of every start and step.
         views: What the sessions of this process want to be sent.
+        closed_test: Whether nobody may choose a scenario of the split `test`.
     """
 
     max_live: int = 10_000
     max_finished: int = 10_000
+    max_live_each: int | None = None
+    max_finished_each: int | None = None
     idle_seconds: float = 3_600
     keep_finished_seconds: float = 3_600
     clock: Callable[[], float] = time.monotonic
     cached: int = 4_096
     make_store: InitVar[StoreMaker] = MemoryStore
     observer: Observer = field(default_factory=Observer)
+    closed_test: bool = False
     store: Store = field(init=False)
     views: SessionViews = field(init=False)
     _cache: SessionCache = field(init=False)
+    _clients: set[str] = field(init=False)
 
     def __post_init__(self, make_store: StoreMaker) -> None:
         """Make the store with these limits."""
-        limits = Limits(self.max_live, self.max_finished, self.idle_seconds, self.keep_finished_seconds)
+        limits = Limits(
+            self.max_live,
+            self.max_finished,
+            self.idle_seconds,
+            self.keep_finished_seconds,
+            self.max_live_each or self.max_live,
+            self.max_finished_each or self.max_finished,
+        )
         self.store = make_store(limits, self.clock)
         self._cache = SessionCache(self.cached)
         self.views = SessionViews(self.max_live + self.max_finished)
+        self._clients = set()
 
     def open(
         self,
@@ -144,26 +167,56 @@ class SessionService:
         index: int | None = None,
         variant: Variant = DEFAULT,
         episode_id: str | None = None,
+        client: str = "",
+        name: str = "",
     ) -> Session:
         """Start an episode. A retry with the same id and parameters before any step returns the same start.
 
+        Args:
+            task: Name of the task.
+            split: `train` or `test`.
+            seed: The seed; without it and `index` a fresh one is drawn.
+            index: Index into the split, instead of task and seed.
+            variant: Level and framing.
+            episode_id: The id; by default a random one.
+            client: Who asks.
+            name: The id by which the client knows the episode, if it is another one.
+
         Raises:
-            SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, `episode_exists` or
-                `at_capacity`.
+            SessionError: `unknown_task`, `unknown_variant`, `index_out_of_range`, `held_out`,
+                `episode_exists` or `at_capacity`.
         """
         wanted = Wanted(task, split, seed, index, variant)
-        episode = start_episode(task, split, seed, index, variant)
+        episode = start_episode(task, split, seed, index, variant, closed=self.closed_test)
         found = episode.task
         start = Start(
-            episode_id or fresh_id(), VERSION, found.name, found.version, split, episode.seed, wanted
+            episode_id or fresh_id(),
+            VERSION,
+            found.name,
+            found.version,
+            split,
+            episode.seed,
+            wanted,
+            client,
+            secrets.token_urlsafe(24),
+            name,
         )
+        if len(self._clients) < 2:
+            self._clients.add(client)
         session = Session(start, episode, new_head())
         try:
             there = self.store.create(start, session.head)
+        except OwnFull:
+            raise SessionError(
+                "client_at_capacity",
+                "this client has as many unfinished episodes as one client may have; finish or delete some, "
+                "or try later",
+            ) from None
         except Full:
             raise SessionError(
                 "at_capacity",
-                f"all {self.max_live} episodes of this server are in use; finish or delete one, or try later",
+                f"all {self.max_live} episodes of this server are in use, or it keeps as many finished ones "
+                "as it can; finish or delete one, or try later",
             ) from None
         if there is None:
             self._cache.put(session)
@@ -198,14 +251,39 @@ class SessionService:
         self._cache.put(session)
         return session
 
-    def sole(self) -> str:
+    def admit(self, episode_id: str, secret: str, *named: str | None) -> None:
+        """Let in the agent of an episode. One that does not exist is refused in the same words.
+
+        Args:
+            episode_id: The episode.
+            secret: What the agent shows.
+            named: The names that its request gives the episode, if any.
+
+        Raises:
+            SessionError: `unauthorized`, if this is not its secret, or the request names
+                another one; `version_changed`.
+        """
+        try:
+            session = self.get(episode_id)
+        except SessionError as error:
+            if error.code != "unknown_episode":
+                raise
+            raise SessionError("unauthorized", NO_KEY) from None
+        if not hmac.compare_digest(session.start.secret.encode(), secret.encode()):
+            raise SessionError("unauthorized", NO_KEY)
+        if {*named} - {None, session.name}:
+            raise SessionError("unauthorized", OTHER_EPISODE)
+
+    def sole(self, client: str = "") -> str:
         """The id of the only episode that a request without an id can mean.
 
         Raises:
-            SessionError: `ambiguous_episode`, unless exactly one is unfinished and it was started last.
+            SessionError: `ambiguous_episode`, unless exactly one is unfinished, it was started last, and no
+                other client than this one has started any.
         """
-        episode_id = self.store.sole()
-        if episode_id is None:
+        episode_id = self.store.sole() if self._clients <= {client} else None
+        # Another process may have served another client.
+        if episode_id is None or self.get(episode_id).start.client != client:
             raise SessionError(
                 "ambiguous_episode",
                 "it is not clear which episode is meant; pass episode_id, as returned by /reset",
@@ -253,15 +331,16 @@ class SessionService:
         """
         return report(self.grade(episode_id), states=states)
 
-    @staticmethod
     def replay(
-        task: str, split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
+        self, task: str, split: Split, seed: int, calls: Iterable[Call], variant: Variant = DEFAULT
     ) -> Episode[Any]:
         """Replay a trajectory that a client sent.
 
         Raises:
-            SessionError: `unknown_task`, `unknown_variant`, or `not_replayable`.
+            SessionError: `unknown_task`, `unknown_variant`, `not_replayable`, or `held_out`.
         """
+        if self.closed_test and split == "test":
+            raise SessionError("held_out", CLOSED)
         try:
             return replay(known_task(task, variant), split, seed, calls, variant)
         except TrajectoryError as error:

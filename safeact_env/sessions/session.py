@@ -68,6 +68,11 @@ class Session:
         """The id of the episode."""
         return self.start.id
 
+    @property
+    def name(self) -> str:
+        """The id of the episode as its client knows it."""
+        return self.start.name or self.id
+
     def step_of(self, request_id: str | None) -> int | None:
         """Index of the step with this request id, among the latest steps that all came with an id."""
         if request_id is not None:

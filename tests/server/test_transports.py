@@ -48,6 +48,7 @@ def over_http(client, task, seed, calls, variant=DEFAULT):
     ]
     for answer in answers:
         del answer["episode_id"]
+    del answers[0]["agent_key"]
     return answers
 
 

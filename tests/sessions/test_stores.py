@@ -17,22 +17,43 @@ import redis
 
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores import store_maker
-from safeact_env.sessions.stores.base import Full, Limits, NoSuchEpisode, Start, Store, Wanted, new_head
+from safeact_env.sessions.stores.base import (
+    Full,
+    Limits,
+    NoSuchEpisode,
+    OwnFull,
+    Start,
+    Store,
+    Wanted,
+    new_head,
+)
 from safeact_env.sessions.stores.memory import MemoryStore
 from safeact_env.sessions.stores.sqlite import SQLiteStore
 from safeact_env.sessions.stores.uptime import LONGEST_SECONDS, SECOND, Uptime
 from tests.sessions.conftest import KINDS, HandClock, Place
 
-LIMITS = Limits(max_live=3, max_finished=2, idle_seconds=100, keep_finished_seconds=50)
+LIMITS = Limits(
+    max_live=3,
+    max_finished=3,
+    idle_seconds=100,
+    keep_finished_seconds=50,
+    max_live_each=2,
+    max_finished_each=2,
+)
 
 
-def start(name: str = "a", seed: int = 7) -> Start:
-    return Start(name, "1.0.0", "easy", 1, "train", seed, Wanted("easy", "train", None))
+def start(name: str = "a", seed: int = 7, client: str | None = None) -> Start:
+    """An episode, by default of a client of its own."""
+    who = (name if client is None else client, f"secret of {name}", f"name of {name}")
+    return Start(name, "1.0.0", "easy", 1, "train", seed, Wanted("easy", "train", None), *who)
 
 
-def begun(store: Store, name: str = "a") -> str:
+def begun(store: Store, name: str = "a", client: str | None = None) -> str:
     head = new_head()
-    assert store.create(start(name), head) is None
+    try:
+        assert store.create(start(name, client=client), head) is None
+    except Full:
+        pytest.fail(f"there was no room for {name}")
     return head
 
 
@@ -42,8 +63,8 @@ def add(store: Store, name: str, expected: str, entry: bytes = b"step", *, last:
     return head
 
 
-def finished(store: Store, name: str) -> None:
-    add(store, name, begun(store, name), last=True)
+def finished(store: Store, name: str, client: str | None = None) -> None:
+    add(store, name, begun(store, name, client), last=True)
 
 
 def entries(store: Store, name: str = "a") -> list[bytes]:
@@ -139,12 +160,43 @@ def bounds_unfinished_ones(one: Store, two: Store, _clock: HandClock) -> None:
     assert one.live() == 3
 
 
-def bounds_finished_ones(one: Store, two: Store, _clock: HandClock) -> None:
+def bounds_each_clients_unfinished_ones(one: Store, two: Store, clock: HandClock) -> None:
+    heads = {name: begun(store, name, "flood") for name, store in zip("ab", (one, two), strict=True)}
+    for store in (one, two):
+        with pytest.raises(OwnFull):
+            store.create(start("c", client="flood"), new_head())
+    begun(one, "d", "other")
+    assert one.delete("d")
+    for end in ("a finished one", "a deleted one", "an expired one"):
+        if end == "a finished one":
+            add(two, "a", heads["a"], last=True)
+        elif end == "a deleted one":
+            one.delete("b")
+        else:
+            pass_time(clock, 101, one, two)
+        begun(one, end, "flood")
+    assert two.live() == 1
+
+
+def bounds_each_clients_finished_ones(one: Store, two: Store, _clock: HandClock) -> None:
+    finished(one, "mine", "other")
     for name, store in zip("zyx", (one, two, one), strict=True):
-        finished(store, name)
-    assert one.load("z") is None
-    assert two.load("y") is not None
-    assert one.load("x") is not None
+        finished(store, name, "flood")
+    assert one.load("z") is None, "its own oldest"
+    assert None not in (one.load("mine"), two.load("y"), two.load("x"))
+
+
+def takes_nobodys_room_for_another(one: Store, two: Store, clock: HandClock) -> None:
+    for name in "zyx":
+        finished(one, name)
+    for store in (one, two):
+        with pytest.raises(Full):
+            store.create(start("w"), new_head())
+    finished(two, "again", "z")
+    assert one.load("z") is None, "its own makes way"
+    assert None not in (one.load("y"), two.load("x"), one.load("again"))
+    pass_time(clock, 51, one, two)
+    begun(two, "w")
 
 
 def forgets_idle_ones_and_keeps_used_ones(one: Store, two: Store, clock: HandClock) -> None:
@@ -225,7 +277,8 @@ CHECKS: dict[str, Callable[[Store, Store, HandClock], None]] = {
     for check in (
         *(keeps_what_it_acknowledged, begins_an_id_once, appends_to_the_expected_head_only),
         *(appends_nothing_after_the_end, knows_what_is_not_there, forgets_what_is_deleted),
-        *(bounds_unfinished_ones, bounds_finished_ones, forgets_idle_ones_and_keeps_used_ones),
+        *(bounds_unfinished_ones, bounds_each_clients_unfinished_ones, bounds_each_clients_finished_ones),
+        *(takes_nobodys_room_for_another, forgets_idle_ones_and_keeps_used_ones),
         *(forgets_finished_ones_by_their_end, names_the_sole_one, leases_to_one_at_a_time),
         lets_one_of_many_win,
     )
@@ -277,9 +330,20 @@ def boundless(store: type[Any]) -> type[Any]:
     class Boundless(store):  # type: ignore[misc]
         def __init__(self, *args: Any) -> None:
             *rest, limits, clock = args
-            super().__init__(*rest, replace(limits, max_live=99, max_finished=99), clock)
+            each = {"max_live_each": 99, "max_finished_each": 99}
+            super().__init__(*rest, replace(limits, max_live=99, max_finished=99, **each), clock)
 
     return Boundless
+
+
+def clientless(store: type[Any]) -> type[Any]:
+    """Gives the room of all to whoever comes last."""
+
+    class Clientless(store):  # type: ignore[misc]
+        def create(self, start: Start, head: str) -> Any:
+            return super().create(replace(start, client=""), head)
+
+    return Clientless
 
 
 def eternal(store: type[Any]) -> type[Any]:
@@ -324,7 +388,17 @@ TWINS = {
     },
     blind: {"appends_to_the_expected_head_only", "forgets_what_is_deleted", "lets_one_of_many_win"},
     hasty: {"begins_an_id_once", "bounds_unfinished_ones"},
-    boundless: {"bounds_unfinished_ones", "bounds_finished_ones"},
+    boundless: {
+        "bounds_unfinished_ones",
+        "bounds_each_clients_unfinished_ones",
+        "bounds_each_clients_finished_ones",
+        "takes_nobodys_room_for_another",
+    },
+    clientless: {
+        "bounds_each_clients_unfinished_ones",
+        "bounds_each_clients_finished_ones",
+        "takes_nobodys_room_for_another",
+    },
     eternal: {"forgets_idle_ones_and_keeps_used_ones", "forgets_finished_ones_by_their_end"},
     guessing: {"names_the_sole_one"},
     generous: {"leases_to_one_at_a_time"},

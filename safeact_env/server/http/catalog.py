@@ -20,7 +20,7 @@ from safeact_env.server.packing import takes_gzip
 from safeact_env.server.responses import task_cards
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.executor import Executor
-from safeact_env.sessions.service import SessionError, SessionService, known_task
+from safeact_env.sessions.service import CLOSED, SessionError, SessionService, known_task
 from safeact_env.tasks import task_names
 from safeact_env.version import VERSION
 
@@ -61,7 +61,7 @@ def catalog_routes(service: SessionService, executor: Executor, settings: Settin
     @router.post(
         "/baseline",
         responses=error_docs(
-            "malformed_json", "token_required", "body_too_large", "busy", "store_unavailable"
+            "malformed_json", "held_out", "token_required", "body_too_large", "busy", "store_unavailable"
         ),
     )
     async def baseline(
@@ -75,6 +75,8 @@ def catalog_routes(service: SessionService, executor: Executor, settings: Settin
         """
         wanted = request or BaselineRequest()
         check_agent(wanted.agent)
+        if service.closed_test and wanted.split == "test":
+            raise SessionError("held_out", CLOSED)
         names = [wanted.task_name] if wanted.task_name is not None else list(task_names())
         chosen = [known_task(name, Variant(wanted.level, wanted.framing)) for name in names]
         # If there is a token, the request has already shown it.

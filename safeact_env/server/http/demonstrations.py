@@ -4,6 +4,7 @@ Owns which episodes may be shown to whom. Must not know how policies play.
 """
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -19,9 +20,11 @@ from safeact_env.core.variant import Variant
 from safeact_env.explain import explanation
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
+from safeact_env.server.asking import ASKER, own_id
 from safeact_env.server.http.episodes import KEPT_ERRORS, STORE_ERRORS
 from safeact_env.server.http.errors import error_docs
-from safeact_env.sessions.executor import EPISODE, Executor
+from safeact_env.server.websocket.runtime import RUNTIME
+from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
 MAX_WAITING = 16
@@ -77,18 +80,29 @@ class _Handlers:
         task = known_task(wanted.task_name, variant)
         if wanted.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="a policy plays"))
-        seed = fresh_seed() if wanted.seed is None else wanted.seed
+        seed, client = fresh_seed() if wanted.seed is None else wanted.seed, ASKER.get().client
+        RUNTIME.get().count_reset()
         async with self._turn():
             calls = await asyncio.to_thread(_calls, task, seed, wanted.policy, variant)
 
-        def record() -> tuple[str, Grade]:
-            session = self._service.open(task.name, wanted.split, seed, variant=variant)
-            for call in calls:
-                self._service.step(session.id, call)
-            return session.id, self._service.grade(session.id).grade()
+        name = uuid.uuid4().hex
+        episode_id = own_id(name)
 
-        name, grade = await self._run(None, record)
-        EPISODE.set(name)
+        def record() -> Grade:
+            self._service.open(
+                task.name,
+                wanted.split,
+                seed,
+                variant=variant,
+                episode_id=episode_id,
+                client=client,
+                name=name,
+            )
+            for call in calls:
+                self._service.step(episode_id, call)
+            return self._service.grade(episode_id).grade()
+
+        grade = await self._run(episode_id, record)
         return WatchResponse(
             episode_id=name,
             task_name=task.name,
@@ -107,7 +121,8 @@ class _Handlers:
 
         Only for the split `train`: the server does not give away the solution of a held-out scenario.
         """
-        episode = await self._run(episode_id, lambda: self._service.grade(episode_id))
+        name = own_id(episode_id)
+        episode = await self._run(name, lambda: self._service.grade(name))
         if episode.split != "train":
             raise SessionError("held_out", HELD_OUT.format(what="the expert's way is told"))
         async with self._turn():

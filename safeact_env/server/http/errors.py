@@ -21,9 +21,11 @@ STATUS = {
     "foreign_page": 403,
     "held_out": 403,
     "token_required": 403,
+    "trainer_only": 403,
     "unknown_episode": 404,
     "not_found": 404,
     "method_not_allowed": 405,
+    "too_slow": 408,
     "ambiguous_episode": 409,
     "episode_done": 409,
     "episode_exists": 409,
@@ -40,7 +42,10 @@ STATUS = {
     "unknown_task": 422,
     "unknown_variant": 422,
     "busy": 429,
+    "client_at_capacity": 429,
+    "too_many_resets": 429,
     "rate_limited": 429,
+    "headers_too_large": 431,
     "internal_error": 500,
     "at_capacity": 503,
     "draining": 503,
@@ -52,6 +57,8 @@ STATUS = {
 
 RETRY_AFTER = {
     "busy": "5",
+    "client_at_capacity": "30",
+    "too_many_resets": "1",
     "at_capacity": "30",
     "draining": "5",
     "not_ready": "5",
@@ -73,7 +80,9 @@ def error_body(code: str, message: str) -> dict[str, Any]:
 def error_response(code: str, message: str, status: int | None = None) -> JSONResponse:
     """The response for an error code."""
     number = STATUS[code] if status is None else status
-    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else None
+    headers = {"Retry-After": RETRY_AFTER[code]} if code in RETRY_AFTER else {}
+    if code == "unauthorized":
+        headers["WWW-Authenticate"] = "Bearer"
     return JSONResponse(error_body(code, message), number, headers)
 
 

@@ -15,9 +15,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.call import Call, EnvelopeError
 from safeact_env.core.observation import VIEWS, View
 from safeact_env.models import EPISODE_ID
-from safeact_env.server.http.episodes import COOKIE
+from safeact_env.server.asking import ASKER, own_id
+from safeact_env.server.http.episodes import COOKIE, sole
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
+from safeact_env.server.strict_json import check_keys
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionService
@@ -65,7 +67,12 @@ class FastStepMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a step, or pass on any other request."""
-        if scope["type"] != "http" or scope["path"] != "/step" or scope["method"] != "POST":
+        if (
+            scope["type"] != "http"
+            or scope["path"] != "/step"
+            or scope["method"] != "POST"
+            or ASKER.get().agent is not None
+        ):
             await self.app(scope, receive, send)
             return
         message = await receive()
@@ -89,13 +96,11 @@ class FastStepMiddleware:
 
     async def _answer(self, step: Step) -> bytes:
         episode_id = next((name for name in step.names if name is not None), None)
-        if episode_id is None:
-            episode_id = await self.executor.run(None, self.service.sole)
-        name = episode_id
+        name = await sole(self.service, self.executor.run) if episode_id is None else own_id(episode_id)
 
         def work() -> bytes:
-            episode = self.service.step(name, step.call, step.request_id).episode
-            return answer_json(episode, name, self.service.views.of(name, step.view))
+            session = self.service.step(name, step.call, step.request_id)
+            return answer_json(session.episode, session.name, self.service.views.of(name, step.view))
 
         return await self.executor.run(name, work)
 
@@ -110,6 +115,7 @@ def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
         return None
     try:
         value = from_json(body, allow_inf_nan=False)
+        check_keys(body)
     except (ValueError, RecursionError):
         return None
     return _step_of(value, *named)

@@ -2,7 +2,7 @@
 
 Owns the streamable HTTP transport, by fastmcp. Must not know rules. It keeps nothing between requests: the
 path names the episode, and `?view=changes` the view, so any replica can answer. A trainer starts the episode
-and grades it; whoever has the address plays it. The view of the trainer's reset is the trainer's.
+and grades it; whoever has its agent key plays it. The view of the trainer's reset is the trainer's.
 
 fastmcp's server takes 0.4 s and 14 MiB to import, so the first request imports it.
 """
@@ -22,6 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
+from safeact_env.server.asking import ASKER, NEEDS_KEY, own_id
 from safeact_env.server.http.errors import FAULT
 from safeact_env.server.mcp.jsonrpc import (
     INTERNAL_ERROR,
@@ -59,6 +60,10 @@ OnEpisode = Callable[[Callable[[Episode[Any], Play, View], Any]], Awaitable[Any]
 """Runs work on the episode that the present request names, on what takes its steps, and on the view."""
 
 PATH = "/episodes/{episode_id}/mcp"
+OWN = "own"
+"""In the path, it stands for the episode of the key, so that an agent needs no name."""
+EPISODE_ID = "safeact_env.episode_id"
+"""Where the scope of a request keeps the id of its episode, as the service knows it."""
 INTRODUCTION = (
     "Each tool is an action of this job. Every tool's answer shows the state as far as it is known, and so "
     "does the resource safeact://observation.\n\n{job}\n\n{state}"
@@ -97,14 +102,27 @@ class EpisodeMcpEndpoint:
         self._running: _RunningApp | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request about an episode that exists."""
-        episode_id = scope["path_params"]["episode_id"]
+        """Answer a request of the agent of an episode, or of the trainer who shows the server's token.
+
+        Raises:
+            SessionError: `unauthorized`, or as the service does.
+        """
+        asker, named = ASKER.get(), scope["path_params"]["episode_id"]
+        if asker.token:
+            episode_id = own_id(named)
+            await self._executor.run(episode_id, lambda: self._service.get(episode_id))
+        else:
+            if asker.agent is None:
+                raise SessionError("unauthorized", NEEDS_KEY)
+            episode_id, secret = asker.agent.episode_id, asker.agent.secret
+            name = None if named == OWN else named
+            await self._executor.run(episode_id, lambda: self._service.admit(episode_id, secret, name))
+        scope[EPISODE_ID] = episode_id
 
         def introduction() -> str:
             shown = self._service.get(episode_id).episode.observation()
             return INTRODUCTION.format(job=shown["task_description"], state=state_text(shown))
 
-        await self._executor.run(episode_id, lambda: self._service.get(episode_id))
         try:
             view_in(Request(scope).query_params.get("view"), "full")
         except ValueError as error:
@@ -253,7 +271,7 @@ def _server(service: SessionService, executor: Executor) -> FastMCP[Any]:
 
     async def on_episode(work: Callable[[Episode[Any], Play, View], T]) -> T:
         request = get_http_request()
-        name: str = request.path_params["episode_id"]
+        name: str = request.scope[EPISODE_ID]
         view = view_in(request.query_params.get("view"), "full")
 
         def step(call: Call) -> Episode[Any]:

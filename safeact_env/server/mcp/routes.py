@@ -11,7 +11,8 @@ from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
 
 from safeact_env.models import EpisodeId
-from safeact_env.server.http.episodes import COOKIE
+from safeact_env.server.asking import own_id
+from safeact_env.server.http.episodes import COOKIE, sole
 from safeact_env.server.mcp.jsonrpc import (
     INVALID_PARAMS,
     INVALID_REQUEST,
@@ -152,13 +153,13 @@ class _Handlers:
         """The id of the episode that a request means; `None` if there is none or the choice is ambiguous."""
         if named is None:
             try:
-                return await self._run(None, self._service.sole)
+                return await sole(self._service, self._run)
             except StoreUnavailable:
                 raise
             except SessionError:
                 return None
         try:
-            return EPISODE_ID.validate_python(named)
+            return own_id(EPISODE_ID.validate_python(named))
         except ValidationError:
             raise RpcError(INVALID_PARAMS, NOT_AN_EPISODE) from None
 

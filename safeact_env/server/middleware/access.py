@@ -5,16 +5,20 @@ Owns the paths that are open to everybody. Must not know routes.
 
 import hashlib
 import hmac
+import re
 from collections.abc import Collection
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from safeact_env.server.asking import ASKER, asker_of
 from safeact_env.server.http.errors import error_response
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token. The files below /demo need none either."""
+FOR_AGENTS = frozenset({("POST", "/step"), ("GET", "/state")})
+OWN_MCP = re.compile("/episodes/[^/]+/mcp")
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -23,6 +27,10 @@ FORWARDED = (b"forwarded", b"x-forwarded-for", b"x-forwarded-host", b"x-real-ip"
 NO_TOKEN = (
     "this server needs a token: send the header Authorization: Bearer TOKEN, with the token that its "
     "operator set as SAFEACT_API_TOKEN"
+)
+TRAINERS = (
+    "an agent's key opens the steps, the state and the MCP endpoint of its own episode and nothing else; "
+    "this is for the trainer, who started the episode"
 )
 OTHER_PAGE = (
     "a page of another site sent this request; the server's operator can allow it with SAFEACT_CORS_ORIGINS"
@@ -41,6 +49,14 @@ def is_open(scope: Scope) -> bool:
         return False
     path = path_of(scope)
     return path in OPEN or path.startswith("/demo/")
+
+
+def is_for_agents(scope: Scope) -> bool:
+    """Whether a request is one that an agent's key may open, if it is the right one."""
+    if scope["type"] != "http":
+        return False
+    path = path_of(scope)
+    return (scope["method"], path) in FOR_AGENTS or OWN_MCP.fullmatch(path) is not None
 
 
 async def deny(response: Response, scope: Scope, receive: Receive, send: Send) -> None:
@@ -73,6 +89,9 @@ def from_this_machine(scope: Scope) -> bool:
 class AccessMiddleware:
     """ASGI middleware that admits requests with the token, and refuses those of other sites' pages.
 
+    It notes who asks. A request with an agent's key passes without the token to what agents use, where the
+    key is checked, and nowhere else, on a server without a token too.
+
     A page of another site can make a browser send requests with the user's cookies. Browsers report that in
     `Sec-Fetch-Site`, or in `Origin`. The rule is that of Go's net/http.CrossOriginProtection, applied to
     WebSockets too.
@@ -92,10 +111,13 @@ class AccessMiddleware:
         """Pass a request on, or answer 401 or 403."""
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
-        elif self._token is not None and not is_open(scope) and not self._has_token(scope):
-            refusal = error_response("unauthorized", NO_TOKEN)
-            refusal.headers["WWW-Authenticate"] = "Bearer"
-            await deny(refusal, scope, receive, send)
+            return
+        asker = asker_of(scope, token=self._token is not None and self._has_token(scope))
+        ASKER.set(asker)
+        if asker.agent is not None and not is_open(scope) and not is_for_agents(scope):
+            await deny(error_response("trainer_only", TRAINERS), scope, receive, send)
+        elif not (self._token is None or asker.token or asker.agent is not None or is_open(scope)):
+            await deny(error_response("unauthorized", NO_TOKEN), scope, receive, send)
         elif self._is_of_another_site(scope):
             await deny(error_response("foreign_page", OTHER_PAGE), scope, receive, send)
         else:

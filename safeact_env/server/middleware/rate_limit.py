@@ -1,33 +1,20 @@
 """How often one client may send requests.
 
-Owns who counts as one client, and the answer to one that sends too many. Must not know routes. The library
+Owns the answer to a client that sends too many. Must not know routes. The library
 `limits` does the counting; it is imported only if there is a limit.
 """
 
 import asyncio
 import math
 import time
-from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.server.asking import client_of
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
 
 LONGEST_PAUSE_S = 5.0
-
-
-def client_of(scope: Scope) -> str:
-    """Whose requests count together: an IPv4 address, or the 64-bit IPv6 network of one customer."""
-    client = scope.get("client")
-    try:
-        address = ip_address(client[0] if client else "")
-    except ValueError:
-        # A Unix socket, or the client of a test.
-        return str(client[0]) if client else "unknown"
-    if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
-        return str(ip_network((address, 64), strict=False))
-    return str(getattr(address, "ipv4_mapped", None) or address)
 
 
 class RateLimitMiddleware:

@@ -13,6 +13,7 @@ from safeact_env.server.middleware.access import AccessMiddleware
 from safeact_env.server.middleware.access_log import AccessLogMiddleware
 from safeact_env.server.middleware.overload import Lateness, OverloadMiddleware
 from safeact_env.server.middleware.rate_limit import RateLimitMiddleware
+from safeact_env.server.middleware.slow_body import SlowBodyMiddleware
 from safeact_env.server.operations.counters import Counters
 from safeact_env.server.operations.drain import Drain, DrainMiddleware
 from safeact_env.server.operations.tracing import tracing, tracing_wanted
@@ -21,8 +22,11 @@ from safeact_env.sessions.service import SessionService
 
 CORS: dict[str, Any] = {
     "allow_methods": ["GET", "POST", "DELETE"],
-    "allow_headers": ["Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"],
-    "expose_headers": ["Retry-After", "X-Request-Id"],
+    "allow_headers": [
+        *("Authorization", "Content-Type", "X-Episode-Id", "X-Request-Id"),
+        *("Last-Event-ID", "MCP-Protocol-Version", "Mcp-Session-Id"),  # as MCP clients send them
+    ],
+    "expose_headers": ["Mcp-Session-Id", "Retry-After", "WWW-Authenticate", "X-Request-Id"],
 }
 """What pages of admitted sites may do. They get no cookies: each request names its episode."""
 
@@ -41,6 +45,7 @@ def add_middleware_stack(
     """
     token = None if settings.api_token is None else settings.api_token.get_secret_value()
     origins, lateness = listed(settings.cors_origins), Lateness()
+    app.add_middleware(SlowBodyMiddleware, seconds=settings.request_seconds)
     app.add_middleware(DrainMiddleware, drain=drain)
     app.add_middleware(AccessMiddleware, token=token, origins=origins)
     if settings.rate_limit is not None:

@@ -16,6 +16,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
 from safeact_env.core.variant import Variant
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.server.asking import ASKER
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
 from safeact_env.server.page.rendering import action_choices, render
@@ -130,6 +131,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         if runtime.closed_reason is not None:
             raise NoReset(runtime.closed_reason)
         try:
+            runtime.count_reset()
             wanted = ResetRequest.model_validate(
                 {name: value for name, value in given.items() if value is not None}
             )
@@ -139,6 +141,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
                 wanted.seed,
                 wanted.index,
                 Variant(wanted.level, wanted.framing),
+                closed=runtime.closed_test,
             )
         except ValidationError as error:
             raise NoReset(f"reset: {readable(error)}") from None
@@ -208,7 +211,10 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
     @property
     def state(self) -> SafeActState:
         """The agent-safe state; empty before the first reset."""
-        return SafeActState() if self._episode is None else state_of(self._id, self._episode)
+        if self._episode is None:
+            return SafeActState()
+        drawn = RUNTIME.get().closed_test and self._episode.split == "test"
+        return state_of(self._id, self._episode, seed=ASKER.get().token or not drawn)
 
     def get_metadata(self) -> EnvironmentMetadata:
         """What OpenEnv shows about the environment."""

@@ -16,7 +16,7 @@ from safeact_env.models import SafeActAction
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import call_in
 from safeact_env.server.responses import view_in
-from safeact_env.server.strict_json import MALFORMED, check_json
+from safeact_env.server.strict_json import MALFORMED, check_json, check_keys
 
 TYPES = ("reset", "step", "state", "close", "mcp")
 STEP_FIELDS = {"action_name", "parameters", "reasoning"}
@@ -61,6 +61,7 @@ def json_in(frame: Message, limit: int) -> Any:
         raise FrameError("INVALID_JSON", f"the frame is over the limit of {limit} bytes; send less")
     try:
         message = from_json(text, allow_inf_nan=False)
+        check_keys(text)
         # The content of a step is checked thoroughly when it becomes a call.
         if not _is_plain_step(message):
             check_json(message)

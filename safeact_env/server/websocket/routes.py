@@ -16,14 +16,22 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
-from safeact_env.server.http.errors import FAULT
+from safeact_env.server.asking import ASKER
+from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
 from safeact_env.server.mcp.routes import result_in_slot
 from safeact_env.server.mcp.tools import result_after, text_result, tools_of
+from safeact_env.server.middleware.access import deny
 from safeact_env.server.responses import answer_json
 from safeact_env.server.websocket.environment import NoReset, NoStep, SafeActEnvironment
 from safeact_env.server.websocket.frames import CALL_TOOL, FrameError, action_in, checked, json_in, take_view
-from safeact_env.server.websocket.session_slots import Full, NoSuchSession, SessionSlot, SessionSlots
+from safeact_env.server.websocket.session_slots import (
+    OWN_TAKEN,
+    Full,
+    NoSuchSession,
+    SessionSlot,
+    SessionSlots,
+)
 
 TRY_LATER = 1013
 """WebSocket close code: the server is busy."""
@@ -64,6 +72,11 @@ class WebSocketMiddleware:
             await self.app(scope, receive, send)
             return
         is_ws = scope["path"] == "/ws"
+        # Whoever names a session attaches to one that counts already.
+        if b"session_id=" not in scope["query_string"] and not self.slots.has_room_for(ASKER.get().client):
+            refusal = error_response("client_at_capacity", OWN_TAKEN.format(most=self.slots.each))
+            await deny(refusal, scope, receive, send)
+            return
         await receive()  # The handshake.
         try:
             await send({"type": "websocket.accept"})

@@ -9,6 +9,8 @@ from typing import Any, Protocol
 from weakref import WeakSet
 
 from safeact_env.core.episode import Episode
+from safeact_env.server.asking import ASKER
+from safeact_env.server.reset_limit import ResetLimit
 from safeact_env.sessions.observer import Observer
 
 
@@ -25,10 +27,20 @@ class Runtime:
 
     Args:
         observer: Is notified of every start and step.
+        closed_test: Whether nobody may choose a scenario of the split `test`.
+        resets: How often one client may start an episode; by default as often as it likes.
     """
 
-    def __init__(self, observer: Observer | None = None) -> None:
+    def __init__(
+        self,
+        observer: Observer | None = None,
+        *,
+        closed_test: bool = False,
+        resets: ResetLimit | None = None,
+    ) -> None:
         self.observer = observer or Observer()
+        self.closed_test = closed_test
+        self.resets = resets
         self.closed_reason: str | None = None
         """Why no new episode may start; `None` if one may."""
         self._holders: WeakSet[EpisodeHolder] = WeakSet()
@@ -36,6 +48,15 @@ class Runtime:
     def close(self, reason: str) -> None:
         """Let no new episode start."""
         self.closed_reason = reason
+
+    def count_reset(self) -> None:
+        """Count a reset of the client that asks.
+
+        Raises:
+            SessionError: `too_many_resets`.
+        """
+        if self.resets is not None:
+            self.resets.take(ASKER.get().client)
 
     def episode_started(self, holder: EpisodeHolder, episode: Episode[Any]) -> None:
         """Note that this holder has started an episode."""

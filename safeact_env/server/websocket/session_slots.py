@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from safeact_env.server.asking import ASKER
 from safeact_env.server.websocket.environment import SafeActEnvironment
 
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
+OWN_TAKEN = "this client has {most} sessions, as many as one client may have; close one, or try later"
 ALL_WAITING = (
     "{most} sessions already wait for their WebSocket; attach or close one, or try again in {seconds:.0f} s"
 )
@@ -37,6 +39,7 @@ class SessionSlot:
 
     Attributes:
         leased: Whether the session outlives its connections for a while.
+        client: Who started it.
         environment: The environment of the session.
         id: Whoever knows it may attach to the session, call its tools, and close it.
         connections: Number of connections that hold it.
@@ -44,6 +47,7 @@ class SessionSlot:
     """
 
     leased: bool
+    client: str = ""
     environment: SafeActEnvironment = field(default_factory=SafeActEnvironment)
     id: str = field(default_factory=lambda: str(uuid.uuid4()))
     connections: int = 0
@@ -57,10 +61,15 @@ class SessionSlots:
         limit: Most sessions at a time.
         seconds: Seconds after which a leased session without a connection and without a request ends.
         max_waiting: Most leased sessions without a connection.
+        each: Most sessions of one client; by default as many as there may be.
     """
 
-    def __init__(self, limit: int, seconds: float = 60.0, max_waiting: int = 64) -> None:
+    def __init__(
+        self, limit: int, seconds: float = 60.0, max_waiting: int = 64, *, each: int | None = None
+    ) -> None:
         self.limit = limit
+        self.each = limit if each is None else each
+        self._of: dict[str, int] = {}
         self.seconds = seconds
         self.max_waiting = max_waiting
         self._slots: dict[str, SessionSlot] = {}
@@ -69,6 +78,10 @@ class SessionSlots:
     def __len__(self) -> int:
         """Number of sessions."""
         return len(self._slots)
+
+    def has_room_for(self, client: str) -> bool:
+        """Whether this client may have another session."""
+        return self._of.get(client, 0) < self.each
 
     def take(self) -> SessionSlot:
         """Start a session for a connection, which has to hold it.
@@ -134,7 +147,7 @@ class SessionSlots:
                 if slot.leased:
                     self._wait(slot)
                 else:
-                    del self._slots[slot.id]
+                    self._remove(slot)
 
     def close(self, session_id: str) -> bool:
         """End a session as soon as no connection holds it. Returns whether it has ended.
@@ -150,11 +163,21 @@ class SessionSlots:
         return True
 
     def _new(self, *, leased: bool) -> SessionSlot:
+        client = ASKER.get().client
         if len(self._slots) >= self.limit:
             raise Full(ALL_TAKEN.format(most=self.limit))
-        slot = SessionSlot(leased)
+        if not self.has_room_for(client):
+            raise Full(OWN_TAKEN.format(most=self.each))
+        slot = SessionSlot(leased, client)
         self._slots[slot.id] = slot
+        self._of[client] = self._of.get(client, 0) + 1
         return slot
+
+    def _remove(self, slot: SessionSlot) -> None:
+        del self._slots[slot.id]
+        self._of[slot.client] -= 1
+        if not self._of[slot.client]:
+            del self._of[slot.client]
 
     def _wait(self, slot: SessionSlot) -> None:
         self._stop_waiting(slot)
@@ -166,4 +189,4 @@ class SessionSlots:
 
     def _end(self, slot: SessionSlot) -> None:
         self._stop_waiting(slot)
-        del self._slots[slot.id]
+        self._remove(slot)

@@ -22,6 +22,7 @@ __all__ = [
     "Limits",
     "Log",
     "NoSuchEpisode",
+    "OwnFull",
     "Start",
     "Store",
     "StoreMaker",
@@ -38,24 +39,40 @@ class NoSuchEpisode(Exception):
 
 
 class Full(Exception):
-    """The limit of unfinished episodes is reached."""
+    """No room is left for another episode of anybody."""
+
+
+class OwnFull(Full):
+    """The client has as many unfinished episodes as one client may have."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much is kept, and for how long.
 
+    Nobody's episode makes way for another client's: beyond the limits a client's own oldest finished one
+    does, and who has none starts no further one.
+
     Attributes:
         max_live: Most unfinished episodes at a time.
-        max_finished: Most finished ones kept; beyond that the oldest are deleted.
+        max_finished: Most finished ones kept.
         idle_seconds: Seconds after which an unused, unfinished episode is deleted.
         keep_finished_seconds: Seconds for which a finished one is kept.
+        max_live_each: Most unfinished ones of one client.
+        max_finished_each: Most finished ones of one client.
     """
 
     max_live: int = 10_000
     max_finished: int = 10_000
     idle_seconds: float = 3_600
     keep_finished_seconds: float = 3_600
+    max_live_each: int = 10_000
+    max_finished_each: int = 10_000
+
+    def keepable(self, own: int, finished: int) -> int:
+        """How many finished episodes a client keeps, of its own and all that there are. At least one."""
+        crowded = own - 1 if finished > self.max_finished else own
+        return max(1, min(crowded, self.max_finished_each))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,9 @@ class Start:
         split: `train` or `test`.
         seed: The seed, drawn or requested.
         wanted: The parameters of the reset, the variant among them.
+        client: Who started it, for limits and for requests without an id; "" for this process.
+        secret: Opens the episode to its agent. Kept with the log, so that any replica knows it.
+        name: The id by which its client knows it, where that is another one.
     """
 
     id: str
@@ -90,6 +110,9 @@ class Start:
     split: Split
     seed: int
     wanted: Wanted
+    client: str = ""
+    secret: str = ""
+    name: str = ""
 
     @property
     def variant(self) -> Variant:
@@ -107,6 +130,9 @@ class Start:
             self.seed,
             [wanted.task, wanted.split, wanted.seed, wanted.index],
             self.variant.to_json(),
+            self.client,
+            self.secret,
+            self.name,
         ]
         return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -118,10 +144,10 @@ class Start:
             SessionError: `version_changed`, if the data cannot be read.
         """
         try:
-            version, task, task_version, split, seed, wanted, variant = json.loads(data)
+            version, task, task_version, split, seed, wanted, variant, *who = json.loads(data)
             name, part, number, index = wanted
             asked = Wanted(name, part, number, index, Variant(**variant))
-            return cls(episode_id, version, task, task_version, split, seed, asked)
+            return cls(episode_id, version, task, task_version, split, seed, asked, *who)
         except (TypeError, ValueError):
             raise SessionError(
                 "version_changed",
@@ -168,7 +194,9 @@ class Store(Protocol):
             `None`, or the existing log with this id, unchanged.
 
         Raises:
-            Full: If there is no log with this id, and no room for another.
+            Full: If there is no log with this id, and no room for another: too many are unfinished, or so
+                many are finished that a client without a finished one cannot have one.
+            OwnFull: If this client has too many unfinished ones.
         """
 
     def load(self, episode_id: str) -> Log | None:

@@ -4,10 +4,10 @@ Owns the order of expiry. Must not know episodes.
 """
 
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass, field
 
-from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
+from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, OwnFull, Start
 
 
 @dataclass(slots=True)
@@ -37,6 +37,8 @@ class MemoryStore:
         # Live logs by last use, finished ones by end, so that expiry looks only at the first ones.
         self._live: OrderedDict[str, _Kept] = OrderedDict()
         self._finished: OrderedDict[str, _Kept] = OrderedDict()
+        self._own_live: Counter[str] = Counter()
+        self._own_finished: dict[str, OrderedDict[str, None]] = {}
         self._newest: str | None = None
         self._leases: dict[str, tuple[str, float]] = {}
 
@@ -46,9 +48,14 @@ class MemoryStore:
         there = self._find(start.id)
         if there is not None:
             return there.log()
-        if len(self._live) >= self._limits.max_live:
+        limits, client = self._limits, start.client
+        crowded = len(self._finished) >= limits.max_finished and client not in self._own_finished
+        if crowded or len(self._live) >= limits.max_live:
             raise Full
+        if self._own_live[client] >= limits.max_live_each:
+            raise OwnFull
         self._live[start.id] = _Kept(start, head, self._clock())
+        self._own_live[client] += 1
         self._newest = start.id
         return None
 
@@ -75,15 +82,18 @@ class MemoryStore:
         kept.head = head
         self._touch(kept)
         if last:
-            self._finished[episode_id] = self._live.pop(episode_id)
-            while len(self._finished) > self._limits.max_finished:
-                self._finished.popitem(last=False)
+            self._drop(episode_id)
+            self._finished[episode_id] = kept
+            own = self._own_finished.setdefault(kept.start.client, OrderedDict())
+            own[episode_id] = None
+            while len(own) > self._limits.keepable(len(own), len(self._finished)):
+                self._drop(next(iter(own)))
         return None
 
     def delete(self, episode_id: str) -> bool:
         """Delete an episode."""
         self.tick()
-        return any(kept.pop(episode_id, None) is not None for kept in (self._live, self._finished))
+        return self._drop(episode_id)
 
     def live(self) -> int:
         """Number of unfinished episodes."""
@@ -106,7 +116,7 @@ class MemoryStore:
                 first = next(iter(logs.values()))
                 if now - first.used < seconds:
                     break
-                logs.popitem(last=False)
+                self._drop(first.start.id)
 
     def take(self, name: str, holder: str, seconds: float) -> bool:
         """Take or renew a lease."""
@@ -124,6 +134,19 @@ class MemoryStore:
 
     def close(self) -> None:
         """Do nothing: nothing is open."""
+
+    def _drop(self, episode_id: str) -> bool:
+        """Forget an episode. Returns whether there was one."""
+        if kept := self._live.pop(episode_id, None):
+            self._own_live[kept.start.client] -= 1
+            if not self._own_live[kept.start.client]:
+                del self._own_live[kept.start.client]
+        elif kept := self._finished.pop(episode_id, None):
+            own = self._own_finished[kept.start.client]
+            del own[episode_id]
+            if not own:
+                del self._own_finished[kept.start.client]
+        return kept is not None
 
     def _find(self, episode_id: str) -> _Kept | None:
         return self._live.get(episode_id) or self._finished.get(episode_id)

@@ -8,9 +8,10 @@ expire by Redis' own clock, which follows the wall clock.
 
 All keys share one hash tag, so that a cluster keeps them together:
 
-    {safeact}:log:ID       hash: start, head, serial
+    {safeact}:log:ID       hash: start, head, serial, client
     {safeact}:entries:ID   list of entries
     {safeact}:live         sorted set of unfinished ids by last use; {safeact}:ended of finished ones by end
+    {safeact}:live:CLIENT  set of a client's unfinished ids; {safeact}:ended:CLIENT likewise as sorted set
     {safeact}:time         the store's time, in microseconds; {safeact}:serial counts episodes
     {safeact}:lease:NAME   hash: holder, until
 """
@@ -23,7 +24,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from safeact_env.sessions.errors import StoreUnavailable
-from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
+from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, OwnFull, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
 TIMEOUT_SECONDS = 2.0
@@ -39,6 +40,11 @@ local now = math.max(tonumber(redis.call('GET', P .. 'time') or '0') + 1, propos
 redis.pcall('SET', P .. 'time', string.format('%.0f', now))
 
 local function forget(one)
+  local client = redis.call('HGET', P .. 'log:' .. one, 'client')
+  if client then
+    redis.call('SREM', P .. 'live:' .. client, one)
+    redis.call('ZREM', P .. 'ended:' .. client, one)
+  end
   redis.call('DEL', P .. 'log:' .. one, P .. 'entries:' .. one)
   redis.call('ZREM', P .. 'live', one)
   redis.call('ZREM', P .. 'ended', one)
@@ -77,14 +83,20 @@ end
 
 SCRIPTS = {
     "create": """
-local start, head, most = ARGV[5], ARGV[6], tonumber(ARGV[7])
+local start, head, client = ARGV[5], ARGV[6], ARGV[7]
+local most, most_each, most_ended = tonumber(ARGV[8]), tonumber(ARGV[9]), tonumber(ARGV[10])
 purge(100)
 if kept() then return log() end
-if live() >= most then return answer('full') end
+local crowded = redis.call('ZCARD', P .. 'ended') >= most_ended
+if live() >= most or crowded and redis.call('ZCARD', P .. 'ended:' .. client) == 0 then
+  return answer('full')
+end
+if redis.call('SCARD', P .. 'live:' .. client) >= most_each then return answer('own') end
 if redis.call('EXISTS', P .. 'log:' .. id) == 1 then forget(id) end
 local serial = redis.call('INCR', P .. 'serial')
-redis.call('HSET', P .. 'log:' .. id, 'start', start, 'head', head, 'serial', serial)
+redis.call('HSET', P .. 'log:' .. id, 'start', start, 'head', head, 'serial', serial, 'client', client)
 redis.call('ZADD', P .. 'live', now, id)
+redis.call('SADD', P .. 'live:' .. client, id)
 return answer('done')
 """,
     "load": """
@@ -94,7 +106,8 @@ if set == 'live' then redis.pcall('ZADD', P .. 'live', now, id) end
 return log()
 """,
     "append": """
-local expected, entry, head, last, most = ARGV[5], ARGV[6], ARGV[7], ARGV[8], tonumber(ARGV[9])
+local expected, entry, head, last = ARGV[5], ARGV[6], ARGV[7], ARGV[8]
+local most, most_each = tonumber(ARGV[9]), tonumber(ARGV[10])
 local set = kept()
 if not set then return answer('none') end
 if set == 'ended' or redis.call('HGET', P .. 'log:' .. id, 'head') ~= expected then return log() end
@@ -103,7 +116,15 @@ redis.call('HSET', P .. 'log:' .. id, 'head', head)
 if last == '1' then
   redis.call('ZREM', P .. 'live', id)
   redis.call('ZADD', P .. 'ended', now, id)
-  for _, one in ipairs(redis.call('ZRANGE', P .. 'ended', 0, -(most + 1))) do forget(one) end
+  local client = redis.call('HGET', P .. 'log:' .. id, 'client')
+  local own = P .. 'ended:' .. client
+  redis.call('SREM', P .. 'live:' .. client, id)
+  redis.call('ZADD', own, now, id)
+  -- As Limits.keepable.
+  local keep_own = redis.call('ZCARD', own)
+  if redis.call('ZCARD', P .. 'ended') > most then keep_own = keep_own - 1 end
+  keep_own = math.max(1, math.min(keep_own, most_each))
+  for _, one in ipairs(redis.call('ZRANGE', own, 0, -(keep_own + 1))) do forget(one) end
 else
   redis.call('ZADD', P .. 'live', now, id)
 end
@@ -177,7 +198,11 @@ class RedisStore:
 
     def create(self, start: Start, head: str) -> Log | None:
         """Start a log."""
-        answer = self._run("create", start.id, start.encode(), head, self._limits.max_live)
+        limits = self._limits
+        most = (limits.max_live, limits.max_live_each, limits.max_finished)
+        answer = self._run("create", start.id, start.encode(), head, start.client, *most)
+        if answer[0] == b"own":
+            raise OwnFull
         if answer[0] == b"full":
             raise Full
         return _other(answer, start.id, head)
@@ -189,8 +214,8 @@ class RedisStore:
 
     def append(self, episode_id: str, expected: str, entry: bytes, head: str, *, last: bool) -> Log | None:
         """Add an entry if the log's head is the expected one."""
-        most = self._limits.max_finished
-        answer = self._run("append", episode_id, expected, entry, head, int(last), most)
+        most = (self._limits.max_finished, self._limits.max_finished_each)
+        answer = self._run("append", episode_id, expected, entry, head, int(last), *most)
         if answer[0] == b"none":
             raise NoSuchEpisode
         return _other(answer, episode_id, head)

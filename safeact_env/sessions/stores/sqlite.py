@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from safeact_env.sessions.errors import StoreUnavailable
-from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, Start
+from safeact_env.sessions.stores.base import Clock, Full, Limits, Log, NoSuchEpisode, OwnFull, Start
 from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
 MAX_WAIT_SECONDS = 5.0
@@ -21,12 +21,13 @@ READ_PRECISION = 20
 """A read counts as a use only after a twentieth of the idle time: a write costs more than a read."""
 PURGED_AT_ONCE = 500
 
-LAYOUT = 1
+LAYOUT = 2
 APPLICATION = 0x53414645
 SCHEMA = """
 CREATE TABLE episodes (
     serial INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
+    client TEXT NOT NULL,
     start BLOB NOT NULL,
     head TEXT NOT NULL,
     length INTEGER NOT NULL DEFAULT 0,
@@ -34,6 +35,7 @@ CREATE TABLE episodes (
     used INTEGER NOT NULL
 );
 CREATE INDEX episodes_by_use ON episodes (ended, used);
+CREATE INDEX episodes_by_client ON episodes (client, ended, used);
 CREATE TABLE entries (
     episode INTEGER NOT NULL REFERENCES episodes ON DELETE CASCADE,
     number INTEGER NOT NULL,
@@ -108,12 +110,17 @@ class SQLiteStore:
             there = self._log(db, start.id, now)
             if there is not None:
                 return there
-            if self._live(db, now) >= self._limits.max_live:
+            limits, client = self._limits, start.client
+            live, finished = self._counts(db, now)
+            own_live, own_finished = self._counts(db, now, client)
+            if live >= limits.max_live or (finished >= limits.max_finished and not own_finished):
                 raise Full
+            if own_live >= limits.max_live_each:
+                raise OwnFull
             db.execute("DELETE FROM episodes WHERE id = ?", (start.id,))
             db.execute(
-                "INSERT INTO episodes (id, start, head, used) VALUES (?, ?, ?, ?)",
-                (start.id, start.encode(), head, now),
+                "INSERT INTO episodes (id, client, start, head, used) VALUES (?, ?, ?, ?, ?)",
+                (start.id, client, start.encode(), head, now),
             )
         return None
 
@@ -137,14 +144,15 @@ class SQLiteStore:
                 raise NoSuchEpisode
             changed = db.execute(
                 "UPDATE episodes SET head = ?, length = length + 1, ended = ?, used = ? "
-                "WHERE id = ? AND head = ? AND ended = 0 RETURNING serial, length",
+                "WHERE id = ? AND head = ? AND ended = 0 RETURNING serial, length, client",
                 (head, last, now, episode_id, expected),
             ).fetchall()
             if not changed:
                 return self._log(db, episode_id, now)
-            db.execute("INSERT INTO entries VALUES (?, ?, ?)", (*changed[0], entry))
+            serial, length, client = changed[0]
+            db.execute("INSERT INTO entries VALUES (?, ?, ?)", (serial, length, entry))
             if last:
-                self._trim(db)
+                self._trim(db, now, client)
         return None
 
     def delete(self, episode_id: str) -> bool:
@@ -157,7 +165,7 @@ class SQLiteStore:
     def live(self) -> int:
         """Number of unfinished episodes."""
         with self._reading() as (db, now):
-            return self._live(db, now)
+            return self._counts(db, now)[0]
 
     def sole(self) -> str | None:
         """The id of the only unfinished episode, if no other was started after it."""
@@ -254,10 +262,12 @@ class SQLiteStore:
         entries = db.execute("SELECT entry FROM entries WHERE episode = ? ORDER BY number", (serial,))
         return Log(Start.decode(episode_id, start), head, tuple(entry for (entry,) in entries))
 
-    def _live(self, db: sqlite3.Connection, now: int) -> int:
-        query = "SELECT count(*) FROM episodes WHERE ended = 0 AND used > ?"
-        count: int = db.execute(query, (self._oldest(now)[0],)).fetchone()[0]
-        return count
+    def _counts(self, db: sqlite3.Connection, now: int, client: str | None = None) -> list[int]:
+        """Numbers of unfinished and of finished episodes, of everybody or of a client."""
+        query = "SELECT count(*) FROM episodes WHERE ended = ? AND used > ?"
+        of, more = (" AND client = ?", (client,)) if client is not None else ("", ())
+        found = (db.execute(query + of, (end, old, *more)) for end, old in enumerate(self._oldest(now)))
+        return [one.fetchone()[0] for one in found]
 
     def _purge(self, db: sqlite3.Connection, now: int) -> None:
         for ended, oldest in enumerate(self._oldest(now)):
@@ -267,9 +277,10 @@ class SQLiteStore:
                 (ended, oldest, PURGED_AT_ONCE),
             )
 
-    def _trim(self, db: sqlite3.Connection) -> None:
+    def _trim(self, db: sqlite3.Connection, now: int, client: str) -> None:
+        kept = self._limits.keepable(self._counts(db, now, client)[1], self._counts(db, now)[1])
         db.execute(
-            "DELETE FROM episodes WHERE serial IN "
-            "(SELECT serial FROM episodes WHERE ended = 1 ORDER BY used DESC LIMIT -1 OFFSET ?)",
-            (self._limits.max_finished,),
+            "DELETE FROM episodes WHERE serial IN (SELECT serial FROM episodes "
+            "WHERE client = ? AND ended = 1 ORDER BY used DESC LIMIT -1 OFFSET ?)",
+            (client, kept),
         )

@@ -52,6 +52,11 @@ class Known:
         return {**answer, "metadata": shown["metadata"]} if done else answer
 
 
+def started(answer: Any) -> tuple[int, dict[str, Any]]:
+    """Status and body of an answer to a reset, without the agent's key, which is random."""
+    return answer.status_code, {key: value for key, value in answer.json().items() if key != "agent_key"}
+
+
 class TwoClients(RuleBasedStateMachine):
     """Two clients, one server, one model."""
 
@@ -62,6 +67,7 @@ class TwoClients(RuleBasedStateMachine):
         self.app = create_app(Settings(max_episodes=MOST))
         self.clients = [TestClient(self.app, raise_server_exceptions=False) for _ in range(2)]
         self.known: dict[str, Known] = {}
+        self.keys: dict[str, str] = {}
         self.newest = ""
         self.numbers = iter(range(10_000))
 
@@ -92,9 +98,11 @@ class TwoClients(RuleBasedStateMachine):
             assert int(answer.headers["Retry-After"]) > 0
         elif there is None:
             self.known[name], self.newest = Known(task, split, seed, variant), name
-            assert (answer.status_code, answer.json()) == (200, self.known[name].answer(name))
+            self.keys[name] = answer.json()["agent_key"]
+            assert started(answer) == (200, self.known[name].answer(name))
         elif there.start == (task, split, seed, variant) and not there.engine.turns:
-            assert (answer.status_code, answer.json()) == (200, there.answer(name))
+            assert answer.json()["agent_key"] == self.keys[name]
+            assert started(answer) == (200, there.answer(name))
         else:
             assert (answer.status_code, answer.json()["detail"]["code"]) == (409, "episode_exists")
         return name

@@ -156,8 +156,9 @@ MCP_HEADERS = {"Accept": "application/json, text/event-stream"}
 def test_tools_may_be_called_through_any_process(
     troubled: TestClient, store: Callable[..., Troubled], path: str
 ) -> None:
-    troubled.post("/reset", json={"seed": 1, "episode_id": "e"})
-    headers = {**MCP_HEADERS, "X-Episode-Id": "e"}
+    key = troubled.post("/reset", json={"seed": 1, "episode_id": "e"}).json()["agent_key"]
+    named = {"X-Episode-Id": "e"} if path == "/mcp" else {"Authorization": f"Bearer {key}"}
+    headers = {**MCP_HEADERS, **named}
 
     def ask(client: TestClient, method: str, params: dict[str, Any]) -> httpx.Response:
         return client.post(path, json={**RPC, "method": method, "params": params}, headers=headers)
@@ -258,7 +259,8 @@ def test_workers_serve_each_others_episodes_and_survive_a_kill(tmp_path: Path) -
         for number in range(21, 26):
             assert len(env.step(look).observation.action_history) == number
         assert env.grade(finish=True).steps == 26
-        for _ in range(100):
+        # One that dies in the middle of a health check is noticed when that is over.
+        for _ in range(300):
             if f"[{worker}] died" in log.read_text():
                 break
             time.sleep(0.1)

@@ -25,6 +25,16 @@ ACCEPT = {"Accept": "application/json, text/event-stream"}
 LOOK = {"name": "list_directory", "arguments": {"reasoning": "r"}}
 
 
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+def begun(client: TestClient) -> tuple[str, dict[str, str]]:
+    """An episode, and the headers of its agent."""
+    started = client.post("/reset", json={"seed": 1}).json()
+    return started["episode_id"], {**ACCEPT, **bearer(started["agent_key"])}
+
+
 def tools_of_start(task: str) -> list[dict[str, Any]]:
     return tools_of(Episode(get_task(task), "train", SEED))
 
@@ -34,7 +44,7 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
     async with httpx.AsyncClient(base_url=live_url) as trainer:
         started = (await trainer.post("/reset", json={"task_name": task, "seed": SEED})).json()
         episode, start = started["episode_id"], started["observation"]
-        async with Client(f"{live_url}/episodes/{episode}/mcp") as agent:
+        async with Client(f"{live_url}/episodes/own/mcp", auth=started["agent_key"]) as agent:
             told = agent.initialize_result.instructions
             assert start["task_description"] in told
             assert json.loads(told.splitlines()[-1]) == start["current_state"]
@@ -66,8 +76,9 @@ async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, varian
     start: Episode[Any] = Episode(get_task("easy"), "train", SEED, variant=variant)
     async with httpx.AsyncClient(base_url=live_url) as trainer:
         wanted = {"task_name": "easy", "seed": SEED, **variant.to_json()}
-        episode = (await trainer.post("/reset", json=wanted)).json()["episode_id"]
-        async with Client(f"{live_url}/episodes/{episode}/mcp") as agent:
+        started = (await trainer.post("/reset", json=wanted)).json()
+        episode = started["episode_id"]
+        async with Client(f"{live_url}/episodes/{episode}/mcp", auth=started["agent_key"]) as agent:
             assert start.observation()["task_description"] in agent.initialize_result.instructions
             names = [tool.name for tool in await agent.list_tools()]
             assert names == list(start.actions)
@@ -80,10 +91,11 @@ async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, varian
 
 async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:
     async with httpx.AsyncClient(base_url=live_url) as trainer:
-        started = await trainer.post("/reset", json={"task_name": "hard", "seed": SEED})
-        episode = started.json()["episode_id"]
+        started = (await trainer.post("/reset", json={"task_name": "hard", "seed": SEED})).json()
+        episode = started["episode_id"]
         async with (
-            streamable_http_client(f"{live_url}/episodes/{episode}/mcp") as streams,
+            httpx.AsyncClient(headers=bearer(started["agent_key"])) as http,
+            streamable_http_client(f"{live_url}/episodes/{episode}/mcp", http_client=http) as streams,
             ClientSession(streams[0], streams[1]) as agent,
         ):
             await agent.initialize()
@@ -95,10 +107,12 @@ async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:
 
 def test_the_endpoint_of_no_episode_and_other_methods(live_url: str) -> None:
     answer = httpx.post(f"{live_url}/episodes/nobody/mcp", json=message("initialize"))
-    assert (answer.status_code, answer.json()["detail"]["code"]) == (404, "unknown_episode")
-    episode = httpx.post(f"{live_url}/reset", json={}).json()["episode_id"]
-    assert httpx.get(f"{live_url}/episodes/{episode}/mcp").status_code == 405
-    assert httpx.delete(f"{live_url}/episodes/{episode}/mcp").status_code == 405
+    assert (answer.status_code, answer.json()["detail"]["code"]) == (401, "unauthorized")
+    started = httpx.post(f"{live_url}/reset", json={}).json()
+    episode, headers = started["episode_id"], bearer(started["agent_key"])
+    for method in ("GET", "DELETE"):
+        answer = httpx.request(method, f"{live_url}/episodes/{episode}/mcp", headers=headers)
+        assert answer.status_code == 405
     assert httpx.get(f"{live_url}/state", params={"episode_id": episode}).json()["step_count"] == 0
 
 
@@ -122,11 +136,11 @@ def test_the_endpoint_of_no_episode_and_other_methods(live_url: str) -> None:
     ids=lambda value: str(value)[:60],
 )
 def test_a_malformed_request_is_a_json_rpc_error(client: TestClient, body: Any, code: int) -> None:
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    episode, accepted = begun(client)
     answer = client.post(
         f"/episodes/{episode}/mcp",
         content=b"" if body is None else json.dumps(body).encode(),
-        headers={**ACCEPT, "Content-Type": "application/json"},
+        headers={**accepted, "Content-Type": "application/json"},
     )
     assert answer.status_code in (200, 400)
     assert answer.json()["error"]["code"] == code
@@ -138,9 +152,9 @@ def test_a_malformed_request_is_a_json_rpc_error(client: TestClient, body: Any, 
 def test_a_fault_in_a_tool_tells_the_log_and_not_the_client(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    episode, accepted = begun(client)
     break_steps(monkeypatch)
-    answer = client.post(f"/episodes/{episode}/mcp", json=message("tools/call", **LOOK), headers=ACCEPT)
+    answer = client.post(f"/episodes/{episode}/mcp", json=message("tools/call", **LOOK), headers=accepted)
     assert answer.status_code == 200
     assert answer.json()["result"]["isError"]
     assert "fault of the server" in answer.text
@@ -157,9 +171,9 @@ def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
 
     monkeypatch.setattr(episode_endpoint, "tools_of", broken)
     monkeypatch.setattr(episode_endpoint, "observation_json", broken)
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    episode, accepted = begun(client)
     for asked in (message("tools/list"), message("resources/read", uri="safeact://observation")):
-        answer = client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        answer = client.post(f"/episodes/{episode}/mcp", json=asked, headers=accepted)
         assert (answer.status_code, answer.json()["error"]["code"]) == (200, -32603)
         assert PLANTED not in answer.text
     assert f"ValueError: {PLANTED}" in caplog.text
@@ -171,7 +185,7 @@ def test_a_fault_in_a_list_tells_the_log_and_not_the_client(
 def test_a_start_that_fails_is_said_and_tried_again(
     own_client: TestClient, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    episode = own_client.post("/reset", json={"seed": 1}).json()["episode_id"]
+    episode, accepted = begun(own_client)
     real = EpisodeMcpEndpoint._make
 
     async def unmade(self: EpisodeMcpEndpoint) -> Any:
@@ -190,7 +204,7 @@ def test_a_start_that_fails_is_said_and_tried_again(
 
     def ask() -> httpx.Response:
         asked = message("tools/list")
-        found: httpx.Response = own_client.post(f"/episodes/{episode}/mcp", json=asked, headers=ACCEPT)
+        found: httpx.Response = own_client.post(f"/episodes/{episode}/mcp", json=asked, headers=accepted)
         return found
 
     for broken in (unmade, lifeless):

@@ -293,9 +293,11 @@ NOTES = [
 
 @pytest.mark.parametrize("note", NOTES, ids=str)
 def test_a_notification_gets_no_answer_and_does_nothing(client: TestClient, note: dict[str, Any]) -> None:
-    episode = client.post("/reset", json={"seed": 1}).json()["episode_id"]
-    for path in ("/mcp", f"/episodes/{episode}/mcp"):
-        answer = client.post(path, json=note, headers={"Accept": "application/json, text/event-stream"})
+    started = client.post("/reset", json={"seed": 1}).json()
+    episode, accepted = started["episode_id"], {"Accept": "application/json, text/event-stream"}
+    key = {"Authorization": f"Bearer {started['agent_key']}"}
+    for path, headers in (("/mcp", accepted), (f"/episodes/{episode}/mcp", {**accepted, **key})):
+        answer = client.post(path, json=note, headers=headers)
         assert (answer.status_code, answer.content) == (202, b"")
     assert client.get("/state", params={"episode_id": episode}).json()["step_count"] == 0
     with client.websocket_connect("/mcp") as ws:

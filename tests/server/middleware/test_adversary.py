@@ -30,7 +30,9 @@ from tests.checks import swapped
 SEED = 11
 ID = "the-episode"
 OTHER = "another-episode"
-VOLATILE = re.compile(r'[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}|"live_episodes":\d+')
+VOLATILE = re.compile(
+    r'safeact-agent[.\w-]+|"live_episodes":\d+|[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}'
+)
 UNTIMED = ("date", "x-request-id")
 JSON_TYPES = {"Accept": "application/json, text/event-stream"}
 
@@ -94,7 +96,7 @@ def careful_calls(task: str, split: str) -> list[dict[str, Any]]:
     return [one for one in calls if not {one["action_name"], *map(str, one["parameters"].values())} & ends]
 
 
-def probes(task: str, split: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+def probes(task: str, split: str, key: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Everything that can be asked about a running episode, and what is no answer's business."""
     wanted = {"task_name": task, "split": split, "seed": SEED}
     parts = ("observation", "report", "report?states=true", "expert", "report?debug=true&admin=1")
@@ -128,19 +130,24 @@ def probes(task: str, split: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
         yield "POST", path, {"json": body, "headers": {"X-Episode-Id": ID}}
     yield "POST", "/step", {"content": b"{", "headers": {"Content-Type": "application/json"}}
     yield "DELETE", f"/episodes/{OTHER}", {}
+    own = {"headers": {**JSON_TYPES, "Authorization": f"Bearer {key}"}}
     for method in ("tools/list", "resources/list", "prompts/list"):
         message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": {}}
-        yield "POST", f"/episodes/{ID}/mcp", {"json": message, "headers": JSON_TYPES}
+        yield "POST", f"/episodes/{ID}/mcp", {"json": message, **own}
+    yield "GET", "/state", own
+    yield "POST", "/step", {"json": {"action": {"action_name": "x"}}, **own}
 
 
 def played(client: TestClient, task: str, split: str) -> Iterator[Any]:
     """What a stranger sees who asks everything before and after every careful step."""
     wanted = {"task_name": task, "split": split, "seed": SEED}
-    yield seen(client.post("/reset", json={**wanted, "episode_id": ID}))
+    start = client.post("/reset", json={**wanted, "episode_id": ID})
+    key = start.json()["agent_key"]
+    yield seen(start)
     calls = careful_calls(task, split)
     for number in range(len(calls) + 1):
         if number in (0, 1, len(calls)):
-            yield from (seen(client.request(m, path, **more)) for m, path, more in probes(task, split))
+            yield from (seen(client.request(m, path, **more)) for m, path, more in probes(task, split, key))
             yield counted(client.get("/metrics").text)
         if number < len(calls):
             yield seen(client.post("/step", json={"episode_id": ID, "action": calls[number]}))
@@ -202,8 +209,8 @@ def tell_in_state(monkeypatch: pytest.MonkeyPatch) -> None:
 
     real = episodes.state_of
 
-    def telling(name, episode):
-        return real(name, episode).model_copy(update={"task_name": working(episode)})
+    def telling(name, episode, **options):
+        return real(name, episode, **options).model_copy(update={"task_name": working(episode)})
 
     monkeypatch.setattr(episodes, "state_of", telling)
 

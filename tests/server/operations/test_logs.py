@@ -121,8 +121,9 @@ def test_a_server_logs_as_it_is_told(tmp_path, monkeypatch):
     with Replica("memory", tmp_path / "log", *options) as replica:
         shown = {"Authorization": f"Bearer {TOKEN}"}
         assert httpx.get(f"{replica.url}/tasks", timeout=60).status_code == 401
-        assert httpx.post(f"{replica.url}/reset", headers=shown, timeout=60).status_code == 200
-        assert httpx.get(f"{replica.url}/state?token={TOKEN}", headers=shown, timeout=60).status_code == 200
+        started = httpx.post(f"{replica.url}/reset", headers=shown, timeout=60).json()
+        asked = f"{replica.url}/state?token={TOKEN}&episode_id={started['episode_id']}"
+        assert httpx.get(asked, headers=shown, timeout=60).status_code == 200
         with connect(replica.url.replace("http", "ws") + "/ws", additional_headers=shown, open_timeout=60):
             pass
     said = (tmp_path / "log").read_text()

@@ -1,0 +1,163 @@
+"""What is refused before there is a request: too many headers, and what does not arrive in time."""
+
+import json
+import socket
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from websockets.sync.client import connect
+
+from tests.server.serving import serving
+from tools.servers.local_servers import resident_bytes
+
+LIMIT = 32_768
+HEAD = b"POST /grader HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+MANY = b"".join(b"X-%07d: %s\r\n" % (number, b"a" * 50) for number in range(20_000))
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with serving(request_seconds=1.5) as port:
+        yield port
+
+
+def opened(port: int) -> socket.socket:
+    return socket.create_connection(("127.0.0.1", port), timeout=10)
+
+
+def answer(connection: socket.socket, *parts: bytes, pause: float = 0.0) -> bytes:
+    """What comes back until the server closes the connection."""
+    found = b""
+    try:
+        for part in parts:
+            connection.sendall(part)
+            time.sleep(pause)
+    except OSError:
+        pass  # It was closed in the middle.
+    try:
+        while more := connection.recv(65_536):
+            found += more
+    except OSError:
+        pass
+    return found
+
+
+def refused(found: bytes, status: int, code: str) -> None:
+    assert found.startswith(b"HTTP/1.1 %d " % status), found[:200]
+    detail = json.loads(found.partition(b"\r\n\r\n")[2])["detail"]
+    assert detail["code"] == code
+    assert len(detail["message"]) > 30
+
+
+@pytest.mark.parametrize(
+    "flood",
+    [
+        HEAD + MANY,
+        HEAD + b"X-Long: " + b"a" * 1_000_000,
+        b"GET /" + b"a" * 1_000_000,
+        HEAD + b"X" * 1_000_000,
+    ],
+    ids=["many headers", "a long header", "a long path", "a long name"],
+)
+def test_headers_beyond_the_limit_are_refused(port: int, flood: bytes) -> None:
+    with opened(port) as connection:
+        # No more than the server reads, so that the answer is not lost with the connection.
+        refused(answer(connection, flood[: LIMIT + 1]), 431, "headers_too_large")
+    with opened(port) as connection:
+        found = answer(connection, flood)
+    assert found == b"" or found.startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "flood", [CHUNKED + MANY, CHUNKED[:-3] + b"0;" + b"a" * 1_000_000], ids=["trailers", "a chunk's name"]
+)
+def test_what_follows_a_body_counts_too(port: int, flood: bytes) -> None:
+    with opened(port) as connection:
+        sent = time.monotonic()
+        answer(connection, flood)
+    assert time.monotonic() - sent < 1.4, "the connection was closed at once, not by a deadline"
+
+
+def grown(port: int, connections: int = 3) -> int:
+    """Bytes by which this process, which runs the server, grows while headers of 4 MB each are sent to it."""
+    before, most = resident_bytes(), 0
+    held = [opened(port) for _ in range(connections)]
+    for connection in held:
+        try:
+            connection.sendall(HEAD)
+            for _ in range(4):
+                connection.sendall(MANY[:1_000_000])
+        except OSError:
+            pass
+        time.sleep(0.2)
+        most = max(most, resident_bytes() - before)
+    for connection in held:
+        connection.close()
+    return most
+
+
+def test_a_flood_of_headers_takes_no_memory(port: int) -> None:
+    assert grown(port) < 4_000_000
+    with serving(http="httptools") as unbounded:
+        assert grown(unbounded) > 10_000_000, "as with uvicorn's own protocol"
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [[], [b"\r\n"], [HEAD], [b"GET"], [HEAD, b"X-A: 1\r\n", b"X-B: 1\r\n", b"X-C: 1\r\n", b"X-D: 1\r\n"]],
+    ids=["nothing", "an empty line", "half a head", "a word", "a line now and then"],
+)
+def test_a_head_has_to_arrive_in_time(port: int, parts: list[bytes]) -> None:
+    begin = time.monotonic()
+    with opened(port) as connection:
+        refused(answer(connection, *parts, pause=0.5), 408, "too_slow")
+    assert 1.3 < time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("path", [b"/step", b"/grader", b"/mcp", b"/reset"])
+def test_a_body_has_to_arrive_in_time(port: int, path: bytes) -> None:
+    begin = time.monotonic()
+    head = HEAD.replace(b"/grader", path) + b"Content-Length: 20\r\n\r\n{"
+    with opened(port) as connection:
+        refused(answer(connection, head, b'"', b"a", pause=0.5), 408, "too_slow")
+    assert 1.3 < time.monotonic() - begin < 5
+
+
+def test_what_is_within_the_limits_is_served(port: int) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        padded = {f"X-{number}": "a" * 1_000 for number in range(25)}
+        for _again in range(3):
+            assert client.get("/tasks", headers=padded).status_code == 200
+        body = json.dumps({"history": "a" * 60_000}).encode()
+        kind = {"Content-Type": "application/json"}
+        assert client.post("/grader", content=body, headers=kind).status_code == 422
+        assert client.post("/grader", content=b"x" * 90_000, headers=kind).status_code == 413
+        parts = (body[begin : begin + 1_000] for begin in range(0, len(body), 1_000))
+        assert client.post("/grader", content=parts, headers=kind).status_code == 422
+        time.sleep(2)
+        assert client.get("/tasks").status_code == 200, "a connection that rests is not a slow one"
+
+
+def test_requests_that_come_together_are_all_answered(port: int) -> None:
+    one = b"GET /health HTTP/1.1\r\nHost: x\r\nX-Pad: " + b"a" * 2_000 + b"\r\n\r\n"
+    last = one.replace(b"Host: x\r\n", b"Host: x\r\nConnection: close\r\n")
+    with opened(port) as connection:
+        assert answer(connection, one * 40 + last).count(b"HTTP/1.1 200 OK") == 41
+
+
+def test_a_websocket_outlives_the_deadline_and_its_frames_are_no_headers(port: int) -> None:
+    with connect(f"ws://127.0.0.1:{port}/ws") as ws:
+        for frame in ({"type": "reset", "data": {"seed": 1}}, {"type": "step", "data": {"x": "a" * 60_000}}):
+            ws.send(json.dumps(frame))
+            assert json.loads(ws.recv())["type"] in ("observation", "error")
+        time.sleep(2)
+        ws.send(json.dumps({"type": "state"}))
+        assert json.loads(ws.recv())["type"] == "state"
+
+
+def test_without_httptools_the_same_bound_holds() -> None:
+    with serving(http="h11") as port, opened(port) as connection:
+        assert answer(connection, HEAD + MANY[: LIMIT + 4_000]).startswith(b"HTTP/1.1 4")
