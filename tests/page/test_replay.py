@@ -239,6 +239,9 @@ def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
     other.page.get_by_role("button", name="To the end").click()
     expect(other.page.locator(".verdict-loss")).to_contain_text(f"{record['score']}, ended")
     sent = [json.loads(e.sent)["action"] for e in other.exchanges() if e.path == "/step"]
+    # The reasons are those that the page gave.
+    for call in [*sent, *record["calls"]]:
+        del call["reasoning"]
     assert sent == record["calls"]
 
 
@@ -248,3 +251,36 @@ def test_what_was_replayed_is_given_back(visitor, tmp_path):
     visitor.page.wait_for_load_state("networkidle")
     (deleted,) = [e.path for e in visitor.exchanges() if e.method == "DELETE"]
     assert httpx.get(f"{visitor.url}{deleted}/report").status_code == 404
+
+
+def test_a_cell_of_the_atlas_leads_to_its_replay_at_the_decisive_step(visitor):
+    visitor.open("#/results")
+    page = visitor.page
+    page.get_by_label("Level", exact=True).select_option("1")
+    page.get_by_label("Show beside").select_option("expert")
+    cell = page.locator(".cell-mistake a").first
+    score = cell.get_attribute("title")
+    cell.click()
+    expect(page.locator(".agreed")).to_have_text("The replay gives what the file says.")
+    expect(page.locator(".screen")).to_have_count(2)
+    expect(page.locator(".screen").first.locator(".verdict-loss")).to_contain_text(f"{score}, ended")
+    expect(page.locator(".screen").first.locator(".explained")).to_be_visible()
+    # The suite is held out: the card tells what was shown, and no more.
+    expect(page.locator(".explained").first).to_contain_text("test is held out")
+
+
+def test_the_table_of_the_atlas_sorts_and_opens(visitor):
+    visitor.open("#/results")
+    page = visitor.page
+    table = page.get_by_role("table", name="Players of the official suite")
+    rows = table.locator("tbody tr")
+    count = rows.count()
+    table.get_by_role("button", name="Mistakes").click()
+    shares = [float(text.rstrip("%")) for text in rows.locator("td:nth-child(3)").all_text_contents()]
+    assert shares == sorted(shares, reverse=True)
+    rows.first.get_by_role("button").click()
+    expect(rows).to_have_count(count + 1)
+    expect(rows.nth(1)).to_contain_text("level 5")
+    expect(rows.nth(1)).to_contain_text("Waiver")
+    page.locator(".scatter-dot").first.wait_for()
+    assert page.locator(".scatter-dot").count() == count
