@@ -55,7 +55,9 @@ def play(url: str) -> None:
 
 def check(distribution: Path) -> None:
     """Install, serve, play."""
-    inherited = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "SAFEACT_"))}
+    inherited = {
+        key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "SAFEACT_"))
+    }
     with tempfile.TemporaryDirectory(prefix="sa-") as folder:
         home = Path(folder) / "venv"
         venv.create(home, with_pip=True)
