@@ -29,7 +29,7 @@ http {{
         listen 127.0.0.1:{port};
         location = /around {{
             default_type text/html;
-            return 200 '<!doctype html><title>A</title><iframe src="{prefix}/{path}" width="1400" height="850">';
+            return 200 '<!doctype html><title>A</title><iframe src="{prefix}/{path}" width=1400 height=850>';
         }}
         location {prefix}/ {{
             proxy_pass {url}/;
