@@ -16,7 +16,7 @@ import copyreg
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.variant import DEFAULT, Framing, Variant
@@ -193,9 +193,8 @@ def environment(
         "_chat": Chat(tools, get_prompt("neutral")),
         "_backend_of": staticmethod(partial(backend_for, found, base_url, headers)),
     }
-    made = _Kind(name, (_Environment,), members)
-    made._recipe = (task, base_url, split, level, framing, headers, shaping)
-    return made
+    members["_recipe"] = (task, base_url, split, level, framing, headers, shaping)
+    return cast("type[_Environment]", _Kind(name, (_Environment,), members))
 
 
 def _again(

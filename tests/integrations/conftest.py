@@ -19,3 +19,5 @@ collect_ignore = [
     for path in (Path(__file__).parent / "requirements").glob("*.txt")
     if not _is_installed(pinned(path).packages[0])
 ]
+# Needs an environment that no other test can run in.
+collect_ignore.append("test_beside.py")
