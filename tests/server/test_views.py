@@ -154,6 +154,12 @@ def begun(client: TestClient, **more: Any) -> str:
     return name
 
 
+def begun_for_an_agent(client: TestClient) -> tuple[str, dict[str, str]]:
+    """The id of an episode, and the headers that its agent sends."""
+    answer = client.post("/reset", json=start("easy")).json()
+    return answer["episode_id"], {**ACCEPT, "Authorization": f"Bearer {answer['agent_key']}"}
+
+
 def step(client: TestClient, name: str, **more: Any) -> Any:
     answer = client.post("/step", json={"action": LOOK, "episode_id": name, **more})
     assert answer.status_code == 200, answer.text
@@ -213,8 +219,8 @@ def test_an_unknown_view_is_refused_with_the_choices_and_changes_nothing(
 
 
 def test_an_unknown_view_of_the_endpoint_of_an_episode_is_refused(client: TestClient) -> None:
-    name = begun(client)
-    answer = client.post(f"/episodes/{name}/mcp?view=all", json=tool_call(LOOK), headers=ACCEPT)
+    name, headers = begun_for_an_agent(client)
+    answer = client.post(f"/episodes/{name}/mcp?view=all", json=tool_call(LOOK), headers=headers)
     assert answer.status_code == 422
     assert CHOICES in answer.json()["error"]["message"]
 
@@ -256,21 +262,21 @@ def test_the_document_has_the_view_with_its_values(client: TestClient) -> None:
 
 def test_over_mcp_a_change_is_said_once(client: TestClient) -> None:
     """To a program as structured content; at an episode's endpoint to a model, as text."""
-    name = begun(client)
+    name, headers = begun_for_an_agent(client)
     structured = client.post("/mcp", json=tool_call(LOOK), headers={"X-Episode-Id": name}).json()["result"]
     assert (structured["content"], "isError" in structured) == ([], False)
     read = {"action_name": "read_handbook", "parameters": {}, "reasoning": "Read."}
     address = f"/episodes/{name}/mcp"
-    said = client.post(f"{address}?view=changes", json=tool_call(read), headers=ACCEPT).json()["result"]
+    said = client.post(f"{address}?view=changes", json=tool_call(read), headers=headers).json()["result"]
     assert "structuredContent" not in said
     first, about, new = said["content"][0]["text"].replace("\n\n", "\n").split("\n")
     whole = client.get(f"/episodes/{name}/observation").json()["observation"]
     assert first == whole["last_action_result"]
     assert about == f"{whole['steps_remaining']} steps left. New in the state:"
     assert json.loads(new)["handbook"] == whole["current_state"]["handbook"]
-    again = client.post(f"{address}?view=changes", json=tool_call(read), headers=ACCEPT).json()["result"]
+    again = client.post(f"{address}?view=changes", json=tool_call(read), headers=headers).json()["result"]
     assert again["content"][0]["text"].endswith(f"\n\n{whole['steps_remaining'] - 1} steps left.")
-    full = client.post(address, json=tool_call(LOOK), headers=ACCEPT).json()["result"]
+    full = client.post(address, json=tool_call(LOOK), headers=headers).json()["result"]
     assert full["structuredContent"]["available_actions"], "the trainer's view is the trainer's"
 
 

@@ -4,7 +4,6 @@ Owns which episodes may be shown to whom. Must not know how policies play.
 """
 
 import asyncio
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -18,6 +17,7 @@ from safeact_env.core.report import report
 from safeact_env.core.task import Task
 from safeact_env.core.variant import Variant
 from safeact_env.explain import explanation
+from safeact_env.ids import fresh_id
 from safeact_env.models import EpisodeId, PolicyInfo, WatchRequest, WatchResponse
 from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.server.asking import ASKER, own_id
@@ -85,7 +85,7 @@ class _Handlers:
         async with self._turn():
             calls = await asyncio.to_thread(_calls, task, seed, wanted.policy, variant)
 
-        name = uuid.uuid4().hex
+        name = fresh_id()
         episode_id = own_id(name)
 
         def record() -> Grade:
@@ -136,7 +136,8 @@ class _Handlers:
         It tells what would have been lost, what told, and what there was to do instead. For an episode of the
         split `test` it tells only what that episode has shown.
         """
-        episode = await self._run(episode_id, lambda: self._service.grade(episode_id))
+        name = own_id(episode_id)
+        episode = await self._run(name, lambda: self._service.grade(name))
         async with self._turn():
             return {"episode_id": episode_id, "explanation": await asyncio.to_thread(explanation, episode)}
 

@@ -7,8 +7,8 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from safeact_env.ids import fresh_id, is_drawn
 from safeact_env.policies.reference import play
-from safeact_env.server import asking
 from safeact_env.server.app import create_app
 from safeact_env.server.middleware import access
 from safeact_env.server.settings import Settings
@@ -272,11 +272,12 @@ def test_a_chosen_id_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_id_that_is_a_secret_holds_from_any_address() -> None:
     app = app_of()
-    for name in ("0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef"):
+    for name in ("0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef", fresh_id()):
         begun(at(app, "192.0.2.1"), episode_id=name)
         moved = at(app, "2001:db8::1").post("/step", json={"action": LOOK, "episode_id": name})
         assert moved.json()["episode_id"] == name
-    assert not asking.SECRET_ID.fullmatch("0123456789abcdef-0123456789abcde")
+    for name in ("0123456789abcdef-0123456789abcde", "my-training-0001", fresh_id()[:-1] + "!"):
+        assert not is_drawn(name)
 
 
 # The split test -------------------------------------------------------------------------------------------
