@@ -30,7 +30,7 @@ export async function drawAtlas(place) {
   rows.sort((one, other) => other.grade - one.grade);
   put(
     place,
-    h("div", { class: "atlas-top" }, drawScatter(rows), drawTable(rows)),
+    h("div", { class: "atlas-top" }, drawScatter(rows), drawTable(rows, found.framing)),
     drawGrid(found),
   );
 }
@@ -80,8 +80,11 @@ const COLUMNS = [
   ["Over-asked", (row) => row.over ?? -1],
 ];
 
-/** @param {Row[]} rows */
-function drawTable(rows) {
+/**
+ * @param {Row[]} rows
+ * @param {string} framing
+ */
+function drawTable(rows, framing) {
   const body = h("tbody", {});
   let by = 1;
   let isUp = false;
@@ -128,20 +131,30 @@ function drawTable(rows) {
     const isOpen = button.getAttribute("aria-expanded") === "true";
     button.setAttribute("aria-expanded", isOpen ? "false" : "true");
     if (isOpen) row.nextElementSibling?.remove();
-    else row.after(h("tr", { class: "atlas-more" }, h("td", { colspan: COLUMNS.length }, drawMore(player))));
+    else row.after(h("tr", { class: "atlas-more" }, h("td", { colspan: COLUMNS.length }, drawMore(player, framing))));
   }
 }
 
-/** @param {Player} player */
-function drawMore({ groups }) {
-  const parts = /** @type {const} */ (["task", "level", "framing"]);
-  return parts.map((part) =>
+/** The level on which the suite has every framing. */
+const FRAMED = 3;
+
+/**
+ * @param {Player} player
+ * @param {string} framing  In which the suite has every level.
+ */
+function drawMore({ groups }, framing) {
+  const ofTasks = groups.filter((group) => group.task !== null && group.level === null && group.framing === null);
+  const ofAll = groups.filter((group) => group.task === null && group.level !== null && group.framing !== null);
+  const parts = /** @type {[Group[], (group: Group) => string][]} */ ([
+    [ofTasks, (group) => words(String(group.task))],
+    [ofAll.filter((group) => group.framing === framing), (group) => `level ${group.level}`],
+    [ofAll.filter((group) => group.level === FRAMED), (group) => words(String(group.framing))],
+  ]);
+  return parts.map(([found, name]) =>
     h(
       "dl",
       { class: "atlas-part" },
-      groups
-        .filter((group) => group[part] !== null && parts.every((other) => other === part || group[other] === null))
-        .map((group) => h("div", { class: "fact" }, h("dt", {}, part === "level" ? `level ${group.level}` : words(String(group[part]))), h("dd", {}, `${points(group.grade[0])}, ${percent(group.mistakes[0])}`))),
+      found.map((group) => h("div", { class: "fact" }, h("dt", {}, name(group)), h("dd", {}, `${points(group.grade[0])}, ${percent(group.mistakes[0])}`))),
     ),
   );
 }

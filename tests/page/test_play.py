@@ -85,7 +85,7 @@ def test_a_job_is_chosen_with_split_and_seed(visitor):
     page.get_by_label("test (held out").check()
     page.get_by_label("Seed").fill("77")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.locator(".status")).to_contain_text("Medical Triage test, seed 77")
+    expect(page.locator(".status")).to_contain_text("Medical Triage test, level 1, rules, seed 77")
 
 
 def test_level_and_framing_are_chosen_and_stay_in_the_link(visitor):

@@ -51,7 +51,7 @@ def player(folder: Path) -> dict[str, Any]:
         "title": report["agent"]["name"],
         "kind": report["agent"]["kind"],
         "groups": groups,
-        "cells": [[round(one["score"], 3), one["steps"], int(one["mistake"])] for one in shown(folder)],
+        "cells": [[one["score"], one["steps"], int(one["mistake"])] for one in shown(folder)],
     }
 
 
