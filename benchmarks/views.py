@@ -61,12 +61,14 @@ def mcp(client: TestClient, start: dict[str, Any], calls: Calls) -> list[bytes]:
 
 def agent(client: TestClient, start: dict[str, Any], calls: Calls) -> list[bytes]:
     """The endpoint of an episode: `initialize`, the tools, and tool calls."""
-    name = client.post("/reset", json=start).json()["episode_id"]
+    key = client.post("/reset", json=start).json()["agent_key"]
     hello = {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "x", "version": "1"}}
     requests = [rpc("initialize", **hello), rpc("tools/list"), *map(tool_call, calls)]
-    address = f"/episodes/{name}/mcp?view={start['view']}"
-    accepted = {"Accept": "application/json, text/event-stream"}
-    return [client.post(address, json=request, headers=accepted).content for request in requests]
+    address = f"/episodes/own/mcp?view={start['view']}"
+    headers = {"Accept": "application/json, text/event-stream", "Authorization": f"Bearer {key}"}
+    answers = [client.post(address, json=request, headers=headers) for request in requests]
+    assert all(answer.status_code == 200 for answer in answers)
+    return [answer.content for answer in answers]
 
 
 def frames(of_call: Callable[[dict[str, Any]], dict[str, Any]]) -> Door:

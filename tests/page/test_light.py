@@ -8,6 +8,9 @@ from safeact_env.server.page.static_files import STATIC
 pytestmark = pytest.mark.browser
 
 FIRST_PAINT_MS = 1_000
+ONE_WORD_MS = 100
+"""What a page of one word takes on an idle machine, generously."""
+PAINTS = "performance.getEntriesByName('first-contentful-paint')"
 MOST_BYTES = 100_000
 MOST_SHIFT = 0.05
 
@@ -27,10 +30,16 @@ def measured(visit):
     visitor.open()
     expect(visitor.page.locator(".job")).to_have_count(5)
     expect(visitor.page.locator(".demo-run")).to_have_count(2)
-    (painted,) = visitor.page.evaluate(
-        "performance.getEntriesByName('first-contentful-paint').map(one => one.startTime)"
-    )
+    (painted,) = visitor.page.evaluate(f"{PAINTS}.map(one => one.startTime)")
     return painted, sizes(visitor), visitor
+
+
+def painted_alone(visit):
+    """Milliseconds to the first contentful paint of a page of one word."""
+    page = visit().page
+    page.goto("data:text/html,word")
+    page.wait_for_function(f"{PAINTS}.length > 0")
+    return page.evaluate(f"{PAINTS}[0].startTime")
 
 
 def sizes(visitor):
@@ -45,8 +54,10 @@ def sizes(visitor):
 
 def test_the_first_paint_is_early_and_a_game_is_light(visit):
     runs = [measured(visit) for _ in range(3)]
-    # The quickest: a busy machine is slow, not the page.
-    assert min(painted for painted, _, _ in runs) < FIRST_PAINT_MS
+    # The quickest, and against a page of one word: a busy machine is slow, not the page.
+    assert min(painted for painted, _, _ in runs) < FIRST_PAINT_MS * max(
+        1, painted_alone(visit) / ONE_WORD_MS
+    )
     visitor = runs[0][2]
     visitor.page.get_by_role("link", name="Start with an easy one").click()
     expect(visitor.page.locator(".action-name").first).to_be_visible()
