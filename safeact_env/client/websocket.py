@@ -6,6 +6,7 @@ openenv-core 0.2.3 to openenv 0.10.
 
 import copy
 import json
+from functools import wraps
 from inspect import signature
 from json import JSONDecodeError
 from typing import Any
@@ -38,6 +39,7 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
     _latest: dict[str, Any] | None = None
     """The last observation, whole."""
 
+    @wraps(EnvClient.__init__)  # type: ignore[misc]  # callers look up its options
     def __init__(
         self, *arguments: Any, websocket_ping_interval_s: float | None = None, **options: Any
     ) -> None:
