@@ -10,7 +10,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["MAX_DEPTH", "MAX_INT", "MAX_PARAMETERS", "MAX_STRING", "Call", "EnvelopeError", "check_text"]
+__all__ = [
+    "MAX_DEPTH",
+    "MAX_INT",
+    "MAX_PARAMETERS",
+    "MAX_STRING",
+    "Call",
+    "EnvelopeError",
+    "check_text",
+    "whole",
+]
 
 MAX_STRING = 4_000
 """Longest string in an action, in characters."""
@@ -54,19 +63,27 @@ def check_text(field: str, value: object, *, empty: bool = False) -> str:
     return value
 
 
+def whole(value: Any) -> Any:
+    """A whole float of 64 bits as the integer that it is in JSON Schema, 180 for 180.0; else the value."""
+    if isinstance(value, float) and abs(value) <= MAX_INT and value.is_integer():
+        return int(value)
+    return value
+
+
 def _checked_json(value: object, depth: int) -> Any:
     """A copy of a JSON value within the limits, so that the record cannot change behind the episode."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, str):
         return check_text("parameters", value, empty=True)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise EnvelopeError("parameters", "a number must be finite (no NaN, no infinity)")
+    value = whole(value)
     if isinstance(value, int):
         if abs(value) > MAX_INT:
             raise EnvelopeError("parameters", "an integer must fit into 64 bits")
         return value
     if isinstance(value, float):
-        if not math.isfinite(value):
-            raise EnvelopeError("parameters", "a number must be finite (no NaN, no infinity)")
         return value
     if not isinstance(value, (dict, list)):  # a union is made anew each time
         raise EnvelopeError("parameters", "must hold JSON values only")
@@ -107,7 +124,7 @@ class Call:
 
     Attributes:
         action_name: Name of the action, 1 to 4,000 characters.
-        parameters: JSON object, at most 16 keys, at most 4 deep.
+        parameters: JSON object, at most 16 keys, at most 4 deep. Whole numbers are integers: 180.0 is 180.
         reasoning: Why the agent does it, 1 to 4,000 characters. Recorded, never interpreted.
     """
 

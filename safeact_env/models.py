@@ -12,7 +12,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictInt, m
 from pydantic_core import PydanticCustomError
 
 from safeact_env._openenv import Action, Observation, State
-from safeact_env.call import MAX_INT, Call, EnvelopeError
+from safeact_env.call import MAX_INT, Call, EnvelopeError, whole
 
 __all__ = [
     "EPISODE_ID",
@@ -43,12 +43,15 @@ __all__ = [
     "WatchResponse",
 ]
 
-Seed = Annotated[StrictInt, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
+Whole = Annotated[StrictInt, BeforeValidator(whole)]
+"""An integer as JSON Schema has it: 42.0 is 42; 42.5, "42" and true are refused."""
+Seed = Annotated[Whole, Field(ge=0, le=MAX_INT, description="From 0 to 2^63 - 1.")]
 SplitName = Literal["train", "test"]
 
 
 def _integer(value: Any) -> Any:
-    """Refuse what only equals a level: a `Literal` would take `true` and `1.0` for 1."""
+    """Refuse what only equals a level: a `Literal` would take `true` for 1."""
+    value = whole(value)
     if type(value) is not int:
         raise PydanticCustomError("level", "Input should be 1, 2, 3, 4 or 5")
     return value
@@ -215,7 +218,7 @@ class ResetRequest(_VariantRequest):
     task_name: str = Field(default="easy", max_length=200, description="`task` is accepted as well.")
     seed: Seed | None = Field(default=None, description="Without one, a fresh seed is drawn and reported.")
     split: SplitName = "train"
-    index: Annotated[StrictInt, Field(ge=0)] | None = Field(
+    index: Annotated[Whole, Field(ge=0)] | None = Field(
         default=None, description="Index into the split, instead of task_name and seed."
     )
     episode_id: EpisodeId | None = None
@@ -411,14 +414,14 @@ class SplitRequest(_Request):
 class NumberedRequest(SplitRequest):
     """Task API: one task of a split."""
 
-    index: StrictInt = Field(description="Index within the split, from 0.")
+    index: Whole = Field(description="Index within the split, from 0.")
 
 
 class RangeRequest(SplitRequest):
     """Task API: some tasks of a split, as in a Python slice."""
 
-    start: StrictInt | None = Field(default=None, description="The first index.")
-    stop: StrictInt | None = Field(default=None, description="The index after the last.")
+    start: Whole | None = Field(default=None, description="The first index.")
+    stop: Whole | None = Field(default=None, description="The index after the last.")
 
 
 class TaskIndex(BaseModel):

@@ -3,7 +3,6 @@
 Owns reading the files and what is printed. Must not know how an episode is compared with its record.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,6 +18,7 @@ from safeact_env.core.record import reductions
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.replay import differences, replayed
+from safeact_env.unique_json import RepeatedKey, unique_json
 
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
 """Fields of a record that can be compared with a replay."""
@@ -62,16 +62,25 @@ def _read(path: Path) -> list[Recorded]:
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} cannot be read: {error}.") from None
     try:
-        return [_record(path, 1, json.loads(text))]
+        return [_record(path, 1, unique_json(text))]
+    except RepeatedKey as error:
+        raise typer.BadParameter(f"{path}, line {error.line}: {error}.") from None
     except ValueError:
         lines = [(n, part) for n, part in enumerate(text.splitlines(), 1) if part.strip()]
     try:
-        found = [(n, json.loads(part)) for n, part in lines]
+        found = [(n, _parsed(path, n, part)) for n, part in lines]
     except ValueError:
         found = []
     if not found:
         raise typer.BadParameter(f"{path} is neither a JSON object nor JSON lines.")
     return [_record(path, n, value) for n, value in found]
+
+
+def _parsed(path: Path, line: int, text: str) -> Any:
+    try:
+        return unique_json(text)
+    except RepeatedKey as error:
+        raise typer.BadParameter(f"{path}, line {line}: {error}.") from None
 
 
 def _record(path: Path, line: int, value: Any) -> Recorded:

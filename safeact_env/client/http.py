@@ -16,13 +16,14 @@ import httpx
 
 from safeact_env._openenv import StepResult
 from safeact_env.client.merging import merge
-from safeact_env.client.results import SafeActError, step_result
+from safeact_env.client.results import CHECK, SafeActError, foreign, state_in, step_result
 from safeact_env.ids import fresh_id
 from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
 
 __all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
 
+JSON = "application/json"
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
@@ -61,9 +62,41 @@ def _refusal(response: httpx.Response) -> SafeActError:
             return SafeActError(detail["code"], detail["message"], response.status_code)
         found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
         return SafeActError("invalid_request", found, response.status_code)
-    except (ValueError, KeyError, TypeError):
-        # Not an answer of this server, but for example a proxy's page.
-        return SafeActError("http_error", f"HTTP status {response.status_code}", response.status_code)
+    except (ValueError, LookupError, TypeError):
+        return _foreign(response)
+
+
+def _foreign(response: httpx.Response) -> SafeActError:
+    """The error for an answer that this server does not give, for example a proxy's page."""
+    kind = response.headers.get("Content-Type") or "no content type"
+    what = f"{response.request.url.copy_with(query=None)} answered with HTTP status {response.status_code}"
+    if response.has_redirect_location:
+        where = httpx.URL(response.headers["Location"]).copy_with(query=None)
+        what += f", a redirect to {where}"
+    return SafeActError("http_error", foreign(f"{what}, {kind}", response.text), response.status_code)
+
+
+def _unreadable(error: httpx.DecodingError) -> SafeActError:
+    where = error.request.url.copy_with(query=None)
+    return SafeActError("http_error", f"{where} answered with a body that cannot be decoded. {CHECK}")
+
+
+def _with(*names: str) -> Callable[[Any], dict[str, Any]]:
+    """A reader of objects that have these fields; anything else is a `TypeError`."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if not isinstance(value, dict) or not value.keys() >= {*names}:
+            raise TypeError
+        return value
+
+    return read
+
+
+def _answer(value: Any) -> dict[str, Any]:
+    """The answer to a reset or a step, or a read observation."""
+    found = _with("episode_id", "observation", "reward", "done")(value)
+    step_result(found)
+    return found
 
 
 class _BaseClient:
@@ -119,7 +152,12 @@ class _BaseClient:
         except BadEnvironment as error:
             raise SafeActError("bad_environment", str(error)) from None
 
-    def _exchange(self, request: _Request) -> Exchange[dict[str, Any]]:
+    def _exchange(self, request: _Request, read: Callable[[Any], T]) -> Exchange[T]:
+        """Send a request, again if need be; return what `read` makes of the answer's JSON.
+
+        Raises:
+            SafeActError: If there is no answer, the server refuses, or `read` cannot read what came.
+        """
         for attempt in range(self._retries + 1):
             sent: Sent = yield request
             if isinstance(sent, httpx.Response) and sent.status_code not in RETRIED:
@@ -131,13 +169,11 @@ class _BaseClient:
         if sent.is_error:
             raise _refusal(sent)
         try:
-            answer: dict[str, Any] = sent.json()
-        except ValueError:
-            address = self._options["base_url"]
-            raise SafeActError(
-                "http_error", f"{address} answers, but not as a SafeAct-Env server does"
-            ) from None
-        return answer
+            if sent.headers.get("Content-Type", JSON).partition(";")[0].strip().lower() != JSON:
+                raise ValueError
+            return read(sent.json())
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise _foreign(sent) from None
 
     def _reset(self, episode_id: str | None, view: View, **given: str | int | None) -> Exchange[Result]:
         body: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
@@ -147,7 +183,7 @@ class _BaseClient:
             # `test` are left to the server, which may be closed to those that a client chose.
             body["seed"] = random.SystemRandom().randrange(2**31)
         body["episode_id"] = episode_id or fresh_id()
-        answer = yield from self._exchange(_Request("POST", "/reset", body))
+        answer = yield from self._exchange(_Request("POST", "/reset", body), _answer)
         self.episode_id, self._view = answer["episode_id"], view
         self.agent_key = answer.get("agent_key")
         return (yield from self._merged(answer))
@@ -160,7 +196,8 @@ class _BaseClient:
             # Named each time: a server that takes the episode over does not know what the reset asked for.
             "view": self._view,
         }
-        return (yield from self._merged((yield from self._exchange(_Request("POST", "/step", body)))))
+        answer = yield from self._exchange(_Request("POST", "/step", body), _answer)
+        return (yield from self._merged(answer))
 
     def _merged(self, answer: dict[str, Any]) -> Exchange[Result]:
         """The result of an answer, its observation whole.
@@ -175,7 +212,7 @@ class _BaseClient:
         try:
             whole = merge(at_hand, answer["observation"])
         except SafeActError:
-            read = yield from self._exchange(_Request("GET", f"/episodes/{name}/observation"))
+            read = yield from self._exchange(_Request("GET", f"/episodes/{name}/observation"), _answer)
             whole = read["observation"]
             self._latest = name, whole
             if whole["action_history"][-1:] != answer["observation"]["action_history"]:
@@ -186,16 +223,23 @@ class _BaseClient:
 
     def _state(self) -> Exchange[SafeActState]:
         path = f"/state?episode_id={self._current()}"
-        return SafeActState.model_validate((yield from self._exchange(_Request("GET", path))))
+        return (yield from self._exchange(_Request("GET", path), state_in))
 
     def _grade(self, finish: bool) -> Exchange[GradeResponse]:
         body = {"episode_id": self._current(), "finish": finish}
-        return GradeResponse.model_validate((yield from self._exchange(_Request("POST", "/grader", body))))
+        return (yield from self._exchange(_Request("POST", "/grader", body), GradeResponse.model_validate))
+
+    def _report(self) -> Exchange[dict[str, Any]]:
+        request = _Request("GET", f"/episodes/{self._current()}/report")
+        return (yield from self._exchange(request, _with("episode_id", "score", "outcome")))
+
+    def _tasks(self) -> Exchange[dict[str, Any]]:
+        return (yield from self._exchange(_Request("GET", "/tasks"), _with("tasks")))
 
     def _delete(self) -> Exchange[None]:
         path = f"/episodes/{self._current()}"
         try:
-            yield from self._exchange(_Request("DELETE", path))
+            yield from self._exchange(_Request("DELETE", path), _with("deleted"))
         except SafeActError as error:
             # Already deleted: by an earlier attempt whose answer was lost, or because it expired.
             if error.code != "unknown_episode":
@@ -249,6 +293,8 @@ class SafeActHTTPClient(_BaseClient):
                 answer = self._client.request(wanted.method, wanted.path, json=wanted.body)
             except httpx.TransportError as error:
                 answer = error
+            except httpx.DecodingError as error:
+                raise _unreadable(error) from None
 
     def reset(
         self,
@@ -292,7 +338,7 @@ class SafeActHTTPClient(_BaseClient):
 
     def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
+        return self._run(self._report())
 
     def delete(self) -> None:
         """End the current episode and delete it from the server."""
@@ -300,7 +346,7 @@ class SafeActHTTPClient(_BaseClient):
 
     def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return self._run(self._exchange(_Request("GET", "/tasks")))
+        return self._run(self._tasks())
 
     def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""
@@ -346,6 +392,8 @@ class AsyncSafeActHTTPClient(_BaseClient):
                 answer = await self._client.request(wanted.method, wanted.path, json=wanted.body)
             except httpx.TransportError as error:
                 answer = error
+            except httpx.DecodingError as error:
+                raise _unreadable(error) from None
 
     async def reset(
         self,
@@ -389,7 +437,7 @@ class AsyncSafeActHTTPClient(_BaseClient):
 
     async def report(self) -> dict[str, Any]:
         """The annotated record of the finished episode, for trainers."""
-        return await self._run(self._exchange(_Request("GET", f"/episodes/{self._current()}/report")))
+        return await self._run(self._report())
 
     async def delete(self) -> None:
         """End the current episode and delete it from the server."""
@@ -397,7 +445,7 @@ class AsyncSafeActHTTPClient(_BaseClient):
 
     async def tasks(self) -> dict[str, Any]:
         """The tasks of the server, as `GET /tasks` lists them."""
-        return await self._run(self._exchange(_Request("GET", "/tasks")))
+        return await self._run(self._tasks())
 
     async def close(self) -> None:
         """Close the connections. The episode stays on the server until it expires."""

@@ -8,9 +8,16 @@ from dataclasses import fields
 from typing import Any
 
 from safeact_env._openenv import StepResult
-from safeact_env.models import SafeActObservation
+from safeact_env.models import SafeActObservation, SafeActState
 
-__all__ = ["SafeActError", "step_result"]
+__all__ = ["SafeActError", "Unconnected", "foreign", "state_in", "step_result"]
+
+QUOTED = 60
+"""Most characters of a foreign answer that an error quotes."""
+CHECK = (
+    "This is no answer of a SafeAct-Env server: check base_url, and whether a login page, a proxy or another "
+    "service answers there"
+)
 
 # OpenEnv before 0.4 has no `metadata` beside the observation.
 HAS_METADATA = "metadata" in {field.name for field in fields(StepResult)}
@@ -32,6 +39,17 @@ class SafeActError(RuntimeError):
         self.status = status
 
 
+class Unconnected(SafeActError, ConnectionError):
+    """No WebSocket could be opened."""
+
+
+def foreign(what: str, body: str) -> str:
+    """The sentences about an answer that this server does not give, with the start of its body."""
+    text = " ".join(body[: 4 * QUOTED].split())
+    start = f"a body that starts {text[:QUOTED]!r}" if text else "an empty body"
+    return f"{what} and {start}. {CHECK}"
+
+
 def step_result(answer: dict[str, Any]) -> StepResult[SafeActObservation]:
     """The result of a reset or a step. On the wire, reward and done are beside the observation."""
     shown = answer["observation"]
@@ -40,3 +58,14 @@ def step_result(answer: dict[str, Any]) -> StepResult[SafeActObservation]:
     observation = SafeActObservation.model_validate({**shown, **beside, "metadata": metadata})
     more: dict[str, Any] = {"metadata": metadata} if HAS_METADATA else {}
     return StepResult(observation=observation, **beside, **more)
+
+
+def state_in(answer: Any) -> SafeActState:
+    """The state in an answer. The model's fields have defaults, but a server sends them all.
+
+    Raises:
+        ValueError, LookupError, TypeError: If it is anything else.
+    """
+    if not isinstance(answer, dict) or not answer.keys() >= {"episode_id", "task_name"}:
+        raise TypeError
+    return SafeActState.model_validate(answer)

@@ -5,14 +5,23 @@ openenv-core 0.2.3 to openenv 0.10.
 """
 
 import copy
+import json
+from functools import wraps
+from inspect import signature
+from json import JSONDecodeError
 from typing import Any
+
+from websockets.exceptions import InvalidHandshake
 
 from safeact_env._openenv import EnvClient, StepResult
 from safeact_env.client.merging import merge
-from safeact_env.client.results import step_result
+from safeact_env.client.results import SafeActError, Unconnected, foreign, state_in, step_result
 from safeact_env.models import SafeActAction, SafeActObservation, SafeActState
 
 __all__ = ["SafeActEnv"]
+
+PINGS = "websocket_ping_interval_s"
+"""Option of OpenEnv's newer clients: seconds between keepalive pings."""
 
 
 class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
@@ -20,17 +29,40 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
 
     `reset` takes what `POST /reset` does: `task_name`, `seed`, `split`, `index`, `level`, `framing`,
     `episode_id` and `view`, here `changes` by default; results are whole in either view. If the server
-    refuses a request, the method raises `RuntimeError` with the reason, and the connection stays usable.
+    refuses a request, the method raises `RuntimeError` with the reason, and the connection stays usable. What
+    no SafeAct-Env server answers is a `SafeActError` that quotes it.
+
+    The client sends no keepalive pings unless `websocket_ping_interval_s` says so: their answers are read by
+    the event loop, and a loop that is busy for minutes, with training for example, would lose its episode.
     """
 
     _latest: dict[str, Any] | None = None
     """The last observation, whole."""
 
+    @wraps(EnvClient.__init__)  # type: ignore[misc]  # callers look up its options
+    def __init__(
+        self, *arguments: Any, websocket_ping_interval_s: float | None = None, **options: Any
+    ) -> None:
+        if PINGS in signature(EnvClient.__init__).parameters:
+            options[PINGS] = websocket_ping_interval_s
+        super().__init__(*arguments, **options)
+
+    async def _connect_async(self) -> Any:
+        try:
+            return await super()._connect_async()
+        except ConnectionError as error:
+            raise _unconnected(error) from error.__cause__
+
     async def _send_and_receive(self, message: dict[str, Any]) -> dict[str, Any]:
         # Every release of OpenEnv sends a reset through this method.
         if message["type"] == "reset":
             message = {**message, "data": {"view": "changes", **message["data"]}}
-        return await super()._send_and_receive(message)
+        try:
+            return await super()._send_and_receive(message)
+        except JSONDecodeError as error:
+            raise _foreign(error.doc) from None
+        except AttributeError:
+            raise _foreign("JSON, but no object") from None
 
     def _step_payload(self, action: SafeActAction) -> dict[str, Any]:
         payload = action.model_dump(include={"action_name", "parameters", "reasoning"})
@@ -39,9 +71,32 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
     def _parse_result(self, payload: dict[str, Any]) -> StepResult[SafeActObservation]:
         # If the session was played from elsewhere as well, this fails, and the next step asks for all.
         before, self._latest = self._latest, None
+        try:
+            step_result(payload)
+        except (ValueError, LookupError, TypeError, AttributeError):
+            raise _foreign(json.dumps(payload)) from None
         self._latest = merge(before, payload["observation"])
         # The caller may change what it gets.
         return step_result({**payload, "observation": copy.deepcopy(self._latest)})
 
     def _parse_state(self, payload: dict[str, Any]) -> SafeActState:
-        return SafeActState.model_validate(payload)
+        try:
+            return state_in(payload)
+        except (ValueError, LookupError, TypeError):
+            raise _foreign(json.dumps(payload)) from None
+
+
+def _foreign(body: str) -> SafeActError:
+    return SafeActError("foreign_answer", foreign("the socket was answered with a frame", body))
+
+
+def _unconnected(error: ConnectionError) -> Unconnected:
+    """The error with what the server answered instead of opening a WebSocket, if it answered at all."""
+    response = getattr(error.__cause__, "response", None)
+    if response is None:
+        code = "http_error" if isinstance(error.__cause__, InvalidHandshake) else "unreachable"
+        return Unconnected(code, str(error))
+    kind = response.headers.get("Content-Type") or "no content type"
+    what = f"{error}. It came with {kind}"
+    body = bytes(response.body or b"").decode(errors="replace")
+    return Unconnected("http_error", foreign(what, body), response.status_code)

@@ -197,6 +197,8 @@ def _explain(cls: type[Params], error: Any) -> str:
     if kind in ("greater_than_equal", "less_than_equal"):
         word = "at least" if kind == "greater_than_equal" else "at most"
         return f"{name} must be {word} {context.get('ge', context.get('le'))}"
+    if kind == "int_type" and isinstance(error["input"], float) and error["input"].is_integer():
+        return f"{name} must fit into 64 bits"  # smaller ones are integers by now
     return f"{name} {_PLAIN_ERRORS.get(kind, 'is not valid')}"
 
 

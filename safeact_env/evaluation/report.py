@@ -8,8 +8,10 @@ A report has all fields that `eval --json` writes, so that one reader can read b
 
 from __future__ import annotations
 
+import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -26,6 +28,7 @@ from safeact_env.evaluation.record import Sample, went_without_temperature
 from safeact_env.evaluation.suite import Suite, task_hash
 from safeact_env.evaluation.table import results
 from safeact_env.tasks import get_task
+from safeact_env.unique_json import RepeatedKey, unique_json
 
 __all__ = [
     "REPORT",
@@ -302,7 +305,12 @@ def read_report(path: Path) -> Report:
         ReportError: If the file cannot be read or is not a report.
     """
     try:
-        return Report.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        with suppress(RecursionError, UnicodeDecodeError, json.JSONDecodeError):  # the model says where
+            unique_json(content)
+        return Report.model_validate_json(content)
+    except RepeatedKey as error:
+        raise ReportError(f"{path}, line {error.line}: {error}.") from None
     except OSError as error:
         raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
     except ValidationError as error:

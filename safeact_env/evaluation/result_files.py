@@ -16,6 +16,7 @@ from safeact_env.evaluation.predictions import Predictions
 from safeact_env.evaluation.report import REPORT, Report, Results
 from safeact_env.evaluation.table import variants_text
 from safeact_env.evaluation.verify import read_lines, records_in
+from safeact_env.unique_json import RepeatedKey, unique_json
 
 __all__ = ["Row", "recorded_runs", "rows_of", "seeds_text"]
 
@@ -77,7 +78,7 @@ def rows_of(path: Path) -> list[Row]:
         ReportError: If the file is neither, or its run is unfinished.
     """
     try:
-        found = json.loads(path.read_bytes())
+        found = unique_json(path.read_bytes())
         if "form" in found:
             return [_of_report(path, Report.model_validate_json(path.read_bytes()))]
         return list(_of_eval(found, _used(path)))
@@ -85,6 +86,8 @@ def rows_of(path: Path) -> list[Row]:
         raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
     except ReportError:
         raise
+    except RepeatedKey as error:
+        raise ReportError(f"{path}, line {error.line}: {error}.") from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise ReportError(f"{path} is neither the report of a suite nor what `eval --json` writes.") from None
 

@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from safeact_env.evaluation.record import Key, Sample
 from safeact_env.tasks import get_task
+from safeact_env.unique_json import RepeatedKey, unique_json
 from safeact_env.version import VERSION
 
 __all__ = ["RecordFile", "StoreError", "line_of", "occupied", "replace_file", "versions_of"]
@@ -108,9 +109,11 @@ class RecordFile:
         package, tasks = versions
         elsewhere = "Give --out another file, or start this one again with --no-resume."
         try:
-            record = json.loads(line)
+            record = unique_json(line)
             sample = Sample.of(record)
             version, task_version = record["version"], record["task_version"]
+        except RepeatedKey as error:
+            raise StoreError(f"{self.path}, line {number}: {error}. {elsewhere}") from None
         except (AttributeError, KeyError, TypeError, ValueError):
             raise StoreError(
                 f"{self.path}, line {number}, is not a record of an evaluation. {elsewhere}"

@@ -7,7 +7,6 @@ the predictions, and what it used, cannot be verified from the files.
 """
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +27,7 @@ from safeact_env.evaluation.mismatches import (
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.report import REPORT, Report, begun, read_report
 from safeact_env.evaluation.suite import SUITES, Suite
+from safeact_env.unique_json import RepeatedKey, unique_json
 from safeact_env.version import VERSION
 
 __all__ = ["Check", "read_lines", "records_in", "verify"]
@@ -143,8 +143,10 @@ def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]
     """
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = unique_json(line)
             key = Key.of(record)
+        except RepeatedKey as error:
+            raise ReportError(f"{name}, line {number}: {error}.") from None
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
             raise _no_record(name, number) from None
         if [type(part) for part in key[:-1]] != [str, str, str, int, int]:

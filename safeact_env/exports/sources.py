@@ -22,6 +22,7 @@ from safeact_env.evaluation.record import Said, play_attempt, said_in
 from safeact_env.evaluation.replay import replayed
 from safeact_env.evaluation.run import Mapper
 from safeact_env.tasks import get_task
+from safeact_env.unique_json import RepeatedKey, unique_json
 
 __all__ = ["Rollout", "SourceError", "policy_rollouts", "recorded_rollouts"]
 
@@ -115,7 +116,9 @@ def _lines(path: Path) -> list[bytes]:
 
 def _episode(line: bytes, where: str) -> Rollout:
     try:
-        record = json.loads(line)
+        record = unique_json(line)
+    except RepeatedKey as error:
+        raise SourceError(f"{where}: {error}.") from None
     except (ValueError, RecursionError):
         raise SourceError(f"{where} is not JSON; a record of an episode is expected on each line.") from None
     if not isinstance(record, dict):

@@ -29,6 +29,7 @@ from safeact_env.llm.backends import Backend
 from safeact_env.llm.errors import Failed, Limit, LimitReached, Refused, RunLimitReached
 from safeact_env.policies.reference import make_policy
 from safeact_env.tasks import get_task
+from safeact_env.unique_json import RepeatedKey, unique_json
 
 __all__ = [
     "EPISODES",
@@ -305,7 +306,7 @@ class Folder:
         try:
             path.mkdir(parents=True, exist_ok=True)
             if resume and before.exists():
-                self._resume(json.loads(before.read_text(encoding="utf-8")))
+                self._resume(unique_json(before.read_text(encoding="utf-8")))
             elif resume and records.exists() and records.stat().st_size:
                 raise StoreError(
                     f"{path} does not say how its episodes were played. Give --out another folder."
@@ -316,6 +317,8 @@ class Folder:
         except ValueError as error:
             if isinstance(error, StoreError):
                 raise
+            if isinstance(error, RepeatedKey):
+                raise StoreError(f"{before}, line {error.line}: {error}.") from None
             raise StoreError(f"{before} cannot be read. Give --out another folder.") from None
         self._file = RecordFile(records, versions_of(tasks), resume=resume)
 

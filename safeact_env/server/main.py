@@ -31,6 +31,8 @@ WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
 APP = "safeact_env.server.app:create_app"
+PING_SECONDS = 20
+"""Pause between two pings to a WebSocket client: proxies close connections on which nothing is sent."""
 STOP_SECONDS = 3
 """How long open connections may take to end once the server has to stop."""
 
@@ -84,6 +86,9 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         ws_max_size=max(16 * settings.max_body_bytes, 2**20),
         # It takes longer to compress an observation than to make it.
         ws_per_message_deflate=settings.ws_compression,
+        # The event loop of a client that trains answers no ping for minutes.
+        ws_ping_interval=min(PING_SECONDS, settings.ws_timeout_seconds / 2),
+        ws_ping_timeout=settings.ws_timeout_seconds,
         timeout_graceful_shutdown=STOP_SECONDS,
         server_header=False,
     )

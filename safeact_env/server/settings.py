@@ -133,6 +133,13 @@ class Settings(BaseSettings):
     ws_compression: bool = Field(
         default=False, description="Compress WebSocket frames: less traffic, about twice the time per step."
     )
+    ws_timeout_seconds: float = Field(
+        default=1_800,
+        gt=0,
+        le=86_400,
+        description="Seconds, up to 86400, for which a WebSocket client may leave a ping unanswered, as one "
+        "does whose event loop is busy; then its session ends.",
+    )
     baseline_seconds: float = Field(
         default=600, gt=0, description="Seconds after which a baseline run of a model returns what it has."
     )

@@ -61,7 +61,7 @@ MALFORMED: list[tuple[str, dict[str, Any]]] = [
     ("burn", {"Box": "{here}"}),
     ("burn", {"box": "{here} "}),
     ("set_dial", {"box": "{here}", "number": True}),
-    ("set_dial", {"box": "{here}", "number": 7.0}),
+    ("set_dial", {"box": "{here}", "number": 7.5}),
     ("set_dial", {"box": "{here}", "number": "7"}),
     ("set_dial", {"box": "{here}", "number": 10}),
     ("set_dial", {"box": "{here}", "number": -1}),

@@ -83,7 +83,7 @@ def error(frame):
         ('{"type":"reset","data":{"seed":-1}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"seed":true}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"seed":"1"}}', "EXECUTION_ERROR"),
-        ('{"type":"reset","data":{"seed":1.0}}', "EXECUTION_ERROR"),
+        ('{"type":"reset","data":{"seed":1.5}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"seed":9223372036854775808}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"index":-1}}', "EXECUTION_ERROR"),
         ('{"type":"reset","data":{"index":1,"seed":1}}', "EXECUTION_ERROR"),

@@ -1,0 +1,56 @@
+"""JSON of files: no key twice in one object, as readers differ in which of the values they take.
+
+Owns that check and where a key was repeated. Must not know what a file is for.
+"""
+
+import json
+import re
+from typing import Any
+
+__all__ = ["RepeatedKey", "unique_json"]
+
+MOST_SHOWN = 60
+"""Most characters of a key in a sentence."""
+STRING_OR_END = re.compile(r'"(?:[^"\\]|\\.)*"|\}')
+
+
+class RepeatedKey(ValueError):
+    """An object has a key twice.
+
+    Attributes:
+        line: Line on which the object ends, from 1.
+    """
+
+    def __init__(self, key: str, line: int) -> None:
+        super().__init__(f"the key {key[:MOST_SHOWN]!a} stands twice in one object; leave one of them")
+        self.line = line
+
+
+def unique_json(data: bytes | str) -> Any:
+    """Parse JSON.
+
+    Raises:
+        RepeatedKey: If an object has a key twice.
+        ValueError: If it is not JSON.
+    """
+    text = data if isinstance(data, str) else data.decode(json.detect_encoding(data))
+    objects = 0
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        # Called where an object ends, for one after the other.
+        nonlocal objects
+        objects += 1
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _value in pairs]
+            raise RepeatedKey(next(name for name in names if names.count(name) > 1), _line(text, objects))
+        return found
+
+    return json.loads(text, object_pairs_hook=once)
+
+
+def _line(text: str, number: int) -> int:
+    """The line on which the object ends that is the `number`-th to end."""
+    ends = (one.start() for one in STRING_OR_END.finditer(text) if one[0] == "}")
+    at = next(end for count, end in enumerate(ends, start=1) if count == number)
+    return text.count("\n", 0, at) + 1
