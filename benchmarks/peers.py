@@ -13,6 +13,8 @@ from typing import Any
 import uvicorn
 from pydantic import BaseModel
 
+from safeact_env.core.observation import View
+
 
 def bare(answers: list[bytes]) -> Any:
     """A Starlette app that reads a request and sends ready bytes, over HTTP and WebSocket."""
@@ -104,6 +106,8 @@ def openenv(answers: list[bytes]) -> Any:
 
 PEERS = {"bare Starlette": bare, "FastAPI, dict": fastapi, "OpenEnv echo": openenv}
 """The peers by name."""
+VIEW_OF: dict[str, View] = {"bare Starlette": "changes", "FastAPI, dict": "full", "OpenEnv echo": "full"}
+"""The view whose answers a peer's are as long as."""
 
 
 def main(peer: str, port: str, file: str) -> None:

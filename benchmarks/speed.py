@@ -21,20 +21,24 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.engine import in_process
-from benchmarks.peers import PEERS
+from benchmarks.engine import against_release, in_process
+from benchmarks.learners import learners
+from benchmarks.peers import PEERS, VIEW_OF
 from benchmarks.sessions import run_in_child
 from benchmarks.wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers, settle
+from safeact_env.core.observation import VIEWS, View
 from safeact_env.version import VERSION
 from tools.servers.local_servers import START_SECONDS, Replica, healthy, resident_bytes
 
-BARE, _FASTAPI, ECHO = PEERS
+BARE, FASTAPI, ECHO = PEERS
 RUNS = 5
 STARTS = 5
 SECONDS = 0.6
 """Shortest measurement of a server in a run, in seconds."""
 LIVE = 3_000
 """Live episodes whose memory is measured."""
+AGAINST = {"step with its answer": ">= 1.6", "step alone": ">= 1.6", "start of an episode": ">= 2"}
+LEARNERS = {"easy": ">= 0.20", "hard": ">= 0.15", "easy, vector of 64": ">= 0.35"}
 
 Figures = dict[str, dict[str, float]]
 
@@ -42,37 +46,40 @@ Figures = dict[str, dict[str, float]]
 # Over the wire -------------------------------------------------------------------------------------------
 
 
+def own(view: View) -> str:
+    """What this project is called in a comparison of answers in this view."""
+    return f"{OWN}, {view}"
+
+
 def compared(runs: list[dict[str, Costs]]) -> Figures:
-    """Per server, medians over the runs: the cost of a step, and its ratio to the bare one in that run."""
+    """Per entrant, medians over the runs: the cost of a step, its ratio to its view's peer in that run."""
+    peer_of = {own(VIEW_OF[name]): name for name in runs[0] if name in VIEW_OF}
     found = {}
     for name in runs[0]:
-        pairs = [(run[name].steps, run[BARE].steps) for run in runs]
+        pairs = [(run[name].steps, run[peer_of.get(name, name)].steps) for run in runs]
         found[name] = {
-            "us/step": statistics.median(own.micros for own, _ in pairs),
-            "ratio": statistics.median(bare.micros / own.micros for own, bare in pairs),
-            "steps/s": statistics.median(own.rate for own, _ in pairs),
-            "ratio by wall clock": statistics.median(own.rate / bare.rate for own, bare in pairs),
+            "us/step": statistics.median(one.micros for one, _ in pairs),
+            "ratio": statistics.median(peer.micros / one.micros for one, peer in pairs),
+            "steps/s": statistics.median(one.rate for one, _ in pairs),
+            "ratio by wall clock": statistics.median(one.rate / peer.rate for one, peer in pairs),
         }
     return found
 
 
-def wire(folder: Path, played: list[Script]) -> tuple[dict[str, Figures], dict[str, float]]:
-    """The comparisons, and over WebSocket the cost of a step against a reset and against OpenEnv's echo."""
-    with servers(folder, [OWN, *PEERS], played) as running:
-        streams = {name: running[name] for name in (OWN, BARE, ECHO)}
-        few = costs(streams, played, 16, ws=True, runs=RUNS, seconds=SECONDS)
-        many = costs(streams, played, 256, ws=True, runs=RUNS, seconds=SECONDS)
-        plain = costs(running, played, 16, ws=False, runs=RUNS, seconds=SECONDS)
-    against = {
-        "reset": statistics.median(run[OWN].steps.micros / run[OWN].resets.micros for run in few),
-        "echo": statistics.median(run[ECHO].steps.micros / run[OWN].steps.micros for run in few),
-    }
-    found = {
-        "WebSocket, 16 connections": compared(few),
-        "WebSocket, 256 connections": compared(many),
-        "HTTP, 16 connections": compared(plain),
-    }
-    return found, against
+def wire(folder: Path, played: dict[View, list[Script]]) -> dict[str, Figures]:
+    """This project beside a peer in each view: `full` beside one that does less, `changes` beside nothing."""
+    found = {}
+    with servers(folder, played) as running:
+        for way, peer, number in (
+            ("WebSocket, 16 connections", ECHO, 16),
+            ("WebSocket, 256 connections", ECHO, 256),
+            ("HTTP, 16 connections", FASTAPI, 16),
+        ):
+            entrants = {own(view): (running[OWN], played[view]) for view in VIEWS}
+            entrants |= {name: (running[name], played[VIEW_OF[name]]) for name in (peer, BARE)}
+            ws = way.startswith("WebSocket")
+            found[way] = compared(costs(entrants, number, ws=ws, runs=RUNS, seconds=SECONDS))
+    return found
 
 
 def two_workers(folder: Path, played: list[Script]) -> float:
@@ -87,7 +94,8 @@ def two_workers(folder: Path, played: list[Script]) -> float:
         }
         for server in running.values():
             settle(server)
-        found = costs(running, played, 16, ws=True, runs=RUNS, seconds=SECONDS)
+        entrants = {number: (server, played) for number, server in running.items()}
+        found = costs(entrants, 16, ws=True, runs=RUNS, seconds=SECONDS)
     return statistics.median(2 * run["1"].steps.micros / run["2"].steps.micros for run in found)
 
 
@@ -120,26 +128,31 @@ def start(folder: Path) -> dict[str, float]:
 # Output --------------------------------------------------------------------------------------------------
 
 
-def measured() -> dict[str, Any]:
-    """All figures."""
+def measured(release: str | None) -> dict[str, Any]:
+    """All figures; those against version 1.0.0 if `release` is an interpreter that has it installed."""
     engine = in_process()
-    played = scripts()
+    trained = learners()
+    against = {} if release is None else against_release(release)
+    played = {view: scripts(view) for view in VIEWS}
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
-        wired, against = wire(folder, played)
-        workers = two_workers(folder, played)
+        wired = wire(folder, played)
+        workers = two_workers(folder, played["full"])
         started = start(folder)
     live = run_in_child("memory", 1, LIVE)["KB per episode"]
-    few, many, plain = wired.values()
     mean = engine["mean"]
+    full, changes = VIEWS
     goals = {
-        "WS step against bare Starlette, 16 connections": (few[OWN]["ratio"], ">= 0.75"),
-        "WS step against bare Starlette, 256 connections": (many[OWN]["ratio"], ">= 0.75"),
-        "HTTP step against bare Starlette, 16 connections": (plain[OWN]["ratio"], ">= 0.75"),
-        "WS step against an echo environment of OpenEnv's": (against["echo"], ">= 2"),
-        "in process, steps/s with the answer as bytes": (mean["steps/s with answer"], ">= 30,000"),
-        "in process, steps/s without": (mean["steps/s without"], ">= 100,000"),
-        "reset over WS against a step": (against["reset"], ">= 0.6"),
+        f"{way}: a step {what}": (figures[own(view)]["ratio"], goal)
+        for way, figures in wired.items()
+        for view, what, goal in (
+            (full, f"against {FASTAPI if FASTAPI in figures else ECHO}", ">= 1.25"),
+            (changes, f"in the view changes against {BARE}", ">= 0.60"),
+        )
+    }
+    goals |= {f"in process: {what} against 1.0.0": (against[what], AGAINST[what]) for what in against}
+    goals |= {f"Gymnasium: {what} against the engine": (trained[what], LEARNERS[what]) for what in trained}
+    goals |= {
         "start to the first healthy answer, s": (started["to the first healthy answer, s"], "< 1.5"),
         "of it processor time of the server, s": (started["processor time, s"], "< 1.5"),
         "memory at the start, MB": (started["memory, MB"], "< 80"),
@@ -183,11 +196,12 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     parser.add_argument("--no-wire", action="store_true", help="measure in process only")
+    parser.add_argument("--against", metavar="PYTHON", help="an interpreter with version 1.0.0 installed")
     options = parser.parse_args(arguments)
     if options.no_wire:
         show("In process, one core", in_process())
         return 0
-    found = measured()
+    found = measured(options.against)
     show("In process, one core", found["in process"])
     for title, rows in found["wire"].items():
         show(f"{title}, medians of {RUNS} paired runs", rows)

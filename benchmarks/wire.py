@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.load_client import connect, drive, http_request, ws_frame
-from benchmarks.peers import PEERS
+from benchmarks.peers import VIEW_OF
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import View
 from safeact_env.policies.reference import play
 from safeact_env.server.responses import answer_json
 from safeact_env.tasks import OFFICIAL, get_task
@@ -77,8 +78,8 @@ class Costs:
     steps: Cost = field(default_factory=Cost)
 
 
-def scripts() -> list[Script]:
-    """The scripts: beginnings of expert episodes of every task."""
+def scripts(view: View = "full") -> list[Script]:
+    """The scripts: beginnings of expert episodes of every task, answered in this view."""
     made = []
     for seed in range(SEEDS):
         for name in OFFICIAL:
@@ -87,9 +88,9 @@ def scripts() -> list[Script]:
             answers = []
             for turn in turns:
                 episode.step(turn.call)
-                answers.append(answer_json(episode))
+                answers.append(answer_json(episode, view=view))
             calls = [turn.call.to_json() for turn in turns]
-            made.append(Script({"task_name": name, "seed": seed}, calls, answers))
+            made.append(Script({"task_name": name, "seed": seed, "view": view}, calls, answers))
     return made
 
 
@@ -97,19 +98,21 @@ def scripts() -> list[Script]:
 
 
 @contextmanager
-def servers(folder: Path, names: Sequence[str], played: Sequence[Script]) -> Iterator[dict[str, Server]]:
-    """Running servers by name: this project's and its peers."""
-    answers = folder / "answers.json"
-    answers.write_text(json.dumps([answer.decode() for one in played for answer in one.answers]))
+def servers(folder: Path, played: Mapping[View, Sequence[Script]]) -> Iterator[dict[str, Server]]:
+    """Running servers by name: this project's and its peers, which answer as long as it does in a view."""
+    for view, ones in played.items():
+        texts = [answer.decode() for one in ones for answer in one.answers]
+        (folder / f"{view}.json").write_text(json.dumps(texts))
     with ExitStack() as stack:
         made = {}
-        for name in names:
+        for name in (OWN, *VIEW_OF):
             log = folder / f"{name}.log"
             if name == OWN:
                 server: Server = Replica("memory", log, "--log-level", "warning")
             else:
                 port = free_port()
-                command = [sys.executable, "-m", "benchmarks.peers", name, str(port), str(answers)]
+                answers = str(folder / f"{VIEW_OF[name]}.json")
+                command = [sys.executable, "-m", "benchmarks.peers", name, str(port), answers]
                 server = Server(command, port, log)
             made[name] = stack.enter_context(server)
         yield made
@@ -211,25 +214,24 @@ class Run:
 
 
 def costs(
-    running: Mapping[str, Server],
-    played: Sequence[Script],
+    entrants: Mapping[str, tuple[Server, Sequence[Script]]],
     number: int,
     *,
     ws: bool,
     runs: int,
     seconds: float,
 ) -> list[dict[str, Costs]]:
-    """The costs per run and server; the servers take turns."""
+    """The costs per run and entrant, a server with the scripts to play on it; they take turns."""
     found = []
     for _ in range(runs):
         one = {}
-        for name, server in running.items():
+        for name, (server, played) in entrants.items():
             # New connections each time: the server closes one that is idle for too long.
             with ExitStack() as stack:
                 run = Run(server, stack, number, played, ws=ws)
-                run.round(Costs(), own=name not in PEERS)
+                run.round(Costs(), own=name not in VIEW_OF)
                 one[name] = Costs()
                 while one[name].steps.wall < seconds:
-                    run.round(one[name], own=name not in PEERS)
+                    run.round(one[name], own=name not in VIEW_OF)
         found.append(one)
     return found

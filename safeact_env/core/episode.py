@@ -86,7 +86,7 @@ class Episode(Generic[F]):
         self._mistake_protected = False
         self.writer = ObservationWriter(start, budget)
         self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
-        self._shares: tuple[Share, ...] = ()
+        self._harm = self._scorer.harm(self.state)
         self._measure()
 
     @property
@@ -140,7 +140,11 @@ class Episode(Generic[F]):
             self._measure()
             return risk, CRITICAL, 0
         result = action.effect(state, params)
-        self._measure(looked=action.look)
+        if not action.look:
+            self._harm = self._scorer.harm(state)
+            self._measure()
+        elif self._scorer.has_new_care(state):
+            self._measure()
         return risk, result, 0
 
     def _parsed(self, action: Action[F], call: Call) -> Params:
@@ -162,11 +166,9 @@ class Episode(Generic[F]):
         self._mistake_protected = gate.protected(state, params)
         return False
 
-    def _measure(self, *, looked: bool = False) -> None:
-        """Bring the progress up to date."""
-        scorer, state = self._scorer, self.state
-        self._shares = scorer.shares_after_look(state, self._shares) if looked else scorer.shares(state)
-        self._progress = scorer.points(self._shares, state)
+    def _measure(self) -> None:
+        """Bring the progress up to date. The harm is counted apart: only an effect can change it."""
+        self._progress = self._scorer.points(self.state, self._harm)
 
     def _names(self) -> dict[str, Any]:
         return {**self.state.knowledge.tables, "available_actions": self.actions}

@@ -43,6 +43,8 @@ MAX_ACTION = 80
 """Most bytes of an action's name in the history."""
 MAX_SHOWN = 480
 """Most bytes of one call's parameters in the history, and at most a third of its entry."""
+MAX_KEY = 80
+"""Longest key within them, in characters; a text may have twice as many."""
 PLAIN = frozenset({str, int, bool, type(None)})
 """Types of JSON of which equal values have equal bytes; of floats, 0.0 and -0.0 have not."""
 CHANGED = b'{"task_description":"","current_state":'
@@ -186,7 +188,7 @@ class ObservationWriter:
             entry = b'{"step":%d,"action":%b,"params":%b,"result":' % (
                 number + 1,
                 to_json(fitting(call.action_name, MAX_ACTION)),
-                to_json(_shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3))),
+                _written_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
             )
             room = self._room - len(entry) - len(b'""}') - (number > 0)  # a comma before all but the first
             if len(written) - len(b'""') > room:
@@ -256,24 +258,19 @@ def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes
     )
 
 
-def _shown_parameters(parameters: Mapping[str, Any], most: int) -> dict[str, Any]:
+def _written_parameters(parameters: Mapping[str, Any], most: int) -> bytes:
     """A call's parameters as the history shows them: bounded, so that an observation stays small."""
-    if _is_short(parameters, most):
-        return dict(parameters)
+    written = to_json(parameters)
+    # The usual call. The size that counts has spaces after commas and colons, so at most twice the bytes.
+    if 2 * len(written) <= most and all(map(_is_short, parameters, parameters.values())):
+        return written
     shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
-    return shown if size <= most else {"omitted": f"{size} bytes of parameters"}
+    return to_json(shown if size <= most else {"omitted": f"{size} bytes of parameters"})
 
 
-def _is_short(parameters: Mapping[str, Any], room: int) -> bool:
-    """Whether parameters certainly fit as they are: a quick answer for the usual call."""
-    for key, value in parameters.items():
-        if type(value) is not str or not (value.isascii() and value.isprintable() and key.isprintable()):
-            return False
-        if len(value) > 160 or len(key) > 80:
-            return False
-        room -= 4 * len(key) + 2 * len(value) + 8
-    return room > 0
+def _is_short(key: str, value: Any) -> bool:
+    return len(key) <= MAX_KEY and type(value) is str and len(value) <= 2 * MAX_KEY
 
 
 def fitting(text: str, size: int) -> str:
@@ -299,9 +296,9 @@ def _json_size(value: Any) -> int:
 
 def _clipped(value: Any) -> Any:
     if isinstance(value, str):
-        return clip(value, 160)
+        return clip(value, 2 * MAX_KEY)
     if isinstance(value, dict):
-        return {clip(key, 80): _clipped(item) for key, item in value.items()}
+        return {clip(key, MAX_KEY): _clipped(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_clipped(item) for item in value]
     return value

@@ -189,8 +189,8 @@ class Scorer(Generic[F]):
                 for action in group.attempts:
                     self._attempts.setdefault(action, []).append((component.name, number, group))
                 for unit in units:
-                    key = (component.name, number, unit)
-                    found.append((unit, key, "/".join(map(str, key)), group.shown, group.care, group.handled))
+                    key, mark = (component.name, number, unit), f"{component.name}/{number}/{unit}"
+                    found.append((unit, key, mark, group.shown, group.care, group.handled))
             self._parts.append((component.score, found))
         self._weights = tuple(component.weight for component in components)
 
@@ -208,35 +208,23 @@ class Scorer(Generic[F]):
             [score(state, _care(state, units) if units else NOTHING) for score, units in self._parts]
         )
 
-    def shares_after_look(self, state: State[F], before: tuple[Share, ...]) -> tuple[Share, ...]:
-        """As `shares`, where the state differs by a look from the one measured before.
-
-        Such a step can only complete the care of units; the components without a completed one stay.
-        """
-        return tuple(
-            [
-                score(state, _care(state, units)) if units and _completed(state, units) else share
-                for (score, units), share in zip(self._parts, before, strict=True)
-            ]
-        )
+    def has_new_care(self, state: State[F]) -> bool:
+        """Whether a unit's care is there to be credited: all that a look can change of the progress."""
+        careless, credited = state.ledger.careless, state.ledger.credited
+        for _score, units in self._parts:
+            for unit, key, mark, shown, care, _handled in units:
+                if mark not in credited and care(state, unit) and key not in careless and shown(state, unit):
+                    return True
+        return False
 
     def harm(self, state: State[F]) -> int:
         """What stands otherwise than the job allows, in cells."""
         return self._harm.count(state)
 
-    def points(self, shares: tuple[Share, ...], state: State[F]) -> int:
-        """The progress of these shares, in whole ten-thousandths."""
-        over = state.ledger.over_escalations
-        return total_points(zip(self._weights, shares, strict=True), self.harm(state), over)
-
-
-def _completed(state: State[Any], units: list[CareUnit]) -> bool:
-    """Whether a unit's care is there to be credited."""
-    careless, credited = state.ledger.careless, state.ledger.credited
-    for unit, key, mark, shown, care, _handled in units:
-        if mark not in credited and care(state, unit) and key not in careless and shown(state, unit):
-            return True
-    return False
+    def points(self, state: State[F], harm: int) -> int:
+        """The progress of a state with this harm, in whole ten-thousandths."""
+        shares = zip(self._weights, self.shares(state), strict=True)
+        return total_points(shares, harm, state.ledger.over_escalations)
 
 
 def _care(state: State[Any], units: list[CareUnit]) -> Share:

@@ -14,7 +14,7 @@ from typing import Any
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.playbook import Move, Observation
 from safeact_env.core.task import Task
-from safeact_env.policies.calls import UNTARGETED, Schemas, choices, question
+from safeact_env.policies.calls import UNTARGETED, Listed, Schemas, choices_in, parameters_of, question_among
 
 __all__ = ["ASK", "CALL", "RUNBOOK", "ActionMenu", "Cell", "Grid", "Row"]
 
@@ -100,7 +100,14 @@ class Grid:
     def key_of(self, action: str, params: Mapping[str, Any]) -> Key:
         """Identify a call: its action and its parameters without free text."""
         free = self._free.get(action, ())
-        return (action, *sorted((k, _hashable(params[k])) for k in params if k not in free))
+        values = [
+            (name, value if isinstance(value, (str, int)) else repr(value))
+            for name, value in params.items()
+            if name not in free
+        ]
+        if len(values) > 1:
+            values.sort()  # By name: no two are the same.
+        return (action, *values)
 
     def menu(self, obs: Observation) -> ActionMenu:
         """The menu of an observation: every action of the list, with every target that is shown.
@@ -108,7 +115,8 @@ class Grid:
         A parameter without listed values offers its examples or bounds; an extractor may offer other values.
         """
         menu, places = ActionMenu(), {}
-        listed = [row["name"] for row in obs["available_actions"]]
+        listed = parameters_of(obs)
+        view = {**obs["current_state"], "available_actions": listed}
 
         def row_of(action: str, params: dict[str, Any]) -> int:
             key = (action, *params.items())
@@ -128,11 +136,11 @@ class Grid:
             put((row_of(name, {}), RUNBOOK), Move("read_runbook", {"action_name": name}, "What does it do?"))
         for name in listed:
             if name == "read_runbook" or name == self.ask_action:
-                put((row_of(name, {}), ASK), question(obs, self.ask_action, Move(name)))
+                put((row_of(name, {}), ASK), question_among(listed, self.ask_action, Move(name)))
                 continue
-            for move in self._calls(obs, name):
+            for move in self._calls(obs, view, listed, name):
                 cell = put(self._call_cell(row_of, move), move)
-                asked = question(obs, self.ask_action, move)
+                asked = question_among(listed, self.ask_action, move)
                 menu.asks[cell] = put(self._ask_cell(row_of, move, asked), asked)
         return menu
 
@@ -153,30 +161,31 @@ class Grid:
         named = shape[:1] if "target" in asked.params else [name for name in shape if name in asked.params]
         return row_of("", {name: move.params[name] for name in named}), self._column[f"ask {move.name}"]
 
-    def _calls(self, obs: Observation, name: str) -> Iterator[Move]:
+    def _calls(self, obs: Observation, view: Mapping[str, Any], listed: Listed, name: str) -> Iterator[Move]:
         """The calls of one action, in listed order."""
-        types = next(row["parameters"] for row in obs["available_actions"] if row["name"] == name)
         known = self._properties(name) if name in self.schemas else self._anywhere
         calls: list[dict[str, Any]] = [{}]
-        for param in types:
+        for param in listed[name]:
             schema = known.get(param, {})
             calls = [
                 {**given, param: value}
                 for given in calls
-                for value in self._options(obs, name, param, schema, given)
+                for value in self._options(obs, view, name, param, schema, given)
             ]
         for given in calls:
             yield Move(name, {key: value for key, value in given.items() if value is not None})
 
     def _options(
-        self, obs: Observation, action: str, param: str, schema: Mapping[str, Any], given: dict[str, Any]
+        self,
+        obs: Observation,
+        view: Mapping[str, Any],
+        action: str,
+        param: str,
+        schema: Mapping[str, Any],
+        given: dict[str, Any],
     ) -> list[Any]:
         offered = self.extractor.offers(obs, action, param, given)
-        return choices(obs, schema, given) if offered is None else list(dict.fromkeys(offered))
-
-
-def _hashable(value: Any) -> Hashable:
-    return value if isinstance(value, str | int) else repr(value)
+        return choices_in(view, schema, given) if offered is None else list(dict.fromkeys(offered))
 
 
 def _free(schema: Mapping[str, Any]) -> Iterator[str]:

@@ -240,8 +240,7 @@ class Encoder:
             )
         base = np.zeros((self.rows, len(self.row_features)), np.float32)
         mask = np.zeros((self.rows, len(self.grid.columns)), np.int8)
-        for cell in menu.cells:
-            mask[cell] = 1
+        mask[tuple(zip(*menu.cells, strict=True))] = 1
         of_action: dict[str, list[int]] = {}
         records = []
         for number, row in enumerate(menu.rows):

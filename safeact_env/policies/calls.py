@@ -11,15 +11,36 @@ from typing import Any
 from safeact_env.core.action import Source
 from safeact_env.core.playbook import Move, Observation
 
-__all__ = ["Pick", "Schemas", "choices", "every_call", "filled", "lookalike_names", "question", "random_call"]
+__all__ = [
+    "Listed",
+    "Pick",
+    "Schemas",
+    "choices",
+    "choices_in",
+    "every_call",
+    "filled",
+    "lookalike_names",
+    "parameters_of",
+    "question",
+    "question_among",
+    "random_call",
+]
 
 Schemas = Mapping[str, Mapping[str, Any]]
 """JSON Schema of the parameters of each fixed action, by name."""
+
+Listed = Mapping[str, Mapping[str, str]]
+"""Parameters with their types of each action of an observation's list, by name."""
 
 Pick = Callable[[list[Any]], Any]
 """Picks one of a list of options."""
 
 UNTARGETED = frozenset({"read_runbook", "finish"})
+
+
+def parameters_of(obs: Observation) -> Listed:
+    """What each action of the list takes, by its name, in listed order."""
+    return {row["name"]: row["parameters"] for row in obs["available_actions"]}
 
 
 def lookalike_names(obs: Observation, schemas: Schemas) -> list[str]:
@@ -32,14 +53,17 @@ def choices(obs: Observation, schema: Mapping[str, Any], given: Mapping[str, Any
 
     An integer without examples offers its bounds. Text in braces in an example is an earlier parameter.
     """
+    return choices_in({**obs["current_state"], "available_actions": parameters_of(obs)}, schema, given)
+
+
+def choices_in(view: Mapping[str, Any], schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any]:
+    """The same values, where the tables that list them are at hand."""
     if "x-source" in schema:
-        names = [row["name"] for row in obs["available_actions"]]
-        view = {**obs["current_state"], "available_actions": names}
         return Source(*schema["x-source"]).values(view, given)
     if "enum" in schema:
         return list(schema["enum"])
     if "anyOf" in schema:
-        return choices(obs, {**schema["anyOf"][0], **schema}, given) if "examples" in schema else [None]
+        return choices_in(view, {**schema["anyOf"][0], **schema}, given) if "examples" in schema else [None]
     if "examples" in schema:
         return [text.format(**given) if isinstance(text, str) else text for text in schema["examples"]]
     if schema.get("type") == "integer":
@@ -89,10 +113,15 @@ def _schema_of(schemas: Schemas, name: str, param: str) -> Mapping[str, Any]:
 
 def question(obs: Observation, ask_action: str, move: Move) -> Move:
     """The question whether a move may be made, in the form the task's escalation takes."""
-    takes = next(row["parameters"] for row in obs["available_actions"] if row["name"] == ask_action)
+    return question_among(parameters_of(obs), ask_action, move)
+
+
+def question_among(listed: Listed, ask_action: str, move: Move) -> Move:
+    """The same question, where the parameters of the listed actions are at hand."""
+    takes = listed[ask_action]
     params: dict[str, Any] = {"reason": move.why, "action_being_considered": move.name}
     if move.name not in UNTARGETED and move.name != ask_action:
-        own = next(row["parameters"] for row in obs["available_actions"] if row["name"] == move.name)
+        own = listed[move.name]
         if "target" in takes:
             if own:
                 params["target"] = move.params[next(iter(own))]

@@ -8,6 +8,7 @@ import hashlib
 import re
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from pydantic_core import from_json, to_json
@@ -75,11 +76,15 @@ ASKER: ContextVar[Asker] = ContextVar("asker", default=NOBODY)
 def client_of(scope: Scope) -> str:
     """Whose requests count together: an IPv4 address, or the 64-bit IPv6 network of one customer."""
     client = scope.get("client")
+    return _network_of(str(client[0])) if client else "unknown"
+
+
+@lru_cache(4_096)
+def _network_of(host: str) -> str:
     try:
-        address = ip_address(client[0] if client else "")
+        address = ip_address(host)
     except ValueError:
-        # A Unix socket, or the client of a test.
-        return str(client[0]) if client else "unknown"
+        return host  # A Unix socket, or the client of a test.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:
         return str(ip_network((address, 64), strict=False))
     return str(getattr(address, "ipv4_mapped", None) or address)
@@ -87,8 +92,14 @@ def client_of(scope: Scope) -> str:
 
 def asker_of(scope: Scope, *, token: bool) -> Asker:
     """Who sent a request. `token` says whether it showed the server's token."""
-    client = hashlib.sha256(client_of(scope).encode()).hexdigest()[:16]
+    client = _digest(client_of(scope))[:16]
     return Asker(client, token, None if token else agent_key_in(scope))
+
+
+@lru_cache(4_096)
+def _digest(text: str) -> str:
+    """A digest in hexadecimal. The same clients and episodes ask again and again."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 # Ids ------------------------------------------------------------------------------------------------------
@@ -106,7 +117,7 @@ def own_id(episode_id: str) -> str:
     if not asker.client:
         return episode_id
     owner = "" if asker.token or is_drawn(episode_id) else asker.client
-    return hashlib.sha256(f"{owner}/{episode_id}".encode()).hexdigest()[:32]
+    return _digest(f"{owner}/{episode_id}")[:32]
 
 
 # Agents ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """The load generator speaks both protocols, and notices answers that are not the engine's."""
 
+import json
 import os
 import socket
+import sys
 from contextlib import ExitStack
 from dataclasses import replace
 from types import SimpleNamespace
@@ -11,14 +13,16 @@ import pytest
 from websockets.frames import Frame
 from websockets.streams import StreamReader
 
+from benchmarks.engine import against_release
 from benchmarks.load_client import Connection, _http_length, _ws_length, ws_frame
-from benchmarks.speed import compared
+from benchmarks.speed import AGAINST, compared
 from benchmarks.wire import OWN, Cost, Costs, Run, cpu_seconds, scripts
+from safeact_env.core.observation import VIEWS
 
 
-@pytest.fixture(scope="module")
-def played():
-    return scripts()[:2]
+@pytest.fixture(scope="module", params=VIEWS)
+def played(request):
+    return scripts(request.param)[:2]
 
 
 @pytest.fixture
@@ -101,9 +105,26 @@ def test_processor_time_is_that_of_the_process(server):
 
 def test_ratios_are_medians_of_pairs():
     def run(own, bare):
-        return {OWN: Costs(steps=Cost(10, own, 1.0)), "bare Starlette": Costs(steps=Cost(10, bare, 0.5))}
+        bare = Costs(steps=Cost(10, bare, 0.5))
+        full = Costs(steps=Cost(10, 9.0, 1.0)), Costs(steps=Cost(10, 18.0, 1.0))
+        named = (f"{OWN}, changes", f"{OWN}, full", "OpenEnv echo", "bare Starlette")
+        return dict(zip(named, (Costs(steps=Cost(10, own, 1.0)), *full, bare), strict=True))
 
-    found = compared([run(4, 1), run(8, 4), run(100, 25)])[OWN]
+    every = compared([run(4, 1), run(8, 4), run(100, 25)])
+    assert every[f"{OWN}, full"]["ratio"] == 2
+    assert every["bare Starlette"]["ratio"] == 1
+    found = every[f"{OWN}, changes"]
     assert found["ratio"] == 0.25
     assert found["us/step"] == 8 / 10 * 1e6
     assert found["ratio by wall clock"] == 0.5
+
+
+def test_versions_are_measured_in_pairs(monkeypatch):
+    costs_of = {"old": [30, 60, 10], sys.executable: [10, 30, 10]}
+
+    def run(command, **_options):
+        return SimpleNamespace(stdout=json.dumps(dict.fromkeys(AGAINST, costs_of[command[0]].pop())))
+
+    monkeypatch.setattr("benchmarks.engine.subprocess.run", run)
+    monkeypatch.setattr("benchmarks.engine.RUNS", 3)
+    assert against_release("old") == dict.fromkeys(AGAINST, 2)

@@ -115,7 +115,7 @@ def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
         return None
     try:
         value = from_json(body, allow_inf_nan=False)
-        check_keys(body)
+        check_keys(body, value)
     except (ValueError, RecursionError):
         return None
     return _step_of(value, *named)

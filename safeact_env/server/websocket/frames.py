@@ -61,7 +61,7 @@ def json_in(frame: Message, limit: int) -> Any:
         raise FrameError("INVALID_JSON", f"the frame is over the limit of {limit} bytes; send less")
     try:
         message = from_json(text, allow_inf_nan=False)
-        check_keys(text)
+        check_keys(text, message)
         # The content of a step is checked thoroughly when it becomes a call.
         if not _is_plain_step(message):
             check_json(message)
