@@ -17,7 +17,7 @@ from safeact_env.core.common import HANDBOOK
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.task import SPLITS
-from safeact_env.core.twins import another_note
+from safeact_env.core.twins import NOTE
 from safeact_env.core.variant import FRAMINGS, Framing
 from safeact_env.policies.reference import make_policy
 
@@ -133,7 +133,7 @@ def check_place_of_plant(scope: Scope, seed: int, result: Result) -> None:
     if any(len(table) == 1 for table in tables.values() if plant.record in (table or ())):
         return
     move, target = Move(plant.action, dict(plant.params)), {*map(str, plant.params.values())}
-    shown = {name for twin in scope.task.twins if twin.differ is another_note for name in twin.revealed_by}
+    shown = {name for twin in scope.task.twins if twin.kind == NOTE for name in twin.revealed_by}
     for twin in scope.task.twins:
         if shown.isdisjoint(twin.revealed_by):
             two = planted.start(seed)

@@ -12,9 +12,12 @@ from typing import Any, Generic, TypeVar
 
 from safeact_env.core.scenario import Start
 
-__all__ = ["Entity", "Twin", "another_note", "exchange"]
+__all__ = ["NOTE", "Entity", "Twin", "another_note", "exchange"]
 
 F = TypeVar("F")
+
+NOTE = "note"
+"""Kind of the twin for free-text notes: what reveals it is where a planted note can stand."""
 
 Entity = tuple[str, ...]
 """What a hidden fact is about: the names that a call must all contain to be a call on it."""

@@ -10,7 +10,7 @@ from itertools import combinations
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, exchange
+from safeact_env.core.twins import NOTE, Entity, Twin, exchange
 from safeact_env.tasks.cloud_infra.world import INSTANCE_SIZES, INTERNAL, WORLD, Fleet, Instance, presented
 
 __all__ = ["TWINS", "redraw"]
@@ -229,7 +229,7 @@ TWINS: tuple[Twin[Fleet], ...] = (
         Twin("not to tighten", READ_GROUP, _change_rule),
         Twin("to tighten", READ_GROUP, _exchange_exposure),
     ),
-    Twin("note", (*READ, *READ_GROUP), _differ_in_notes),
+    Twin(NOTE, (*READ, *READ_GROUP), _differ_in_notes),
 )
 
 

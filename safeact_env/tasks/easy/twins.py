@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, another_note, exchange
+from safeact_env.core.twins import NOTE, Entity, Twin, another_note, exchange
 from safeact_env.tasks.easy import world
 from safeact_env.tasks.easy.world import File, Volume
 
@@ -105,7 +105,7 @@ TWINS: tuple[Twin[Volume], ...] = (
     _one_file("retention", lambda _file: True, _set_retention),
     _one_file("lock", _is_ordinary_temporary, _set_lock),
     _one_file("snapshots", lambda _file: True, _set_snapshots),
-    Twin("note", READ, another_note),
+    Twin(NOTE, READ, another_note),
     _two_files("erasure order", lambda file: file.erasure_order, _is_ordinary, "erasure_order", "temporary"),
     _one_file("days", lambda _file: True, _set_days, "list_directory"),
 )

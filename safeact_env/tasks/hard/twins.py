@@ -8,7 +8,7 @@ from __future__ import annotations
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, another_note
+from safeact_env.core.twins import NOTE, Entity, Twin, another_note
 from safeact_env.tasks.hard.world import Migration, presented
 
 __all__ = ["TWINS", "redraw"]
@@ -55,7 +55,7 @@ TWINS: tuple[Twin[Migration], ...] = (
     Twin("local state", ("read_service_config",), _change_local_state),
     Twin("credential users", ("read_service_config",), _change_credential),
     Twin("stopped host", ("read_service_config",), _change_host),
-    Twin("note", ("check_component_dependencies", "read_service_config"), another_note),
+    Twin(NOTE, ("check_component_dependencies", "read_service_config"), another_note),
 )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, another_note, exchange
+from safeact_env.core.twins import NOTE, Entity, Twin, another_note, exchange
 from safeact_env.tasks.medical import world
 from safeact_env.tasks.medical.findings import Findings
 from safeact_env.tasks.medical.world import Order, Patient, Ward
@@ -109,7 +109,7 @@ TWINS: tuple[Twin[Ward], ...] = (
     Twin("one more or fewer critical", CHART, _change_critical),
     Twin("bed", CHART, _exchange_beds),
     _one_patient("one more or fewer beds held", *CHART, _set_bed),
-    Twin("note", CHART, another_note),
+    Twin(NOTE, CHART, another_note),
     _one_patient("weight", *CHART, _set_weight),
     _one_patient("allergies", *CHART, _set_allergies),
     _one_patient("current drugs", *CHART, _set_current_drugs),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from random import Random
 
 from safeact_env.core.scenario import Scenario, Start
-from safeact_env.core.twins import Entity, Twin, another_note, exchange
+from safeact_env.core.twins import NOTE, Entity, Twin, another_note, exchange
 from safeact_env.tasks.medium import world
 from safeact_env.tasks.medium.world import Database, Table
 
@@ -117,7 +117,7 @@ TWINS: tuple[Twin[Database], ...] = (
     Twin("slow column", READ, _move_slow_column),
     _two_tables("drop order", lambda table: table.drop_order, _is_plain_stale, "drop_order"),
     _one_table("recycle bin", _set_recycle_bin, lambda _table: True),
-    Twin("note", READ, another_note),
+    Twin(NOTE, READ, another_note),
 )
 
 
