@@ -85,9 +85,9 @@ def test_replay_refuses_it(tmp_path, content, line):
     path = tmp_path / "records.jsonl"
     path.write_text(content)
     done = CliRunner().invoke(app, ["replay", str(path), "--all"])
-    said = re.sub(r"[\s│]+", " ", done.output)
+    said = re.sub(r"[\s│]+", "", done.output)  # a long path is broken anywhere
     assert done.exit_code == 2
-    assert re.search(rf"records.jsonl ?, line {line}: the key '\w+' stands twice", said), said
+    assert re.search(rf"records.jsonl,line{line}:thekey'\w+'standstwice", said), said
 
 
 @pytest.mark.parametrize("read", [read_report, rows_of])

@@ -415,7 +415,7 @@ def test_archive_moves_a_stale_table_at_its_last_access_and_not_above() -> None:
     assert (turn.result, turn.points) == (f"{table.name} has no archive; there is nothing to restore.", 0)
 
 
-@pytest.mark.parametrize("age", [-1, 3_651, 30.0, "30", True, None])
+@pytest.mark.parametrize("age", [-1, 3_651, 30.5, "30", True, None])
 def test_archive_takes_whole_days_from_0_to_3650(age: Any) -> None:
     played = episode("medium")
     turn = do(played, "archive_old_records", table=plain(played).name, age=age)
