@@ -60,7 +60,8 @@ class Doubling:
     """A backend that takes every step twice."""
 
     def __init__(self, backend: ServiceBackend) -> None:
-        self.reset, self.report, self._backend = backend.reset, backend.report, backend
+        self.kept_as, self.reset, self.report = backend.kept_as, backend.reset, backend.report
+        self._backend = backend
 
     def step(self, name: str, call: Call) -> dict[str, Any]:
         self._backend.step(name, call)

@@ -16,7 +16,9 @@ import httpx
 from safeact_env.client import SafeActAction, SafeActError, SafeActHTTPClient
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
+from safeact_env.ids import fresh_id
 from safeact_env.policies.reference import play
+from safeact_env.server.asking import ASKER, Asker, own_id
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.service import HANDED_IN, SessionService
 from safeact_env.tasks import OFFICIAL, get_task
@@ -28,6 +30,9 @@ TIMEOUT_SECONDS = 5.0
 
 class Backend(Protocol):
     """A way to play episodes."""
+
+    def kept_as(self, name: str) -> str:
+        """The id under which the store keeps an episode of this name."""
 
     def reset(self, name: str, task: str, seed: int) -> dict[str, Any]:
         """Start an episode; the observation."""
@@ -160,6 +165,14 @@ class HTTPBackend:
             "http://replicas", timeout_s=TIMEOUT_SECONDS, retries=RETRIES, transport=network
         )
 
+    def kept_as(self, name: str) -> str:
+        """The id in the store: of a name that was drawn at random it is the same for every client."""
+        asker = ASKER.set(Asker("anybody"))
+        try:
+            return own_id(name)
+        finally:
+            ASKER.reset(asker)
+
     def reset(self, name: str, task: str, seed: int) -> dict[str, Any]:
         """Start an episode."""
         return dict(self._client.reset(task, seed, episode_id=name).observation.model_dump())
@@ -194,6 +207,10 @@ class ServiceBackend:
         self._before()
         return self._rng.choice(self._services)
 
+    def kept_as(self, name: str) -> str:
+        """The id in the store: the name itself."""
+        return name
+
     def reset(self, name: str, task: str, seed: int) -> dict[str, Any]:
         """Start an episode."""
         return self._service().open(task, "train", seed, episode_id=name).episode.observation()
@@ -227,7 +244,7 @@ def run_players(backends: Sequence[Backend], ledger: Ledger, seed: int) -> list[
 def _player(backend: Backend, ledger: Ledger, rng: random.Random) -> None:
     while not ledger.over.is_set():
         task, seed, policy = rng.choice(OFFICIAL), rng.randrange(10_000), rng.choice(POLICIES)
-        name = f"{task}-{seed}-{uuid.uuid4().hex}"
+        name = fresh_id()
         undisturbed = play(get_task(task), "train", seed, policy)
         calls = [turn.call for turn in undisturbed.turns]
         if rng.random() < 0.2:
@@ -245,7 +262,7 @@ def _player(backend: Backend, ledger: Ledger, rng: random.Random) -> None:
 def _play(backend: Backend, ledger: Ledger, name: str, task: str, seed: int, calls: list[Any]) -> None:
     expected: Episode[Any] = Episode(get_task(task), "train", seed)
     with ledger.lock:
-        ledger.episodes[name] = expected
+        ledger.episodes[backend.kept_as(name)] = expected
     if backend.reset(name, task, seed) != expected.observation():
         ledger.breach(f"{name}: the start is another")
         return
