@@ -1,6 +1,7 @@
 """The app under test, in process and on a real socket."""
 
 import gc
+import logging
 import socket
 import threading
 import time
@@ -26,6 +27,14 @@ def pytest_collection_finish():
     """What is imported and collected stays; the garbage collector need not walk it again and again."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def heard():
+    """What the package logs reaches `caplog`, although a server in this process configured logging before."""
+    logger = logging.getLogger("safeact_env")
+    logger.handlers, logger.propagate = [], True
+    logger.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")
