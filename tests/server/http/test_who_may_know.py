@@ -1,7 +1,9 @@
 """An agent is not its trainer, and a stranger is neither: what each may do and know over the network."""
 
 from collections.abc import Iterator
+from hashlib import md5
 from typing import Any
+from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
 
 import pytest
 from fastapi.testclient import TestClient
@@ -272,12 +274,31 @@ def test_a_chosen_id_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_id_that_is_a_secret_holds_from_any_address() -> None:
     app = app_of()
-    for name in ("0123456789abcdef0123456789abcdef", "01234567-89ab-cdef-0123-456789abcdef", fresh_id()):
+    for name in (uuid4().hex, str(uuid4()), "019352a1-7c3e-7b52-9d41-6f0e8a2c5b17", fresh_id()):
         begun(at(app, "192.0.2.1"), episode_id=name)
         moved = at(app, "2001:db8::1").post("/step", json={"action": LOOK, "episode_id": name})
         assert moved.json()["episode_id"] == name
-    for name in ("0123456789abcdef-0123456789abcde", "my-training-0001", fresh_id()[:-1] + "!"):
-        assert not is_drawn(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("0123456789abcdef-0123456789abcde", "my-training-0001", "AAAAAAAAAAAAAAAA"),
+        # What looks like a UUID may be counted, or made of a clock or a name.
+        *(f"{17:032x}", "00000000-0000-4000-8000-000000000017", "c232ab00-9414-11ec-b3c8-9e6bdeced846"),
+        *(md5(b"run-1").hexdigest(), str(UUID(md5(b"run-2").hexdigest())), str(uuid5(NAMESPACE_DNS, "run"))),
+    ],
+)
+def test_an_id_that_can_be_guessed_is_its_clients_own(name: str) -> None:
+    assert not is_drawn(name)
+    app = app_of()
+    begun(at(app, "192.0.2.1"), episode_id=name)
+    stranger = at(app, "192.0.2.66")
+    assert code(stranger.get("/state", params={"episode_id": name}), 404) == "unknown_episode"
+
+
+def test_random_uuids_are_drawn() -> None:
+    assert all(is_drawn(uuid4().hex) for _ in range(5_000))
 
 
 # The split test -------------------------------------------------------------------------------------------
