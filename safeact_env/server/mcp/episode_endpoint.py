@@ -68,6 +68,8 @@ INTRODUCTION = (
     "Each tool is an action of this job. Every tool's answer shows the state as far as it is known, and so "
     "does the resource safeact://observation.\n\n{job}\n\n{state}"
 )
+HEADERS = ((b"accept", b"application/json, text/event-stream"), (b"content-type", b"application/json"))
+"""What fastmcp insists on. Every answer is JSON here, whatever a client accepts; every body was read as JSON."""
 METHODS = {
     "initialize",
     "logging/setLevel",
@@ -142,6 +144,8 @@ class EpisodeMcpEndpoint:
             log.exception("the MCP endpoint of episodes could not start")
             await _refuse(RpcError(INTERNAL_ERROR, NOT_STARTED), 503)(scope, receive, send)
             return
+        others = [pair for pair in scope["headers"] if pair[0] not in dict(HEADERS)]
+        scope = {**scope, "headers": [*others, *HEADERS]}
         await app(scope, receive, _introducing(lambda: self._executor.run(episode_id, introduction), send))
 
     async def _make(self) -> Starlette:

@@ -3,6 +3,8 @@
 Owns the size limit and the check. Must not know episodes. WebSocket frames are checked where they are read.
 """
 
+import re
+
 from fastapi.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -12,6 +14,8 @@ from safeact_env.server.strict_json import MALFORMED, strict_json
 
 BODY_TOO_LARGE = "the body is over the limit of {limit} bytes; send less"
 NOT_JSON = "send the body as JSON, with the header Content-Type: application/json"
+JSON_TYPE = re.compile(rb"\s*application/([\w.+-]+\+)?json\s*(;.*)?", re.IGNORECASE | re.DOTALL)
+"""The media types that every route reads as JSON."""
 
 
 def _refusal(scope: Scope, code: str, message: str) -> JSONResponse:
@@ -58,7 +62,7 @@ class BodyLimitMiddleware:
                 await self._refuse_size(scope, receive, send)
                 return
         if body:
-            if b"json" not in headers.get(b"content-type", b"").lower():
+            if not JSON_TYPE.fullmatch(headers.get(b"content-type", b"")):
                 await _refusal(scope, "content_type", NOT_JSON)(scope, receive, send)
                 return
             try:

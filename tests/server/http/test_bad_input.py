@@ -251,3 +251,21 @@ def test_two_writers_share_one_budget(live_url):
     assert sorted(answer.status_code for answer in answers) == [200] * 36 + [409] * 4
     used = [len(a.json()["observation"]["action_history"]) for a in answers if a.status_code == 200]
     assert sorted(used) == list(range(1, 37))
+
+
+@pytest.mark.parametrize("path", ["/reset", "/step", "/grader", "/mcp", "/safeact/task", "/baseline"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/plain",
+        "text/json",
+        "application/jsonp",
+        "multipart/form-data; x=json",
+        "application/json,a/b",
+        "",
+    ],
+)
+def test_a_body_of_another_type_is_told_what_to_send(client, path, kind):
+    answer = client.post(path, content="{}", headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert "Content-Type: application/json" in answer.text

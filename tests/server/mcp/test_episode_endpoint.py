@@ -116,6 +116,36 @@ def test_the_endpoint_of_no_episode_and_other_methods(live_url: str) -> None:
     assert httpx.get(f"{live_url}/state", params={"episode_id": episode}).json()["step_count"] == 0
 
 
+@pytest.mark.parametrize("path", ["/episodes/own/mcp", "/mcp"])
+@pytest.mark.parametrize(
+    "accepted",
+    [None, "", "*/*", "application/*", "APPLICATION/JSON", "text/event-stream", "text/html, */*;q=0.1"],
+)
+def test_json_is_answered_whatever_a_client_accepts(
+    client: TestClient, path: str, accepted: str | None
+) -> None:
+    episode, headers = begun(client)
+    del client.headers["Accept"], headers["Accept"]
+    if accepted is not None:
+        headers["Accept"] = accepted
+    if path == "/mcp":
+        headers = {**headers, "X-Episode-Id": episode, "Authorization": ""}
+    answer = client.post(path, json=message("tools/list"), headers=headers)
+    assert answer.headers["Content-Type"] == "application/json"
+    assert answer.json()["result"]["tools"]
+
+
+@pytest.mark.parametrize(
+    "sent", ["application/json; charset=utf-8", "Application/JSON", "application/x+json"]
+)
+def test_json_is_read_under_any_name_of_it(client: TestClient, sent: str) -> None:
+    _episode, headers = begun(client)
+    answer = client.post(
+        "/episodes/own/mcp", content=json.dumps(message("ping")), headers={**headers, "Content-Type": sent}
+    )
+    assert answer.json()["result"] == {}
+
+
 @pytest.mark.parametrize(
     ("body", "code"),
     [
