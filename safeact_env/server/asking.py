@@ -24,6 +24,7 @@ __all__ = [
     "Asker",
     "agent_key",
     "agent_key_in",
+    "client_at",
     "client_of",
     "own_id",
     "without_trainers_part",
@@ -34,6 +35,8 @@ KEY = re.compile(PREFIX + r"\.([0-9a-f]{32})\.([A-Za-z0-9_-]{32})")
 TRAINERS_PART = ("reward", "metadata", "episode_id", "agent_key")
 """What an agent is not sent: a reward tells what was right, the final metadata the grade and the seed, and
 the id opens what is the trainer's on a server without a token."""
+HOST_AND_PORT = re.compile(r"\[(.+)\](?::\d+)?|([\d.]+):\d+")
+"""As some proxies write a client, with a port that differs by connection."""
 NEEDS_KEY = (
     "this is for an agent, which shows its episode's key: send the header Authorization: Bearer AGENT_KEY, "
     "with the agent_key that /reset returned"
@@ -76,13 +79,15 @@ ASKER: ContextVar[Asker] = ContextVar("asker", default=NOBODY)
 def client_of(scope: Scope) -> str:
     """Whose requests count together: an IPv4 address, or the 64-bit IPv6 network of one customer."""
     client = scope.get("client")
-    return _network_of(str(client[0])) if client else "unknown"
+    return client_at(str(client[0])) if client else "unknown"
 
 
 @lru_cache(4_096)
-def _network_of(host: str) -> str:
+def client_at(host: str) -> str:
+    """The client at an address."""
     try:
-        address = ip_address(host)
+        with_port = HOST_AND_PORT.fullmatch(host)
+        address = ip_address(host if with_port is None else with_port[1] or with_port[2])
     except ValueError:
         return host  # A Unix socket, or the client of a test.
     if isinstance(address, IPv6Address) and address.ipv4_mapped is None:

@@ -1,16 +1,19 @@
-"""uvicorn's HTTP protocol with bounds: on the bytes of a head, and on the seconds in which it has to arrive.
+"""uvicorn's HTTP protocol with bounds: on a head's bytes, on how long it takes, on connections, on waiting.
 
 Owns what is refused before there is a request. Must not know the app. httptools keeps every header that
-comes, so that a few connections could fill the memory of a server before anything asks for a token.
+comes, so that a few connections could fill the memory of a server before anything asks for a token; and every
+connection, also one on which nothing is sent or read, takes one of the files that a process may open.
 """
 
 import asyncio
 import json
+from ipaddress import ip_address
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from safeact_env.server.http.errors import STATUS, error_body
+from safeact_env.server.asking import client_at
+from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body
 
 __all__ = ["BoundedHttpProtocol"]
 
@@ -18,6 +21,7 @@ PART = 16_384
 """Bytes that are parsed at a time: what comes at once may be several times the bound."""
 HEAD_TOO_LARGE = "the headers are over the limit of {limit} bytes; send fewer or shorter ones"
 HEAD_TOO_LATE = "the request did not arrive within {seconds:g} s; send it at once"
+TOO_MANY = "this client has {most} connections, as many as one client may have; use those, or close some"
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -26,28 +30,75 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     Args:
         config: Uvicorn's configuration. `h11_max_incomplete_event_size` is the most bytes of a head: request
             line, headers, and what frames the body; at most `PART` more are read. `request_seconds` are the
-            seconds within which a head has to arrive.
+            seconds within which a head has to arrive, and for which a client may leave an answer unread.
+            `client_connections` are the most of one client, `proxies` networks whose connections are many
+            clients', and `clients` counts the others.
         given: What else uvicorn gives its protocols.
     """
 
     def __init__(self, config: Any, *given: Any, **options: Any) -> None:
         super().__init__(config, *given, **options)
+        self._config = config
         self._limit: int = config.h11_max_incomplete_event_size
         self._seconds: float = config.request_seconds
+        self._client: str | None = None
+        """Whose connection it is, while it counts."""
         self._part = 0
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]  # as uvicorn declares it
-        self._deadline = self.loop.call_later(self._seconds, self._too_late)
+        if self._has_room():
+            self._deadline = self.loop.call_later(self._seconds, self._too_late)
+        else:
+            self._refuse("too_many_connections", TOO_MANY.format(most=self._config.client_connections))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
+        self._leave()
         self._stop_waiting()
+        self.resume_writing()
         super().connection_lost(exc)
+
+    def handle_websocket_upgrade(self) -> None:
+        """Become a WebSocket. Those are counted as sessions."""
+        self._leave()
+        super().handle_websocket_upgrade()
+
+    def pause_writing(self) -> None:
+        """Begin to wait for the client to read."""
+        super().pause_writing()
+        self._unread = self.loop.call_later(self._seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """The client reads."""
+        super().resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    def _has_room(self) -> bool:
+        """Count the connection, if its client may have another one."""
+        host, clients = self.client[0] if self.client else "", self._config.clients
+        if not host or any(ip_address(host) in proxies for proxies in self._config.proxies):
+            return True
+        client = client_at(host)
+        if clients[client] >= self._config.client_connections:
+            return False
+        clients[client] += 1
+        self._client = client
+        return True
+
+    def _leave(self) -> None:
+        if self._client is not None:
+            self._config.clients[self._client] -= 1
+            if not self._config.clients[self._client]:
+                del self._config.clients[self._client]
+            self._client = None
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, a part at a time."""
@@ -108,8 +159,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Close the connection. Say why, unless an earlier request has no answer yet."""
         if not self._answering:
             body = json.dumps(error_body(code, message)).encode()
+            after = b"retry-after: %s\r\n" % RETRY_AFTER[code].encode() if code in RETRY_AFTER else b""
             self.transport.write(
-                b"%scontent-type: application/json\r\ncontent-length: %d\r\nconnection: close\r\n\r\n%s"
-                % (STATUS_LINE[STATUS[code]], len(body), body)
+                b"%scontent-type: application/json\r\n%scontent-length: %d\r\nconnection: close\r\n\r\n%s"
+                % (STATUS_LINE[STATUS[code]], after, len(body), body)
             )
         self.transport.close()

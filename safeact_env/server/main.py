@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections import Counter
 from contextlib import ExitStack, suppress
 from importlib.util import find_spec
 from typing import Any
@@ -22,7 +23,7 @@ from safeact_env._openenv import web_interface_wanted
 from safeact_env.server.operations.counters import SHARED
 from safeact_env.server.operations.logs import log_config
 from safeact_env.server.operations.ports import PortError, listen, url
-from safeact_env.server.settings import Settings
+from safeact_env.server.settings import Settings, networks
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
@@ -55,6 +56,7 @@ def serve(settings: Settings) -> None:
     except StoreUnavailable as error:
         sys.exit(f"The store of episodes cannot be used. {error.reason}")
     config = config_of(app, settings)
+    _take_files(config)
     where = " and ".join(url(settings.host, sock) for sock in sockets)
     logging.getLogger("uvicorn.error").info("SafeAct-Env serves at %s (Ctrl+C stops it)", where)
     if settings.workers > 1:
@@ -82,8 +84,9 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         access_log=settings.log_format == "text",
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=settings.trusted_proxies,
-        # A frame over our own limit gets an error; one over uvicorn's larger limit closes the socket.
-        ws_max_size=max(16 * settings.max_body_bytes, 2**20),
+        # A frame over our own limit, which is in characters, gets an error. One over four bytes for each of
+        # them closes the socket, so that the frames that wait on many sockets cannot fill the memory.
+        ws_max_size=4 * settings.max_body_bytes,
         # It takes longer to compress an observation than to make it.
         ws_per_message_deflate=settings.ws_compression,
         # The event loop of a client that trains answers no ping for minutes.
@@ -94,8 +97,28 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     )
     # Set here, as the oldest supported uvicorn does not know it.
     config.timeout_worker_healthcheck = WORKER_SECONDS
-    config.request_seconds = settings.request_seconds  # type: ignore[attr-defined]  # for our protocol
+    for_our_protocol = {
+        "client_connections": settings.client_connections,
+        "clients": Counter(),
+        "proxies": networks(settings.trusted_proxies),
+        "request_seconds": settings.request_seconds,
+    }
+    vars(config).update(for_our_protocol)
     return config
+
+
+def _take_files(config: Any) -> None:
+    """Open as many files as the process may: every connection is one. One client gets most, but not all."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit.
+        return
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(OSError, ValueError):  # macOS has a limit of its own.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    files, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY:
+        config.client_connections = min(config.client_connections, files * 3 // 4)
 
 
 def _app(settings: Settings) -> Any:

@@ -4,6 +4,7 @@ Owns names, defaults and validation. Must not know what a setting changes.
 """
 
 import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationInfo, field_validator
@@ -75,6 +76,11 @@ class Settings(BaseSettings):
     client_resets: int = Field(
         default=6_000, ge=1, description="Most resets of one client per minute; further ones get a 429."
     )
+    client_connections: int = Field(
+        default=2_000,
+        ge=1,
+        description="Most open HTTP connections of one client, in a process; further ones get a 429.",
+    )
     idle_seconds: float = Field(
         default=3_600, gt=0, description="Seconds after which an unused HTTP episode is deleted."
     )
@@ -109,7 +115,8 @@ class Settings(BaseSettings):
         default=30,
         gt=0,
         le=3_600,
-        description="Seconds in which a request's headers have to arrive, and then its body; else 408.",
+        description="Seconds in which a request's headers have to arrive, and then its body; else 408. A "
+        "client that leaves an answer unread for as long is disconnected.",
     )
     trusted_proxies: str = Field(
         default="",
@@ -191,6 +198,17 @@ class Settings(BaseSettings):
                 raise PydanticCustomError("limit", "it must look like 20/second;600/minute") from None
         return limit
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _are_networks(cls, proxies: str) -> str:
+        try:
+            networks(proxies)
+        except ValueError:
+            raise PydanticCustomError(
+                "proxies", "each must be an address or a network, such as 10.0.0.0/8; no names, and not *"
+            ) from None
+        return proxies
+
     @field_validator("cors_origins")
     @classmethod
     def _are_origins(cls, origins: str | None) -> str | None:
@@ -200,6 +218,11 @@ class Settings(BaseSettings):
                 "origins", "each must be * or look like https://example.org, without a path"
             )
         return origins
+
+
+def networks(text: str) -> list[IPv4Network | IPv6Network]:
+    """The addresses and networks of a comma-separated list; raises `ValueError` if one is neither."""
+    return [ip_network(part) for part in listed(text)]
 
 
 def listed(text: str | None) -> list[str]:

@@ -155,7 +155,7 @@ def suite(sandbox: Sandbox, title: str, python: Path, *options: str) -> Suite:
     """Run the tests of the API with the packages of this Python."""
     report = sandbox.folder / f"{python.parents[1].name}.xml"
     chosen = ["-n", "2", *options, "tests/server", "tests/client"]
-    found = run_tests(python, chosen, report, sandbox.env, sandbox.project, timeout_s=600)
+    found = run_tests(python, chosen, report, sandbox.env, sandbox.project, timeout_s=1_800)
     return Suite(title, found.passed, found.skipped, found.failed)
 
 

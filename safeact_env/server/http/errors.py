@@ -43,6 +43,7 @@ STATUS = {
     "unknown_variant": 422,
     "busy": 429,
     "client_at_capacity": 429,
+    "too_many_connections": 429,
     "too_many_resets": 429,
     "rate_limited": 429,
     "headers_too_large": 431,
@@ -58,6 +59,7 @@ STATUS = {
 RETRY_AFTER = {
     "busy": "5",
     "client_at_capacity": "30",
+    "too_many_connections": "5",
     "too_many_resets": "1",
     "at_capacity": "30",
     "draining": "5",

@@ -69,7 +69,7 @@ INTRODUCTION = (
     "does the resource safeact://observation.\n\n{job}\n\n{state}"
 )
 HEADERS = ((b"accept", b"application/json, text/event-stream"), (b"content-type", b"application/json"))
-"""What fastmcp insists on. Every answer is JSON here, whatever a client accepts; every body was read as JSON."""
+"""What fastmcp insists on. Every answer is JSON, whatever a client accepts, and every body was read as it."""
 METHODS = {
     "initialize",
     "logging/setLevel",

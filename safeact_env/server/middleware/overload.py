@@ -77,8 +77,16 @@ class OverloadMiddleware:
             finally:
                 self.in_progress += 1
 
+        async def sending(message: Message) -> None:
+            # Nor does one that reads its answer slowly.
+            self.in_progress -= 1
+            try:
+                await send(message)
+            finally:
+                self.in_progress += 1
+
         self.in_progress += 1
         try:
-            await self.app(scope, receiving, send)
+            await self.app(scope, receiving, sending)
         finally:
             self.in_progress -= 1

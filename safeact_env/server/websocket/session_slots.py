@@ -4,7 +4,7 @@ Owns how many there may be, and when one ends. Must not know what clients send i
 
 A session that a connection opens ends with the connection. A session of `openenv/session/create` has no
 connection of its own, and nothing in the protocol ends it when its client is gone. It is therefore leased:
-without a WebSocket and without a request it ends after a while, and only a few may wait for a WebSocket.
+without a WebSocket and without a request it ends after a while, and only a few of a client may wait for one.
 """
 
 import asyncio
@@ -19,7 +19,8 @@ from safeact_env.server.websocket.environment import SafeActEnvironment
 ALL_TAKEN = "all {most} sessions of this server are in use; close one, or try later"
 OWN_TAKEN = "this client has {most} sessions, as many as one client may have; close one, or try later"
 ALL_WAITING = (
-    "{most} sessions already wait for their WebSocket; attach or close one, or try again in {seconds:.0f} s"
+    "{most} sessions of this client already wait for their WebSocket; attach or close one, or try again in "
+    "{seconds:.0f} s"
 )
 UNKNOWN = "there is no session with this id; it may have ended. Use openenv/session/create to start another"
 ATTACHED = "this session already has a WebSocket; close that, or open /ws without session_id"
@@ -60,7 +61,7 @@ class SessionSlots:
     Args:
         limit: Most sessions at a time.
         seconds: Seconds after which a leased session without a connection and without a request ends.
-        max_waiting: Most leased sessions without a connection.
+        max_waiting: Most leased sessions of one client without a connection.
         each: Most sessions of one client; by default as many as there may be.
     """
 
@@ -95,9 +96,10 @@ class SessionSlots:
         """Start a session that waits for its WebSocket.
 
         Raises:
-            Full: If all are in use, or too many wait.
+            Full: If all are in use, or too many of this client wait.
         """
-        if len(self._waiting) >= self.max_waiting:
+        client = ASKER.get().client
+        if sum(self._slots[name].client == client for name in self._waiting) >= self.max_waiting:
             raise Full(ALL_WAITING.format(most=self.max_waiting, seconds=self.seconds))
         slot = self._new(leased=True)
         self._wait(slot)

@@ -6,10 +6,12 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import ValidationError
 from starlette.testclient import WebSocketDenialResponse
 from starlette.websockets import WebSocketDisconnect
 
 from safeact_env.server.app import create_app
+from safeact_env.server.asking import client_at
 from safeact_env.server.reset_limit import ResetLimit
 from safeact_env.server.settings import Settings
 from safeact_env.sessions.errors import SessionError
@@ -102,6 +104,34 @@ def test_a_flood_of_sockets_leaves_room_for_others(path: str) -> None:
             pass
     with flood.websocket_connect(path):
         pass
+
+
+def test_a_flood_of_waiting_sessions_leaves_room_for_others() -> None:
+    flood, other = two()
+    create = {"jsonrpc": "2.0", "id": 1, "method": "openenv/session/create", "params": {}}
+    with flood:
+        other.portal = flood.portal
+        answers = [flood.post("/mcp", json=create).json() for _ in range(70)]
+        assert "of this client already wait" in answers[-1]["error"]["message"]
+        assert other.post("/mcp", json=create).json()["result"]["session_id"]
+
+
+@pytest.mark.parametrize("proxies", ["*", "10.0.0.1/8", "proxy.example", "127.0.0.1, *"])
+def test_a_proxy_is_named_by_its_address(proxies: str) -> None:
+    with pytest.raises(ValidationError, match=r"such as 10\.0\.0\.0/8"):
+        Settings(trusted_proxies=proxies)
+
+
+@pytest.mark.parametrize(
+    "hosts",
+    [
+        ["1.2.3.4", "1.2.3.4:5678", "::ffff:1.2.3.4", "[::ffff:1.2.3.4]:443", "::ffff:102:304"],
+        ["2001:db8::1", "2001:DB8:0:0:f::2", "[2001:db8::3]:443", "[2001:db8::4]", "2001:db8::5%eth0"],
+    ],
+)
+def test_a_client_is_one_however_its_address_is_written(hosts: list[str]) -> None:
+    assert len({client_at(host) for host in hosts}) == 1
+    assert client_at("2001:db8:0:1::1") != client_at(hosts[0]) != client_at("1.2.3.5")
 
 
 def test_a_session_that_waits_for_its_socket_counts_once() -> None:

@@ -5,6 +5,7 @@ import socket
 import time
 import tracemalloc
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import httpx
 import pytest
@@ -29,7 +30,7 @@ def opened(port: int) -> socket.socket:
 
 
 def answer(connection: socket.socket, *parts: bytes, pause: float = 0.0) -> bytes:
-    """What comes back until the server closes the connection."""
+    """What comes back until the server closes the connection, or it rests."""
     found = b""
     try:
         for part in parts:
@@ -161,6 +162,64 @@ def test_a_websocket_outlives_the_deadline_and_its_frames_are_no_headers(port: i
         time.sleep(2)
         ws.send(json.dumps({"type": "state"}))
         assert json.loads(ws.recv())["type"] == "state"
+
+
+def served(port: int, address: str = "127.0.0.1") -> int:
+    """Status of a request from an address; 0 if the connection was closed instead."""
+    try:
+        with httpx.Client(transport=httpx.HTTPTransport(local_address=address), timeout=5) as client:
+            return client.get(f"http://127.0.0.1:{port}/policies").status_code
+    except httpx.TransportError:
+        return 0
+
+
+def test_one_client_does_not_take_every_connection() -> None:
+    with serving(client_connections=3) as port:
+        held = [opened(port) for _ in range(3)]
+        with opened(port) as another:
+            found = answer(another)
+            refused(found, 429, "too_many_connections")
+            assert b"\r\nretry-after: " in found
+        assert served(port, "127.0.0.2") == 200
+        held.pop().close()
+        deadline = time.monotonic() + 5
+        while served(port) != 200:
+            assert time.monotonic() < deadline, "a connection that is closed makes room"
+        for connection in held:
+            connection.close()
+
+
+def test_sockets_count_as_sessions_and_a_proxy_is_many_clients() -> None:
+    with serving(client_connections=1) as port:
+        url = f"ws://127.0.0.1:{port}/ws"
+        with connect(url), connect(url):
+            assert served(port) == 200
+    with serving(client_connections=1, trusted_proxies="127.0.0.1") as port, opened(port), opened(port):
+        assert served(port) == 200
+
+
+@contextmanager
+def unread(port: int, connections: int) -> Iterator[list[socket.socket]]:
+    """Connections of a client that asks again and again and reads no answer."""
+    with ExitStack() as stack:
+        found = [stack.enter_context(socket.socket()) for _ in range(connections)]
+        for connection in found:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\n" * 400)
+        yield found
+
+
+def test_who_does_not_read_keeps_nobody_out() -> None:
+    with serving(max_requests=3) as port, unread(port, 4):
+        time.sleep(4)
+        assert {served(port) for _ in range(9)} == {200}, "they wait, and so they are not in progress"
+
+
+def test_who_does_not_read_is_disconnected() -> None:
+    with serving(request_seconds=2) as port, unread(port, 2) as held:
+        time.sleep(8)
+        assert all(answer(connection).count(b"HTTP/1.1 200 OK") < 400 for connection in held), "cut short"
 
 
 def test_without_httptools_the_same_bound_holds() -> None:

@@ -83,7 +83,7 @@ async def test_a_session_without_a_connection_ends() -> None:
     slots = SessionSlots(5, seconds=0.05, max_waiting=2)
     first = slots.lease()
     slots.lease()
-    with pytest.raises(Full, match="2 sessions already wait"):
+    with pytest.raises(Full, match="2 sessions of this client already wait"):
         slots.lease()
     assert await gone(slots)
     with pytest.raises(NoSuchSession):
@@ -252,7 +252,7 @@ async def test_no_more_may_wait_than_may() -> None:
     first = slots.lease()
     with slots.held(first, attached=True):
         second, third = slots.lease(), slots.lease()
-        with pytest.raises(Full, match="2 sessions already wait"):
+        with pytest.raises(Full, match="2 sessions of this client already wait"):
             slots.lease()
     assert len(slots) == 3, "one that is left waits as well"
     with pytest.raises(Full):
