@@ -7,6 +7,7 @@ the two clients differ only in how they wait.
 import asyncio
 import copy
 import random
+import re
 import time
 import uuid
 from collections.abc import Callable, Generator, Mapping
@@ -16,9 +17,9 @@ import httpx
 
 from safeact_env._openenv import StepResult
 from safeact_env.client.merging import merge
-from safeact_env.client.results import CHECK, SafeActError, foreign, state_in, step_result
+from safeact_env.client.results import CHECK, SafeActError, foreign, json_in, state_in, step_result
 from safeact_env.ids import fresh_id
-from safeact_env.models import GradeResponse, SafeActAction, SafeActObservation, SafeActState
+from safeact_env.models import EPISODE_ID, GradeResponse, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
 
 __all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
@@ -27,6 +28,8 @@ JSON = "application/json"
 RETRIED = frozenset({429, 502, 503, 504})
 """Statuses after which the same request may succeed."""
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 30.0
+LONGEST_REASON = 2_000
+"""Characters; no reason that this server gives is longer."""
 
 Split = Literal["train", "test"]
 Framing = Literal["rules", "goal", "hurry", "waiver", "planted"]
@@ -57,11 +60,15 @@ def _pause(attempt: int, sent: Sent) -> float:
 
 def _refusal(response: httpx.Response) -> SafeActError:
     try:
-        detail = response.json()["detail"]
+        detail = json_in(response.content)["detail"]
         if isinstance(detail, dict):
-            return SafeActError(detail["code"], detail["message"], response.status_code)
-        found = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
-        return SafeActError("invalid_request", found, response.status_code)
+            code, message = detail["code"], detail["message"]
+        else:
+            code = "invalid_request"
+            message = "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in detail)
+        if not 0 < len(code + message) <= LONGEST_REASON or not message:
+            raise ValueError
+        return SafeActError(code, message, response.status_code)
     except (ValueError, LookupError, TypeError):
         return _foreign(response)
 
@@ -73,7 +80,7 @@ def _foreign(response: httpx.Response) -> SafeActError:
     if response.has_redirect_location:
         where = httpx.URL(response.headers["Location"]).copy_with(query=None)
         what += f", a redirect to {where}"
-    return SafeActError("http_error", foreign(f"{what}, {kind}", response.text), response.status_code)
+    return SafeActError("http_error", foreign(f"{what}, {kind}", response.content), response.status_code)
 
 
 def _unreadable(error: httpx.DecodingError) -> SafeActError:
@@ -95,6 +102,8 @@ def _with(*names: str) -> Callable[[Any], dict[str, Any]]:
 def _answer(value: Any) -> dict[str, Any]:
     """The answer to a reset or a step, or a read observation."""
     found = _with("episode_id", "observation", "reward", "done")(value)
+    if not re.fullmatch(EPISODE_ID, found["episode_id"]) or not isinstance(found.get("agent_key", ""), str):
+        raise ValueError
     step_result(found)
     return found
 
@@ -171,7 +180,7 @@ class _BaseClient:
         try:
             if sent.headers.get("Content-Type", JSON).partition(";")[0].strip().lower() != JSON:
                 raise ValueError
-            return read(sent.json())
+            return read(json_in(sent.content))
         except (ValueError, LookupError, TypeError, AttributeError):
             raise _foreign(sent) from None
 
@@ -213,7 +222,7 @@ class _BaseClient:
             whole = merge(at_hand, answer["observation"])
         except SafeActError:
             read = yield from self._exchange(_Request("GET", f"/episodes/{name}/observation"), _answer)
-            whole = read["observation"]
+            whole = merge(None, read["observation"])
             self._latest = name, whole
             if whole["action_history"][-1:] != answer["observation"]["action_history"]:
                 raise

@@ -63,6 +63,8 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
             raise _foreign(error.doc) from None
         except AttributeError:
             raise _foreign("JSON, but no object") from None
+        except (ValueError, RecursionError):
+            raise _foreign("JSON that is too deep, or has numbers that are too long") from None
 
     def _step_payload(self, action: SafeActAction) -> dict[str, Any]:
         payload = action.model_dump(include={"action_name", "parameters", "reasoning"})
@@ -73,9 +75,9 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
         before, self._latest = self._latest, None
         try:
             step_result(payload)
+            self._latest = merge(before, payload["observation"])
         except (ValueError, LookupError, TypeError, AttributeError):
             raise _foreign(json.dumps(payload)) from None
-        self._latest = merge(before, payload["observation"])
         # The caller may change what it gets.
         return step_result({**payload, "observation": copy.deepcopy(self._latest)})
 
@@ -92,11 +94,16 @@ def _foreign(body: str) -> SafeActError:
 
 def _unconnected(error: ConnectionError) -> Unconnected:
     """The error with what the server answered instead of opening a WebSocket, if it answered at all."""
-    response = getattr(error.__cause__, "response", None)
-    if response is None:
+    cause: BaseException | None = error
+    while cause is not None and not hasattr(cause, "response"):
+        cause = cause.__cause__ or cause.__context__
+    if cause is None:
         code = "http_error" if isinstance(error.__cause__, InvalidHandshake) else "unreachable"
         return Unconnected(code, str(error))
+    response: Any = cause.response  # that of a handshake
     kind = response.headers.get("Content-Type") or "no content type"
-    what = f"{error}. It came with {kind}"
-    body = bytes(response.body or b"").decode(errors="replace")
-    return Unconnected("http_error", foreign(what, body), response.status_code)
+    what = f"no WebSocket was opened, but HTTP status {response.status_code} came with {kind}"
+    if 300 <= response.status_code < 400 and (where := response.headers.get("Location")):
+        # What follows the path of a login page may be a secret.
+        what += f", a redirect to {where.partition('#')[0].partition('?')[0][:200]}"
+    return Unconnected("http_error", foreign(what, bytes(response.body or b"")), response.status_code)

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 
 import httpx
@@ -20,13 +22,28 @@ from safeact_env.client import (
     SafeActError,
     SafeActHTTPClient,
 )
+from safeact_env.core.episode import Episode
 from safeact_env.server.main import config_of
 from safeact_env.server.settings import Settings
+from safeact_env.tasks import get_task
 
 LOOK = SafeActAction(action_name="list_directory", parameters={}, reasoning="Look first.")
 JSON, HTML = "application/json", "text/html; charset=utf-8"
 LOGIN = "<!doctype html><title>Sign in</title>" + "x" * 9_000
 LIKE_OURS = {"episode_id": "e", "observation": {}, "reward": 0.0, "done": False}
+OURS = {**LIKE_OURS, "observation": Episode(get_task("easy"), "train", 1).observation()}
+"""An answer of ours, to which something was done on the way."""
+CHANGED = {
+    "an id that is a number": {"episode_id": 7},
+    "an id that is a path": {"episode_id": "../x?y"},
+    "a key that is a list": {"agent_key": []},
+    "done as text": {"done": "false"},
+    "no done": {"done": None},
+    "a reward that is true": {"reward": True},
+    "no reward": {"reward": None},
+    "a reward that is none": {"reward": float("nan")},
+    "a reward out of bounds": {"reward": 1e9},
+}
 OTHERS = [
     *({"status": "ok"}, {}, [], [1], None, "ok", 7, {"episode_id": "e"}, LIKE_OURS),
     *({**LIKE_OURS, "observation": other} for other in (None, [], "x", {"task_description": "t"})),
@@ -43,6 +60,15 @@ ANSWERS = {
     "an error of another service": (403, JSON, '{"error": "no"}', "403"),
     "an error with another detail": (418, JSON, '{"detail": [{"a": 1}]}', "418"),
     "an error with a text": (400, JSON, '{"detail": "bad"}', "bad"),
+    "an error without one": (422, JSON, '{"detail": []}', "422"),
+    "an error with a number": (400, JSON, '{"detail": {"code": 1, "message": 2}}', "400"),
+    "an endless error": (400, JSON, json.dumps({"detail": {"code": "c", "message": "m" * 9_999}}), "400"),
+    "JSON without end": (200, JSON, "[" * 99_999 + "]" * 99_999, "[[[["),
+    "an error without end": (404, JSON, '{"detail":' * 99_999 + "1" + "}" * 99_999, "404"),
+    "a long number": (200, JSON, "1" * 5_000, "1111"),
+    "a charset that is none": (200, "text/html; charset=base64", "<html>", "<html>"),
+    "JSON in a charset that is none": (200, "application/json; charset=zlib", "[1]", "[1]"),
+    "a charset that cannot replace": (502, "text/html; charset=idna", "<html>", "502"),
     **{f"another service: {body!r}": (200, JSON, json.dumps(body), json.dumps(body)[:9]) for body in OTHERS},
 }
 METHODS = ("reset", "step", "state", "grade", "report", "delete", "tasks")
@@ -86,6 +112,23 @@ async def test_a_foreign_answer_is_one_error_in_both_clients(answer, method):
         assert str(again.value) == str(caught.value)
 
 
+@pytest.mark.parametrize("change", CHANGED)
+@pytest.mark.parametrize("method", ["reset", "step"])
+async def test_an_answer_like_ours_is_read_as_it_is_or_not_at_all(change, method):
+    arguments = (LOOK,) if method == "step" else ()
+    body = json.dumps({**OURS, **CHANGED[change]})
+    with SafeActHTTPClient("http://there", transport=transport(200, JSON, body)) as env:
+        env.episode_id = "e"
+        with pytest.raises(SafeActError, match="check base_url"):
+            getattr(env, method)(*arguments)
+    if not CHANGED[change].keys() <= {"reward", "done"}:
+        return
+    with Elsewhere(json.dumps({"type": "observation", "data": json.loads(body)})) as url:
+        async with SafeActEnv(base_url=url) as env:
+            with pytest.raises(SafeActError, match="check base_url"):
+                await getattr(env, method)(*arguments)
+
+
 def test_a_body_that_cannot_be_decoded_is_the_same_error():
     def answer(request):
         raise httpx.DecodingError("not gzip", request=request)
@@ -93,6 +136,41 @@ def test_a_body_that_cannot_be_decoded_is_the_same_error():
     env = SafeActHTTPClient("http://there", transport=httpx.MockTransport(answer))
     with pytest.raises(SafeActError, match="check base_url"):
         env.tasks()
+
+
+@contextmanager
+def redirecting(where):
+    """The address of something that answers every handshake with a redirect."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def serve_forever():
+            with suppress(OSError):
+                while True:
+                    connection, _address = listening.accept()
+                    with connection:
+                        connection.recv(65_536)
+                        connection.sendall(f"HTTP/1.1 302 Found\r\nLocation: {where}\r\n\r\n".encode())
+
+        threading.Thread(target=serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        listening.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.mark.parametrize(
+    ("where", "said"),
+    [
+        ("https://login.example/in?secret=hush", "a redirect to https://login.example/in "),
+        ("https://login.example/in#hush", "a redirect to https://login.example/in "),
+        ("http://[::1?hush", "a redirect to http://[::1 "),
+    ],
+)
+def test_a_redirect_in_place_of_a_websocket_is_told(where, said):
+    with redirecting(where) as url:
+        with pytest.raises(SafeActError, match="check base_url") as caught, SafeActEnv(base_url=url).sync():
+            pass
+        assert (caught.value.code, caught.value.status) == ("http_error", 302)
+        assert said in caught.value.message
+        assert "hush" not in caught.value.message
 
 
 class Elsewhere:
@@ -126,7 +204,12 @@ class Elsewhere:
 
 @pytest.mark.parametrize(
     "frame",
-    ["<html>", "", "[]", "null", "7", "{}", '{"data": {}}', '{"data": []}', '{"data": {"observation": {}}}'],
+    [
+        *("<html>", "", "[]", "null", "7", "{}", '{"data": {}}', '{"data": []}'),
+        *('{"data": {"observation": {}}}', "[" * 99_999 + "]" * 99_999, "1" * 5_000),
+        json.dumps({"data": {**OURS, "observation": {**OURS["observation"], "task_description": "\ud800"}}}),
+    ],
+    ids=lambda frame: frame[:30],
 )
 async def test_a_foreign_frame_is_one_error(frame):
     with Elsewhere(frame) as url:
