@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, ValidationErro
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
+from safeact_env.call import MAX_INT
 from safeact_env.core.state import State, Target
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
 ]
 
 F = TypeVar("F")
+
+_64_BITS = {"minimum": -MAX_INT, "maximum": MAX_INT}
+"""In JSON Schema, bounds of an integer that a call may hold."""
 
 Predicate = Callable[[State[F], Any], bool]
 """From the state and the checked parameters, whether something holds."""
@@ -144,10 +148,13 @@ class Params(BaseModel):
 
     @classmethod
     def schema_for_wire(cls) -> dict[str, Any]:
-        """The JSON Schema, without the titles that only repeat names."""
+        """The JSON Schema, without the titles that only repeat names, and with the bounds of every call."""
         schema = cls.model_json_schema()
         properties = {
-            name: {key: value for key, value in part.items() if key != "title"}
+            name: {
+                **(_64_BITS if part.get("type") == "integer" else {}),
+                **{key: value for key, value in part.items() if key != "title"},
+            }
             for name, part in schema.get("properties", {}).items()
         }
         return {

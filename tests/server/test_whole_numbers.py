@@ -5,11 +5,11 @@ from functools import cache
 
 import jsonschema
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from safeact_env.call import Call
+from safeact_env.call import MAX_INT, Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import Trajectory, replay
 from safeact_env.core.variant import DEFAULT
@@ -46,14 +46,26 @@ def taken(params, given):
 
 
 @pytest.mark.parametrize("task", task_names())
-@settings(max_examples=25)
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(data=st.data())
 def test_the_engine_takes_the_types_that_the_schema_takes(task, data):
-    for params, schema in published(task):
-        names = st.sampled_from([*schema["properties"], "other"])
-        given = data.draw(st.fixed_dictionaries({key: SOME for key in schema["required"]}))
-        given |= data.draw(st.dictionaries(names, SOME, max_size=1))
-        assert taken(params, given) == jsonschema.Draft202012Validator(schema).is_valid(given), given
+    params, schema = data.draw(st.sampled_from(published(task)))
+    names = st.sampled_from([*schema["properties"], "other"])
+    given = data.draw(st.fixed_dictionaries({key: SOME for key in schema["required"]}))
+    given |= data.draw(st.dictionaries(names, SOME, max_size=1))
+    assert taken(params, given) == jsonschema.Draft202012Validator(schema).is_valid(given), given
+
+
+@pytest.mark.parametrize("number", [MAX_INT, 2.0**62, 2.0**63, -(2.0**63), 1e19, 1e300])
+def test_a_published_integer_has_the_bounds_that_a_call_has(number):
+    """Whole numbers beyond 64 bits are integers to JSON Schema, so the schema has to say no."""
+    for task in task_names():
+        for params, schema in published(task):
+            for name, part in schema["properties"].items():
+                if part.get("type") == "integer":
+                    fits = jsonschema.Draft202012Validator(part).is_valid(number)
+                    given = {key: "x" for key in schema["required"]} | {name: number}
+                    assert taken(params, given) == fits, name
 
 
 @pytest.mark.parametrize(
