@@ -115,5 +115,8 @@ def _use(parts: Sequence[Part]) -> list[str]:
         ),
         "```",
         "",
+        "It takes `datasets` 4.7 or newer. Older versions would fill the arguments of calls in with nulls.",
+        "They stop instead: the error names the column `needs_datasets_4_7_or_newer`, or the type `Json`.",
+        "",
         "`split` is here the one of `datasets`; which seeds were played is in the column `split`.",
     ]

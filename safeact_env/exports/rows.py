@@ -2,6 +2,10 @@
 
 Owns the columns. Must not know files. Messages and tools are those that a model sees in training with
 `safeact_env.integrations.trl`; rewards and grades have columns of their own.
+
+The arguments of calls differ in their keys. `datasets` before 4.7 would give them all the keys there are, and
+fill in nulls, without a word. So each row has a list of a text and an object, which those versions cannot
+read either: they stop, and their error names the column.
 """
 
 import json
@@ -17,9 +21,16 @@ from safeact_env.integrations.chat import Chat, Message
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.llm.prompts import get_prompt
 
-__all__ = ["ABOUT", "COLUMNS", "chat_of", "pair_row", "rated_rows", "sft_row"]
+__all__ = ["ABOUT", "COLUMNS", "NEEDS", "chat_of", "pair_row", "rated_rows", "sft_row"]
 
 Row = dict[str, Any]
+
+NEEDS = "needs_datasets_4_7_or_newer"
+_MARKS: Row = {
+    "canary": CANARY,
+    NEEDS: ["older versions of datasets fill objects in with nulls", {"pip install": "datasets>=4.7"}],
+}
+"""The last columns of each row."""
 
 ABOUT: dict[str, str] = {
     "messages": "the episode: system, user, then a call and its result in turn",
@@ -45,17 +56,18 @@ ABOUT: dict[str, str] = {
     "rejected_score": "grade after the call to avoid",
     "reward": "reward of the step with this call",
     "canary": "the line by which these data can be found in a corpus",
+    NEEDS: "a list that older versions of datasets cannot read, as they would not read the calls rightly",
 }
 """Description of each column, for the card."""
 _NAMED = ("task", "split", "seed", "level", "framing")
 _SCENARIO = ("tools", *_NAMED)
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "sft": ("messages", *_SCENARIO, "by", "score", "return", "steps", "outcome", "canary"),
+    "sft": ("messages", *_SCENARIO, "by", "score", "return", "steps", "outcome", *_MARKS),
     "dpo": (
         *("prompt", "chosen", "rejected", *_SCENARIO, "step", "by"),
-        *("chosen_reward", "rejected_reward", "rejected_score", "canary"),
+        *("chosen_reward", "rejected_reward", "rejected_score", *_MARKS),
     ),
-    "kto": ("prompt", "completion", "label", *_SCENARIO, "step", "by", "reward", "canary"),
+    "kto": ("prompt", "completion", "label", *_SCENARIO, "step", "by", "reward", *_MARKS),
 }
 """The columns of each form, in order."""
 
@@ -106,7 +118,7 @@ def sft_row(one: Rollout, prompt: str = "neutral", *, predict: bool = False) -> 
         "return": grade.total,
         "steps": grade.steps,
         "outcome": grade.outcome,
-        "canary": CANARY,
+        **_MARKS,
     }
 
 
@@ -121,7 +133,7 @@ def pair_row(one: Rollout, pair: Pair, prompt: str = "neutral") -> Row:
         "chosen_reward": pair.safe.reward,
         "rejected_reward": pair.mistake.reward,
         "rejected_score": pair.mistake.score,
-        "canary": CANARY,
+        **_MARKS,
     }
 
 
@@ -136,7 +148,7 @@ def rated_rows(row: Row) -> tuple[Row, Row]:
             "label": label,
             **shared,
             "reward": row[f"{side}_reward"],
-            "canary": CANARY,
+            **_MARKS,
         }
 
     return rated("chosen", True), rated("rejected", False)

@@ -19,5 +19,7 @@ collect_ignore = [
     for path in (Path(__file__).parent / "requirements").glob("*.txt")
     if not _is_installed(pinned(path).packages[0])
 ]
-# Needs an environment that no other test can run in.
+# These need environments in which no other test can run.
 collect_ignore.append("test_beside.py")
+if not _is_installed("datasets"):
+    collect_ignore.append("test_datasets.py")

@@ -48,6 +48,8 @@ TITLES = {
 }
 """The client, and how it is used, for readers."""
 
+CLIENT_SECONDS, TEST_SECONDS = 1_200, 1_800
+"""How long the clients of a library may play, and how long tests may take; a busy machine takes its time."""
 OTHER_SERVER = "openenv-core==0.3.0"
 TEST_TOOLS = (
     *("pytest", "pytest-asyncio", "pytest-randomly", "pytest-xdist", "hypothesis", "jsonschema"),
@@ -105,15 +107,18 @@ def drive(python: Path, sandbox: Sandbox, plan: JSON, name: str) -> dict[str, JS
     plan_file, shown_file = sandbox.folder / f"{name}.plan.json", sandbox.folder / f"{name}.shown.json"
     plan_file.write_text(json.dumps(plan), encoding="utf-8")
     script = sandbox.project / "tools" / "compat" / "client.py"
-    done = subprocess.run(
-        [str(python), str(script), str(plan_file), str(shown_file)],
-        env=sandbox.env,
-        cwd=sandbox.env["HOME"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    try:
+        done = subprocess.run(
+            [str(python), str(script), str(plan_file), str(shown_file)],
+            env=sandbox.env,
+            cwd=sandbox.env["HOME"],
+            capture_output=True,
+            text=True,
+            timeout=CLIENT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return {one: {"error": f"it did not end within {CLIENT_SECONDS} s"} for one in plan["clients"]}
     if not shown_file.exists():
         return {one: {"error": (done.stdout + done.stderr)[-2_000:]} for one in plan["clients"]}
     shown: dict[str, JSON] = json.loads(shown_file.read_text(encoding="utf-8"))
@@ -155,7 +160,7 @@ def suite(sandbox: Sandbox, title: str, python: Path, *options: str) -> Suite:
     """Run the tests of the API with the packages of this Python."""
     report = sandbox.folder / f"{python.parents[1].name}.xml"
     chosen = ["-n", "2", *options, "tests/server", "tests/client"]
-    found = run_tests(python, chosen, report, sandbox.env, sandbox.project, timeout_s=1_800)
+    found = run_tests(python, chosen, report, sandbox.env, sandbox.project, timeout_s=TEST_SECONDS)
     return Suite(title, found.passed, found.skipped, found.failed)
 
 
