@@ -4,6 +4,7 @@ Owns which episodes may be shown to whom. Must not know how policies play.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
@@ -28,7 +29,7 @@ from safeact_env.sessions.executor import Executor
 from safeact_env.sessions.service import SessionError, SessionService, fresh_seed, known_task
 
 MAX_WAITING = 16
-"""Requests that may wait for their turn, which takes some milliseconds."""
+"""Requests of one client that may wait for their turn, which takes some milliseconds."""
 
 HELD_OUT = "the test split is held out: {what} only for seeds of the split train; ask for one of those"
 
@@ -62,7 +63,7 @@ class _Handlers:
         self._service = service
         self._run = executor.run
         self._lock = asyncio.Lock()
-        self._waiting = 0
+        self._waiting: Counter[str] = Counter()
 
     async def policies(self) -> dict[str, list[PolicyInfo]]:
         """The reference policies, the best first."""
@@ -143,14 +144,19 @@ class _Handlers:
 
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
-        if self._waiting >= MAX_WAITING:
-            raise SessionError("busy", "too many requests are waiting for a policy to play; try again soon")
-        self._waiting += 1
+        client = ASKER.get().client
+        if self._waiting[client] >= MAX_WAITING:
+            raise SessionError(
+                "busy", "too many requests of this client wait for a policy to play; try again soon"
+            )
+        self._waiting[client] += 1
         try:
             async with self._lock:
                 yield
         finally:
-            self._waiting -= 1
+            self._waiting[client] -= 1
+            if not self._waiting[client]:
+                del self._waiting[client]
 
 
 def _calls(task: Task[Any], seed: int, policy: str, variant: Variant) -> list[Call]:

@@ -127,16 +127,21 @@ async def test_one_plays_at_a_time_and_too_many_are_asked_to_come_back(monkeypat
 
     monkeypatch.setattr(demonstrations, "_calls", slow)
     monkeypatch.setattr(demonstrations, "MAX_WAITING", 3)
-    transport = httpx.ASGITransport(create_app())
-    async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+    app = create_app()
+    there, elsewhere = (httpx.ASGITransport(app, client=(host, 1)) for host in ("192.0.2.1", "192.0.2.2"))
+    async with (
+        httpx.AsyncClient(transport=there, base_url="http://test") as client,
+        httpx.AsyncClient(transport=elsewhere, base_url="http://test") as another,
+    ):
         asked = [asyncio.create_task(client.post("/watch", json={"seed": 1})) for _ in range(3)]
         while not started:
             await asyncio.sleep(0.01)
         one_too_many = await client.post("/watch", json={"seed": 1})
+        asked.append(asyncio.create_task(another.post("/watch", json={"seed": 1})))
         assert (await client.get("/health")).status_code == 200
         assert len(started) == 1
         release.set()
-        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 3
+        assert [answer.status_code for answer in await asyncio.gather(*asked)] == [200] * 4
         assert (await client.post("/watch", json={"seed": 1})).status_code == 200
     assert code(one_too_many, 429) == "busy"
     assert int(one_too_many.headers["retry-after"]) > 0
