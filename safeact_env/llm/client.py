@@ -20,7 +20,7 @@ from safeact_env.llm.bodies import NoCompletion, body_of
 from safeact_env.llm.errors import Failed, Rejected, Unusable
 from safeact_env.llm.refusals import Refusal, names
 from safeact_env.llm.settings import Endpoint
-from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, proxy_for, seconds_in
+from safeact_env.network import BadEnvironment, asked_to_wait, by_proxy, opening, options_for, seconds_in
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -184,7 +184,7 @@ class EndpointClient:
         if isinstance(problem, ConnectionError) and not self._reached:
             raise Unusable(
                 f"{self.endpoint.shown} cannot be reached ({problem}). Check the URL, and that it runs"
-                f"{self._by_proxy()}."
+                f"{by_proxy(self.endpoint.url)}."
             )
         raise Failed(
             f"{self.endpoint.shown} did not answer after {self.retry.retries + 1} attempts: {problem}."
@@ -232,10 +232,6 @@ class EndpointClient:
         if self._client is None:
             raise RuntimeError("the client has not been opened: use it with `async with`")
         return self._client
-
-    def _by_proxy(self) -> str:
-        name = proxy_for(self.endpoint.url)
-        return f"; {name} puts a proxy before it" if name else ""
 
     def _told(self, text: str) -> str:
         line = " ".join(self._clean(text).split())
