@@ -61,7 +61,7 @@ def options_for(url: str) -> dict[str, Any]:
 
 
 def by_proxy(url: str) -> str:
-    """Return what is said beside a failure: which variable may put a proxy before a URL; empty if none does."""
+    """Return what a failure adds: the variable that may put a proxy before a URL; empty if there is none."""
     if is_this_machine(url):
         return ""
     wanted = (f"{urlsplit(url).scheme.lower()}_proxy", "all_proxy")
