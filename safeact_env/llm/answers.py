@@ -11,7 +11,7 @@ from typing import Any
 
 from safeact_env.llm.bodies import NoCompletion
 
-__all__ = ["Answer", "ToolCall", "answer_in"]
+__all__ = ["Answer", "ToolCall", "answer_in", "garbled_answer"]
 
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 """What endpoints call the end of an answer that reached the limit on its length."""
@@ -54,6 +54,7 @@ class Answer:
         seconds: Time from the request that succeeded to its answer.
         more: Further fields of the message, which go back as they came; `content` if it came in parts.
         filtered: Whether the endpoint held it back.
+        garbled: What the endpoint says of it if it could not read the call itself, else empty.
     """
 
     text: str
@@ -64,6 +65,13 @@ class Answer:
     seconds: float
     more: Mapping[str, Any] = field(default_factory=dict)
     filtered: bool = False
+    garbled: str = ""
+
+
+def garbled_answer(told: str, asked: Sequence[Any], seconds: float) -> Answer:
+    """An answer that the endpoint could not read and did not pass on."""
+    tokens = _count(None, "", asked), _count(None, "", told)
+    return Answer("", (), False, *tokens, round(seconds, 3), garbled=told)
 
 
 def answer_in(body: Any, asked: Sequence[Any], seconds: float) -> Answer:

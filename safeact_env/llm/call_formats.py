@@ -196,6 +196,8 @@ def read(answer: Answer, *, predict: bool = False) -> Read:
     Raises:
         Unreadable: If there is none, the text holds several different calls, or the call is malformed.
     """
+    if answer.garbled:
+        raise Unreadable(f"the endpoint could not read it: {answer.garbled}")
     if answer.calls:
         first = answer.calls[0]
         given = _arguments(first.arguments, cut=answer.cut)
