@@ -244,6 +244,13 @@ def test_parts_that_come_in_pieces_are_joined():
     assert read(streamed_answer(pieces, finish="stop")).call.action_name == "look"
 
 
+@pytest.mark.parametrize("choices", [True, 7, "x", {"0": {}}, [None], ["x"], [[]], [{}, 7]])
+def test_a_stream_of_something_else_is_no_answer(choices):
+    event = json.dumps({"choices": choices}).encode()
+    with pytest.raises(NoCompletion, match="no part of a completion"):
+        body_of(b"data: " + event + b"\n\ndata: [DONE]\n\n")
+
+
 def test_a_stream_that_ends_early_is_no_answer():
     with pytest.raises(NoCompletion, match="ended early"):
         body_of(streamed([{"content": CALL}], done=False).raw)
