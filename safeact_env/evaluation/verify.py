@@ -70,7 +70,7 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     if files is None:
         raise ReportError(f"{path} is of a run that was not finished; there is nothing to verify yet.")
     content = read_lines(path.with_name(files.file))
-    replays = [replay_of(key, record) for key, record in records_in(content, files.file)]
+    replays = [replay_of(key, record, report.agent) for key, record in records_in(content, files.file)]
     checks = {
         ("suite", f"{suite.name} as this installation has it"): suite_mismatches(report, here),
         ("tasks", "same versions, data and starts as here"): task_mismatches(report, here),

@@ -12,6 +12,7 @@ from functools import cache
 from random import Random
 from typing import Any, ClassVar, Protocol
 
+from pydantic_core import from_json, to_json
 from typing_extensions import override
 
 from safeact_env.call import Call
@@ -442,6 +443,27 @@ def play(
     budget = UNLIMITED_STEPS if policy == "look_only" else None
     episode: Episode[Any] = Episode(task, split, seed, variant=variant, max_steps=budget)
     player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
-    while not episode.done:
-        episode.step(player.act(episode.observation()))
-    return episode
+    seen: Observation = episode.observation()
+    while True:
+        episode.step(player.act(seen))
+        if episode.done:
+            return episode
+        seen = _observed(episode, seen)
+
+
+def _observed(episode: Episode[Any], before: Observation) -> Observation:
+    """The observation after a step, which reads from the one before what no step changes.
+
+    To read the whole history at every step would take longer than the step.
+    """
+    now = episode.latest()
+    turn = episode.turns[-1]
+    return {
+        **before,
+        # A copy: a policy may keep what it saw.
+        "current_state": from_json(to_json(now["current_state"])),
+        "action_history": [*before["action_history"], *now["action_history"]],
+        "steps_remaining": now["steps_remaining"],
+        "last_action_result": turn.result,
+        "reward": turn.reward,
+    }

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
+from safeact_env.core.episode import Episode
 from safeact_env.evaluation import SUITES, verify
 from safeact_env.version import VERSION
 from tests.suites import TINY, model_run, policy_run, records, rewrite_records, rewrite_report
@@ -68,6 +69,20 @@ def test_a_true_report_holds(policy: Path, model: Path) -> None:
     assert result.stdout.endswith("The report holds.\n")
 
 
+def test_an_episode_of_a_policy_is_played_once(policy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mismatches(policy)  # what is kept from run to run, such as the expert's approvals
+    steps, real = 0, Episode.step
+
+    def step(self: Episode[Any], call: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return real(self, call)
+
+    monkeypatch.setattr(Episode, "step", step)
+    assert mismatches(policy) == {}
+    assert steps == sum(len(one["calls"]) for one in records(policy))
+
+
 def test_compressed_records_are_the_same_records(policy: Path) -> None:
     path = policy / "trajectories.jsonl"
     (policy / "trajectories.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -81,7 +96,6 @@ def test_the_order_of_the_records_is_nobodys_business(model: Path) -> None:
 
 
 def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> None:
-    from safeact_env.core.episode import Episode
     from safeact_env.evaluation import run_suite
     from safeact_env.evaluation.record import record_of
     from safeact_env.tasks import get_task
