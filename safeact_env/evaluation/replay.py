@@ -87,7 +87,7 @@ def replayed(record: Mapping[str, Any], likely: Callable[[], Episode[Any]] | Non
         raise TrajectoryError("the trajectory cannot be read: max_steps must be an integer of at least 1")
     if likely is not None:
         played = likely()
-        # As JSON: to Python, `1`, `1.0` and `true` are equal.
+        # As JSON: to Python, `1` and `true` are equal.
         now, then = (json.dumps(one.to_json()) for one in (Trajectory.of(played, VERSION), trajectory))
         if now == then and played.max_steps == budget:
             return played

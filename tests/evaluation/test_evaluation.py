@@ -80,7 +80,6 @@ def test_a_policy_sees_all_of_every_observation(task: str, monkeypatch: pytest.M
     "change",
     [
         {"calls": [{"action_name": "look", "parameters": {"age": True}, "reasoning": "Why?"}]},
-        {"calls": [{"action_name": "look", "parameters": {"age": 1.0}, "reasoning": "Why?"}]},
         {"calls": []},
         {"max_steps": 35},
         {"seed": 6},
