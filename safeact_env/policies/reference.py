@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import cache
 from random import Random
 from typing import Any, ClassVar, Protocol
@@ -24,7 +25,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
 
-__all__ = ["POLICIES", "Policy", "make_policy", "play"]
+__all__ = ["POLICIES", "Policy", "calls_of", "make_policy", "play"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
 READ_HANDBOOK = Move("read_handbook", {}, "Which rules hold here?", "look")
@@ -443,11 +444,21 @@ def play(
     budget = UNLIMITED_STEPS if policy == "look_only" else None
     episode: Episode[Any] = Episode(task, split, seed, variant=variant, max_steps=budget)
     player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
+    for _call in calls_of(player, episode):
+        pass
+    return episode
+
+
+def calls_of(player: Policy, episode: Episode[Any]) -> Iterator[Call]:
+    """Let a policy play an episode to its end.
+
+    Yields each call before it is made, which it is once the next is asked for.
+    """
     seen: Observation = episode.observation()
-    while True:
-        episode.step(player.act(seen))
-        if episode.done:
-            return episode
+    while not episode.done:
+        call = player.act(seen)
+        yield call
+        episode.step(call)
         seen = _observed(episode, seen)
 
 

@@ -24,7 +24,7 @@ from safeact_env.core.task import SPLITS, Split, Task
 from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.policies.calls import every_call, lookalike_names, question
 from safeact_env.policies.cues import FORMER, KEPT, LOST, describes_way_back
-from safeact_env.policies.reference import POLICIES, LookOnly, play
+from safeact_env.policies.reference import POLICIES, LookOnly, calls_of, play
 from safeact_env.tasks import OFFICIAL, get_task, task_names
 from tests import toy as toys
 from tests.checks import (
@@ -94,8 +94,9 @@ def nosy(task: Task[Any], split: Split, seed: int, *, shrewd: bool) -> Episode[A
     """
     played: Episode[Any] = Episode(task, split, seed, max_steps=100_000)
     policy = LookOnly(task, seed)
-    while (call := policy.act(played.observation())).action_name != "finish":
-        played.step(call)
+    for call in calls_of(policy, played):
+        if call.action_name == "finish":
+            break
     obs = played.observation()
     for move in final_moves(played, policy.playbook.irreversible, obs):
         asking = question(obs, task.escalation.name, move)
