@@ -18,14 +18,13 @@ from safeact_env.evaluation.predictions import Predictions, predictions_of
 from safeact_env.evaluation.record import (
     Key,
     Sample,
-    play_attempt,
+    policy_seed,
     record_of,
     said_in,
     went_without_temperature,
 )
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import (
-    Agent,
     Bounds,
     Compared,
     Files,
@@ -35,10 +34,11 @@ from safeact_env.evaluation.report import (
     results_of,
 )
 from safeact_env.evaluation.suite import Suite
-from safeact_env.policies.reference import POLICIES
+from safeact_env.policies.reference import POLICIES, played
 from safeact_env.tasks import get_task
 
 __all__ = [
+    "OwnPlays",
     "Replay",
     "agent_mismatches",
     "cost_mismatches",
@@ -75,19 +75,43 @@ class Replay:
     own: list[dict[str, Any]] | None = None
 
 
-def replay_of(key: Key, record: Mapping[str, Any], agent: Agent) -> Replay:
-    """Replay an episode that an agent is said to have played, and compare everything in its record."""
+class OwnPlays:
+    """What reference policies play here. Attempts differ in a policy's draws: without any, one is all."""
+
+    def __init__(self) -> None:
+        self._undrawn: tuple[Key, Episode[Any]] | None = None
+
+    def of(self, key: Key) -> Episode[Any]:
+        """The policy's episode. The attempts of a scenario should be asked for in a row."""
+        scenario = key._replace(attempt=1)
+        if self._undrawn is not None and self._undrawn[0] == scenario:
+            return self._undrawn[1]
+        own_seed = policy_seed(key.seed, key.attempt)
+        episode, drew = played(get_task(key.task), key.split, key.seed, key.policy, own_seed, key.variant)
+        self._undrawn = None if drew else (scenario, episode)
+        return episode
+
+
+def replay_of(key: Key, record: Mapping[str, Any], plays: OwnPlays | None = None) -> Replay:
+    """Replay a recorded episode, and compare everything in its record.
+
+    Args:
+        key: The episode.
+        record: Its record.
+        plays: What the policies play, if a policy is said to have played it.
+    """
     where, own = key.place, None
 
-    def played() -> Episode[Any]:
+    def likely() -> Episode[Any]:
         nonlocal own
-        episode = play_attempt(key.task, key.split, key.seed, key.policy, key.attempt, key.variant)
+        assert plays is not None
+        episode = plays.of(key)
         own = [turn.call.to_json() for turn in episode.turns]
         return episode
 
-    likely = played if agent.kind == "policy" and key.policy in POLICIES else None
+    is_own = plays is not None and key.policy in POLICIES
     try:
-        episode, said = replayed(record, likely), said_in(record)
+        episode, said = replayed(record, likely if is_own else None), said_in(record)
     except TrajectoryError as error:
         return Replay(key, record, None, [f"{where}: {error}."])
     if said is not None:
