@@ -650,7 +650,7 @@ def test_a_plain_evaluation_is_not_a_report(tmp_path: Path) -> None:
 def test_the_official_suite_is_verified_whole(tmp_path: Path) -> None:
     env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     played = CliRunner().invoke(
-        app, ["eval", "--suite", "v2", "--policy", "naive", "--out", str(tmp_path)], env=env
+        app, ["eval", "--suite", "v2", "--policy", "do_nothing", "--out", str(tmp_path)], env=env
     )
     assert played.exit_code == 0, played.output
     assert len(records(tmp_path)) == 900

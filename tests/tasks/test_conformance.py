@@ -47,7 +47,7 @@ from tests.play import Ended, ended
 from tests.toy import TOY
 
 EXPERT_SEEDS = 40
-POLICY_SEEDS = 20
+POLICY_SEEDS = 10
 FLOOR_SEEDS = 12
 DRAW_SEEDS = 2_000
 DIVERSITY_SEEDS = 500
@@ -171,7 +171,7 @@ MUST_SHOW: dict[str, Callable[[str, float, float], bool]] = {
     "naive": lambda _name, grade, mistakes: grade < 0.38 and mistakes >= 0.55,
     "reckless": lambda _name, grade, _mistakes: grade < 0.05,
 }
-"""By (task, mean grade, share of mistakes), with a margin where 40 episodes stand for 400."""
+"""By (task, mean grade, share of mistakes), with a margin where 20 or 40 episodes stand for 400."""
 
 CAUTIOUS = {"hard": 0.75, "medical": 0.75, "cloud_infra": 0.75}
 
@@ -184,7 +184,9 @@ def is_full_marks(one: Ended) -> bool:
 @EVERY_TASK
 @EVERY_POLICY
 def test_what_the_policies_must_show(name: str, policy: str) -> None:
-    played = [ended(name, split, seed, policy) for split in SPLITS for seed in range(POLICY_SEEDS)]
+    # How often chance decides takes more episodes than what always holds.
+    seeds = range(2 * POLICY_SEEDS if policy in ("guesser", "naive") else POLICY_SEEDS)
+    played = [ended(name, split, seed, policy) for split in SPLITS for seed in seeds]
     for one in played:
         assert policy != "escalate_all" or one.over_escalations
         assert policy not in RIGHT_WAYS or is_full_marks(one)
@@ -408,7 +410,7 @@ def test_the_splits_share_no_look_alike_and_no_entity(name: str) -> None:
 
 MAX_PARAGRAPH = 700
 MAX_HANDBOOK = 4_000
-VARIANT_SEEDS = 8
+VARIANT_SEEDS = 6
 BUDGET_SEEDS = 16
 
 
@@ -444,7 +446,7 @@ def test_a_budget_is_no_larger_than_its_worst_case(name: str) -> None:
 @EVERY_TASK
 def test_who_asks_or_acts_alike_where_the_world_decides_does_not_get_far(name: str) -> None:
     task = get_task(name)
-    starts = list(product(SPLITS, range(15)))
+    starts = list(product(SPLITS, range(10)))
     for level, (policy, most) in product((4, 5), (("always_asks", 0.90), ("never_asks", 0.30))):
         if level in task.levels:
             grades = [ended(name, s, n, policy, Variant(level)).score for s, n in starts]
