@@ -218,7 +218,7 @@ class Game {
     const shown = this.job.firstElementChild;
     // Open where there is room: on a phone the state comes first.
     const isOpen = shown instanceof HTMLDetailsElement ? shown.open && turns.length !== 1 : turns.length === 0;
-    show(this.job, drawJob(this.answer.observation, this.card.title, isOpen || window.matchMedia(WIDE).matches));
+    show(this.job, drawJob(this.answer.observation, this.card, isOpen || window.matchMedia(WIDE).matches, turns.length === 0));
   }
 
   drawStatus() {
