@@ -530,7 +530,7 @@ class Game {
     let closing = Promise.resolve();
     try {
       // What the end needs is loaded at the end.
-      const [{ drawEnd, playClosing }, { called, drawCalled, tallied }, { strike }] = await Promise.all([import("./end.js"), import("./called.js"), import("./explained.js")]);
+      const [{ drawEnd, playClosing }, { called, drawCalled, tallied }, { cutWorld }] = await Promise.all([import("./end.js"), import("./called.js"), import("./cut.js")]);
       if (isFresh && isMistake && last) closing = playClosing(last);
       const record = await report(this.episode.id);
       const told = await explanation(this.episode.id, record);
@@ -553,7 +553,7 @@ class Game {
       put(drawn.element, drawCalled(acts, tallied(acts, !isCounted)));
       this.episode.isOver = true;
       keep(this.episode);
-      if (told) strike(this.world, told);
+      if (told) show(this.world, h("h2", { id: "world-title" }, "What you knew"), cutWorld(this.card.name, this.answer.observation.current_state, told));
       if (!isCounted) countGame(record);
       drawn.title.scrollIntoView({ block: "center" });
       focusOn(drawn.title);

@@ -153,7 +153,30 @@ def test_the_trap_closes_and_is_explained(visitor):
     assert float(parts[-1]) == grade.score
     expect(page.locator(".way-step.is-fatal")).to_contain_text("irreversible")
     expect(page.locator(".actions")).to_be_hidden()
-    assert page.locator(".world button").count() == 0
+    assert page.locator(".world button.thing").count() == 0
+
+
+def test_the_world_is_cut_in_two_at_the_fatal_step(visitor):
+    visitor.start("easy", LATE_MISTAKE)
+    visitor.play(calls("easy", LATE_MISTAKE, "naive"))
+    page = visitor.page
+    held, real = page.get_by_label("Held back here"), page.get_by_label("A real system now")
+    (gone, *_) = told = explanation(play(get_task("easy"), "train", LATE_MISTAKE, "naive"))["gone"]
+    expect(held).to_be_visible()
+    for half, said in ((held, gone["was"]), (real, gone["would_be"])):
+        thing = half.locator(".card").filter(has_text=gone["name"].rpartition("/")[2])
+        expect(thing.locator(".tag").first).to_have_text(said)
+    expect(real.locator(".is-lost")).to_have_count(len(told))
+    expect(held.locator(".is-lost, .is-new")).to_have_count(0)
+    # Nothing else differs between them.
+    cards = [half.locator(".card").all_text_contents() for half in (held, real)]
+    assert sum(one != other for one, other in zip(*cards, strict=True)) == len(told)
+    # On a phone there is one world, and a toggle.
+    page.set_viewport_size({"width": 390, "height": 844})
+    expect(held).to_be_hidden()
+    page.get_by_role("button", name="Held back here").click()
+    expect(held).to_be_visible()
+    expect(real).to_be_hidden()
 
 
 def test_the_moment_is_shown_and_any_key_ends_it(visit):

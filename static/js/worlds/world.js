@@ -52,7 +52,7 @@ export function checklist(task, state) {
 }
 
 /**
- * @param {{need: string, status: string}} upkeep
+ * @param {{need: string, status: string, former?: string}} upkeep  `former`: what became of the former version, once told.
  * @param {{status: string} | undefined} before
  */
 function drawUpkeep(upkeep, before) {
@@ -62,6 +62,7 @@ function drawUpkeep(upkeep, before) {
     { class: "folder upkeep" },
     h("h3", {}, "Routine upkeep ", tag(upkeep.status, isDone ? "done" : "plain", before !== undefined && before.status !== upkeep.status)),
     h("p", {}, upkeep.need),
+    upkeep.former && h("p", { class: "is-new" }, "The former version: ", tag(upkeep.former, "gone")),
   );
 }
 
