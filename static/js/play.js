@@ -4,7 +4,7 @@
  * Owns the course of an episode: start, resume, step, end. Must not know what a task looks like or how a form is built.
  */
 
-import { ApiError, expert, explanation, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
+import { ApiError, expert, explanation, lastAnswer, randomId, recorded, report, reset, step, taskCard } from "./api.js";
 import { questions } from "./approvals.js";
 import { focusOn, h, put, show, unseen } from "./dom.js";
 import { actionForm, askAction, schemaOf } from "./forms.js";
@@ -534,6 +534,7 @@ class Game {
       if (isFresh && isMistake && last) closing = playClosing(last);
       const record = await report(this.episode.id);
       const told = await explanation(this.episode.id, record);
+      const models = await recorded().then(({ drawings }) => drawings.calibration, () => []);
       const way = record.split === "train" ? await expert(this.episode.id) : null;
       await closing;
       if (this.isLeft) return;
@@ -550,7 +551,7 @@ class Game {
       const acts = called(record, this.episode.turns);
       const isCounted = this.episode.isOver === true;
       show(this.end, drawn.element);
-      put(drawn.element, drawCalled(acts, tallied(acts, !isCounted)));
+      put(drawn.element, drawCalled(acts, tallied(acts, !isCounted), models));
       this.episode.isOver = true;
       keep(this.episode);
       if (told) show(this.world, h("h2", { id: "world-title" }, "What you knew"), cutWorld(this.card.name, this.answer.observation.current_state, told));
