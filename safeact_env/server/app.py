@@ -4,7 +4,6 @@ Owns how its parts are assembled. Must not know what any route does.
 """
 
 import inspect
-import sys
 from typing import Any
 
 from fastapi import FastAPI
@@ -48,7 +47,6 @@ with lightly():
 OURS = ("/health", "/ws", "/mcp", *PATHS)
 """Paths of OpenEnv's server that this package serves itself."""
 
-LOADING_WEB = "Loading OpenEnv's page at /web, with gradio; the server starts after it, in up to 20 seconds."
 NO_GRADIO = (
     "ENABLE_WEB_INTERFACE turns on the page at /web, which needs gradio: install it (pip install gradio), or "
     "unset ENABLE_WEB_INTERFACE to serve without the page."
@@ -131,7 +129,6 @@ def _add_web_interface(app: FastAPI, settings: Settings) -> None:
     Raises:
         SystemExit: If gradio is not installed.
     """
-    print(LOADING_WEB, file=sys.stderr, flush=True)
     try:
         from safeact_env.server.page.openenv_web import add_web_interface
     except ModuleNotFoundError as error:
