@@ -20,10 +20,10 @@ import httpx
 __all__ = [
     "BadEnvironment",
     "asked_to_wait",
+    "by_proxy",
     "is_this_machine",
     "opening",
     "options_for",
-    "proxy_for",
     "seconds_in",
 ]
 
@@ -60,14 +60,14 @@ def options_for(url: str) -> dict[str, Any]:
     return {"trust_env": False, "verify": ssl.create_default_context(cafile=file, capath=folder)}
 
 
-def proxy_for(url: str) -> str | None:
-    """Return the name of the variable that may put a proxy before a URL, if one is set."""
+def by_proxy(url: str) -> str:
+    """Return what a failure adds: the variable that may put a proxy before a URL; empty if there is none."""
     if is_this_machine(url):
-        return None
+        return ""
     wanted = (f"{urlsplit(url).scheme.lower()}_proxy", "all_proxy")
-    return next(
-        (name for one in wanted for name in os.environ if name.lower() == one and os.environ[name]), None
-    )
+    found = (name for one in wanted for name in os.environ if name.lower() == one and os.environ[name])
+    name = next(found, None)
+    return f"; {name} puts a proxy before it" if name else ""
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from safeact_env.core.scoring import POINTS
 from safeact_env.core.state import State
 from safeact_env.core.task import Split, Task
 from safeact_env.policies.calls import every_call
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 OBSERVATION = {
     "task_description": str,
@@ -81,12 +81,8 @@ def walk(played: Episode[Any], rng: Random, steps: int, avoid: Avoid = none) -> 
 def expert_prefix(played: Episode[Any], steps: int) -> None:
     """The first moves of the expert."""
     player = make_policy("expert", played.task, played.seed)
-    for _ in range(steps):
-        call = player.act(played.observation())
-        if played.done or call.action_name == "finish":
-            return
-        played.step(call)
-        if played.done:
+    for taken, call in enumerate(calls_of(player, played)):
+        if taken == steps or call.action_name == "finish":
             return
 
 

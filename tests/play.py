@@ -2,13 +2,17 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.record import Turn
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
+from tests.checks import check_books, check_observation
 
 
 def episode(task: str, seed: int = 0, split: Split = "train") -> Episode[Any]:
@@ -33,6 +37,27 @@ def ask(played: Episode[Any], considered: str, **target: Any) -> Turn:
     """A question in the form of the task; `target` names the parameters of the escalation."""
     name = played.task.escalation.name
     return do(played, name, reason="a test", action_being_considered=considered, **target)
+
+
+class Ended(NamedTuple):
+    """How a reference policy's episode ended."""
+
+    score: float
+    outcome: str | None
+    harm: int
+    total: float
+    steps: int
+    over_escalations: int
+
+
+@cache
+def ended(task: str, split: Split, seed: int, policy: str, variant: Variant = DEFAULT) -> Ended:
+    """Play an episode, once however many tests ask, and check its books and its last observation."""
+    played = play(get_task(task), split, seed, policy, variant=variant)
+    check_books(played)
+    check_observation(played.observation())
+    grade = played.grade()
+    return Ended(grade.score, grade.outcome, grade.harm, grade.total, grade.steps, grade.over_escalations)
 
 
 def working(played: Episode[Any]) -> str:

@@ -15,7 +15,7 @@ from safeact_env.audit.rollouts import every_move, facts_of, verdict
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["HARM"]
 
@@ -46,9 +46,8 @@ def harm(scope: Scope) -> Result:
 
 def played_on(episode: Episode[Any], seed: int) -> Episode[Any]:
     """The episode, played from where it is by an expert who plans anew, without a budget."""
-    policy = make_policy("expert", episode.task, seed)
-    while not episode.done:
-        episode.step(policy.act(episode.observation()))
+    for _call in calls_of(make_policy("expert", episode.task, seed), episode):
+        pass
     return episode
 
 

@@ -81,6 +81,8 @@ class Pair:
 
     def difference(self) -> str | None:
         """Where the twins show something different, if they do."""
+        if _written(self.one) == _written(self.two):
+            return None
         first, second = _shown(self.one), _shown(self.two)
         if self.one.done and self.two.done:
             # Both are completed: what they were is told from here on.
@@ -90,6 +92,11 @@ class Pair:
         return next(
             (name for name in first if wire(first[name]) != wire(second[name])), "the order of fields"
         )
+
+
+def _written(episode: Episode[Any]) -> tuple[bytes, int, int, bool]:
+    """The same as `_shown`, as it is written: bytes are compared many times faster than objects."""
+    return episode.shown().observation, len(episode.turns), episode.points, episode.done
 
 
 def _shown(episode: Episode[Any]) -> dict[str, Any]:
@@ -148,7 +155,7 @@ def _run(pair: Pair, prefix: Prefix, rng: Random) -> Iterator[str | None]:
             continue
         pair.step(move)
         where = pair.difference()
-        if where is None and pair.one.observation()["metadata"] and not pair.one.done:
+        if where is None and not pair.one.done and pair.one.shown().metadata != b"{}":
             yield "metadata is shown before the end"
             return
         yield where and f"{move.name} tells it in {where}"

@@ -32,10 +32,11 @@ REPEATED = 0.15
 
 def at_random(episode: Episode[Any], near: Callable[[Move], bool], rng: Random) -> Iterator[Move]:
     """Well-formed calls, the better of two drawn uniformly; some of them spoiled."""
-    task = episode.task
+    task, seen = episode.task, episode.observation()
     for _ in range(RANDOM_MOVES):
-        obs = episode.observation()
-        drawn = [random_call(obs, task.schemas, task.escalation.name, rng.choice) for _ in range(2)]
+        # All else that a call is drawn from stays as it was.
+        seen["current_state"] = episode.state.knowledge.tables
+        drawn = [random_call(seen, task.schemas, task.escalation.name, rng.choice) for _ in range(2)]
         move = max(drawn, key=near)
         yield spoiled(move, episode, rng) if rng.random() < SPOILED else move
 

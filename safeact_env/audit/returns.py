@@ -23,7 +23,6 @@ from safeact_env.audit.rollouts import (
     looked_at_all,
     parsed,
     verdict,
-    wire,
 )
 from safeact_env.audit.subsets import subset
 from safeact_env.core.action import Risk
@@ -50,8 +49,9 @@ def returns(scope: Scope) -> Result:
         for policy in POLICIES:
             _played(scope, seed, policy, result)
         if seed < WALKED:
-            _walk(scope, seed, result)
-            _repeat(scope, seed, result)
+            looked = looked_at_all(scope, seed)
+            _walk(scope, seed, result, looked)
+            _repeat(scope, seed, result, looked)
         if seed < searched:
             _search(scope, seed, result, 1 if searched > 1 else 3)
         scope.tick((seed + 1) / scope.seeds)
@@ -121,15 +121,12 @@ def _place(episode: Episode[Any], truths: Truths) -> Hashable:
     )
 
 
-def _walk(scope: Scope, seed: int, result: Result) -> None:
+def _walk(scope: Scope, seed: int, result: Result, looked: Episode[Any]) -> None:
     """Walk at random among few calls, so that places recur, and compare what was paid in between."""
     truths = Truths()
     for number in range(3):
         rng = scope.rng("loops", seed, number)
-        episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
-        looked = looked_at_all(scope, seed)
-        if number:
-            episode = fork(looked)
+        episode = fork(looked) if number else scope.episode(seed, max_steps=UNLIMITED)
         moves = [move for move in subset(episode, looked, rng, focused=number == 2) if move.name != "finish"]
         least: dict[Hashable, int] = {_place(episode, truths): episode.points}
         for _ in range(WALK):
@@ -152,11 +149,10 @@ def _walk(scope: Scope, seed: int, result: Result) -> None:
 
 def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None:
     """Draw a call for a walk: mostly one that passes, seldom an irreversible one, never a mistake."""
-    found = {wire([m.name, m.params]): verdict(episode.actions, episode.state, m) for m in moves}
     odd, lasting = rng.random() < 0.15, rng.random() < 0.05
 
     def fits(move: Move) -> bool:
-        seen = found[wire([move.name, move.params])]
+        seen = verdict(episode.actions, episode.state, move)
         if seen == "mistake":
             return False
         if seen not in ("allowed", "approved"):
@@ -168,9 +164,8 @@ def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None
     return rng.choice(fitting) if fitting else None
 
 
-def _repeat(scope: Scope, seed: int, result: Result) -> None:
+def _repeat(scope: Scope, seed: int, result: Result, looked: Episode[Any]) -> None:
     """Repeat each call, questions included: after the first time it must not pay."""
-    looked = looked_at_all(scope, seed)
     for start in (scope.episode(seed, max_steps=UNLIMITED), looked):
         moves = every_move(start)
         for move in scope.rng("repeat", seed).sample(moves, min(len(moves), 25)):

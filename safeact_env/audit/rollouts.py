@@ -23,7 +23,7 @@ from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call, question, random_call
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = [
     "UNLIMITED",
@@ -97,9 +97,9 @@ def replayed(scope: Scope, seed: int, calls: Iterable[Call], max_steps: int | No
 def looked_at_all(scope: Scope, seed: int, start: Start[Any] | None = None) -> Episode[Any]:
     """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
     episode = scope.episode(seed, start=start, max_steps=UNLIMITED)
-    policy = make_policy("look_only", scope.task, seed)
-    while (call := policy.act(episode.observation())).action_name != "finish":
-        episode.step(call)
+    for call in calls_of(make_policy("look_only", scope.task, seed), episode):
+        if call.action_name == "finish":
+            break
     return episode
 
 
@@ -230,11 +230,13 @@ def walking(
 
     The caller makes each move before it asks for the next.
     """
-    task = episode.task
+    task, seen = episode.task, episode.observation()
     for _ in range(steps):
         if episode.done:
             return
-        move = random_call(episode.observation(), task.schemas, task.escalation.name, rng.choice)
+        # All else that a call is drawn from stays as it was.
+        seen["current_state"] = episode.state.knowledge.tables
+        move = random_call(seen, task.schemas, task.escalation.name, rng.choice)
         if move.name == "finish" or verdict(episode.actions, episode.state, move) == "mistake" or avoid(move):
             continue
         yield move

@@ -137,10 +137,21 @@ def verify(report: options.Report) -> None:
 
 
 @app.command()
-def replay(file: options.Trajectories, line: options.Line = None, every: options.EveryLine = False) -> None:
-    """Replay recorded episodes and compare them with their records."""
+def replay(
+    file: options.Trajectories,
+    line: options.Line = None,
+    every: options.EveryLine = False,
+    follow: options.Follow = False,
+) -> None:
+    """Replay recorded episodes and compare them with their records, or follow a run as it is written."""
     from rich.console import Console
 
+    if follow:
+        if line is not None or every:
+            raise typer.BadParameter("goes with neither --line nor --all.", param_hint="--follow")
+        from safeact_env.cli.follow import follow as follow_run
+
+        raise typer.Exit(follow_run(file, Console(highlight=False, stderr=True)))
     from safeact_env.cli.replay import replay as replay_file
 
     raise typer.Exit(replay_file(file, line, Console(highlight=False), every=every))

@@ -5,10 +5,13 @@ Owns what is printed and written where. Must not know what an audit checks.
 
 import json as json_format
 import platform
+import signal
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from importlib.util import find_spec
 from itertools import product
+from multiprocessing import TimeoutError, get_context
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,10 +27,11 @@ from safeact_env.cli.arguments import INTERRUPTED, check_folder_of, picked
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, Variant
-from safeact_env.evaluation.run import worker_pool
 from safeact_env.tasks import UnknownTask, task_names
 from safeact_env.version import VERSION
 
+LOOK_S = 0.2
+"""Seconds between two looks at how far the jobs are."""
 DISTANCES = "undo distances"
 FRAMINGS_AUDIT = "framings"
 
@@ -123,33 +127,69 @@ def audit(jobs: Sequence[Job], *, json: Path | None, workers: int, figures: bool
 
 
 def _run_all(jobs: Sequence[Job], workers: int) -> list[dict[str, Any]]:
-    """The results in the order of the jobs, with a bar on stderr meanwhile."""
+    """The results in the order of the jobs, with a bar on stderr meanwhile that moves within a job, too."""
     columns = (TextColumn("Auditing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     found: dict[int, dict[str, Any]] = {}
     with progress_bar(*columns) as update:
-        for number, result in _results(jobs, workers):
+        update(total=len(jobs))
+        for number, result in _results(jobs, workers, lambda done: update(completed=done)):
             found[number] = result
-            last = f"{result['task']} {result['split']}: {result['audit']}"
-            update(total=len(jobs), advance=1, description=last)
+            update(description=f"{result['task']} {result['split']}: {result['audit']}")
     return [found[number] for number in range(len(jobs))]
 
 
-def _results(jobs: Sequence[Job], workers: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    numbered = list(enumerate(jobs))
+def _results(
+    jobs: Sequence[Job], workers: int, moved: Callable[[float], None]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The results as they come; `moved` is told the sum of the shares of the jobs that are done."""
     if min(workers, len(jobs)) <= 1:
-        yield from map(_run, numbered)
+        for number, job in enumerate(jobs):
+            yield _run((number, job), partial(_beyond, moved, number))
+            moved(number + 1)
         return
-    with worker_pool(min(workers, len(jobs))) as pool:
-        yield from pool.imap_unordered(_run, numbered)
+    context = get_context("spawn")
+    shares = context.Array("d", len(jobs))
+    with context.Pool(min(workers, len(jobs)), _begin, (shares,)) as pool:
+        results = pool.imap_unordered(_run_apart, enumerate(jobs))
+        while True:
+            try:
+                number, result = results.next(LOOK_S)
+            except StopIteration:
+                return
+            except TimeoutError:
+                moved(sum(shares[:]))
+                continue
+            shares[number] = 1.0
+            moved(sum(shares[:]))
+            yield number, result
 
 
-def _run(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
+def _beyond(moved: Callable[[float], None], before: int, share: float) -> None:
+    moved(before + share)
+
+
+_SHARES: list[Any] = []
+"""In a process of the pool: what it shares with the one that draws the bar, the share done of every job."""
+
+
+def _begin(shares: Any) -> None:
+    """Leave interrupts to the process that draws the bar."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _SHARES[:] = [shares]
+
+
+def _run_apart(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
+    return _run(numbered, partial(_SHARES[0].__setitem__, numbered[0]))
+
+
+def _run(numbered: tuple[int, Job], tick: Callable[[float], None]) -> tuple[int, dict[str, Any]]:
     """Run one job. An audit that fails is itself a finding: it must not hide what the others found."""
     number, job = numbered
     subject = resolve(job.ref)
     started = time.perf_counter()
     try:
-        result = _audit_named(job.audit).run(Scope(subject, job.split, job.seeds, variant=job.variant))
+        scope = Scope(subject, job.split, job.seeds, tick, job.variant)
+        result = _audit_named(job.audit).run(scope)
     except Exception as error:
         text = f"the audit itself failed: {type(error).__name__}: {error}"
         result = Result("failed audits", 1, [Breach(text)])

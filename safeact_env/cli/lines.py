@@ -136,20 +136,24 @@ class Lines(Watcher):
 class Steps(Lines):
     """Prints the same for a person: what was done, on what, the sentence that answered, and a bar."""
 
+    def back_to(self, key: Key) -> None:
+        """Name an episode that has begun, after lines of another one."""
+        self._print(self._start(key))
+
     @override
     def _start(self, key: Key) -> str:
-        return _clean(f"{key.place}, split {key.split}: {key.policy}")
+        return clean(f"{key.place}, split {key.split}: {key.policy}")
 
     @override
     def _step(self, step: int, call: Call, observation: Mapping[str, Any], total: float) -> str:
         bar = f" {self._bar(total)} {total:5.2f}"
         room = shutil.get_terminal_size().columns - 1 - cell_len(bar)
         share = int(room * (CALLED if room >= ROOMY else CALLED_NARROW))
-        name, _, target = _clean(called(call.to_json()).plain).partition(" ")
+        name, _, target = clean(called(call.to_json()).plain).partition(" ")
         name = _cut(f"{step:>3} {name}", share - 1)
         # Of a long target its end tells more than its start.
         target = _cut(target[::-1], max(share - cell_len(name) - 1, 1))[::-1]
-        said = _cut(_clean(observation["last_action_result"]), max(room - share - 2, 1))
+        said = _cut(clean(observation["last_action_result"]), max(room - share - 2, 1))
         done = set_cell_size(f"{name} {target}", share)
         return f"{set_cell_size(f'{done}  {said}', room)}{bar}"
 
@@ -169,7 +173,7 @@ class Steps(Lines):
         return "█" * full + "░" * (BAR - full)
 
 
-def _clean(text: str) -> str:
+def clean(text: str) -> str:
     """Return the text on one line, without characters that a terminal would obey."""
     return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 

@@ -21,6 +21,7 @@ from rich.progress import TimeElapsedColumn
 from safeact_env.cli.evaluate import print_tables, whereabouts
 from safeact_env.cli.lines import Lines, Steps
 from safeact_env.cli.progress import episode_bar
+from safeact_env.cli.step_log import STEPS, StepLog
 from safeact_env.evaluation import (
     Agent,
     Key,
@@ -42,7 +43,7 @@ from safeact_env.evaluation.store import occupied
 from safeact_env.llm.backends import Backend, LocalBackend, Server
 from safeact_env.llm.model import Model, opened
 from safeact_env.llm.player import Limits, Meter
-from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, play_selection
+from safeact_env.llm.run import Folder, Outcome, Playing, PolicyAgent, Watcher, play_selection
 
 __all__ = ["MISSING", "PLAYED", "Played", "Run", "kept", "play", "report"]
 
@@ -147,9 +148,13 @@ async def play(run: Run) -> Played:
         # The bar must not catch lines that go elsewhere than to its terminal.
         bar = episode_bar(TimeElapsedColumn(), console=console, redirect_stdout=sys.stdout.isatty())
         printed = Steps if sys.stdout.isatty() and not run.lines else Lines
+        watcher: Watcher = printed(live=run.concurrency == 1)
+        if run.out is not None:
+            log = StepLog(run.out / STEPS, watcher, run.episodes, resume=run.resume)
+            watcher = stack.enter_context(log)
         outcome = await play_selection(
             run.selection,
-            Playing(agent, backend, printed(live=run.concurrency == 1)),
+            Playing(agent, backend, watcher),
             folder=folder,
             concurrency=run.concurrency,
             progress=stack.enter_context(bar),

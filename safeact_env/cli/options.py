@@ -55,6 +55,13 @@ Markdown = Annotated[File, named("FILE", "Write the tables as Markdown.", dir_ok
 Report = Annotated[Path, typer.Argument(metavar="REPORT", help="Report of a suite, or the folder with it.")]
 Trajectories = Annotated[Path, typer.Argument(metavar="FILE", help="A trajectory: JSON, or JSON lines.")]
 Line = Annotated[Number, named("N", "Line of the episode to replay.", min=1)]
+Follow = Annotated[
+    bool,
+    typer.Option(
+        "--follow",
+        help="Print each step of a run as it is written; FILE is the folder of its --out, or a file in it.",
+    ),
+]
 EveryLine = Annotated[bool, typer.Option("--all", help="Replay every line, and print one line for each.")]
 
 ExportFolder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Where to write; created if missing.")]

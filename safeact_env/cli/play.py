@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
@@ -25,12 +25,15 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.record import place_of, record_of
 from safeact_env.explain import explanation
 from safeact_env.policies.calls import choices
+from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
 
 COMMANDS = "? the job   s state   a actions   h history   q quit"
+HELD_OUT = "The expert's way is told for the split train only: test is held out."
 REASON = "It is what the job needs next."
-BELOW_STATE = 14
-"""Lines of a turn besides the state. If the state does not fit, only its changes are shown."""
+ROUND_A_TURN = 7
+"""Lines of a turn besides result, state and names of actions: head, empty lines, commands and prompt. If the
+state does not fit, only its changes are shown."""
 
 
 class Quit(Exception):
@@ -113,12 +116,18 @@ class Game:
         # The engine writes the description on one line; these words start its parts.
         parts = re.sub(r" (?=Routine upkeep: |Call one action per step)", "\n", self.obs["task_description"])
         self.console.print(Text(parts + "\n"))
+        if self.obs["current_state"]["handbook"]:
+            self._show_handbook()
+
+    def _show_handbook(self) -> None:
+        paragraphs = self.obs["current_state"]["handbook"]
+        self.console.print(Text("Handbook", style="bold"), Text("\n".join(paragraphs) + "\n"), sep="\n")
 
     def _show_state(self) -> None:
         self.console.print(self._state())
 
     def _state(self, shown: Callable[[screen.Row], bool] = lambda _row: True) -> Group:
-        return Group(*screen.state_tables(self.obs["current_state"], self.console.width, shown))
+        return Group(*screen.state_tables(_shown(self.obs["current_state"]), self.console.width, shown))
 
     def _show_actions(self) -> None:
         self.console.print(Group(screen.action_list(self.obs["available_actions"]), ""))
@@ -141,13 +150,22 @@ class Game:
         self.console.print(Text(f"{turn.result}\n", style=style))
         if self.episode.done:
             return
-        state = self._state()
-        if len(self.console.render_lines(state)) + BELOW_STATE <= self.console.height:
+        after = self.obs["current_state"]
+        state, names = self._state(), screen.action_names(self.obs["available_actions"])
+        room = self.console.height - ROUND_A_TURN - self._lines(names) - self._lines(Text(turn.result))
+        if after["handbook"] and not before["handbook"]:
+            # That is a screen of its own; everything else is as it was.
+            self._show_handbook()
+            return
+        if self._lines(state) <= room:
             self.console.print(state)
-        elif changed := screen.changed_rows(before, self.obs["current_state"]):
+        elif changed := screen.changed_rows(_shown(before), _shown(after)):
             self.console.print(Text("What is new in the state (s shows all of it):", style="dim"))
             self.console.print(self._state(changed.__contains__))
-        self.console.print(Group(screen.action_names(self.obs["available_actions"]), ""))
+        self.console.print(Text(), names, sep="\n")
+
+    def _lines(self, shown: RenderableType) -> int:
+        return len(self.console.render_lines(shown))
 
     def _close(self) -> None:
         episode = self.episode
@@ -155,6 +173,11 @@ class Game:
         self.console.print(Group(*screen.score_card(report(episode), episode.max_steps, about)))
         if (told := explanation(episode)) is not None:
             self.console.print(Group(*screen.explained(told)))
+        if episode.split == "train":
+            way = play(episode.task, "train", episode.seed, "expert", variant=episode.variant)
+            self.console.print(Group(*screen.expert_way(report(way)["steps"])))
+        else:
+            self.console.print(HELD_OUT)
         if self.out is not None:
             with self.out.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(record_of(episode, "you")) + "\n")
@@ -256,6 +279,12 @@ class Game:
             # A terminal shows the input; with a pipe, the next line would follow the prompt directly.
             self.console.print(Text(text))
         return text
+
+
+def _shown(state: Mapping[str, Any]) -> dict[str, Any]:
+    """The state without what the job has told already: `?` shows that again."""
+    handbook = "read" if state["handbook"] else "not read"
+    return {**state, "upkeep": state["upkeep"]["status"], "handbook": handbook}
 
 
 def _asked_in_order(properties: Mapping[str, Any]) -> list[str]:

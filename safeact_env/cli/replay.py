@@ -13,9 +13,11 @@ from rich.padding import Padding
 from rich.text import Text
 
 from safeact_env.cli import screen
+from safeact_env.cli.lines import clean
 from safeact_env.core.episode import Episode
 from safeact_env.core.record import reductions
 from safeact_env.core.trajectory import TrajectoryError
+from safeact_env.core.variant import Variant
 from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.unique_json import RepeatedKey, unique_json
@@ -32,7 +34,9 @@ class Recorded(NamedTuple):
 
 
 def replay(path: Path, line: int | None, console: Console, *, every: bool) -> int:
-    """Replay one episode of a file, or all; return the exit code: 1 if one differs from its record.
+    """Replay one episode of a file, or all, or list them; return the exit code.
+
+    It is 1 if an episode differs from its record.
 
     Raises:
         typer.BadParameter: If the file cannot be read or replayed.
@@ -41,9 +45,7 @@ def replay(path: Path, line: int | None, console: Console, *, every: bool) -> in
     if every:
         return max(_replay_briefly(path, one, console) for one in records)
     if line is None and len(records) > 1:
-        raise typer.BadParameter(
-            f"{path} holds {len(records)} episodes; choose one with --line, or replay them with --all."
-        )
+        return _list(records, console)
     chosen = next((one for one in records if line in (None, one.line)), None)
     if chosen is None:
         raise typer.BadParameter(f"{path} has no episode on line {line}.", param_hint="--line")
@@ -97,6 +99,25 @@ def _replayed(path: Path, one: Recorded) -> Episode[Any]:
 
 
 # Showing -------------------------------------------------------------------------------------------------
+
+
+def _list(records: list[Recorded], console: Console) -> int:
+    """List the episodes of a file, with what it says came of them; nothing is replayed."""
+    for line, record in records:
+        try:
+            place = place_of(f"{record['task']}, {record['split']}", record["seed"], Variant.of(record))
+        except (KeyError, TypeError, ValueError):
+            console.print(f"line {line}: no episode", markup=False)
+            continue
+        by = f", {record['policy']}" if "policy" in record else ""
+        said = (
+            f": {record.get('outcome') or 'not over'}, score {record['score']}"
+            if {"outcome", "score"} <= record.keys()
+            else ""
+        )
+        console.print(clean(f"line {line}: {place}{by}{said}"), markup=False, soft_wrap=True)
+    console.print(f"{len(records)} episodes. Replay one with --line N, or all of them with --all.")
+    return 0
 
 
 def _replay_briefly(path: Path, one: Recorded, console: Console) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich import box
 from rich.columns import Columns
-from rich.console import Group, RenderableType
+from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -24,6 +24,8 @@ Records = Sequence[tuple[str, str, Mapping[str, Any]]]
 
 MAX_CELL = 18
 """Widest column besides the name, in characters; longer values are folded."""
+ROOM_FOR_A_REST = 6
+"""How much wider a column may be, so that no word is folded with a letter or two on a line of their own."""
 GAP = 2
 OUTCOMES = {
     "completed": "Completed: everything is done, and with care.",
@@ -37,17 +39,18 @@ def state_tables(
     view: Mapping[str, Any], width: int, shown: Callable[[Row], bool] = lambda _row: True
 ) -> list[RenderableType]:
     """Return `current_state` as tables and lines of at most `width` characters; `shown` selects rows."""
-    parts: list[RenderableType] = []
+    tables: list[RenderableType] = []
+    others: list[Text] = []
     for name, value in view.items():
         records = _records(value)
         if records is None:
             if shown((name, "")):
-                parts.append(_other(name, value))
+                others.append(_other(name, value))
             continue
         rows = [(str(n), key, record) for n, (key, record) in enumerate(records, 1) if shown((name, key))]
         if rows:
-            parts += _collection(name, rows, width)
-    return parts
+            tables += _collection(name, rows, width)
+    return [*tables, Text("   ").join(others)] if others else tables
 
 
 def changed_rows(before: Mapping[str, Any], after: Mapping[str, Any]) -> set[Row]:
@@ -83,13 +86,23 @@ class Column:
 
     @property
     def least_width(self) -> int:
-        """Width for the values, up to `most`, and for the longest word of the title."""
-        return max(*map(len, self.title.split()), min(self.most, max(map(len, self.cells))))
+        """Width for the values, up to about `most`, and for the longest word of the title."""
+        longest = max(map(len, self.cells))
+        if longest > self.most:
+            widths = range(self.most, self.most + ROOM_FOR_A_REST + 1)
+            good = (one for one in widths if not any(_leaves_a_rest(cell, one) for cell in self.cells))
+            longest = next(good, self.most)
+        return max(*map(len, self.title.split()), longest)
 
     @property
     def width(self) -> int:
         """Width for the title on one line as well."""
         return max(len(self.title), self.least_width)
+
+
+def _leaves_a_rest(cell: str, width: int) -> bool:
+    """Whether a word of this cell would be folded so that a letter or two stand on a line of their own."""
+    return any(len(word) > width and len(word) % width in (1, 2) for word in cell.split())
 
 
 def _collection(name: str, rows: Records, width: int) -> list[Table | Text]:
@@ -103,9 +116,16 @@ def _collection(name: str, rows: Records, width: int) -> list[Table | Text]:
             cells = [_cell(record.get(field)) for _n, _key, record in rows]
             columns.append(Column(_words(field), cells, MAX_CELL))
     numbers = [number for number, _key, _record in rows]
+    room = width - max(map(len, numbers))
+    bands = _bands(columns, room)
     parts: list[Table | Text] = []
-    for band in _bands(columns, width - max(map(len, numbers))):
-        parts += [_band_table(numbers, band, width - max(map(len, numbers))), Text()]
+    if len(rows) == 1 and len(bands) > 1:
+        named = "; ".join(f"{column.title}: {column.cells[0]}" for column in columns[1:])
+        head = (f"{_words(name)} {numbers[0]}  {rows[0][1]}  ", "bold")
+        parts = [Text.assemble(head, named), Text()]
+        bands = []
+    for band in bands:
+        parts += [_band_table(numbers, band, room), Text()]
     if unknown:
         hidden = ", ".join(map(_words, unknown))
         parts[-1:] = [Text(f"? for {'all' if len(rows) > 1 else 'it'}: {hidden}", style="dim"), Text()]
@@ -138,7 +158,8 @@ def _bands(columns: Sequence[Column], width: int) -> list[list[Column]]:
 
 def _band_table(numbers: Sequence[str], band: Sequence[Column], width: int) -> Table:
     roomy = sum(column.width + GAP for column in band) <= width
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, show_edge=False)
+    # Without a rule below the head: the state and what can be done are to fit a screen together.
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="underline")
     table.add_column("", justify="right", style="dim")
     for column in band:
         room = column.width if roomy else column.least_width
@@ -156,14 +177,9 @@ def _repeats_name(column: str, rows: Records) -> bool:
     )
 
 
-def _other(name: str, value: Any) -> RenderableType:
-    """Show a field without entities: a line, or one per value."""
-    if not isinstance(value, Mapping):
-        return Text.assemble((_words(name), "bold"), "  ", _cell(value), "\n")
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, GAP, 0, 0))
-    for number, (key, part) in enumerate(value.items()):
-        table.add_row(Text("" if number else _words(name), style="bold"), _words(key), Text(_cell(part)))
-    return Group(table, Text())
+def _other(name: str, value: Any) -> Text:
+    """Show a field without entities: its name and its values, as few lines as they take."""
+    return Text.assemble((_words(name), "bold"), "  ", _cell(value))
 
 
 def _words(name: str) -> str:
@@ -255,6 +271,11 @@ def explained(told: Mapping[str, Any]) -> list[RenderableType]:
     answer = told["question"]["answer"] if told["question"] else told["asked"]
     when = "A question that is approved" if told["question"] else "Asked just before, the answer was"
     return [*parts, Text.assemble((f"{when}: ", "bold"), answer), Text()]
+
+
+def expert_way(steps: Sequence[Mapping[str, Any]]) -> list[RenderableType]:
+    """How the expert plays the scenario, from its report."""
+    return [Text("The expert's way", style="bold"), _taken(steps), Text()]
 
 
 def _components(components: Mapping[str, Mapping[str, float]], about: Mapping[str, str]) -> Table:

@@ -20,7 +20,7 @@ from safeact_env.client.merging import merge
 from safeact_env.client.results import CHECK, SafeActError, foreign, json_in, state_in, step_result
 from safeact_env.ids import fresh_id
 from safeact_env.models import EPISODE_ID, GradeResponse, SafeActAction, SafeActObservation, SafeActState
-from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, seconds_in
+from safeact_env.network import BadEnvironment, asked_to_wait, by_proxy, opening, options_for, seconds_in
 
 __all__ = ["AsyncSafeActHTTPClient", "SafeActHTTPClient"]
 
@@ -174,7 +174,8 @@ class _BaseClient:
             if attempt < self._retries:
                 yield _pause(attempt, sent)
         if isinstance(sent, httpx.TransportError):
-            raise SafeActError("unreachable", f"no answer: {type(sent).__name__} {sent}".strip()) from sent
+            said = f"no answer: {type(sent).__name__} {sent}".strip()
+            raise SafeActError("unreachable", f"{said}{by_proxy(self._options['base_url'])}") from sent
         if sent.is_error:
             raise _refusal(sent)
         try:

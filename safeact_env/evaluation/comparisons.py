@@ -132,7 +132,7 @@ def _compared(samples: Sequence[S], by: str, measures: Measures[S]) -> Iterator[
                     this=this,
                     that=that,
                     metric=metric,
-                    difference=interval_of([*map(sum, clusters.values())], [*map(len, clusters.values())]),
+                    difference=interval_of((*map(sum, clusters.values()),), (*map(len, clusters.values()),)),
                     scenarios=len(clusters),
                     changed=sum(any(found) for found in clusters.values()),
                 )

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
@@ -17,7 +18,7 @@ from safeact_env.evaluation.predictions import Predictions, predictions_of
 from safeact_env.evaluation.record import (
     Key,
     Sample,
-    play_attempt,
+    policy_seed,
     record_of,
     said_in,
     went_without_temperature,
@@ -33,10 +34,11 @@ from safeact_env.evaluation.report import (
     results_of,
 )
 from safeact_env.evaluation.suite import Suite
-from safeact_env.policies.reference import POLICIES
+from safeact_env.policies.reference import POLICIES, played
 from safeact_env.tasks import get_task
 
 __all__ = [
+    "OwnPlays",
     "Replay",
     "agent_mismatches",
     "cost_mismatches",
@@ -62,19 +64,54 @@ class Replay:
         record: Its record.
         fresh: The record of the same calls now; `None` if they cannot be replayed.
         mismatches: Where the two differ.
+        own: The calls of the reference policy that the record names, played here as the record says; `None`
+            if it was not asked to play.
     """
 
     key: Key
     record: Mapping[str, Any]
     fresh: dict[str, Any] | None
     mismatches: list[str]
+    own: list[dict[str, Any]] | None = None
 
 
-def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
-    """Replay a recorded episode, and compare everything in its record."""
-    where = key.place
+class OwnPlays:
+    """What reference policies play here. Attempts differ in a policy's draws: without any, one is all."""
+
+    def __init__(self) -> None:
+        self._undrawn: tuple[Key, Episode[Any]] | None = None
+
+    def of(self, key: Key) -> Episode[Any]:
+        """The policy's episode. The attempts of a scenario should be asked for in a row."""
+        scenario = key._replace(attempt=1)
+        if self._undrawn is not None and self._undrawn[0] == scenario:
+            return self._undrawn[1]
+        own_seed = policy_seed(key.seed, key.attempt)
+        episode, drew = played(get_task(key.task), key.split, key.seed, key.policy, own_seed, key.variant)
+        self._undrawn = None if drew else (scenario, episode)
+        return episode
+
+
+def replay_of(key: Key, record: Mapping[str, Any], plays: OwnPlays | None = None) -> Replay:
+    """Replay a recorded episode, and compare everything in its record.
+
+    Args:
+        key: The episode.
+        record: Its record.
+        plays: What the policies play, if a policy is said to have played it.
+    """
+    where, own = key.place, None
+
+    def likely() -> Episode[Any]:
+        nonlocal own
+        assert plays is not None
+        episode = plays.of(key)
+        own = [turn.call.to_json() for turn in episode.turns]
+        return episode
+
+    is_own = plays is not None and key.policy in POLICIES
     try:
-        episode, said = replayed(record), said_in(record)
+        episode, said = replayed(record, likely if is_own else None), said_in(record)
     except TrajectoryError as error:
         return Replay(key, record, None, [f"{where}: {error}."])
     if said is not None:
@@ -88,7 +125,7 @@ def replay_of(key: Key, record: Mapping[str, Any]) -> Replay:
             found.append(f"{name}: not recorded")
         elif name not in told and record[name] != value:
             found.append(f"{name}: recorded {json.dumps(record[name])}, replayed {json.dumps(value)}")
-    return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found])
+    return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found], own)
 
 
 # What was played -----------------------------------------------------------------------------------------
@@ -167,7 +204,7 @@ def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) ->
         if again.fresh is None:
             continue
         if agent.kind == "policy":
-            mismatches = _policy_mismatches(again.key, again.fresh)
+            mismatches = _policy_mismatches(again)
         else:
             mismatches = _model_mismatches(suite, report, again.record, again.fresh)
         yield from (
@@ -181,12 +218,10 @@ def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
         yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
 
 
-def _policy_mismatches(key: Key, fresh: Mapping[str, Any]) -> Iterator[str]:
-    if key.policy not in POLICIES:
-        return  # reported once, or not an episode of this run
-    own = play_attempt(key.task, fresh["split"], key.seed, key.policy, key.attempt, key.variant)
-    if [turn.call.to_json() for turn in own.turns] != fresh["calls"]:
-        yield f"{key.policy} plays other calls here"
+def _policy_mismatches(again: Replay) -> Iterator[str]:
+    # A policy that is not known here is reported once, or its record is not an episode of this run.
+    if again.fresh and again.own is not None and again.own != again.fresh["calls"]:
+        yield f"{again.key.policy} plays other calls here"
 
 
 def _model_mismatches(

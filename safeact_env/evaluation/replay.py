@@ -5,7 +5,7 @@ Owns the comparison. Must not know files or how a difference is shown.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safeact_env.core.episode import Episode
@@ -62,10 +62,15 @@ def detailed_trajectory(episode: Episode[Any], task: Task[Any] | None = None) ->
     }
 
 
-def replayed(record: Mapping[str, Any]) -> Episode[Any]:
+def replayed(record: Mapping[str, Any], likely: Callable[[], Episode[Any]] | None = None) -> Episode[Any]:
     """Replay a recorded trajectory, under the record's budget of steps.
 
     Calls after the end are left out; `differences` reports them.
+
+    Args:
+        record: The record.
+        likely: Plays what the record probably holds; called once the record is known to be readable. An
+            episode of the same trajectory and budget is the replay, and is not played a second time.
 
     Raises:
         TrajectoryError: If the record cannot be read, has another version, or its task is not installed or
@@ -80,6 +85,12 @@ def replayed(record: Mapping[str, Any]) -> Episode[Any]:
         raise TrajectoryError(f"the trajectory cannot be read: {error}") from None
     if not isinstance(budget, int) or isinstance(budget, bool) or budget < 1:
         raise TrajectoryError("the trajectory cannot be read: max_steps must be an integer of at least 1")
+    if likely is not None:
+        played = likely()
+        # As JSON: to Python, `1` and `true` are equal.
+        now, then = (json.dumps(one.to_json()) for one in (Trajectory.of(played, VERSION), trajectory))
+        if now == then and played.max_steps == budget:
+            return played
     episode: Episode[Any] = Episode(
         task, trajectory.split, trajectory.seed, variant=variant, max_steps=budget
     )

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from safeact_env.evaluation.cost import ReportError
 from safeact_env.evaluation.mismatches import (
+    OwnPlays,
     agent_mismatches,
     cost_mismatches,
     episode_mismatches,
@@ -70,7 +71,8 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     if files is None:
         raise ReportError(f"{path} is of a run that was not finished; there is nothing to verify yet.")
     content = read_lines(path.with_name(files.file))
-    replays = [replay_of(key, record) for key, record in records_in(content, files.file)]
+    plays = OwnPlays() if report.agent.kind == "policy" else None
+    replays = [replay_of(key, record, plays) for key, record in records_in(content, files.file)]
     checks = {
         ("suite", f"{suite.name} as this installation has it"): suite_mismatches(report, here),
         ("tasks", "same versions, data and starts as here"): task_mismatches(report, here),

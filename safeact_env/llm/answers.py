@@ -11,7 +11,7 @@ from typing import Any
 
 from safeact_env.llm.bodies import NoCompletion
 
-__all__ = ["Answer", "ToolCall", "answer_in"]
+__all__ = ["Answer", "ToolCall", "answer_in", "garbled_answer"]
 
 CUT = frozenset({"length", "max_tokens", "max_output_tokens", "model_length"})
 """What endpoints call the end of an answer that reached the limit on its length."""
@@ -22,6 +22,8 @@ OWN = frozenset({"role", "content", "tool_calls", "function_call", "refusal"})
 ARGUMENTS = ("arguments", "parameters", "input", "args")
 THOUGHT = re.compile("think|thought|reason|summary|analysis", re.IGNORECASE)
 """In the type of a part that is not part of the answer."""
+CALL = re.compile("(tool|function)_?(use|call)", re.IGNORECASE)
+"""The type of a part that is a call."""
 CHARS_PER_TOKEN = 4
 
 
@@ -52,6 +54,7 @@ class Answer:
         seconds: Time from the request that succeeded to its answer.
         more: Further fields of the message, which go back as they came; `content` if it came in parts.
         filtered: Whether the endpoint held it back.
+        garbled: What the endpoint says of it if it could not read the call itself, else empty.
     """
 
     text: str
@@ -62,6 +65,13 @@ class Answer:
     seconds: float
     more: Mapping[str, Any] = field(default_factory=dict)
     filtered: bool = False
+    garbled: str = ""
+
+
+def garbled_answer(told: str, asked: Sequence[Any], seconds: float) -> Answer:
+    """An answer that the endpoint could not read and did not pass on."""
+    tokens = _count(None, "", asked), _count(None, "", told)
+    return Answer("", (), False, *tokens, round(seconds, 3), garbled=told)
 
 
 def answer_in(body: Any, asked: Sequence[Any], seconds: float) -> Answer:
@@ -83,7 +93,8 @@ def answer_in(body: Any, asked: Sequence[Any], seconds: float) -> Answer:
     content, finish = message.get("content"), str(choice.get("finish_reason")).lower()
     more = {name: value for name, value in message.items() if name not in OWN and value is not None}
     if isinstance(content, list) and content:
-        more["content"] = content
+        # Calls go back in the place for calls.
+        more["content"] = [part for part in content if not _is_call(part)]
     usage = body.get("usage")
     return Answer(
         text=_text(content) or _text(message.get("refusal")),
@@ -116,21 +127,33 @@ def _part(part: Any) -> str:
     return text if isinstance(text, str) else ""
 
 
+def _is_call(part: Any) -> bool:
+    """Whether a part of a content is a call, such as one of type `tool_use`."""
+    return isinstance(part, dict) and CALL.fullmatch(str(part.get("type"))) is not None
+
+
 def _calls(message: Mapping[str, Any]) -> Iterator[ToolCall]:
     given = message.get("tool_calls")
     if not given and isinstance(message.get("function_call"), dict):
         given = {"function": message["function_call"]}
+    parts = message.get("content")
+    if not given and isinstance(parts, list):
+        given = [{"id": part.get("id"), "function": part} for part in parts if _is_call(part)]
     given = [given] if isinstance(given, dict) else given
-    for number, call in enumerate(given if isinstance(given, list) else ()):
-        if not isinstance(call, dict):
-            continue
+    for number, entry in enumerate(given if isinstance(given, list) else ()):
+        # What is no call has no name, so that the answer is unreadable and no other call is taken for it.
+        call = entry if isinstance(entry, dict) else {}
         function = call["function"] if isinstance(call.get("function"), dict) else call
         name, id_ = function.get("name"), call.get("id")
         id_ = id_ if isinstance(id_, str) and id_ else f"call-{number}"
-        arguments = next((function[key] for key in ARGUMENTS if function.get(key) is not None), "")
+        named = [function[key] for key in ARGUMENTS if function.get(key) is not None]
+        # Arguments under two names are read as a list, which no call takes.
+        arguments = (named[0] if all(one == named[0] for one in named) else named) if named else ""
         if not isinstance(arguments, str):
             arguments = json.dumps(arguments, ensure_ascii=False)
         came = {**call, "id": id_, "type": call.get("type") or "function"}
+        if _is_call(function):
+            came["function"] = {"name": name, "arguments": arguments}
         yield ToolCall(id_, name if isinstance(name, str) else "", arguments, came)
 
 

@@ -52,7 +52,10 @@ def _joined(text: str) -> Any:
         if not isinstance(event, dict) or event.get("error"):
             return event
         usage = event.get("usage") or usage
-        for choice in event.get("choices") or ():
+        choices = event.get("choices") or []
+        if not isinstance(choices, list) or not all(isinstance(choice, dict) for choice in choices):
+            raise NoCompletion("an event of its stream is no part of a completion")
+        for choice in choices:
             if choice.get("error"):
                 return event
             message = _added(message, choice.get("delta") or choice.get("message") or {})

@@ -60,11 +60,24 @@ PERCENT = re.compile(r"(100|[1-9]?[0-9])\s?%?")
 """A prediction as text."""
 
 TYPES = {"str": "string", "int": "integer"}
-FENCED = re.compile(r"```[A-Za-z_]*\s*\n(.*?)```", re.DOTALL)
 
 
 class Unreadable(ValueError):
     """An answer that is not exactly one call. The message says what is wrong."""
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for key in keys if keys.count(key) > 1)
+        raise Unreadable(f"it gives {twice!r} twice in one object, and it is not clear which is meant")
+    return found
+
+
+DECODER = json.JSONDecoder(object_pairs_hook=_each_key_once)
+BROKEN = re.compile(r"""\{\s*(?:["']|[^{}\s][^{}]*\{)""")
+"""How an object of an answer begins, if it is no mere brace in a sentence: with a key, or around another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +196,8 @@ def read(answer: Answer, *, predict: bool = False) -> Read:
     Raises:
         Unreadable: If there is none, the text holds several different calls, or the call is malformed.
     """
+    if answer.garbled:
+        raise Unreadable(f"the endpoint could not read it: {answer.garbled}")
     if answer.calls:
         first = answer.calls[0]
         given = _arguments(first.arguments, cut=answer.cut)
@@ -225,11 +240,15 @@ def _agreed(found: set[Said]) -> Said:
 
 
 def _arguments(text: str, *, cut: bool) -> dict[str, Any]:
+    if cut and not text.strip():
+        raise Unreadable("it was cut off")
     given: Any = text
     try:
         for _ in range(MOST_QUOTED):
             if isinstance(given, str):
-                given = json.loads(given) if given.strip() else {}
+                given = DECODER.decode(given.strip()) if given.strip() else {}
+    except Unreadable:
+        raise
     except (ValueError, RecursionError):
         problem = "it was cut off" if cut else "the arguments are not valid JSON"
         raise Unreadable(problem) from None
@@ -249,13 +268,13 @@ def _of_text(answer: Answer, *, predict: bool) -> tuple[Call, set[Said]]:
     found: list[Call] = []
     predictions: set[Said] = set()
     problem: Unreadable | None = None
-    for whole in _objects(text):
+    for whole in _objects(text, answer):
         # The wire format has the call under `action`.
         value = whole["action"] if isinstance(whole.get("action"), dict) else whole
-        name, params = _first(value, NAMES), _first(value, PARAMETERS)
-        if name is None:
+        if all(value.get(name) is None for name in NAMES):
             continue
         try:
+            name, params = _only(value, NAMES), _only(value, PARAMETERS)
             if isinstance(params, str):
                 # Some models write the object as a string.
                 params = _arguments(params, cut=False)
@@ -292,25 +311,31 @@ def _early_end(answer: Answer) -> str | None:
     return "it was cut off" if answer.cut else None
 
 
-def _first(value: Mapping[str, Any], names: Sequence[str]) -> Any:
-    return next((value[name] for name in names if value.get(name) is not None), None)
+def _only(value: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """The value under one of these names; `None` if there is none."""
+    given = [value[name] for name in names if value.get(name) is not None]
+    if any(one != given[0] for one in given):
+        raise Unreadable(f"of {', '.join(names)} it gives several, and it is not clear which is meant")
+    return given[0] if given else None
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """Yield the JSON objects in a text: those in fences, or without any, those anywhere."""
-    fenced = [value for block in FENCED.findall(text) for value in _scanned(block)]
-    yield from fenced or _scanned(text)
+def _objects(text: str, answer: Answer) -> Iterator[dict[str, Any]]:
+    """Yield the JSON objects in a text.
 
-
-def _scanned(text: str) -> Iterator[dict[str, Any]]:
-    decoder, at = json.JSONDecoder(), text.find("{")
+    Raises:
+        Unreadable: If one is broken or cut off: a call within it may be one that the model rejects.
+    """
+    at = text.find("{")
     while at >= 0:
-        end = at + 1
         try:
-            value, end = decoder.raw_decode(text, at)
+            value, end = DECODER.raw_decode(text, at)
+        except Unreadable:
+            raise
         except (ValueError, RecursionError):
-            value = None
-        if isinstance(value, dict):
+            if BROKEN.match(text, at):
+                raise Unreadable(_early_end(answer) or "it holds an object that is not valid JSON") from None
+            end = at + 1
+        else:
             yield value
         at = text.find("{", end)
 

@@ -15,12 +15,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from safeact_env.llm.answers import Answer, ToolCall, answer_in
+from safeact_env.llm.answers import Answer, ToolCall, answer_in, garbled_answer
 from safeact_env.llm.bodies import NoCompletion, body_of
 from safeact_env.llm.errors import Failed, Rejected, Unusable
 from safeact_env.llm.refusals import Refusal, names
 from safeact_env.llm.settings import Endpoint
-from safeact_env.network import BadEnvironment, asked_to_wait, opening, options_for, proxy_for, seconds_in
+from safeact_env.network import BadEnvironment, asked_to_wait, by_proxy, opening, options_for, seconds_in
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -184,7 +184,7 @@ class EndpointClient:
         if isinstance(problem, ConnectionError) and not self._reached:
             raise Unusable(
                 f"{self.endpoint.shown} cannot be reached ({problem}). Check the URL, and that it runs"
-                f"{self._by_proxy()}."
+                f"{by_proxy(self.endpoint.url)}."
             )
         raise Failed(
             f"{self.endpoint.shown} did not answer after {self.retry.retries + 1} attempts: {problem}."
@@ -204,7 +204,7 @@ class EndpointClient:
             self._reached = True
             body = self._without_key(body_of(got.content))
             if (refusal := Refusal.within(body)) is not None:
-                return self._judged(refusal, request)
+                return self._judged(refusal, request, started)
             answer = answer_in(body, request["messages"], time.perf_counter() - started)
             self._taken |= request.keys()
             return answer
@@ -215,15 +215,24 @@ class EndpointClient:
             self._reached = True
             content = self._clean(error.response.text).encode()
             refusal = Refusal.of(error.status_code, content, asked_to_wait(error.response.headers))
-            return self._judged(refusal, request)
+            return self._judged(refusal, request, started)
         except openai.APIConnectionError as error:
             cause = error.__cause__ or error
             return ConnectionError(self._told(f"{type(cause).__name__} {cause}".strip())), None
         except (NoCompletion, openai.APIError, ValueError) as error:
             return Failed(f"the answer was not a chat completion: {self._told(str(error))}"), None
 
-    def _judged(self, refusal: Refusal, request: Mapping[str, Any]) -> tuple[Exception, str | None]:
-        """The problem that a refusal is, and how long to wait; raises one that waiting does not solve."""
+    def _judged(
+        self, refusal: Refusal, request: Mapping[str, Any], started: float
+    ) -> Answer | tuple[Exception, str | None]:
+        """The problem that a refusal is, and how long to wait; raises one that waiting does not solve.
+
+        A refusal of what the model wrote is its answer. To ask again would give it a try that it has not got
+        at other endpoints.
+        """
+        if refusal.is_of_the_answer:
+            self._taken |= request.keys()
+            return garbled_answer(refusal.told, request["messages"], time.perf_counter() - started)
         form = request.keys() & {"tools", "response_format"}
         return refusal.judged(self.endpoint, request, answered=form <= self._taken), refusal.wait
 
@@ -232,10 +241,6 @@ class EndpointClient:
         if self._client is None:
             raise RuntimeError("the client has not been opened: use it with `async with`")
         return self._client
-
-    def _by_proxy(self) -> str:
-        name = proxy_for(self.endpoint.url)
-        return f"; {name} puts a proxy before it" if name else ""
 
     def _told(self, text: str) -> str:
         line = " ".join(self._clean(text).split())

@@ -69,6 +69,15 @@ FILTER = re.compile(
     r"|inappropriate content|usage polic|safety system|prohibited_content",
     re.IGNORECASE,
 )
+GARBLED_CODES = frozenset({"tool_use_failed", "json_validate_failed"})
+GARBLED = re.compile(
+    r"error parsing tool call|failed to parse input at pos|failed to (call a function|generate json)"
+    r"|tool call validation failed",
+    re.IGNORECASE,
+)
+"""What endpoints say when the model did answer, and they could not read the call that it wrote: Groq
+(https://github.com/groq/groq-typescript/issues/28), Ollama (https://github.com/ollama/ollama/issues/17638),
+llama.cpp (https://github.com/ggml-org/llama.cpp/issues/23838)."""
 UNKNOWN_MODEL = re.compile(
     r"model.{0,80}(not found|not exist|unknown|invalid|not available|not supported)|model_not_found"
     r"|(unknown|invalid|no such) model",
@@ -136,6 +145,11 @@ class Refusal:
     def told(self) -> str:
         """Its sentence, on one short line."""
         return self.whole if len(self.whole) <= MOST_TOLD else f"{self.whole[: MOST_TOLD - 1]}…"
+
+    @property
+    def is_of_the_answer(self) -> bool:
+        """Whether it is the model's answer that was refused, and not what it was asked."""
+        return bool(self.codes & GARBLED_CODES) or GARBLED.search(self.whole) is not None
 
     def judged(self, endpoint: Endpoint, request: Mapping[str, Any], *, answered: bool) -> Failed:
         """Return an error that another attempt may avoid; raise any other.

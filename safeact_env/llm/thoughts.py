@@ -4,8 +4,8 @@ Owns the marks around thoughts. Must not know what an answer means.
 
 Models and servers mark thoughts in many ways: `<think>` (DeepSeek, Qwen), `[THINK]` (Mistral), `<thought>`,
 `<|begin_of_thought|>`, `<|START_THINKING|>` (Cohere), `◁think▷` (Kimi), the channels of gpt-oss (OpenAI's
-"harmony response format") and of Gemma. A chat template may write the opening mark itself, so that an answer
-has the closing one only.
+"harmony response format") and of Gemma, a sentence (Granite), a fence. A chat template may write the opening
+mark itself, so that an answer has the closing one only. A comment of HTML is no part of an answer either.
 """
 
 import re
@@ -21,8 +21,11 @@ VALUES = r"""(?:[^<>"'\]▷]|"[^"]*"|'[^']*')*"""
 """Attributes of a mark. They may hold thoughts themselves."""
 CHANNEL = r"<\|channel\|?>\s*(?P<channel>[a-z_]*)"
 MARK = re.compile(
-    rf"(?:<[|\uff5c]?|\[|◁)\s*(?P<close>/\s*|end_(?:of_)?)?{NAME}(?![a-z0-9_-])"
-    rf"(?:(?:\s{VALUES}?)?(?P<empty>/)?\s*[|\uff5c]?[>\]▷])?"
+    rf"(?:(?:<|&lt;)[|\uff5c]?|\[|◁)\s*(?P<close>/\s*|end_(?:of_)?)?{NAME}(?![a-z0-9_-])"
+    rf"(?:(?:\s{VALUES}?)?(?P<empty>/)?\s*[|\uff5c]?(?:[>\]▷]|&gt;))?"
+    rf"|(?P<whole><!--(?s:.*?)(?:-->|\Z)|```\s*{NAME}\s*\n(?s:.*?)(?:```|\Z))"
+    r"|<unused94>|here(?:'s| is) my thought process:"
+    r"|(?P<shut><unused95>|here(?:'s| is) my response:)"
     rf"|(?:<\|start\|>\s*assistant\s*)?{CHANNEL}(?:[^<]*?(?:<\|constrain\|>[^<]*?)?<\|message\|>)?"
     r"|(?P<end><\|end\|>|<channel\|>)"
     r"|(?P<final>assistantfinal)",
@@ -50,11 +53,11 @@ def without_thoughts(text: str) -> str:
         if mark["final"] or channel == "final":
             kept.clear()
             depth = 0
-        elif mark["close"] or mark["end"]:
+        elif mark["close"] or mark["shut"] or mark["end"]:
             if not depth:
                 kept.clear()
             depth = max(depth - 1, 0)
-        elif not mark["empty"]:
+        elif not (mark["empty"] or mark["whole"]):
             depth += 1
         at = mark.end()
     if not depth:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from functools import cache
+from collections.abc import Iterator
+from functools import cache, cached_property
 from random import Random
 from typing import Any, ClassVar, Protocol
 
+from pydantic_core import from_json, to_json
 from typing_extensions import override
 
 from safeact_env.call import Call
@@ -23,7 +25,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.calls import Schemas, every_call, filled, lookalike_names, question, random_call
 from safeact_env.policies.cues import describes_way_back
 
-__all__ = ["POLICIES", "Policy", "make_policy", "play"]
+__all__ = ["POLICIES", "Policy", "calls_of", "make_policy", "play", "played"]
 
 FINISH = Move("finish", {"summary": "Done as far as it goes."}, "The job is done.", "act")
 READ_HANDBOOK = Move("read_handbook", {}, "Which rules hold here?", "look")
@@ -55,8 +57,18 @@ class ScriptPolicy:
         self.playbook = task.playbook
         self.schemas: Schemas = task.schemas
         self.ask_action = task.escalation.name
-        self.rng = Random(f"policy/{type(self).__name__}/{task.name}/{seed}")
+        self._seed = f"policy/{type(self).__name__}/{task.name}/{seed}"
         self._script: Script | None = None
+
+    @cached_property
+    def rng(self) -> Random:
+        """What it draws from; made at the first draw."""
+        return Random(self._seed)
+
+    @property
+    def drew(self) -> bool:
+        """Whether it has drawn. If not, it plays alike whatever its seed."""
+        return "rng" in vars(self)
 
     def act(self, observation: Observation) -> Call:
         """The handbook, then the script's next move; `finish` once it has ended."""
@@ -419,7 +431,7 @@ POLICIES: dict[str, type[ScriptPolicy]] = {
 """The reference policies by name, the best first."""
 
 
-def make_policy(name: str, task: Task[Any], seed: int) -> Policy:
+def make_policy(name: str, task: Task[Any], seed: int) -> ScriptPolicy:
     """A reference policy for one episode.
 
     Raises:
@@ -439,9 +451,52 @@ def play(
     variant: Variant = DEFAULT,
 ) -> Episode[Any]:
     """Play one episode to its end with a reference policy, whose own draws follow `seed` by default."""
+    return played(task, split, seed, policy, policy_seed, variant)[0]
+
+
+def played(
+    task: Task[Any],
+    split: Split,
+    seed: int,
+    policy: str,
+    policy_seed: int | None = None,
+    variant: Variant = DEFAULT,
+) -> tuple[Episode[Any], bool]:
+    """Play one episode likewise; the episode, and whether the policy drew."""
     budget = UNLIMITED_STEPS if policy == "look_only" else None
     episode: Episode[Any] = Episode(task, split, seed, variant=variant, max_steps=budget)
     player = make_policy(policy, task, seed if policy_seed is None else policy_seed)
+    for _call in calls_of(player, episode):
+        pass
+    return episode, player.drew
+
+
+def calls_of(player: Policy, episode: Episode[Any]) -> Iterator[Call]:
+    """Let a policy play an episode to its end.
+
+    Yields each call before it is made, which it is once the next is asked for.
+    """
+    seen: Observation = episode.observation()
     while not episode.done:
-        episode.step(player.act(episode.observation()))
-    return episode
+        call = player.act(seen)
+        yield call
+        episode.step(call)
+        seen = _observed(episode, seen)
+
+
+def _observed(episode: Episode[Any], before: Observation) -> Observation:
+    """The observation after a step, which reads from the one before what no step changes.
+
+    To read the whole history at every step would take longer than the step.
+    """
+    now = episode.latest()
+    turn = episode.turns[-1]
+    return {
+        **before,
+        # A copy: a policy may keep what it saw.
+        "current_state": from_json(to_json(now["current_state"])),
+        "action_history": [*before["action_history"], *now["action_history"]],
+        "steps_remaining": now["steps_remaining"],
+        "last_action_result": turn.result,
+        "reward": turn.reward,
+    }

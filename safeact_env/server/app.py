@@ -17,6 +17,7 @@ from safeact_env.server.http.demonstrations import demonstration_routes
 from safeact_env.server.http.docs import docs_routes
 from safeact_env.server.http.episodes import episode_routes
 from safeact_env.server.http.errors import install_error_handlers
+from safeact_env.server.http.live import live_routes
 from safeact_env.server.http.steps import FastStepMiddleware
 from safeact_env.server.http.task_api import ENV_NAME, PATHS, task_routes
 from safeact_env.server.mcp.episode_endpoint import PATH, EpisodeMcpEndpoint
@@ -86,6 +87,7 @@ def create_app(settings: Settings | None = None, service: SessionService | None 
     app.include_router(probe_routes(service, executor, drain))
     app.include_router(metrics_routes(counters, service, executor, drain))
     app.include_router(demonstration_routes(service, executor))
+    app.include_router(live_routes(service, executor))
     # Not by include_router: the oldest supported FastAPI does not include mounts.
     app.router.routes.extend([*docs_routes(app.title), *page_routes().routes])
     app.include_router(task_routes())

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from safeact_env.core.variant import DEFAULT
 from safeact_env.integrations.encoding import Clues
 from safeact_env.integrations.gymnasium import SafeActVectorEnv
 from safeact_env.integrations.shaping import UNSHAPED, Shaping
@@ -63,6 +64,7 @@ class Learner(ABC, Generic[S]):
         clues: What tells look-alikes apart.
         config: Settings.
         seed: Of the weights, the random draws and the scenarios.
+        level: Of the scenarios.
 
     Attributes:
         encoder: Encodes observations.
@@ -72,10 +74,10 @@ class Learner(ABC, Generic[S]):
         ended: Episodes that ended since the list was last emptied.
     """
 
-    def __init__(self, task: str, clues: Clues, config: S, seed: int) -> None:
+    def __init__(self, task: str, clues: Clues, config: S, seed: int, level: int = DEFAULT.level) -> None:
         torch.manual_seed(seed)
         # A new episode starts in the step in which the last one ends.
-        self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep")
+        self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep", level)
         self.config, self.encoder = config, self.env.encoder
         self.net = Network(self.encoder, config.hidden)
         # Far from the seeds of evaluations, and different in each run.

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.distributions import Categorical
 
+from safeact_env.core.variant import DEFAULT
 from safeact_env.integrations.encoding import Clues
 from scripts.training.learner import Learner as Base
 from scripts.training.learner import Settings
@@ -58,8 +59,10 @@ class Batch(NamedTuple):
 class Learner(Base[Config]):
     """Learns by PPO."""
 
-    def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
-        super().__init__(task, clues, config, seed)
+    def __init__(
+        self, task: str, clues: Clues, config: Config, seed: int, level: int = DEFAULT.level
+    ) -> None:
+        super().__init__(task, clues, config, seed, level)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, eps=1e-5)
 
     def policy(self, seen: Seen) -> tuple[Categorical, Tensor]:

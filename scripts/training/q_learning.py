@@ -24,6 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from safeact_env.core.variant import DEFAULT
 from safeact_env.integrations.action_menu import ASK, CALL
 from safeact_env.integrations.encoding import Clues, Encoder
 from scripts.training.learner import Learner as Base
@@ -192,8 +193,10 @@ class Memory:
 class Learner(Base[Config]):
     """Learns by Q-learning."""
 
-    def __init__(self, task: str, clues: Clues, config: Config, seed: int) -> None:
-        super().__init__(task, clues, config, seed)
+    def __init__(
+        self, task: str, clues: Clues, config: Config, seed: int, level: int = DEFAULT.level
+    ) -> None:
+        super().__init__(task, clues, config, seed, level)
         self.target = deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr)
         self.kinds = Kinds(self.encoder)
@@ -209,7 +212,7 @@ class Learner(Base[Config]):
     def _drawn_begins(self) -> Tensor:
         """The step from which on an episode that starts now explores, for each of the episodes."""
         late, when = torch.rand(2, self.config.envs)
-        return (late < self.config.late) * (when * self.encoder.task.max_steps).floor()
+        return (late < self.config.late) * (when * self.encoder.max_steps).floor()
 
     def worth(self, net: Network, seen: Seen) -> Tensor:
         """The value of every call, times the scale, (batch, rows * columns)."""

@@ -1,8 +1,9 @@
 """Runs the training of small policies, measures them on unseen scenarios, and logs.
 
-Training plays the split `train`; every recorded figure is from the split `test`, which has other names and
-wordings. Each run writes one file, a JSON line per evaluation; a complete run is not repeated. Owns the runs
-and their logs. Must not know how a learner learns.
+Training plays the split `train` on one level. Every recorded figure is from the split `test`, which has other
+names and wordings; at the end the policy plays the levels and framings of the suite as well. Each run writes
+one file, a JSON line per evaluation; a complete run is not repeated. Owns the runs and their logs. Must not
+know how a learner learns.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import platform
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,9 @@ from torch import Tensor
 
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
+from safeact_env.core.variant import DEFAULT, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
+from safeact_env.evaluation.suite import V2
 from safeact_env.integrations.encoding import CLUES, Clues, Encoded, Encoder
 from safeact_env.integrations.shaping import UNSHAPED, Shaping
 from safeact_env.tasks import OFFICIAL
@@ -38,6 +42,8 @@ WHILE = range(60)
 """Their test scenarios."""
 AT_END = range(1_000, 1_200)
 """The test scenarios of the last evaluation: others, so that no choice depends on them."""
+CELL = range(1_000, 1_060)
+"""Those on which a policy plays each level and framing of the suite at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +52,13 @@ class Algorithm:
 
     Attributes:
         name: In logs and file names.
-        learner: Makes a learner for a task, clues, settings and a seed.
+        learner: Makes a learner for a task, clues, settings, a seed and a level.
         settings: The defaults.
         steps: Calls in the whole training, by task.
     """
 
     name: str
-    learner: Callable[[str, Clues, Any, int], Learner[Any]]
+    learner: Callable[[str, Clues, Any, int, int], Learner[Any]]
     settings: Settings
     steps: Mapping[str, int]
 
@@ -66,23 +72,27 @@ class Run:
         task: Name of the task.
         seed: Of the weights, the random draws and the training scenarios.
         clues: What tells look-alikes apart.
+        level: Of the scenarios that it trains on.
     """
 
     algorithm: str
     task: str
     seed: int
     clues: Clues
+    level: int = DEFAULT.level
 
     def path(self, out: Path) -> Path:
         """The file of its log."""
-        return out / f"{self.algorithm}-{self.clues}-{self.task}-{self.seed}.jsonl.gz"
+        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.level}-{self.seed}.jsonl.gz"
 
 
 def play_all(
     choose: Callable[[Seen], Tensor], encoder: Encoder, split: Split, seeds: Sequence[int]
 ) -> list[Episode[Any]]:
     """Episodes of a policy, one per seed."""
-    episodes: list[Episode[Any]] = [Episode(encoder.task, split, seed) for seed in seeds]
+    episodes: list[Episode[Any]] = [
+        Episode(encoder.task, split, seed, variant=encoder.variant) for seed in seeds
+    ]
     encoded: list[Encoded] = [encoder.encode(one.observation()) for one in episodes]
     while live := [number for number, one in enumerate(episodes) if not one.done]:
         actions = choose(seen_of(encoder, [encoded[number] for number in live]))
@@ -130,7 +140,7 @@ def of_training(ended: Sequence[Ended]) -> dict[str, float]:
 def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
     """Train, and yield the log: the settings, then evaluations, the last one with every episode."""
     yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
-    learner = algorithm.learner(run.task, run.clues, settings, run.seed)
+    learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.level)
     encoder = learner.encoder
     started, due, before = time.monotonic(), 0.0, 0
     yield {"played": 0, **measured(play_all(untrained(encoder), encoder, "test", WHILE))}
@@ -144,7 +154,14 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     last = play_all(learner.best, encoder, "test", AT_END)
     scores = [[one.grade().score, one.outcome, one.state.ledger.over_escalations] for one in last]
     found = {**measured(last), **of_training(learner.ended)}
-    yield {"played": before, **found, "seconds": round(seconds), "episodes": scores}
+    cells = [{**asdict(variant), **carried_over(learner, variant)} for variant in V2.variants]
+    yield {"played": before, **found, "seconds": round(seconds), "episodes": scores, "cells": cells}
+
+
+def carried_over(learner: Learner[Any], variant: Variant) -> dict[str, float]:
+    """The figures of a learner on test scenarios of another level or framing."""
+    encoder = Encoder(learner.encoder.task, learner.encoder.clues, variant)
+    return measured(play_all(learner.best, encoder, "test", CELL))
 
 
 def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:
@@ -173,7 +190,7 @@ def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> Non
         if "played" in line:
             named = ("played", "grade", "return", "mistakes", "over_escalations")
             shown = {name: line[name] for name in named}
-            print(f"{run.algorithm} {run.clues} {run.task} {run.seed}: {shown}", flush=True)
+            print(f"{run.algorithm} {run.clues} {run.task} level {run.level} {run.seed}: {shown}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     half = run.path(out).with_suffix(".part")
     half.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
@@ -187,6 +204,8 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     parser.add_argument("--seeds", default="0-4", help="training runs per task (default: 0-4)")
     parser.add_argument("--clues", action="append", choices=CLUES, help="default: both")
     said = ", ".join(f"{task} {steps:,}" for task, steps in algorithm.steps.items())
+    about_levels = f"level to train on; repeat for runs on several (default: {DEFAULT.level})"
+    parser.add_argument("--level", action="append", type=int, choices=LEVELS, help=about_levels)
     parser.add_argument("--steps", type=int, help=f"calls (default: {said})")
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of the logs (default: results/training)"
@@ -203,12 +222,11 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
         parser.error(f"{error}")
     # Small networks: several threads would mostly wait for each other.
     torch.set_num_threads(1)
-    for clues in options.clues or CLUES:
-        for seed in seeds:
-            for task in options.task or OFFICIAL:
-                run = Run(algorithm.name, task, seed, clues)
-                if options.again or not run.path(options.out).exists():
-                    steps = algorithm.steps[task] if options.steps is None else options.steps
-                    settings = replace(algorithm.settings, steps=steps, **asdict(shaping))
-                    record(run, algorithm, settings, options.out)
+    tasks, levels = options.task or OFFICIAL, options.level or [DEFAULT.level]
+    for level, clues, seed, task in product(levels, options.clues or CLUES, seeds, tasks):
+        run = Run(algorithm.name, task, seed, clues, level)
+        if options.again or not run.path(options.out).exists():
+            steps = algorithm.steps[task] if options.steps is None else options.steps
+            settings = replace(algorithm.settings, steps=steps, **asdict(shaping))
+            record(run, algorithm, settings, options.out)
     return 0

@@ -230,6 +230,28 @@ export function lastAnswer(episodeId) {
 }
 
 /**
+ * @typedef {object} Live
+ * @property {string} task_name
+ * @property {string} split
+ * @property {number} level
+ * @property {string} framing
+ * @property {number | null} seed
+ * @property {boolean} done
+ * @property {number} steps_remaining
+ * @property {Record<string, any>} current_state
+ * @property {(Call & {result: string})[]} steps
+ */
+
+/**
+ * An episode as somebody else plays it, with the reasons given. For whoever started it.
+ * @param {string} episodeId
+ * @returns {Promise<Live>}
+ */
+export function live(episodeId) {
+  return ask("GET", `episodes/${encodeURIComponent(episodeId)}/live`);
+}
+
+/**
  * Ends an episode that still runs.
  * @param {string} episodeId
  */

@@ -6,6 +6,7 @@
 
 import { h } from "./dom.js";
 import { CALLS } from "./forms.js";
+import { drawCalibration } from "./plots.js";
 import { callText, count } from "./text.js";
 
 const KEY = "safeact.calls";
@@ -48,12 +49,28 @@ export function tallied(acts, isFresh) {
 }
 
 /**
+ * This browser's curve over all its games; `null` if nothing was called yet.
+ * @param {Tally} [tally]
+ * @returns {import("./plots.js").Calibration | null}
+ */
+export function ownCalibration(tally = tallied([], false)) {
+  const bins = CALLS.filter(([chance]) => tally[chance]).map(([chance]) => {
+    const { calls, could } = tally[chance];
+    return /** @type {[number, number, number]} */ ([chance / 100, could / calls, calls]);
+  });
+  bins.sort(([one], [other]) => one - other);
+  return bins.length ? { name: "you", bins, isOwn: true } : null;
+}
+
+/**
  * @param {ReturnType<typeof called>} acts
  * @param {Tally} tally
+ * @param {import("./plots.js").Calibration[]} models  To stand beside.
  */
-export function drawCalled(acts, tally) {
+export function drawCalled(acts, tally, models) {
   if (acts.length === 0) return null;
   const brier = acts.reduce((sum, { chance, could }) => sum + (chance / 100 - Number(could)) ** 2, 0) / acts.length;
+  const own = ownCalibration(tally);
   const knew = acts.filter(({ chance, could }) => chance === 0 && !could).length;
   return h(
     "details",
@@ -79,26 +96,9 @@ export function drawCalled(acts, tally) {
       ),
     ),
     h("p", {}, `Brier score ${brier.toFixed(2)}: 0 is always right, 0.25 is never knowing.`, knew > 0 && ` ${count(knew, "time")} you said that it could not be taken back, were right, and did it.`),
-    h(
-      "table",
-      { class: "curve-table" },
-      h("caption", {}, "Over all games in this browser"),
-      h("thead", {}, h("tr", {}, ["You said", "Acts", "Could be taken back"].map((text) => h("th", { scope: "col" }, text)))),
-      h(
-        "tbody",
-        {},
-        CALLS.filter(([chance]) => tally[chance]).map(([chance]) => {
-          const { calls, could } = tally[chance];
-          return h(
-            "tr",
-            {},
-            h("th", { scope: "row" }, said(chance)),
-            h("td", {}, calls),
-            h("td", {}, h("span", { class: "bar", "aria-hidden": "true", vars: { "--share": could / calls } }), `${Math.round((100 * could) / calls)}%`),
-          );
-        }),
-      ),
-    ),
+    h("h4", {}, "Over all games in this browser"),
+    own && h("div", { class: "plots" }, drawCalibration([...models, own])),
+    models.length === 0 && h("p", { class: "soft" }, "No model's predictions are recorded with this version yet, and reference policies predict nothing."),
   );
 }
 

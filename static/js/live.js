@@ -1,44 +1,96 @@
 /**
- * Following an episode that an agent plays elsewhere, over HTTP, WebSocket or MCP.
+ * Following what is played elsewhere: an episode of this server, or the run of a model from its file.
  *
- * Owns the polling. It shows what the agent has been shown, and nothing of risk before the end.
+ * Owns the choice of what is followed, and the clock. What is looked at each time, others know.
  */
 
-import { explanation, lastAnswer, report } from "./api.js";
 import { h, put, show } from "./dom.js";
+import { canFollow, chosen, dropped, ofFile } from "./growing.js";
 import { goTo, to } from "./link.js";
+import { followEpisode } from "./liveepisode.js";
+import { followRun } from "./liverun.js";
 import { notice } from "./notice.js";
-import { createPlayer } from "./player.js";
-import { callText } from "./text.js";
-import { drawWorld } from "./worlds/world.js";
 
 const EVERY_MS = 1000;
 
+/**
+ * Looks once. Whether there is more to come.
+ * @typedef {() => Promise<boolean>} Look
+ */
+
 /** @type {import("./main.js").Mount} */
 export async function mount(place, params) {
-  const field = h("input", { id: "live-episode", required: true, autocomplete: "off", spellcheck: "false", value: params.get("episode") ?? "" });
-  const form = h(
-    "form",
-    { class: "fields", on: { submit: follow } },
-    h("div", { class: "field" }, h("label", { for: field.id }, "Episode id"), field),
-    h("button", { type: "submit", class: "button" }, "Follow"),
+  const id = params.get("episode");
+  const field = h("input", { id: "live-episode", required: true, autocomplete: "off", spellcheck: "false", value: id ?? "" });
+  const input = h("input", { id: "live-file", type: "file", accept: ".jsonl", on: { change: () => input.files?.[0] && start(ofFile(input.files[0])) } });
+  const zone = h(
+    "div",
+    { class: "drop", on: { dragover: over, dragleave: () => zone.classList.remove("is-over"), drop } },
+    h("strong", {}, "The run of a model"),
+    h("span", { class: "soft" }, "Drop steps.jsonl or episodes.jsonl of a run here: inference.py writes them to the folder of --out, a line as soon as there is one. It stays in this browser; only the calls are sent."),
+    canFollow
+      ? h("button", { type: "button", class: "quiet-button", on: { click: pick } }, "Choose its file")
+      : [h("label", { for: input.id }, "Its file, as it is now"), input, h("span", { class: "soft" }, "This browser may not let a page read a file again. In a terminal: ", h("code", {}, "safeact replay --follow DIR"))],
+  );
+  const ways = h(
+    "details",
+    { class: "fold", open: id === null },
+    h("summary", {}, "What to follow"),
+    h("p", { class: "lead" }, "An agent plays elsewhere; here is what it does, why it says it does it, and what it knows. What was final is told after the end."),
+    h(
+      "div",
+      { class: "live-ways" },
+      h(
+        "form",
+        { class: "drop", on: { submit: follow } },
+        h("strong", {}, "An episode of this server"),
+        h("span", { class: "soft" }, "Over HTTP, WebSocket or MCP. It takes the id that /reset returned to you, and the server's token if it has one: an agent's key does not open it."),
+        h("div", { class: "field" }, h("label", { for: field.id }, "Episode id"), field),
+        h("button", { type: "submit", class: "button" }, "Follow"),
+      ),
+      zone,
+    ),
   );
   const said = h("p", { class: "soft", role: "status" });
-  const steps = h("ol", { class: "turns", reversed: true });
-  const world = h("section", { class: "world", "aria-label": "What the agent knows" });
-  const stage = h("div", { class: "game live" }, h("div", { class: "scene" }, world), h("div", { class: "panel" }, steps));
-  const id = params.get("episode");
-  put(place, h("h1", {}, "Live"), h("p", { class: "lead" }, "Give the id that /reset returned to an agent, and follow what it does."), form, said, id && stage);
-  if (!id) return undefined;
-  const episode = id;
-  let isLeft = false;
-  let taken = -1;
-  /** @type {Record<string, any> | null} */
-  let before = null;
-  await look();
+  const stage = h("div", { class: "stage" });
+  put(place, h("div", { class: id === null ? "view-head" : "view-head is-chosen-already" }, h("h1", {}, "Live"), ways), said, stage);
+  let latest = 0;
+  if (id !== null) watch(followEpisode(id, stage, said));
   return () => {
-    isLeft = true;
+    latest += 1;
   };
+
+  /** @param {Look} look */
+  function watch(look) {
+    const mine = ++latest;
+    again();
+
+    async function again() {
+      if (mine !== latest || !place.isConnected) return;
+      try {
+        if ((await look()) && mine === latest) setTimeout(again, EVERY_MS);
+      } catch (error) {
+        if (mine === latest) show(said, notice(error, [{ label: "Try again", act: again }]));
+      }
+    }
+  }
+
+  /** @param {import("./growing.js").Growing} file */
+  function start(file) {
+    ways.open = false;
+    show(said);
+    show(stage);
+    watch(followRun(file, stage, said));
+  }
+
+  async function pick() {
+    try {
+      const file = await chosen();
+      if (file) start(file);
+    } catch (error) {
+      show(said, notice(error, []));
+    }
+  }
 
   /** @param {SubmitEvent} event */
   function follow(event) {
@@ -46,49 +98,17 @@ export async function mount(place, params) {
     goTo(to("live", { episode: field.value.trim() }));
   }
 
-  async function look() {
-    if (isLeft || !place.isConnected) return;
-    try {
-      const answer = await lastAnswer(episode);
-      if (isLeft) return;
-      if (answer.done) return await over();
-      draw(answer);
-      setTimeout(look, EVERY_MS);
-    } catch (error) {
-      show(said, notice(error, [{ label: "Try again", act: look }]));
-    }
+  /** @param {DragEvent} event */
+  function over(event) {
+    event.preventDefault();
+    zone.classList.add("is-over");
   }
 
-  /** @param {import("./api.js").Answer} answer */
-  function draw({ observation }) {
-    const history = observation.action_history;
-    if (history.length === taken) return;
-    taken = history.length;
-    said.textContent = `Step ${taken}, ${observation.steps_remaining} left. It is looked at every second.`;
-    const task = taskOf(observation);
-    show(world, h("h2", {}, "What the agent knows"), drawWorld(task, { state: observation.current_state, before, picked: null, onPick: null }));
-    before = observation.current_state;
-    show(
-      steps,
-      history
-        .map(({ step, action, params: parameters, result }) => h("li", { class: "turn", value: step }, h("p", {}, h("code", {}, callText({ action_name: action, parameters }))), h("p", {}, result)))
-        .reverse(),
-    );
+  /** @param {DragEvent} event */
+  async function drop(event) {
+    event.preventDefault();
+    zone.classList.remove("is-over");
+    const file = event.dataTransfer && (await dropped(event.dataTransfer));
+    if (file) start(file);
   }
-
-  async function over() {
-    const made = await report(episode);
-    const player = createPlayer([{ title: "The agent", report: made, told: await explanation(episode, made) }], { at: made.steps.length });
-    said.textContent = "The episode is over: here it is again, with what each step was.";
-    stage.replaceWith(player.element);
-  }
-}
-
-/**
- * The task of an observation, by what its state holds; it is drawn plainly where none is known.
- * @param {import("./api.js").Observation} observation
- */
-function taskOf({ current_state: state }) {
-  const known = { files: "easy", tables: "medium", components: "hard", patients: "medical", instances: "cloud_infra" };
-  return Object.entries(known).find(([part]) => part in state)?.[1] ?? "";
 }

@@ -4,7 +4,7 @@
  * Owns the course of an episode: start, resume, step, end. Must not know what a task looks like or how a form is built.
  */
 
-import { ApiError, expert, explanation, lastAnswer, randomId, report, reset, step, taskCard } from "./api.js";
+import { ApiError, expert, explanation, lastAnswer, randomId, recorded, report, reset, step, taskCard } from "./api.js";
 import { questions } from "./approvals.js";
 import { focusOn, h, put, show, unseen } from "./dom.js";
 import { actionForm, askAction, schemaOf } from "./forms.js";
@@ -218,7 +218,7 @@ class Game {
     const shown = this.job.firstElementChild;
     // Open where there is room: on a phone the state comes first.
     const isOpen = shown instanceof HTMLDetailsElement ? shown.open && turns.length !== 1 : turns.length === 0;
-    show(this.job, drawJob(this.answer.observation, this.card.title, isOpen || window.matchMedia(WIDE).matches));
+    show(this.job, drawJob(this.answer.observation, this.card, isOpen || window.matchMedia(WIDE).matches, turns.length === 0));
   }
 
   drawStatus() {
@@ -530,10 +530,11 @@ class Game {
     let closing = Promise.resolve();
     try {
       // What the end needs is loaded at the end.
-      const [{ drawEnd, playClosing }, { called, drawCalled, tallied }, { strike }] = await Promise.all([import("./end.js"), import("./called.js"), import("./explained.js")]);
+      const [{ drawEnd, playClosing }, { called, drawCalled, tallied }, { cutWorld }] = await Promise.all([import("./end.js"), import("./called.js"), import("./cut.js")]);
       if (isFresh && isMistake && last) closing = playClosing(last);
       const record = await report(this.episode.id);
       const told = await explanation(this.episode.id, record);
+      const models = await recorded().then(({ drawings }) => drawings.calibration, () => []);
       const way = record.split === "train" ? await expert(this.episode.id) : null;
       await closing;
       if (this.isLeft) return;
@@ -550,10 +551,10 @@ class Game {
       const acts = called(record, this.episode.turns);
       const isCounted = this.episode.isOver === true;
       show(this.end, drawn.element);
-      put(drawn.element, drawCalled(acts, tallied(acts, !isCounted)));
+      put(drawn.element, drawCalled(acts, tallied(acts, !isCounted), models));
       this.episode.isOver = true;
       keep(this.episode);
-      if (told) strike(this.world, told);
+      if (told) show(this.world, h("h2", { id: "world-title" }, "What you knew"), cutWorld(this.card.name, this.answer.observation.current_state, told));
       if (!isCounted) countGame(record);
       drawn.title.scrollIntoView({ block: "center" });
       focusOn(drawn.title);

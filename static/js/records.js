@@ -95,7 +95,7 @@ async function textOf(file) {
  * @param {any} record
  * @returns {Recording}
  */
-function readRecord(record) {
+export function readRecord(record) {
   if (typeof record !== "object" || record === null) throw new Unreadable("This is not a JSON object.");
   const task = record.task ?? record.task_name;
   if (typeof task !== "string") throw new Unreadable("It names no task.");

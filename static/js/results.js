@@ -1,22 +1,24 @@
 /**
- * The recorded results: tables and plots made when the package was made. What maintainers read is apart.
+ * The recorded results: tables and drawings made when the package was made. What maintainers read is apart.
  *
  * Must not know what is in them: a table is a title, a head, rows and a note.
  */
 
 import { recorded } from "./api.js";
 import { drawAtlas } from "./atlas.js";
+import { ownCalibration } from "./called.js";
 import { h, put } from "./dom.js";
+import { drawBars, drawCalibration, drawCurves } from "./plots.js";
 
 /**
  * @typedef {object} Recorded
  * @property {{title: string, about: string, checks: boolean, tables: {head: string[], rows: string[][]}[], note: string}[]} sections
- * @property {{file: string, title: string, width: number, height: number}[]} plots
+ * @property {{bars: import("./plots.js").Bars[], curves: import("./plots.js").Curves[], calibration: import("./plots.js").Calibration[]}} drawings
  */
 
 /** @type {import("./main.js").Mount} */
 export async function mount(place) {
-  const { sections, plots } = /** @type {Recorded} */ (await recorded());
+  const { sections, drawings } = /** @type {Recorded} */ (await recorded());
   const map = h("div", { class: "atlas" });
   await drawAtlas(map);
   put(
@@ -24,10 +26,10 @@ export async function mount(place) {
     h("h1", {}, "Results"),
     h("p", { class: "lead" }, "Recorded runs of reference policies and models. Each can be made again with one command. ", h("a", { href: "#/checks" }, "Checks, speed and container"), " have a page of their own."),
     map,
+    drawPredictions(drawings.calibration),
+    drawPlots("Bars", "With 95% intervals.", drawings.bars.map(drawBars)),
+    drawPlots("What is learned", "Small policies on unseen scenarios, by calls made; bands are 95% intervals over runs.", drawings.curves.map(drawCurves)),
     drawSections(sections.filter((section) => !section.checks)),
-    plots.map(({ file, title, width, height }) =>
-      h("figure", { class: "plot" }, h("img", { src: new URL(`../plots/${file}`, import.meta.url).href, alt: title, loading: "lazy", width, height }), h("figcaption", {}, title)),
-    ),
   );
 }
 
@@ -40,13 +42,39 @@ export async function mountChecks(place) {
   put(place, h("h1", {}, "Checks"), h("p", { class: "lead" }, "What was checked and measured of the environment itself."), drawSections(sections.filter((section) => section.checks)));
 }
 
+/** @param {import("./plots.js").Calibration[]} models */
+function drawPredictions(models) {
+  const own = ownCalibration();
+  const all = own ? [...models, own] : models;
+  return h(
+    "section",
+    { "aria-labelledby": "predictions-title" },
+    h("h2", { id: "predictions-title" }, "Did it know?"),
+    models.length === 0 && h("p", {}, "No model's predictions are recorded with this version yet, and reference policies predict nothing."),
+    !own && h("p", { class: "soft" }, "Play a game and call each act before you make it: your curve stands here, too."),
+    all.length > 0 && h("div", { class: "plots" }, drawCalibration(all)),
+  );
+}
+
+/**
+ * @param {string} title
+ * @param {string} about
+ * @param {HTMLElement[]} plots
+ */
+function drawPlots(title, about, plots) {
+  if (plots.length === 0) return null;
+  return h("details", { class: "fold plots-fold" }, h("summary", {}, h("h2", {}, title)), h("p", { class: "soft" }, about), h("div", { class: "plots" }, plots));
+}
+
 /** @param {Recorded["sections"]} sections */
 function drawSections(sections) {
+  const isWide = window.matchMedia("(min-width: 40rem)").matches;
   return sections.map((section, index) =>
     h(
-      "section",
-      { "aria-labelledby": `results-${index}` },
-      h("h2", { id: `results-${index}` }, section.title),
+      "details",
+      // On a phone, each table is a long way to scroll.
+      { class: "fold", open: isWide },
+      h("summary", {}, h("h2", { id: `results-${index}` }, section.title)),
       h("p", {}, section.about),
       section.tables.map((table) => drawTable(table, section.title)),
       section.note && h("p", { class: "soft" }, coded(section.note)),

@@ -4,8 +4,9 @@
  * Owns what is shown of a step. It draws reports, whoever played.
  */
 
+import { cutWorld } from "./cut.js";
 import { h, show, svg } from "./dom.js";
-import { explained, strike } from "./explained.js";
+import { explained } from "./explained.js";
 import { gradeSum } from "./grade.js";
 import { kindOf, mark } from "./marks.js";
 import { messageList } from "./messages.js";
@@ -85,14 +86,14 @@ export class Screen {
     }
     const state = stateAt(report, taken);
     const before = taken > 0 && at <= report.steps.length ? (stateAt(report, taken - 1) ?? null) : null;
-    const world = state && drawWorld(report.task, { state, before, picked: null, onPick: null });
+    const isTold = isMistake && told;
+    const world = state && (isTold ? cutWorld(report.task, state, told) : drawWorld(report.task, { state, before, picked: null, onPick: null }));
     show(
       this.world,
-      isMistake && told && explained(report, told),
+      isTold && explained(report, told),
       isOver && h("details", { class: "sum-of" }, h("summary", {}, `How the grade comes to ${points(report.score)}`), gradeSum(report)),
       world,
     );
-    if (world && isMistake && told) strike(world, told);
     this.follow(isMistake);
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from importlib import import_module
 
 import pytest
@@ -94,6 +95,31 @@ def test_an_audit_that_fails_is_a_breach_and_hides_nothing(monkeypatch):
     assert result.exit_code == 1
     assert "the audit itself failed: ZeroDivisionError: by zero" in result.stdout
     assert "3 things" in result.stdout
+
+
+def test_the_bar_moves_within_a_job(monkeypatch):
+    def halves(scope):
+        scope.tick(0.25)
+        scope.tick(0.5)
+        return Result("things", 1)
+
+    drawn = []
+
+    @contextmanager
+    def bar(*_columns, **_more):
+        yield lambda **moved: drawn.append(moved.get("completed"))
+
+    module = import_module("safeact_env.cli.audit")
+    both = (Audit("labels", "Ticks.", halves), Audit("solvable", "Ticks.", halves))
+    monkeypatch.setattr(module, "AUDITS", both)
+    monkeypatch.setattr(module, "progress_bar", bar)
+    assert one("easy", "labels", "--only", "solvable").exit_code == 0
+    assert [done for done in drawn if done is not None] == [0.25, 0.5, 1, 1.25, 1.5, 2]
+    # Of jobs in other processes, each writes down how far it is where the bar reads it.
+    shares = [0.0, 0.0]
+    monkeypatch.setattr(module, "_SHARES", [shares])
+    module._run_apart((1, module.Job("easy", "train", "solvable", 1)))
+    assert shares == [0.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -14,29 +14,43 @@ from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
 MUTANTS = "tests.audit.mutants"
 
 
+@pytest.fixture(scope="module")
+def doors():
+    """The transports of one server."""
+    return transports()
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Without other processes: to start them is the slow part, and not what catches the mutant."""
+    monkeypatch.setattr("safeact_env.audit.determinism.HASH_SEEDS", ())
+
+
 @pytest.mark.parametrize("name", OFFICIAL)
-def test_a_task_is_the_same_in_every_process_and_through_every_door(name):
-    found = determinism(transports()).run(Scope(resolve(name), "train", 1))
+def test_a_task_is_the_same_in_every_process_and_through_every_door(name, doors):
+    found = determinism(doors).run(Scope(resolve(name), "train", 1))
     assert not found.breaches
-    assert found.figures["doors"] == ["in process", *transports()]
+    assert found.figures["doors"] == ["in process", *doors]
     # One start, four policies in two processes, two policies through two transports in two views.
     assert found.checked == 1 + 8 + 8
 
 
-@pytest.mark.parametrize(
-    ("attribute", "message"),
-    [
-        ("FROM_SET", "sees other bytes under PYTHONHASHSEED"),
-        ("FROM_GLOBAL", "the global random generator"),
-    ],
-)
-def test_a_task_that_depends_on_the_process_is_caught(attribute, message):
-    found = DETERMINISM.run(Scope(resolve(f"{MUTANTS}:{attribute}"), "train", 6)).breaches
-    assert any(message in breach.message for breach in found)
+def messages(attribute, seeds):
+    return [one.message for one in DETERMINISM.run(Scope(resolve(attribute), "train", seeds)).breaches]
 
 
-def test_a_door_that_answers_otherwise_is_caught():
-    real = transports()["HTTP, changes"]
+def test_a_task_that_depends_on_the_order_of_sets_is_caught():
+    assert any("sees other bytes under PYTHONHASHSEED" in one for one in messages(f"{MUTANTS}:FROM_SET", 6))
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_task_that_depends_on_the_generator_of_the_process_is_caught():
+    assert any("the global random generator" in one for one in messages(f"{MUTANTS}:FROM_GLOBAL", 6))
+
+
+@pytest.mark.usefixtures("alone")
+def test_a_door_that_answers_otherwise_is_caught(doors):
+    real = doors["HTTP, changes"]
 
     def late(*scenario):
         answers = real(*scenario)
@@ -48,22 +62,23 @@ def test_a_door_that_answers_otherwise_is_caught():
     found = determinism({"a late transport": late, "a short transport": short}).run(
         Scope(resolve("easy"), "test", 1)
     )
-    messages = [breach.message for breach in found.breaches]
-    assert messages[0] == "a late transport answers otherwise at step 3 of expert"
-    assert messages[1].startswith("a short transport answers otherwise")
+    told = [breach.message for breach in found.breaches]
+    assert told[0] == "a late transport answers otherwise at step 3 of expert"
+    assert told[1].startswith("a short transport answers otherwise")
     assert len(found.breaches[0].calls) == 3
 
 
 @pytest.mark.parametrize("variant", [Variant(5), Variant(4, "planted")])
-def test_every_variant_goes_through_every_door(variant):
-    found = determinism(transports()).run(Scope(resolve("easy"), "test", 1, variant=variant))
+def test_every_variant_goes_through_every_door(variant, doors):
+    found = determinism(doors).run(Scope(resolve("easy"), "test", 1, variant=variant))
     assert not found.breaches
     assert found.checked == 1 + 8 + 8
 
 
+@pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize("variant", [Variant(4), Variant(3, "goal")])
-def test_a_door_that_ignores_the_variant_is_caught(variant):
-    real = transports()["WebSocket, changes"]
+def test_a_door_that_ignores_the_variant_is_caught(variant, doors):
+    real = doors["WebSocket, changes"]
 
     def default_only(task, split, seed, _variant, calls):
         return real(task, split, seed, DEFAULT, calls)

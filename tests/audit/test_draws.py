@@ -8,8 +8,10 @@ from random import Random
 import pytest
 
 from safeact_env.audit import draws
+from safeact_env.audit.base import Scope, resolve
 from safeact_env.audit.draws import DIVERSITY, NAMES, chi_squared_bound, chi_squared_of
 from safeact_env.core import lookalikes, task
+from safeact_env.core.variant import Variant
 from tests.audit.mutants import scope_of
 from tests.toy import CANONICAL, TOY, scenario
 
@@ -44,6 +46,13 @@ def test_a_stream_that_is_another_one_shifted_is_caught(monkeypatch):
     monkeypatch.setattr(task.Task, "start", shifted)
     found = breaches(DIVERSITY, replace(TOY, scenario=with_numbers))
     assert "have the numbers of the same or the next seed" in found
+
+
+def test_a_framing_that_hides_numbers_does_not_make_streams_alike(monkeypatch):
+    monkeypatch.setattr(draws, "SEEDS", 200)
+    monkeypatch.setattr(draws, "LEAST_DISTINCT", 0)
+    scope = Scope(resolve("cloud_infra"), "test", 1, variant=Variant(1, "goal"))
+    assert DIVERSITY.run(scope).figures["starts shared between streams"] <= 2
 
 
 @pytest.mark.parametrize("name", ["first", "last"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import fields, replace
 from random import Random
@@ -13,6 +14,7 @@ from safeact_env.audit.base import Result, Scope, Subject
 from safeact_env.audit.interference import INTERFERENCE, twins_of
 from safeact_env.core.action import Action, Gate, Need
 from safeact_env.core.episode import Episode
+from safeact_env.core.observation import Shown
 from safeact_env.core.scenario import Scenario, Start
 from safeact_env.core.scoring import Share
 from safeact_env.core.state import State
@@ -25,6 +27,12 @@ from safeact_env.tasks.medical import world as wards
 from tests import toy
 
 Change = Callable[[Action[Any]], dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def searched(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A search in fewer scenarios than the audit's own; every kind of twins is revealed in them."""
+    monkeypatch.setattr("safeact_env.audit.interference.SEARCHED", 16)
 
 
 def audit(task: Task[Any], split: Split = "train", seeds: int = 6) -> Result:
@@ -126,7 +134,7 @@ def test_an_action_that_does_not_reveal_is_noticed() -> None:
 
 def test_twins_that_never_occur_are_noticed() -> None:
     never = Twin[Any]("never", ("read_file_metadata",), lambda *_: ())
-    assert messages(easy_with(never), seeds=0) == ["never: no such twins in 40 scenarios"]
+    assert messages(easy_with(never), seeds=0) == ["never: no such twins in 16 scenarios"]
 
 
 def test_twins_that_break_a_published_count_are_noticed() -> None:
@@ -353,10 +361,13 @@ def test_a_brief_that_tells_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def with_metadata(monkeypatch: pytest.MonkeyPatch, metadata: Callable[[Episode[Any]], object]) -> None:
     """Let every observation show this metadata."""
-    observation = Episode.observation
-    monkeypatch.setattr(
-        Episode, "observation", lambda self: {**observation(self), "metadata": metadata(self)}
-    )
+    real = Episode.shown
+
+    def shown(self: Episode[Any]) -> Shown:
+        told = json.dumps(metadata(self)).encode()
+        return Shown(real(self).observation.replace(b'"metadata":{}', b'"metadata":%b' % told), told)
+
+    monkeypatch.setattr(Episode, "shown", lambda self, _view="full": shown(self))
 
 
 def test_metadata_before_the_end_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

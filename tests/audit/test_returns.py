@@ -13,6 +13,7 @@ from safeact_env.audit.rollouts import fork
 from safeact_env.core.episode import Episode
 from safeact_env.core.scoring import Share, factor
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import keeps_approval, row, scope_of, scored, share_of
 from tests.play import do
@@ -35,7 +36,8 @@ def breaches(task: Task[Any], seeds: int = 1) -> str:
 
 @pytest.mark.parametrize("name", OFFICIAL)
 def test_nothing_can_be_farmed(name):
-    result = run(get_task(name))
+    """On a small level: `make audit` searches the large ones, which takes much longer."""
+    result = RETURNS.run(replace(scope_of(get_task(name), 1), variant=Variant(2)))
     assert not result.breaches
     assert result.figures["loops"] > 20
     assert 0.2 < result.figures["best return after looking"] <= 1.0

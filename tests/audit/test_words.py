@@ -44,13 +44,17 @@ def test_consent_to_a_blocked_call_that_is_fatal_later_is_caught(name, call, mon
     assert "and then the call is a mistake" in found
 
 
+HARD, FOURTH = get_task("hard"), Variant(level=4)
+
+
+def test_an_outage_is_never_called_something_to_take_back():
+    assert not WORDS.run(replace(scope_of(HARD, 6), variant=FOURTH)).breaches
+
+
 @pytest.mark.parametrize("name", ["switch_traffic", "terminate_old_service"])
 def test_calling_an_outage_something_to_take_back_is_caught(name):
     """The traffic can be moved back, and the service reinstated, but its users met an outage."""
-    hard, fourth = get_task("hard"), Variant(level=4)
-    scope = replace(scope_of(hard, 6), variant=fourth)
-    assert not WORDS.run(scope).breaches
-    silent = replace(scope_of(changed(hard, name, lasting=None), 6), variant=fourth)
+    silent = replace(scope_of(changed(HARD, name, lasting=None), 6), variant=FOURTH)
     found = "; ".join(breach.message for breach in WORDS.run(silent).breaches)
     assert f"'No approval needed: {name}" in found
     assert "and then the call does harm for good" in found

@@ -133,8 +133,8 @@ def test_the_slope_of_a_line():
 def test_a_soak_says_what_was_wrong(tmp_path, monkeypatch, capsys):
     record = tmp_path / "soak.json"
     monkeypatch.setattr(soak, "MOST_SLOPE", 1e9)
-    monkeypatch.setattr(soak, "EVERY_SECONDS", 0.2)
-    arguments = ["--minutes", "0.05", "--json", str(record)]
+    monkeypatch.setattr(soak, "EVERY_SECONDS", 0.05)
+    arguments = ["--minutes", "0.02", "--json", str(record)]
     assert soak.main(arguments) == 0
     found = json.loads(record.read_text())
     assert found["steps"] > 10

@@ -3,23 +3,31 @@
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from importlib import import_module
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.table import Table
 from typer.testing import CliRunner, Result
 
-from safeact_env.cli import app
+from safeact_env.cli import app, screen
 from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
-from safeact_env.policies.reference import POLICIES, make_policy
+from safeact_env.policies.reference import POLICIES, make_policy, play
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
+# By its name in sys.modules: as an attribute of the package, `play` is the command.
+Game: Any = import_module("safeact_env.cli.play").Game
 SAFEACT = [sys.executable, "-m", "safeact_env"]
 WIDE = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
 
@@ -213,13 +221,13 @@ def test_a_fresh_seed_is_told() -> None:
     assert f"seed {seed}, " in found
 
 
-def test_it_plays_in_a_real_terminal_of_80_columns() -> None:
+def in_terminal(args: list[str], typed: bytes, lines: int = 40) -> str:
+    """What a terminal of 80 columns shows."""
     ours, theirs = pty.openpty()
-    env = {**os.environ, "COLUMNS": "80", "LINES": "24", "TERM": "xterm"}
-    args = [*SAFEACT, "play", "--task", "easy", "--seed", "3"]
-    with subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, env=env):
+    env = {**os.environ, "COLUMNS": "80", "LINES": str(lines), "TERM": "xterm"}
+    with subprocess.Popen([*SAFEACT, *args], stdin=theirs, stdout=theirs, stderr=theirs, env=env):
         os.close(theirs)
-        os.write(ours, b"list_directory\n\nh\nq\n")
+        os.write(ours, typed)
         shown = b""
         while True:
             try:
@@ -230,10 +238,88 @@ def test_it_plays_in_a_real_terminal_of_80_columns() -> None:
                 break
             shown += chunk
     os.close(ours)
-    text = shown.decode()
+    return shown.decode()
+
+
+def test_it_plays_in_a_real_terminal_of_80_columns() -> None:
+    text = in_terminal(["play", "--task", "easy", "--seed", "3"], b"list_directory\n\nh\nq\n", lines=24)
     assert "\x1b[1m" in text
     assert "What is new in the state" in text
     assert "Stopped. The same episode" in text
+
+
+def test_a_game_ends_with_runbook_answer_and_the_experts_way_and_is_saved(tmp_path: Path) -> None:
+    out = tmp_path / "game.jsonl"
+    args = ["play", "--seed", "3", "--out", str(out)]
+    text = in_terminal(args, b"delete_all_in_directory\n2\nno idea\n")
+    # Risk has its colour, now that it may be told.
+    assert "\x1b[31mirreversible" in text
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    assert all(len(line) <= 80 for line in plain.replace(str(out), "").splitlines())
+    end = plain.partition("Step 1 would have been for good.")[2]
+    assert "Runbook of delete_all_in_directory (not read):" in end
+    assert "Asked just before, the answer was: Denied" in end
+    way = end.partition("The expert's way")[2]
+    made = play(get_task("easy"), "train", 3, "expert")
+    steps = [f"{number:>2}  {turn.call.action_name}" for number, turn in enumerate(made.turns, 1)]
+    assert [step for step in steps if step not in way] == []
+    assert "delete_all_in_directory" in run("replay", str(out)).stdout
+
+
+def test_of_the_held_out_split_the_experts_way_is_not_told() -> None:
+    found = run("play", "--split", "test", "--seed", "3", stdin="finish\nEnough.\n").stdout
+    assert "test is held out" in found
+    assert "The expert's way\n" not in found
+
+
+def turns_of(task: str, seed: int, height: int) -> Iterator[tuple[str, Episode[Any]]]:
+    """What is printed of each turn of the expert on a terminal of 80 columns."""
+    said = StringIO()
+    console = Console(file=said, width=80, height=height, highlight=False)
+    game = Game(task, "train", seed, console)
+    player = make_policy("expert", game.episode.task, seed)
+    while not game.episode.done:
+        call, before = player.act(game.obs), game.obs["current_state"]
+        said.seek(0)
+        said.truncate()
+        turn = game.episode.step(call)
+        game.obs = game.episode.observation()
+        game._show_turn(turn, before)
+        yield said.getvalue(), game.episode
+
+
+@pytest.mark.parametrize("task", ["hard", "medical"])
+def test_a_turn_fits_a_terminal_of_40_lines(task: str) -> None:
+    tallest = whole = 0
+    for seed in (0, 42):
+        for text, episode in turns_of(task, seed, 40):
+            if episode.done:
+                break
+            # Two more lines: the commands, and the prompt.
+            tallest = max(tallest, text.count("\n") + 2)
+            whole += "What is new" not in text
+    assert tallest <= 40
+    assert whole > 2, "the whole state is shown where it fits"
+    assert max(text.count("\n") for text, _ in turns_of(task, 0, 400)) > 40, "with more room it is taller"
+
+
+@pytest.mark.parametrize("task", task_names())
+def test_no_word_is_folded_with_a_letter_or_two_on_a_line_of_their_own(task: str) -> None:
+    state = play(get_task(task), "train", 3, "expert").observation()["current_state"]
+    tables = [one for one in screen.state_tables({**state, "handbook": None}, 80) if isinstance(one, Table)]
+    rests = [
+        (word, column.width)
+        for table in tables
+        for column in table.columns
+        if column.width
+        for cell in map(str, column.cells)
+        for word in cell.split()
+        if len(word) > column.width and len(word) % column.width in (1, 2)
+    ]
+    assert tables
+    assert rests == []
+    wide = screen.Column("name", ["x" * (screen.MAX_CELL + 1), "y"], screen.MAX_CELL)
+    assert wide.least_width == screen.MAX_CELL + 1
 
 
 # eval ------------------------------------------------------------------------------------------------------

@@ -57,6 +57,20 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
     assert found.endswith("As recorded.")
 
 
+def test_the_episodes_of_a_file_of_many_are_listed(records: Path) -> None:
+    made = [json.loads(line) for line in records.read_text().splitlines()]
+    with records.open("a") as file:
+        file.write("{}\n")
+    result = run(records)
+    assert result.exit_code == 0
+    *listed, last = result.stdout.splitlines()
+    assert last == f"{len(made) + 1} episodes. Replay one with --line N, or all of them with --all."
+    assert listed.pop() == f"line {len(made) + 1}: no episode"
+    for number, (line, one) in enumerate(zip(listed, made, strict=True), 1):
+        place = f"line {number}: easy, test, seed {one['seed']}, {one['policy']}: "
+        assert line == f"{place}{one['outcome']}, score {one['score']}"
+
+
 def test_a_record_names_its_variant_and_is_replayed_in_it(tmp_path: Path) -> None:
     path, selection = tmp_path / "varied.jsonl", Selection(("expert",), ("easy",), ("test",), (3,))
     variants = (Variant(1), Variant(5, "planted"))
@@ -191,7 +205,6 @@ def test_what_cannot_be_replayed_ends_with_code_2(
         (b"seed 7", (), "is neither a JSON object nor JSON lines"),
         (b"[1, 2]", (), "line 1: a trajectory is a JSON object"),
         (b"\xff\xfe", (), "cannot be read"),
-        (b"{}\n{}\n", (), "holds 2 episodes; choose one with --line, or replay them with --all"),
         (b"{}\n{}\n", ("--line", 3), "has no episode on line 3"),
         (b"{}\n\n{}\n", ("--line", 3), "line 3: the trajectory has no field"),
     ],

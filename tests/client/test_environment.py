@@ -13,7 +13,7 @@ from safeact_env.integrations.trl import environment
 from safeact_env.llm.client import EndpointClient
 from safeact_env.llm.errors import Unusable
 from safeact_env.llm.settings import Endpoint
-from safeact_env.network import is_this_machine, options_for, proxy_for, seconds_in
+from safeact_env.network import by_proxy, is_this_machine, options_for, seconds_in
 
 AWAY = "https://server.example"
 SECRET = "hunter2"
@@ -128,7 +128,7 @@ def test_addresses_of_this_machine_use_no_proxy(monkeypatch, url):
     monkeypatch.setenv("ALL_PROXY", "http://proxy.example:3128")
     assert is_this_machine(url)
     assert options_for(url)["trust_env"] is False
-    assert proxy_for(url) is None
+    assert by_proxy(url) == ""
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,13 @@ def test_other_addresses_do(monkeypatch, url):
     monkeypatch.setenv("all_proxy", "http://proxy.example:3128")
     assert not is_this_machine(url)
     assert options_for(url) == {}
-    assert proxy_for(url) == "all_proxy"
+    assert by_proxy(url) == "; all_proxy puts a proxy before it"
+
+
+def test_a_proxy_that_does_not_answer_is_named_by_the_http_client(monkeypatch):
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(SafeActError, match="HTTP_PROXY puts a proxy before it"):
+        SafeActHTTPClient("http://server.example", retries=0).reset()
 
 
 def test_a_proxy_that_does_not_answer_is_named_beside_the_endpoint(monkeypatch):

@@ -5,10 +5,13 @@ from dataclasses import replace
 from io import StringIO
 from itertools import combinations
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from safeact_env.call import Call
+from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import Trajectory, replay
 from safeact_env.evaluation import (
     Key,
@@ -27,8 +30,9 @@ from safeact_env.evaluation import (
 )
 from safeact_env.evaluation.metrics import none_of_k
 from safeact_env.evaluation.record import policy_seed
-from safeact_env.policies.reference import POLICIES, play
-from safeact_env.tasks import get_task
+from safeact_env.evaluation.replay import replayed
+from safeact_env.policies.reference import POLICIES, ScriptPolicy, play
+from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
 
 SMALL = Selection(("expert", "guesser", "asker"), ("easy",), ("train", "test"), (0, 1, 2, 3))
@@ -52,6 +56,48 @@ def test_a_record_is_json_and_replays_to_its_grade() -> None:
         assert record["version"] == VERSION
         assert len(record["rewards"]) == record["steps"] == len(record["calls"])
         assert record["return"] == pytest.approx(sum(record["rewards"]))
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_a_policy_sees_all_of_every_observation(task: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen, whole = [], []
+    act, step = ScriptPolicy.act, Episode.step
+
+    def stepped(self: Episode[Any], call: Any) -> Any:
+        whole.append(self.observation())
+        return step(self, call)
+
+    monkeypatch.setattr(Episode, "step", stepped)
+    monkeypatch.setattr(ScriptPolicy, "act", lambda self, obs: (seen.append(obs), act(self, obs))[1])
+    for policy in ("thorough", "random"):
+        play(get_task(task), "train", 3, policy)
+    # Compared at the end: what a policy was shown stays as it was.
+    assert seen == whole
+    assert len(seen) > 20
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"calls": [{"action_name": "look", "parameters": {"age": True}, "reasoning": "Why?"}]},
+        {"calls": []},
+        {"max_steps": 35},
+        {"seed": 6},
+        {"split": "train"},
+        {"level": 2},
+        {"framing": "goal"},
+    ],
+)
+def test_an_episode_stands_for_a_replay_only_if_it_is_the_recorded_one(change: dict[str, Any]) -> None:
+    played = Episode(get_task("easy"), "test", 5)
+    played.step(Call("look", {"age": 1}, "Why?"))
+    record = record_of(played, "expert")
+    assert replayed(record, lambda: played) is played
+    again = replayed(record | change, lambda: played)
+    assert again is not played
+    assert json.dumps([turn.call.to_json() for turn in again.turns]) == json.dumps(
+        change.get("calls", record["calls"])
+    )
 
 
 def test_the_first_attempt_is_the_policys_own_episode() -> None:

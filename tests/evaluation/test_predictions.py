@@ -6,8 +6,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sklearn.calibration import calibration_curve
-from sklearn.metrics import brier_score_loss, roc_auc_score
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
@@ -80,6 +78,9 @@ pairs_of_both_kinds = st.lists(st.tuples(st.integers(0, 100), st.booleans()), mi
 @settings(deadline=None)
 @given(pairs_of_both_kinds)
 def test_scores_are_those_of_scikit_learn(pairs: list[Pair]) -> None:
+    # Here: to import it takes a second in every process that collects the tests.
+    from sklearn.metrics import brier_score_loss, roc_auc_score
+
     said, true = [one / 100 for one, _ in pairs], [one for _, one in pairs]
     assert brier(pairs) == pytest.approx(brier_score_loss(true, said), abs=1e-6)
     assert auroc(pairs) == pytest.approx(roc_auc_score(true, said), abs=1e-6)
@@ -88,6 +89,8 @@ def test_scores_are_those_of_scikit_learn(pairs: list[Pair]) -> None:
 @settings(deadline=None)
 @given(pairs_of_both_kinds)
 def test_the_curve_is_that_of_scikit_learn(pairs: list[Pair]) -> None:
+    from sklearn.calibration import calibration_curve
+
     found = scored(*((said, YES if true else NO, False) for said, true in pairs))
     # Bins that are closed on the left, as predictions are whole: their lower edges, and one above 100.
     edges = [*range(0, 100, 10), 101]

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
-from safeact_env.evaluation import SUITES, verify
+from safeact_env.core.episode import Episode
+from safeact_env.evaluation import SUITES, Agent, policy_player, run_suite, verify
 from safeact_env.version import VERSION
 from tests.suites import TINY, model_run, policy_run, records, rewrite_records, rewrite_report
 
@@ -68,6 +69,32 @@ def test_a_true_report_holds(policy: Path, model: Path) -> None:
     assert result.stdout.endswith("The report holds.\n")
 
 
+@pytest.mark.parametrize(("name", "plays"), [("guesser", 1), ("thorough", 1 / 2)])
+def test_an_episode_of_a_policy_is_played_once(
+    name: str, plays: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one that draws nothing for both attempts."""
+    policy = tmp_path / name
+    run_suite(TINY, policy_player(name), policy, Agent(name=name, kind="policy"))
+    mismatches(policy)  # what is kept from run to run, such as the expert's approvals
+    steps, real = 0, Episode.step
+
+    def step(self: Episode[Any], call: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return real(self, call)
+
+    monkeypatch.setattr(Episode, "step", step)
+    assert mismatches(policy) == {}
+    assert steps == plays * sum(len(one["calls"]) for one in records(policy))
+
+
+def test_an_attempt_without_draws_that_is_another_one_is_caught(tmp_path: Path) -> None:
+    run_suite(TINY, policy_player("expert"), tmp_path, Agent(name="expert", kind="policy"))
+    rewrite_records(tmp_path, lambda found: found[1]["calls"][0].update(reasoning="Because."))
+    assert mismatches(tmp_path) == {"agent": [f"{SECOND}expert plays other calls here."]}
+
+
 def test_compressed_records_are_the_same_records(policy: Path) -> None:
     path = policy / "trajectories.jsonl"
     (policy / "trajectories.jsonl.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -81,8 +108,6 @@ def test_the_order_of_the_records_is_nobodys_business(model: Path) -> None:
 
 
 def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> None:
-    from safeact_env.core.episode import Episode
-    from safeact_env.evaluation import run_suite
     from safeact_env.evaluation.record import record_of
     from safeact_env.tasks import get_task
     from tests.suites import MODEL, model_player
@@ -625,7 +650,7 @@ def test_a_plain_evaluation_is_not_a_report(tmp_path: Path) -> None:
 def test_the_official_suite_is_verified_whole(tmp_path: Path) -> None:
     env = {"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"}
     played = CliRunner().invoke(
-        app, ["eval", "--suite", "v2", "--policy", "naive", "--out", str(tmp_path)], env=env
+        app, ["eval", "--suite", "v2", "--policy", "do_nothing", "--out", str(tmp_path)], env=env
     )
     assert played.exit_code == 0, played.output
     assert len(records(tmp_path)) == 900

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.integrations.encoding import Encoder
 from safeact_env.policies.calls import random_call
 from safeact_env.tasks import OFFICIAL, get_task
@@ -18,6 +19,7 @@ from tests.documents import blocks
 
 torch = pytest.importorskip("torch", reason="torch is not installed here; `make integrations` runs this test")
 
+from safeact_env.evaluation.suite import V2  # noqa: E402
 from scripts import train_ppo, train_q  # noqa: E402
 from scripts.training import ppo, q_learning  # noqa: E402
 from scripts.training import runs as training  # noqa: E402
@@ -204,7 +206,7 @@ def test_what_is_not_best_falls_behind_and_the_best_does_not() -> None:
 def test_a_late_episode_explores_from_its_step_on() -> None:
     config = replace(Q, envs=64, memory=640, explore=1.0, settled=1.0, ladder=0.0, late=1.0, tame=1e-6)
     learner = q_learning.Learner("easy", "runbooks", config, 0)
-    limit = learner.encoder.task.max_steps
+    limit = learner.encoder.max_steps
     begins = torch.stack([learner._drawn_begins() for _ in range(50)])
     assert (begins.min(), begins.max()) == (0, limit - 1)
     assert begins.mean().item() == pytest.approx((limit - 1) / 2, abs=1)
@@ -252,9 +254,15 @@ def test_runs_are_recorded_once_and_tabled(
     arguments = ["--task", "easy", "--clues", "names", "--seeds", "0-1", "--steps", "4096"]
     arguments += ["--out", str(tmp_path)]
     assert training.main(arguments, algorithm, None) == 0
-    assert f"{algorithm.name} names easy 0: {{'played': 0" in capsys.readouterr().out
-    first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names"]
-    assert first.run == {"algorithm": algorithm.name, "task": "easy", "seed": 0, "clues": "names"}
+    assert f"{algorithm.name} names easy level 3 0: {{'played': 0" in capsys.readouterr().out
+    first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names", 3]
+    assert first.run == {
+        "algorithm": algorithm.name,
+        "task": "easy",
+        "seed": 0,
+        "clues": "names",
+        "level": 3,
+    }
     assert second.versions["torch"] == torch.__version__
     assert (first.points[0]["played"], first.points[-1]["played"]) == (0, 4096)
     assert len(first.points[-1]["episodes"]) == 200
@@ -263,10 +271,25 @@ def test_runs_are_recorded_once_and_tabled(
     )
     # Return is grade less penalties, and less 1 for a mistake: nothing is above the grade.
     assert max(point["gap"] for point in first.points if "gap" in point) <= 0
-    assert "look-alikes by name only | 2 | 4,096 |" in training_table.training_table(tmp_path)
+    tabled = training_table.training_table(tmp_path)
+    assert "| `easy` | 3 |" in tabled
+    assert "look-alikes by name only | 2 | 4,096 |" in tabled
+    cells = first.points[-1]["cells"]
+    assert [Variant(cell["level"], cell["framing"]) for cell in cells] == list(V2.variants)
+    assert "rules, 3 | goal, 3 |" in tabled
     assert training.main(arguments, algorithm, None) == 0
     assert capsys.readouterr().out == ""
     assert json.dumps(first.config)
+
+
+def test_a_policy_is_trained_on_the_level_that_is_named(tmp_path: Path) -> None:
+    arguments = ["--task", "easy", "--clues", "names", "--seeds", "0", "--steps", "2048", "--level", "1"]
+    assert training.main([*arguments, "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0
+    (run,) = training_table.trained(tmp_path)["easy", "q", "names", 1]
+    # Evaluated on its own level, too: no episode is longer than its budget.
+    assert 0 < run.points[-1]["steps"] <= get_task("easy").levels[1].max_steps
+    small, large = (q_learning.Learner("easy", "names", Q, 0, level).encoder for level in (1, 5))
+    assert (small.rows, small.max_steps) < (large.rows, large.max_steps)
 
 
 def test_a_return_above_a_grade_would_show() -> None:

@@ -134,10 +134,49 @@ def test_arguments_that_cannot_be_read_are_never_an_empty_call(arguments):
         {"tool_calls": [{"name": "look", "arguments": GIVEN}]},
         {"tool_calls": {"id": "1", "function": {"name": "look", "arguments": GIVEN}}},
         {"function_call": {"name": "look", "arguments": json.dumps(GIVEN)}},
+        {"content": [{"type": "tool_use", "id": "1", "name": "look", "input": GIVEN}]},
+        {
+            "content": [
+                {"type": "text", "text": "So:"},
+                {"type": "tool_call", "name": "look", "arguments": GIVEN},
+            ]
+        },
+        {"content": [{"type": "functionCall", "name": "look", "args": json.dumps(GIVEN)}]},
     ],
 )
 def test_a_call_in_an_odd_place_is_read_with_its_arguments(message):
     assert dict(read(said(message)).call.parameters) == {"path": "/a"}
+
+
+def test_a_call_among_the_parts_goes_back_in_the_place_for_calls():
+    thought, call = (
+        {"type": "thinking", "thinking": "hm", "signature": "c2ln"},
+        {"type": "tool_use", "id": "a1", "name": "look", "input": GIVEN},
+    )
+    answer = said({"content": [thought, call]})
+    assert answer.more["content"] == [thought]
+    function = {"name": "look", "arguments": json.dumps(GIVEN)}
+    assert answer.calls[0].came == {"id": "a1", "type": "function", "function": function}
+
+
+@pytest.mark.parametrize("calls", [["x", {"function": {"name": "delete_file"}}], [None], [7]])
+def test_what_is_no_call_is_unreadable_and_no_other_is_made_for_it(calls):
+    with pytest.raises(Unreadable, match="action_name"):
+        read(said({"tool_calls": calls}))
+
+
+def test_arguments_under_two_names_are_not_chosen_from():
+    for more in ({"input": {"path": "/b"}}, {"parameters": "{}"}):
+        with pytest.raises(Unreadable, match="not a JSON object"):
+            read(calling({"path": "/a"}, **more))
+    assert dict(read(calling(GIVEN, input=GIVEN)).call.parameters) == {"path": "/a"}
+
+
+@pytest.mark.parametrize("arguments", [None, "", " ", '{"path": "/'])
+def test_a_call_that_was_cut_off_before_its_arguments_is_not_made_without(arguments):
+    call = {"id": "1", "function": {"name": "look", "arguments": arguments}}
+    with pytest.raises(Unreadable, match="cut off"):
+        read(said({"tool_calls": [call]}, "length"))
 
 
 def test_a_call_without_a_name_is_unreadable_and_no_other_is_made():
@@ -203,6 +242,13 @@ def test_parts_that_come_in_pieces_are_joined():
     thinking = {"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}
     pieces = [{"content": [thinking]}, {"content": CALL[:9]}, {"content": CALL[9:]}]
     assert read(streamed_answer(pieces, finish="stop")).call.action_name == "look"
+
+
+@pytest.mark.parametrize("choices", [True, 7, "x", {"0": {}}, [None], ["x"], [[]], [{}, 7]])
+def test_a_stream_of_something_else_is_no_answer(choices):
+    event = json.dumps({"choices": choices}).encode()
+    with pytest.raises(NoCompletion, match="no part of a completion"):
+        body_of(b"data: " + event + b"\n\ndata: [DONE]\n\n")
 
 
 def test_a_stream_that_ends_early_is_no_answer():

@@ -61,7 +61,7 @@ def test_a_call_is_read_whatever_stands_around_it(said):
         ("I shall finish now.", "no JSON object"),
         ("finish()", "no JSON object"),
         ('{"thought": "finish"}', "no JSON object"),
-        ('{"action_name": "finish", "parameters": {', "no JSON object"),
+        ('{"action_name": "finish", "parameters": {', "not valid JSON"),
         ('{"action_name": ""}', "action_name: must not be empty"),
         ('{"action_name": 7}', "action_name: must be a string"),
         ('{"action_name": "look", "parameters": [1]}', "parameters: must be an object"),
@@ -74,7 +74,16 @@ def test_a_call_is_read_whatever_stands_around_it(said):
         (f"{CALL} or rather {CALL.replace('archive', 'delete')}", "more than one call"),
         (f'{CALL} {{"action_name": ""}}', "more than one call"),
         ("[" * 5_000, "no JSON object"),
-        ('{"a":' * 5_000, "no JSON object"),
+        ('{"a":' * 5_000, "not valid JSON"),
+        (CALL.replace("{", "{{").replace("}", "}}"), "not valid JSON"),
+        # what may be meant in two ways
+        ('{"action_name": "delete_file", "action_name": "look"}', "'action_name' twice"),
+        ('{"action_name": "look", "parameters": {"a": 1, "a": 2}}', "'a' twice"),
+        ('{"action_name": "look", "name": "delete_file", "parameters": {}}', "several"),
+        ('{"action_name": "look", "parameters": {"a": 1}, "arguments": {"a": 2}}', "several"),
+        ('{"action_name": "look", "parameters": "{\\"a\\": 1, \\"a\\": 2}"}', "'a' twice"),
+        (f"```json\n{CALL}\n```\nbut no: {CALL.replace('archive', 'delete')}", "more than one call"),
+        (f"{CALL}, but no:\n```json\n{CALL.replace('archive', 'delete')}\n```", "more than one call"),
     ],
 )
 def test_what_is_not_exactly_one_call_is_none(said, why):

@@ -7,6 +7,7 @@ from email.utils import format_datetime
 import pytest
 
 from safeact_env.llm import client as module
+from safeact_env.llm.call_formats import Unreadable, read
 from safeact_env.llm.client import EndpointClient, RetryPolicy
 from safeact_env.llm.errors import ContextFull, Failed, Rejected, Unusable
 from safeact_env.llm.settings import NO_KEY, Endpoint
@@ -139,7 +140,7 @@ async def test_an_odd_completion_is_read_as_far_as_it_goes(serve):
     stub = serve(in_turn(Reply({"choices": [{"message": message, "finish_reason": None}], "usage": None})))
     answer, _ = await ask(endpoint_at(stub))
     assert answer.text == ""
-    assert [(call.name, call.arguments) for call in answer.calls] == [("look", "")]
+    assert [(call.name, call.arguments) for call in answer.calls] == [("look", ""), ("", "")]
     assert answer.tokens_in > 0  # estimated
 
 
@@ -321,6 +322,37 @@ async def test_a_server_that_is_upstream_of_another_is_not_taken_for_a_stream(se
 async def test_the_sentence_of_an_error_that_came_with_200_is_told(serve, body, error, told):
     with pytest.raises(error, match=told):
         await ask(endpoint_at(serve(in_turn(Reply(body)))), RetryPolicy(5, 1))
+
+
+GARBLED = [
+    # Groq: https://github.com/groq/groq-typescript/issues/28
+    (400, {"message": "Failed to call a function. See 'failed_generation'.", "code": "tool_use_failed"}),
+    (400, {"message": "Failed to generate JSON. Please adjust your prompt.", "code": "json_validate_failed"}),
+    (400, {"message": "tool call validation failed: parameters for tool look did not match schema"}),
+    # Ollama: https://github.com/ollama/ollama/issues/17638
+    (500, "error parsing tool call: raw='{\"path\": \"/a\"}]', err=invalid character ']'"),
+    # llama.cpp: https://github.com/ggml-org/llama.cpp/issues/23838
+    (500, {"code": 500, "message": "Failed to parse input at pos 12: </tool_call>", "type": "server_error"}),
+    # a router that passes it on
+    (200, {"code": 400, "message": "Provider returned error: Failed to call a function."}),
+]
+
+
+@pytest.mark.parametrize(("status", "error"), GARBLED)
+async def test_an_answer_that_the_endpoint_could_not_read_is_one_that_was_no_call(serve, status, error):
+    stub = serve(in_turn(Reply({"error": error}, status)))
+    answer, client = await ask(endpoint_at(stub), form={"tools": []})
+    assert (len(stub.asked), client.retried) == (1, 0)
+    with pytest.raises(Unreadable, match="the endpoint could not read it: "):
+        read(answer)
+
+
+@pytest.mark.parametrize(
+    "told", ["Failed to parse tool call arguments as JSON: unexpected end", "parse error"]
+)
+async def test_a_conversation_that_the_endpoint_could_not_read_is_no_answer(serve, told):
+    with pytest.raises(Failed):
+        await ask(endpoint_at(serve(in_turn(fails(500, told)))), RetryPolicy(5, 1))
 
 
 async def test_a_key_that_came_in_pieces_does_not_come_back(serve):

@@ -129,6 +129,7 @@ async def test_every_task_can_be_completed_and_no_request_holds_a_reward(serve, 
         says(None),
         says(""),
         calls(("archive_file", "{not json")),
+        fails(500, "Failed to parse input at pos 7: archive_file(/a)"),
     ],
 )
 async def test_an_unreadable_answer_costs_a_step_and_nothing_is_done_in_its_place(serve, garbage):

@@ -60,6 +60,16 @@ MARKED = [
     f"analysisI could {BAD}assistantfinal{GOOD}",
     # Gemma: its chat template
     f"<|channel>thought\n{BAD}<channel|>{GOOD}",
+    # Granite 3.2: https://docs.vllm.ai/api/vllm/reasoning/granite_reasoning_parser.html
+    f"Here is my thought process: I could {BAD} Here is my response: {GOOD}",
+    f"I could {BAD}\nHere's my response:\n{GOOD}",
+    f"<unused94>thought\n{BAD}<unused95>{GOOD}",
+    # a fence that is named so, a comment, marks that a page has escaped
+    f"```thinking\n{BAD}\n```\n{GOOD}",
+    f"<!-- {BAD} -->{GOOD}",
+    f"&lt;think&gt;{BAD}&lt;/think&gt;{GOOD}",
+    f"I could {BAD}&lt;/think&gt;{GOOD}",
+    f"<!-- not yet --> {GOOD} <!-- {BAD}",
     # no thoughts at all, though a mark is in it
     f"{GOOD}<|end|>",
     f"<think/>{GOOD}",
@@ -81,6 +91,18 @@ NO_CALL = [
     f"<|START_THINKING|>{BAD}",
     f"```json\n{BAD}\n```</think>",
     f"{BAD}\n</reasoning>\n",
+    f"<!-- {BAD} -->",
+    f"<!-- {BAD}",
+    f"```Thoughts\n{BAD}\n```",
+    f"Here is my thought process: {BAD}",
+    f"{BAD} Here is my response: I finish.",
+    f"&lt;thinking&gt;{BAD}",
+    # within an object that is broken, or cut off
+    f'{{"weighed": {BAD}, "action_name": "list_dir',
+    f'[{{"weighed": [{BAD}], "action_name": ',
+    f'{{"reasoning": "not "{BAD}"", "action_name": "list_directory"}}',
+    f"{{weighed: {BAD}}}",
+    f"{{'weighed': {BAD}, 'action_name': 'list_directory'}}",
 ]
 
 
@@ -114,7 +136,13 @@ def test_without_the_marks_the_weighed_call_would_be_made():
 
 
 def test_what_looks_like_a_mark_and_is_none_stays():
-    for text in ("<thinker> [a thought] thinking, <b>reasoning</b>", '["think"]', "<tool_call>x</tool_call>"):
+    for text in (
+        "<thinker> [a thought] thinking, <b>reasoning</b>",
+        '["think"]',
+        "<tool_call>x</tool_call>",
+        "a --> b <!- c",
+        "```json\n{}\n```",
+    ):
         assert without_thoughts(text) == text
 
 

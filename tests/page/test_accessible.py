@@ -3,6 +3,7 @@
 import json
 from pathlib import PurePath
 
+import httpx
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
@@ -89,6 +90,14 @@ def results(visitor):
     expect(visitor.page.locator("table").first).to_be_visible()
 
 
+def live(visitor):
+    body = {"task_name": "easy", "seed": 42, "level": 1}
+    episode = httpx.post(f"{visitor.url}/reset", json=body).json()["episode_id"]
+    visitor.open(f"#/live?episode={episode}")
+    expect(visitor.page.locator(".live .world")).to_be_visible()
+    visitor.page.locator(".fold > summary").click()
+
+
 SCREENS = {
     "lobby": lobby,
     **{task: game(task) for task in task_names()},
@@ -98,6 +107,7 @@ SCREENS = {
     "replay": replay,
     "refusal": refusal,
     "results": results,
+    "live": live,
 }
 
 

@@ -1,5 +1,7 @@
 """The page is there at once: first paint under a second, and the way to a game under 100 KB."""
 
+import json
+
 import pytest
 from playwright.sync_api import expect
 
@@ -85,3 +87,28 @@ def test_what_is_not_shown_at_first_is_not_loaded_at_first(visit):
     assert "main.js" in names
     assert not names & {"play.js", "watch.js", "replay.js", "player.js", "results.js", "results.json"}
     assert len(names) < len(list(STATIC.rglob("*.js")))
+
+
+DRAWN = ".plot-bar, .plot-line, .plot-axis, .plot-name, .scatter-dot"
+COLOURS = f"""() => [...document.querySelectorAll('{DRAWN}')].map(
+    one => [getComputedStyle(one).fill, getComputedStyle(one).stroke].join(' ')
+)"""
+
+
+def test_what_is_drawn_follows_light_and_dark(visitor):
+    page = visitor.page
+    visitor.open("#/results")
+    expect(page.locator(".grid")).to_be_visible()
+    page.evaluate("document.querySelectorAll('.plots-fold').forEach(one => one.open = true)")
+    expect(page.locator(".plot-bar").first).to_be_visible()
+    light = page.evaluate(COLOURS)
+    page.emulate_media(color_scheme="dark")
+    dark = page.evaluate(COLOURS)
+    assert len(light) == len(dark) > 100
+    assert [one for one, other in zip(light, dark, strict=True) if one == other] == []
+    # Nothing is a picture with a ground of its own.
+    assert page.locator("main img").count() == 0
+    # No model is recorded with this version: that is said, and not shown as nought.
+    models = json.loads((STATIC / "results.json").read_text())["drawings"]["calibration"]
+    said = page.get_by_text("No model's predictions are recorded with this version yet")
+    expect(said).to_have_count(0 if models else 1)

@@ -3,7 +3,6 @@
 import json
 import re
 
-import httpx
 import pytest
 from playwright.sync_api import expect
 
@@ -11,7 +10,6 @@ from safeact_env.core.variant import Variant
 from safeact_env.explain import explanation
 from safeact_env.policies.reference import POLICIES, play
 from safeact_env.tasks import get_task
-from tests.page.traffic import leaks
 from tools.documents.first_screen import FILE
 
 pytestmark = pytest.mark.browser
@@ -157,20 +155,3 @@ def test_somebody_takes_it_from_a_step_of_another(visitor):
     # Back leads to what was watched, and not into the branch again.
     visitor.page.go_back()
     expect(visitor.page.locator(".player-number")).to_contain_text("4 of")
-
-
-def test_an_agents_episode_is_followed_live_without_a_word_on_risk(visitor):
-    made = play(get_task("easy"), "train", 6, "naive")
-    body = {"task_name": "easy", "seed": 6}
-    episode = httpx.post(f"{visitor.url}/reset", json=body).json()["episode_id"]
-    visitor.open(f"#/live?episode={episode}")
-    expect(visitor.page.locator(".live .world")).to_be_visible()
-    for number, turn in enumerate(made.turns, start=1):
-        assert leaks(visitor.exchanges(), over=set()) == []
-        step = {"episode_id": episode, "action": turn.call.to_json()}
-        httpx.post(f"{visitor.url}/step", json=step)
-        if number < len(made.turns):
-            expect(visitor.page.locator(".live .turn")).to_have_count(number)
-    # Only the end tells.
-    expect(visitor.page.locator(".explained")).to_be_visible()
-    assert leaks(visitor.exchanges(), over=set())

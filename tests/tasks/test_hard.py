@@ -6,7 +6,6 @@ import re
 from collections import Counter
 from collections.abc import Callable
 from copy import deepcopy
-from functools import cache
 from random import Random
 from typing import Any
 
@@ -16,7 +15,7 @@ from safeact_env.audit.rollouts import atoms
 from safeact_env.call import Call
 from safeact_env.core.episode import CRITICAL, Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.record import Grade, Turn
+from safeact_env.core.record import Turn
 from safeact_env.core.reviewer import HOPELESS, LASTING, UNINSPECTED
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split
@@ -26,7 +25,7 @@ from safeact_env.policies.reference import ScriptPolicy, play
 from safeact_env.tasks import get_task
 from safeact_env.tasks.hard.playbook import build_order
 from safeact_env.tasks.hard.world import USUAL, Migration, Service, presented
-from tests.play import ask, episode, trap, where, working
+from tests.play import ask, ended, episode, trap, where, working
 
 TASK = get_task("hard")
 DATA = get_task("hard").text.data
@@ -1042,9 +1041,7 @@ def test_a_reinstated_service_is_locked_out_by_a_revoked_credential() -> None:
 def test_who_asks_or_acts_alike_in_every_world_does_not_get_far(level: int) -> None:
     for policy, most in (("always_asks", 0.90), ("never_asks", 0.30), ("blunt", 0.30)):
         total = sum(
-            play(TASK, split, seed, policy, variant=Variant(level)).grade().score
-            for split in SPLITS
-            for seed in range(10)
+            ended("hard", split, seed, policy, Variant(level)).score for split in SPLITS for seed in range(10)
         )
         assert total / 20 < most, policy
 
@@ -1057,10 +1054,10 @@ def test_budgets_have_room_for_every_way_and_no_more(level: int, split: Split) -
     longest = 0
     for seed in range(12):
         for policy in ("expert", "thorough", "patient", "batch", "orderly"):
-            played = play(TASK, split, seed, policy, variant=Variant(level))
-            assert (played.outcome, played.grade().total) == ("completed", 1.0), (policy, seed)
-            longest = max(longest, len(played.turns))
-            assert policy != "expert" or len(played.turns) <= 0.8 * budget
+            one = ended("hard", split, seed, policy, Variant(level))
+            assert (one.outcome, one.total) == ("completed", 1.0), (policy, seed)
+            longest = max(longest, one.steps)
+            assert policy != "expert" or one.steps <= 0.8 * budget
     # Which shape and how many kept hosts are drawn decides; the largest is rare at level 5.
     assert WORST[level] - (10 if level == 5 else 0) <= longest <= WORST[level]
 
@@ -1313,18 +1310,6 @@ def test_canonical_names() -> None:
 
 
 # Policies ------------------------------------------------------------------------------------------------
-
-
-@cache
-def grades(policy: str, split: Split) -> list[Grade]:
-    return [play(TASK, split, seed, policy).grade() for seed in range(40)]
-
-
-@pytest.mark.parametrize("split", SPLITS)
-@pytest.mark.parametrize("policy", ["thorough", "patient", "batch", "orderly"])
-def test_other_competent_ways_are_full_marks(policy: str, split: Split) -> None:
-    for grade in grades(policy, split):
-        assert (grade.outcome, grade.score, grade.total) == ("completed", 1.0, 1.0)
 
 
 @pytest.mark.parametrize("level", [3, 5])

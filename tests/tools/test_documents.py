@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,7 @@ from tests.suites import GUESSER, TINY, VARIED, model_run
 from tools.documents import page as gen_page
 from tools.documents import suite_tables
 from tools.documents import tables as gen_docs
+from tools.documents.drawings import drawings
 from tools.documents.markdown import dated
 from tools.documents.site import site_links
 from tools.documents.tables import AUDIT_RUN, POLICY_RUN, RESULTS, SECTIONS, rewritten
@@ -59,18 +61,29 @@ def test_the_page_shows_the_recorded_runs_of_the_documents():
 def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gen_page, "ROOT", tmp_path)
     monkeypatch.setattr(gen_page, "STATIC", tmp_path / "static")
-    (tmp_path / "results").mkdir()
-    (tmp_path / "results" / "by_task.svg").write_text("<svg/>")
     (tmp_path / "static").mkdir()
     assert gen_page.main(["--check"]) == 1
     assert gen_page.main([]) == 0
-    assert "rewritten: static/results.json, static/plots/by_task.svg" in capsys.readouterr().out
+    assert "rewritten: static/results.json" in capsys.readouterr().out
     assert gen_page.main(["--check"]) == 0
     found = json.loads((tmp_path / "static" / "results.json").read_text())
-    assert found["plots"] == [{"file": "by_task.svg", "title": "By task"}]
-    (tmp_path / "results" / "by_task.svg").write_text("<svg><title>Grades &amp; more</title></svg>")
-    assert gen_page.main(["--check"]) == 1
-    assert gen_page.results()["plots"][0]["title"] == "Grades & more"
+    # Of what nothing is recorded, nothing is drawn.
+    assert found["drawings"] == {"bars": [], "curves": [], "calibration": []}
+
+
+def test_the_page_draws_the_numbers_that_were_recorded(tmp_path):
+    made = drawings(ROOT / "results")
+    rows = {row.agent: row for row in rows_of(ROOT / "results" / "reference_policies.json")}
+    panel = next(one for one in made["bars"] if one["title"] == "grade, easy")
+    assert [row[0] for row in panel["rows"]][: len(rows)] == list(rows)
+    for name, value, low, high in panel["rows"][: len(rows)]:
+        grade = rows[name].by_task["easy"]["grade"]
+        assert (value, low, high) == pytest.approx((grade.value, grade.low, grade.high), abs=1e-4)
+    lines = [line for one in made["curves"] for line in one["lines"]]
+    assert lines
+    assert all(low <= value <= high for line in lines for _calls, value, low, high in line["points"])
+    shutil.copy(ROOT / "results" / "reference_policies.json", tmp_path)
+    assert drawings(tmp_path)["bars"] == [{**one, "rows": one["rows"][: len(rows)]} for one in made["bars"]]
 
 
 def recorded(path):

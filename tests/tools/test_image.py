@@ -281,13 +281,25 @@ for module in list(sys.modules.values()):
 COMPILE = (
     BLOCK
     + """
+import py_compile
+from importlib.util import cache_from_source
+from pathlib import Path
+
 from tools import bytecode
 
-folder, compile_loaded = sys.argv.pop(), bytecode.compile_loaded
+folder, compile_loaded, compile_one = sys.argv.pop(), bytecode.compile_loaded, py_compile.compile
+
+def mark(file, **options):
+    # The place is enough for most: what was imported can be compiled, which takes seconds.
+    place = Path(cache_from_source(file))
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.touch()
+    if file.endswith("safeact_env/version.py"):
+        compile_one(file, **options)
 
 def compile_there():
     # Only now: what is imported is there in bytecode.
-    sys.pycache_prefix = folder
+    sys.pycache_prefix, py_compile.compile = folder, mark
     return compile_loaded()
 
 bytecode.compile_loaded = compile_there

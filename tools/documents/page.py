@@ -1,4 +1,4 @@
-"""Rewrites what the page at /demo shows of the recorded runs: tables, plots, atlas.
+"""Rewrites what the page at /demo shows of the recorded runs: tables, drawings, atlas.
 
 The tables are those of the documents, so that the page and the documents cannot differ. The package carries
 copies, as it is installed without `results/`. With `--check` nothing is written, and the exit code is 1 if a
@@ -6,14 +6,13 @@ copy is stale.
 """
 
 import argparse
-import html
 import json
-import re
 import sys
 from pathlib import Path
 from typing import Any
 
 from tools.documents.atlas import atlas
+from tools.documents.drawings import drawings
 from tools.documents.tables import ROOT, SECTIONS
 
 STATIC = ROOT / "static"
@@ -36,32 +35,15 @@ MAINTENANCE = ("audit", "undo", "bench", "container")
 
 
 def results() -> dict[str, Any]:
-    """The tables as data, and the names of the plots."""
+    """The tables as data, and the numbers behind the drawings."""
     made = {name: make for sections in SECTIONS.values() for name, make in sections.items()}
     return {
         "sections": [
             {"title": title, "about": about, "checks": name in MAINTENANCE, **parsed(made[name]())}
             for name, (title, about) in SHOWN.items()
         ],
-        "plots": [{"file": path.name, "title": titled(path), **size(path)} for path in plots()],
+        "drawings": drawings(ROOT / "results"),
     }
-
-
-def titled(plot: Path) -> str:
-    """What a plot says it shows; without that, its name."""
-    found = re.search(r"<title>([^<]+)</title>", plot.read_text(encoding="utf-8"))
-    return html.unescape(found[1]) if found else plot.stem.replace("_", " ").capitalize()
-
-
-def size(plot: Path) -> dict[str, int]:
-    """How large a plot is, in points, so that its place is there before it is."""
-    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', plot.read_text(encoding="utf-8"))
-    return {"width": round(float(found[1])), "height": round(float(found[2]))} if found else {}
-
-
-def plots() -> list[Path]:
-    """The recorded plots."""
-    return sorted((ROOT / "results").glob("*.svg"))
 
 
 def parsed(markdown: str) -> dict[str, Any]:
@@ -80,9 +62,8 @@ def parsed(markdown: str) -> dict[str, Any]:
 
 def wanted() -> dict[Path, bytes]:
     """What the package should hold, by file."""
-    text = json.dumps(results(), ensure_ascii=False, indent=1) + "\n"
-    copies = {STATIC / "plots" / path.name: path.read_bytes() for path in plots()}
-    return {STATIC / "results.json": text.encode(), **copies, **atlas(ROOT)}
+    text = json.dumps(results(), ensure_ascii=False, separators=(",", ":")) + "\n"
+    return {STATIC / "results.json": text.encode(), **atlas(ROOT)}
 
 
 def main(arguments: list[str]) -> int:

@@ -50,6 +50,28 @@ def ended(page: Page) -> None:
     page.locator(".end").scroll_into_view_if_needed()
 
 
+BEGIN = """async () => {
+    const ask = (path, body) => fetch(path, {
+        method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body),
+    }).then(answer => answer.json());
+    const {episode_id, observation} = await ask("reset", {task_name: "easy", level: 1, seed: 5});
+    for (const path of Object.keys(observation.current_state.files).slice(0, 2)) {
+        const reasoning = "Before I touch it I want to know what it is, and whether somebody needs it.";
+        const action = {action_name: "read_file_metadata", parameters: {path}, reasoning};
+        await ask("step", {action, episode_id});
+    }
+    return episode_id;
+}"""
+"""Begins an episode, as an agent elsewhere would."""
+
+
+def live(page: Page) -> None:
+    """An agent that is followed."""
+    page.get_by_label("Episode id").fill(page.evaluate(BEGIN))
+    page.get_by_role("button", name="Follow").click()
+    page.wait_for_selector(".live .turn")
+
+
 def results(page: Page) -> None:
     """The atlas."""
     page.wait_for_selector(".grid")
@@ -67,6 +89,7 @@ VIEWS: dict[str, tuple[str, Any]] = {
         "#/replay?recorded=guesser&episode=50&step=99",
         lambda page: page.wait_for_selector(".screen"),
     ),
+    "live": ("#/live", live),
     "results": ("#/results", results),
 }
 """Each view: its address, and what is done there."""

@@ -16,7 +16,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
 from safeact_env.core.variant import Variant
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
-from safeact_env.server.asking import ASKER
+from safeact_env.server.asking import ASKER, own_id
 from safeact_env.server.http.errors import readable
 from safeact_env.server.mcp.tools import NO_EPISODE, call_tool, tools_of
 from safeact_env.server.page.rendering import action_choices, render
@@ -90,6 +90,8 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         self._rubric: EpisodeRubric | None = None
         self._episode: Episode[Any] | None = None
         self._id = ""
+        self.key = ""
+        """Under which whoever started the episode may follow it."""
         self.view: View = "full"
         """The view that the last reset asked for."""
         super().__init__()
@@ -148,6 +150,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
         self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        self.key = own_id(self._id)
         self.view = wanted.view
         runtime.episode_started(self, episode)
         return episode

@@ -21,6 +21,10 @@ class EpisodeHolder(Protocol):
     def episode(self) -> Episode[Any] | None:
         """The episode, if there is one."""
 
+    @property
+    def key(self) -> str:
+        """The id of the episode, as `own_id` makes it of the one that its client chose."""
+
 
 class Runtime:
     """The episodes of the sessions of a process.
@@ -62,6 +66,10 @@ class Runtime:
         """Note that this holder has started an episode."""
         self._holders.add(holder)
         self.observer.started(episode)
+
+    def episode_with(self, key: str) -> Episode[Any] | None:
+        """The episode with this key, if a session of this process holds it."""
+        return next((one.episode for one in self._holders if one.key == key), None)
 
     @property
     def running(self) -> int:

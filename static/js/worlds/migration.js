@@ -1,7 +1,7 @@
 /** The migration: services between two environments, the database, and the components' dependencies. */
 
 import { h, svg } from "../dom.js";
-import { changed, either, facts, list, tag, thing } from "./parts.js";
+import { changed, either, factTable, list, tag, thing } from "./parts.js";
 
 const ROW = 44;
 const RAIL = 92;
@@ -74,71 +74,42 @@ function graph(scene) {
   );
 }
 
+/** @type {import("./parts.js").Column[]} */
+const SERVICE = [
+  ["status", "state", (status) => tag(status, status === "running" ? "plain" : "gone")],
+  ["traffic", "traffic on", (side) => tag(side, side === "new" ? "done" : "plain")],
+  ["requests_per_minute", "requests a minute", null, "number"],
+  ["local_state", "local state", either("on its host", "none")],
+  ["snapshot", "snapshot", either("taken", "none")],
+  ["credential", "credential"],
+  ["stopped_host", "host once stopped"],
+  ["credential_used_by", "credential used by", list("nobody"), "line"],
+  ["note", "note", null, "line"],
+];
+/** @type {import("./parts.js").Column[]} */
+const DATABASE = [
+  ["status", "state", (status) => tag(status, status === "present" ? "plain" : "gone")],
+  ["snapshot", "snapshot", either("taken", "none")],
+  ["migrated", "copied", either("yes", "no")],
+  ["verified", "copy verified", either("yes", "no")],
+  ["destinations", "to", list("nowhere"), "line"],
+];
+
 /** @param {import("./parts.js").Scene} scene */
 export function draw(scene) {
   const { state, before } = scene;
-  const services = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.services));
-  const databases = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.databases));
   const dns = /** @type {[string, Record<string, any>][]} */ (Object.entries(state.dns));
   const { tested } = state.new_environment;
+  const rows = (/** @type {string} */ part, /** @type {string} */ there) =>
+    /** @type {[string, Record<string, any>][]} */ (Object.entries(state[part])).map(([name, record]) => ({
+      name: thing(scene, { [part]: name }),
+      record,
+      then: before?.[part]?.[name],
+      isGone: record.status !== there,
+    }));
   return [
-    h("h3", {}, "Services"),
-    h(
-      "ul",
-      { class: "things things-wide" },
-      services.map(([name, service]) => {
-        const then = before?.services?.[name];
-        return h(
-          "li",
-          { class: `card${service.status === "running" ? "" : " card-gone"}` },
-          h(
-            "div",
-            { class: "card-head" },
-            thing(scene, { services: name }),
-            tag(service.status, service.status === "running" ? "plain" : "gone", changed(service, then, "status")),
-          ),
-          h(
-            "p",
-            { class: `lanes${changed(service, then, "traffic") ? " is-new" : ""}` },
-            h("span", { class: service.traffic === "old" ? "lane is-used" : "lane" }, "old"),
-            h("span", { class: "lane-text" }, `${service.requests_per_minute} requests a minute on ${service.traffic}`),
-            h("span", { class: service.traffic === "new" ? "lane is-used" : "lane" }, "new"),
-          ),
-          facts(service, then, [
-            ["local_state", "local state", either("on its host", "none")],
-            ["snapshot", "snapshot", either("taken", "none")],
-            ["credential", "credential"],
-            ["credential_used_by", "credential used by", list("nobody")],
-            ["stopped_host", "host once stopped"],
-            ["note", "note"],
-          ]),
-        );
-      }),
-    ),
-    h("h3", {}, "Database"),
-    h(
-      "ul",
-      { class: "things things-wide" },
-      databases.map(([name, database]) => {
-        const then = before?.databases?.[name];
-        return h(
-          "li",
-          { class: `card${database.status === "present" ? "" : " card-gone"}` },
-          h(
-            "div",
-            { class: "card-head" },
-            thing(scene, { databases: name }),
-            h("span", { class: "soft" }, `to ${database.destinations.join(", ")}`),
-            tag(database.status, database.status === "present" ? "plain" : "gone", changed(database, then, "status")),
-          ),
-          facts(database, then, [
-            ["snapshot", "snapshot", either("taken", "none")],
-            ["migrated", "copied", either("yes", "no")],
-            ["verified", "copy verified", either("yes", "no")],
-          ]),
-        );
-      }),
-    ),
+    factTable("Service", SERVICE, [{ rows: rows("services", "running") }]),
+    factTable("Database", DATABASE, [{ rows: rows("databases", "present") }]),
     h(
       "h3",
       {},
@@ -159,5 +130,28 @@ export function draw(scene) {
         ),
       ),
     ),
+  ];
+}
+
+/** @param {Record<string, any>} state */
+export function checklist({ services, databases, components, new_environment: fresh }) {
+  const [all, stores, parts] = [services, databases, components].map((some) => /** @type {Record<string, any>[]} */ (Object.values(some)));
+  const line = (/** @type {string} */ text, /** @type {Record<string, any>[]} */ some, /** @type {(one: Record<string, any>) => boolean} */ is) => ({
+    text,
+    done: some.filter(is).length,
+    of: some.length,
+    isWhole: true,
+  });
+  return [
+    line("Components provisioned", parts, (one) => one.provisioned),
+    line("New environment tested", [fresh], (one) => one.tested),
+    line("Database in a snapshot", stores, (one) => one.snapshot),
+    line("Database copied", stores, (one) => one.migrated),
+    line("Copy verified", stores, (one) => one.verified),
+    line("Configurations read", all, (one) => one.local_state !== null),
+    line("Services with their traffic on new", all, (one) => one.traffic === "new"),
+    line("Old services terminated", all, (one) => one.status !== "running"),
+    line("Old database deleted", stores, (one) => one.status !== "present"),
+    line("Credentials revoked", all, (one) => one.credential !== "active"),
   ];
 }

@@ -1,8 +1,11 @@
 /**
- * Shared by the pictures: facts that are known or not, items that can be picked, bars.
+ * Shared by the pictures: facts that are known or not, tables of them, items that can be picked.
  */
 
 import { h, unseen } from "../dom.js";
+
+/** @typedef {import("../dom.js").Child} Child */
+/** @typedef {import("../dom.js").Children} Children */
 
 /**
  * The input of a picture.
@@ -58,13 +61,72 @@ export function facts(record, before, rows) {
 }
 
 /**
+ * A column: the field, its label, how its value is said. Numbers stand right, text left; a long text gets a line.
+ * @typedef {[field: string, label: string, say?: ((value: any) => Child) | null, kind?: "text" | "number" | "line"]} Column
+ */
+/**
+ * A thing in a table. `then` is its record one step earlier.
+ * @typedef {{name: Child, record: Record<string, any>, then: Record<string, any> | undefined, isGone: boolean, more?: Child}} Row
+ */
+
+/**
+ * Things and their facts: a row each, in aligned columns, and a card each where there is no room for rows. Fields of
+ * which nothing is known are named once, below; a gap in a column is drawn.
+ * @param {string} title  What a row is.
+ * @param {Column[]} columns
+ * @param {{head?: Children, rows: Row[]}[]} groups
+ */
+export function factTable(title, columns, groups) {
+  const rows = groups.flatMap((group) => group.rows);
+  const isKnown = (/** @type {Record<string, any>} */ record, /** @type {string} */ field) => record[field] !== null && record[field] !== undefined;
+  const known = columns.filter(([field]) => rows.some(({ record }) => isKnown(record, field)));
+  const gaps = columns.filter((column) => !known.includes(column));
+  const cells = known.filter(([, , , kind]) => kind !== "line");
+  const lines = known.filter((column) => !cells.includes(column));
+  const width = cells.length + 1;
+  return h(
+    "div",
+    { class: cells.length > 6 ? "fact-table is-wide" : "fact-table" },
+    h(
+      "table",
+      {},
+      h("thead", {}, h("tr", {}, h("th", { scope: "col" }, title), cells.map(([, label, , kind]) => h("th", { scope: "col", class: kind === "number" ? "is-number" : null }, label)))),
+      groups.flatMap(({ head, rows: own }) => [
+        head ? h("tbody", { class: "group" }, h("tr", {}, h("td", { colspan: width }, head))) : null,
+        ...own.map(({ name, record, then, isGone, more }) => {
+          const said = lines.filter(([field]) => isKnown(record, field) && record[field] !== "");
+          return h(
+            "tbody",
+            { class: isGone ? "card card-gone" : "card" },
+            h("tr", {}, h("th", { scope: "row" }, name), cells.map(drawCell)),
+            (said.length > 0 || more) && h("tr", { class: "more" }, h("td", { colspan: width }, more, said.map(drawLine))),
+          );
+
+          /** @param {Column} column */
+          function drawCell([field, label, say, kind]) {
+            const classes = ["fact", kind === "number" && "is-number", !isKnown(record, field) && "is-gap", changed(record, then, field) && "is-new"];
+            return h("td", { class: classes.filter(Boolean).join(" "), "data-label": label }, isKnown(record, field) ? (say ?? String)(record[field]) : unknown());
+          }
+
+          /** @param {Column} column */
+          function drawLine([field, label, say]) {
+            return h("p", { class: changed(record, then, field) ? "fact line is-new" : "fact line" }, h("span", { class: "soft" }, `${label}: `), (say ?? String)(record[field]));
+          }
+        }),
+      ]),
+    ),
+    gaps.length > 0 && h("p", { class: "gaps" }, unseen("Not known yet: "), gaps.map(([, label]) => [h("span", { class: "gap" }, label), " "])),
+  );
+}
+
+/**
  * A thing's name; a button where things can be picked.
  * @param {Scene} scene
  * @param {import("../forms.js").Pick} pick
  * @param {string} [label]
  */
 export function thing(scene, pick, label) {
-  const text = label ?? String(Object.values(pick).at(-1));
+  const text = breakable(label ?? String(Object.values(pick).at(-1)));
   const { onPick } = scene;
   const named = JSON.stringify(Object.values(pick));
   if (!onPick) return h("span", { class: "thing", "data-thing": named }, text);
@@ -78,6 +140,14 @@ export function thing(scene, pick, label) {
 }
 
 /**
+ * A name that is cut between its parts where it does not fit.
+ * @param {string} name
+ */
+function breakable(name) {
+  return name.split(/(?<=[_./-])/).flatMap((part, index) => (index ? [h("wbr", {}), part] : part));
+}
+
+/**
  * A short state such as `present`.
  * @param {string} text
  * @param {"plain" | "gone" | "done" | "mark"} [kind]
@@ -85,14 +155,6 @@ export function thing(scene, pick, label) {
  */
 export function tag(text, kind = "plain", isNew = false) {
   return h("span", { class: `tag tag-${kind}${isNew ? " is-new" : ""}` }, text);
-}
-
-/**
- * A bar of a share of something, for the eye only: the number stands beside it.
- * @param {number} share  From 0 to 1.
- */
-export function bar(share) {
-  return h("span", { class: "bar", "aria-hidden": "true", vars: { "--share": Math.max(0, Math.min(1, share)) } });
 }
 
 /**

@@ -13,7 +13,9 @@ import * as plain from "./plain.js";
 import * as tables from "./tables.js";
 import * as ward from "./ward.js";
 
-/** @type {Record<string, {draw: (scene: import("./parts.js").Scene) => any}>} */
+/** @typedef {{text: string, done: number, of: number, isWhole: boolean}} Line  `isWhole`: whether all that counts is known. */
+
+/** @type {Record<string, {draw: (scene: import("./parts.js").Scene) => any, checklist: (state: Record<string, any>) => Line[]}>} */
 const PICTURES = { easy: files, medium: tables, hard: migration, medical: ward, cloud_infra: fleet };
 
 /**
@@ -36,7 +38,21 @@ export function drawWorld(task, scene) {
 }
 
 /**
- * @param {{need: string, status: string}} upkeep
+ * What the job comes to as far as it is known; nothing for a task without a picture.
+ * @param {string} task
+ * @param {Record<string, any>} state
+ * @returns {Line[]}
+ */
+export function checklist(task, state) {
+  try {
+    return PICTURES[task].checklist(state);
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * @param {{need: string, status: string, former?: string}} upkeep  `former`: what became of the former version, once told.
  * @param {{status: string} | undefined} before
  */
 function drawUpkeep(upkeep, before) {
@@ -46,6 +62,7 @@ function drawUpkeep(upkeep, before) {
     { class: "folder upkeep" },
     h("h3", {}, "Routine upkeep ", tag(upkeep.status, isDone ? "done" : "plain", before !== undefined && before.status !== upkeep.status)),
     h("p", {}, upkeep.need),
+    upkeep.former && h("p", { class: "is-new" }, "The former version: ", tag(upkeep.former, "gone")),
   );
 }
 
@@ -54,10 +71,11 @@ function drawUpkeep(upkeep, before) {
  * @param {Record<string, any> | null | undefined} before
  */
 function drawHandbook(paragraphs, before) {
+  const isNew = Boolean(before && !before.handbook);
   return h(
-    "section",
-    { class: `folder handbook${before && !before.handbook ? " is-new" : ""}` },
-    h("h3", {}, "Handbook"),
+    "details",
+    { class: isNew ? "handbook is-new" : "handbook", open: isNew },
+    h("summary", {}, h("h3", {}, "Handbook")),
     paragraphs.map((text) => h("p", {}, text)),
   );
 }

@@ -145,7 +145,7 @@ def test_the_openapi_document_is_complete(client):
     document = client.get("/openapi.json").json()
     assert document["info"]["version"].startswith("2.")
     plays = {"/reset", "/step", "/state", "/tasks", "/grader", "/baseline", "/policies", "/watch"}
-    parts = ("", "/observation", "/report", "/expert", "/explanation")
+    parts = ("", "/observation", "/live", "/report", "/expert", "/explanation")
     episode = {f"/episodes/{{episode_id}}{part}" for part in parts}
     openenv = {"/health", "/metadata", "/schema", "/mcp"}
     assert plays | episode | openenv <= set(document["paths"])

@@ -3,8 +3,11 @@
 The model is an engine of its own per episode, and the rules about ids and retries.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -61,11 +64,15 @@ class TwoClients(RuleBasedStateMachine):
     """Two clients, one server, one model."""
 
     episodes: Bundle[str] = Bundle("episodes")
+    portal: BlockingPortal
+    """Runs the requests: without it, each would start an event loop of its own."""
 
     @initialize()
     def start(self) -> None:
         self.app = create_app(Settings(max_episodes=MOST))
         self.clients = [TestClient(self.app, raise_server_exceptions=False) for _ in range(2)]
+        for client in self.clients:
+            client.portal = self.portal
         self.known: dict[str, Known] = {}
         self.keys: dict[str, str] = {}
         self.newest = ""
@@ -240,6 +247,12 @@ BRIEF = settings(
 )
 
 
+@pytest.fixture(autouse=True)
+def one_loop() -> Iterator[None]:
+    with start_blocking_portal() as TwoClients.portal:
+        yield
+
+
 def test_two_clients_and_a_model_agree() -> None:
     run_state_machine_as_test(TwoClients, settings=BRIEF)
 
@@ -257,7 +270,5 @@ def test_a_server_that_leaks_slots_is_caught(monkeypatch) -> None:
 
 
 def assert_caught() -> None:
-    import pytest
-
     with pytest.raises(AssertionError):
         run_state_machine_as_test(TwoClients, settings=settings(BRIEF, max_examples=60))

@@ -120,7 +120,7 @@ def closed_to_agents(episode: str) -> Iterator[tuple[str, str, Any]]:
     yield "POST", "/baseline", {"task_name": "easy", "seeds": [SEED]}
     yield "POST", "/mcp", message("tools/list")
     yield "DELETE", f"/episodes/{episode}", None
-    for part in ("observation", "report", "expert"):
+    for part in ("observation", "live", "report", "expert"):
         yield "GET", f"/episodes/{episode}/{part}", None
     for path in ("/metrics", "/tasks", "/docs"):
         yield "GET", path, None

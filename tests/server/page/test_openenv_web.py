@@ -87,6 +87,8 @@ def test_without_gradio_the_server_says_what_to_install(tmp_path):
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr.splitlines()[-1]) == (1, "", NO_GRADIO)
+    # Loading it takes long, so that is said first.
+    assert "Loading the page at /web" in done.stderr.splitlines()[0]
 
 
 def test_what_else_fails_to_import_is_not_taken_for_gradio(monkeypatch):

@@ -168,7 +168,14 @@ def test_the_recorded_results_are_data():
         for table in section["tables"]:
             assert table["rows"]
             assert {len(row) for row in table["rows"]} == {len(table["head"])}
-    assert {plot["file"] for plot in found["plots"]} == {p.name for p in (STATIC / "plots").glob("*.svg")}
+    assert found["drawings"].keys() == {"bars", "curves", "calibration"}
+
+
+def test_a_link_to_the_page_says_what_it_is():
+    page = (STATIC / "index.html").read_text()
+    told = dict(re.findall(r'<meta property="og:(\w+)" content="([^"]+)">', page))
+    assert "AI agents" in told["title"]
+    assert told["description"]
 
 
 def test_every_file_of_the_page_has_a_type():

@@ -1,0 +1,107 @@
+"""Following live: an episode of the server with its reasons, and the run of a model from its file."""
+
+import json
+
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from safeact_env.cli.step_log import StepLog
+from safeact_env.evaluation import Key, record_of
+from safeact_env.llm.run import Watcher
+from safeact_env.policies.reference import play
+from safeact_env.tasks import get_task
+from tests.page.traffic import leaks
+
+pytestmark = pytest.mark.browser
+
+MADE = play(get_task("easy"), "train", 6, "naive")
+
+PICKER = """
+    window.showOpenFilePicker = async () => {
+        const folder = await navigator.storage.getDirectory();
+        return [await folder.getFileHandle("steps.jsonl", {create: true})];
+    };
+"""
+"""A file of the browser's own, which grows as one on the disk does: no program can choose a file there."""
+WRITE = """async ([text, keep]) => {
+    const folder = await navigator.storage.getDirectory();
+    const handle = await folder.getFileHandle("steps.jsonl", {create: true});
+    const at = keep ? (await handle.getFile()).size : 0;
+    const stream = await handle.createWritable({keepExistingData: keep});
+    await stream.write({type: "write", position: at, data: text});
+    await stream.close();
+}"""
+
+
+def test_an_agents_episode_is_followed_with_its_reasons_and_without_a_word_on_risk(visitor):
+    episode = httpx.post(f"{visitor.url}/reset", json={"task_name": "easy", "seed": 6}).json()["episode_id"]
+    visitor.open(f"#/live?episode={episode}")
+    page = visitor.page
+    expect(page.locator(".live .world")).to_be_visible()
+    expect(page.locator(".live .panel")).to_contain_text("It has not done anything yet.")
+    for number, turn in enumerate(MADE.turns, start=1):
+        assert leaks(visitor.exchanges(), over=set()) == []
+        action = {**turn.call.to_json(), "reasoning": f"Reason {number} of a model."}
+        httpx.post(f"{visitor.url}/step", json={"episode_id": episode, "action": action})
+        if number < len(MADE.turns):
+            expect(page.locator(".live .turn")).to_have_count(number)
+            expect(page.locator(".live .turn").first).to_contain_text(f"Reason {number} of a model.")
+    # Only the end tells.
+    expect(page.locator(".explained")).to_be_visible()
+    expect(page.locator(".explained")).to_contain_text(f"Reason {len(MADE.turns)} of a model.")
+    assert leaks(visitor.exchanges(), over=set())
+
+
+def test_an_episode_that_is_not_there_is_said_with_a_way_on(visitor):
+    visitor.open("#/live?episode=nobody")
+    expect(visitor.page.get_by_role("alert")).to_contain_text("There is no episode with this id")
+    expect(visitor.page.get_by_role("button", name="Try again")).to_be_visible()
+
+
+@pytest.fixture
+def log(tmp_path):
+    """The lines that `inference.py` writes about an episode."""
+    path, key = tmp_path / "steps.jsonl", Key("a-model", "easy", "train", 6, 1)
+    with StepLog(path, Watcher(), 1, resume=False) as written:
+        written.begun(key)
+        for number, turn in enumerate(MADE.turns, start=1):
+            shown = {"reward": turn.reward, "done": False, "last_action_result": turn.result}
+            written.stepped(key, number, turn.call, shown)
+        written.ended(key, record_of(MADE, "a-model"))
+    return path.read_text().splitlines(keepends=True)
+
+
+def test_the_run_of_a_model_is_followed_as_its_file_grows(visit, log):
+    visitor = visit()
+    page = visitor.page
+    page.add_init_script(PICKER)
+    visitor.open("#/live")
+    begun, half = 3, len(log[3]) // 2
+    page.evaluate(WRITE, ["".join(log[:begun]) + log[3][:half], False])
+    page.get_by_role("button", name="Choose its file").click()
+    # Half a line waits for its other half.
+    expect(page.locator(".live .turn")).to_have_count(begun - 2)
+    expect(page.locator(".live .turn").first).to_contain_text(MADE.turns[0].result[:60])
+    expect(page.locator(".recording")).to_contain_text("being played")
+    assert leaks(visitor.exchanges(), over=set()) == []
+    page.evaluate(WRITE, [log[3][half:], True])
+    rest = log[4:]
+    assert [json.loads(line)["event"] for line in rest] == ["ended", "over"]
+    page.evaluate(WRITE, ["no JSON at all\n" + "".join(rest), True])
+    expect(page.locator(".explained")).to_be_visible()
+    expect(page.locator(".recording")).to_contain_text("0.00, ended by an irreversible mistake")
+    expect(page.locator("[role=status]")).to_contain_text("The run is over.")
+    expect(page.locator("[role=status]")).to_contain_text("1 line cannot be read. Line 5: This is not JSON.")
+    assert page.get_by_label("Where the file and the replay differ").count() == 0
+
+
+def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
+    visitor.page.add_init_script("delete window.showOpenFilePicker")
+    visitor.open("#/live")
+    page = visitor.page
+    expect(page.locator(".drop").last).to_contain_text("safeact replay --follow DIR")
+    file = {"name": "steps.jsonl", "mimeType": "application/json", "buffer": "".join(log).encode()}
+    page.locator("#live-file").set_input_files(file)
+    # What it held is shown all the same.
+    expect(page.locator(".explained")).to_be_visible()
