@@ -74,8 +74,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         factory=isinstance(app, str),
-        # By name: a worker process that imported it before it runs would be late for its first health check.
-        http=PROTOCOL if find_spec("httptools") is not None else "h11",
+        http=_protocol(),
         h11_max_incomplete_event_size=settings.max_header_bytes,
         workers=settings.workers,
         log_level=settings.log_level,
@@ -105,6 +104,19 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
     }
     vars(config).update(for_our_protocol)
     return config
+
+
+def _protocol() -> Any:
+    """The HTTP protocol, as uvicorn takes it."""
+    if find_spec("httptools") is None:
+        return "h11"
+    if "str" in str(inspect.signature(uvicorn.Config).parameters["http"].annotation):
+        # By name: a worker process that imported it before it runs would be late for its first health check.
+        return PROTOCOL
+    # The oldest supported uvicorn takes no names but its own.
+    from safeact_env.server.bounded_http import BoundedHttpProtocol
+
+    return BoundedHttpProtocol
 
 
 def _take_files(config: Any) -> None:
