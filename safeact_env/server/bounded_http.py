@@ -1,19 +1,26 @@
 """uvicorn's HTTP protocol with bounds: on the bytes of a head, and on the seconds in which it has to arrive.
 
-Owns what is refused before there is a request. Must not know the app. httptools keeps every header that
-comes, so that a few connections could fill the memory of a server before anything asks for a token.
+Owns what is refused before there is a request, and which requests go the short way. Must not know the app.
+httptools keeps every header that comes, so that a few connections could fill the memory of a server before
+anything asks for a token. As an ASGI request a step takes a task of its own, which costs as much as the step.
 """
 
 import asyncio
 import json
-from typing import Any
+import logging
+from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_client_addr
 
+from safeact_env.server.direct import DIRECT, DirectRequest
 from safeact_env.server.http.errors import STATUS, error_body
 
 __all__ = ["BoundedHttpProtocol"]
 
+STEP = b"/step"
+"""The target of the requests that go the short way, if they arrive whole."""
 PART = 16_384
 """Bytes that are parsed at a time: what comes at once may be several times the bound."""
 HEAD_TOO_LARGE = "the headers are over the limit of {limit} bytes; send fewer or shorter ones"
@@ -38,6 +45,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""
         self._deadline: asyncio.TimerHandle | None = None
+        self._directly: DirectRequest | None = None if self.root_path else self.app_state.get(DIRECT)
+        self._waiting: bytes | None = None
+        """What has arrived of the body of a request that may go the short way."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
@@ -63,10 +73,12 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._part = len(part)
             self._head += self._part
             super().data_received(part)
+            if self._waiting is not None:
+                self._go_on(self._waiting)
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
                 return
-        if not self._answering and self._deadline is None and not self.transport.is_closing():
+        if self._head and not self._answering and self._deadline is None and not self.transport.is_closing():
             self._deadline = self.loop.call_later(self._seconds, self._too_late)
 
     def on_message_begin(self) -> None:
@@ -77,17 +89,63 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head has arrived."""
         self._stop_waiting()
-        super().on_headers_complete()
+        if self.url == STEP and self._directly is not None and not self._answering and self._is_plain:
+            self._waiting = b""
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of a body has arrived."""
         self._head = max(self._head - len(body), 0)
-        super().on_body(body)
+        if self._waiting is None:
+            super().on_body(body)
+        else:
+            self._waiting += body
 
     def on_message_complete(self) -> None:
         """A request has arrived."""
         self._head = 0
+        if self._waiting is not None:
+            body, self._waiting = self._waiting, None
+            if self._is_answered(body):
+                return
+            self._go_on(body)
         super().on_message_complete()
+
+    @property
+    def _is_plain(self) -> bool:
+        parser = self.parser
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+        )
+
+    def _go_on(self, body: bytes) -> None:
+        """Let a request go the usual way, with what has arrived of its body."""
+        self._waiting = None
+        super().on_headers_complete()
+        super().on_body(body)
+
+    def _is_answered(self, body: bytes) -> bool:
+        """Whether the app has answered a request directly."""
+        if self._directly is None or self.flow.write_paused or self.transport.is_closing():
+            return False
+        scope = cast(Scope, self.scope)
+        scope.update(method="POST", path="/step", raw_path=STEP, query_string=b"")
+        answer = self._directly(scope, body)
+        if answer is None:
+            return False
+        status, headers, content = answer
+        if self.access_log and self.access_logger.isEnabledFor(logging.INFO):
+            client = get_client_addr(self.scope)
+            self.access_logger.info('%s - "%s %s HTTP/%s" %d', client, "POST", "/step", "1.1", status)
+        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
+        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", content)))
+        self.on_response_complete()
+        return True
 
     @property
     def _answering(self) -> bool:

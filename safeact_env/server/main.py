@@ -30,6 +30,7 @@ from safeact_env.sessions.stores import store_maker
 WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
+WEBSOCKET = "safeact_env.server.direct_websocket:DirectWebSocketProtocol"
 APP = "safeact_env.server.app:create_app"
 PING_SECONDS = 20
 """Pause between two pings to a WebSocket client: proxies close connections on which nothing is sent."""
@@ -74,6 +75,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         factory=isinstance(app, str),
         # By name: a worker process that imported it before it runs would be late for its first health check.
         http=PROTOCOL if find_spec("httptools") is not None else "h11",
+        ws=WEBSOCKET,
         h11_max_incomplete_event_size=settings.max_header_bytes,
         workers=settings.workers,
         log_level=settings.log_level,

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.asking import ASKER, asker_of
+from safeact_env.server.direct import DirectAnswer, answer_of, direct_of
 from safeact_env.server.http.errors import error_response
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
@@ -104,6 +105,7 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str] = ()) -> None:
         self.app = app
+        self.directly = self._answered if direct_of(app) else None
         self._token = None if token is None else _digest(token.encode())
         self._origins = {origin.encode() for origin in origins}
 
@@ -112,16 +114,27 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        else:
+            await deny(refusal, scope, receive, send)
+
+    def _answered(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        refusal, directly = self._refusal(scope), direct_of(self.app)
+        return answer_of(refusal) if refusal is not None else directly and directly(scope, body)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Note who asks; the answer if this is refused."""
         asker = asker_of(scope, token=self._token is not None and self._has_token(scope))
         ASKER.set(asker)
         if asker.agent is not None and not is_open(scope) and not is_for_agents(scope):
-            await deny(error_response("trainer_only", TRAINERS), scope, receive, send)
-        elif not (self._token is None or asker.token or asker.agent is not None or is_open(scope)):
-            await deny(error_response("unauthorized", NO_TOKEN), scope, receive, send)
-        elif self._is_of_another_site(scope):
-            await deny(error_response("foreign_page", OTHER_PAGE), scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return error_response("trainer_only", TRAINERS)
+        if not (self._token is None or asker.token or asker.agent is not None or is_open(scope)):
+            return error_response("unauthorized", NO_TOKEN)
+        if self._is_of_another_site(scope):
+            return error_response("foreign_page", OTHER_PAGE)
+        return None
 
     def _has_token(self, scope: Scope) -> bool:
         given = _values(scope, b"authorization")
