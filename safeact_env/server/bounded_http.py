@@ -14,7 +14,7 @@ from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.utils import get_client_addr
 
-from safeact_env.server.direct import DIRECT, DirectRequest
+from safeact_env.server.direct import DIRECT, DirectRequest, lines_of
 from safeact_env.server.http.errors import STATUS, error_body
 
 __all__ = ["BoundedHttpProtocol"]
@@ -142,8 +142,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self.access_log and self.access_logger.isEnabledFor(logging.INFO):
             client = get_client_addr(self.scope)
             self.access_logger.info('%s - "%s %s HTTP/%s" %d', client, "POST", "/step", "1.1", status)
-        lines = [b"%b: %b\r\n" % pair for pair in (*self.server_state.default_headers, *headers)]
-        self.transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", content)))
+        lines = lines_of(self.server_state.default_headers)
+        self.transport.write(b"%b%b%b\r\n%b" % (STATUS_LINE[status], lines, headers, content))
         self.on_response_complete()
         return True
 

@@ -88,7 +88,8 @@ class FastStepMiddleware:
         except SessionError as error:
             await error_response(error.code, error.message)(scope, receive, send)
             return
-        await send({"type": "http.response.start", "status": 200, "headers": _headers(body)})
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, step: Step) -> bytes:
@@ -109,11 +110,7 @@ class FastStepMiddleware:
             answer = self._take(step, own_id(step.name))
         except SessionError as error:
             return answer_of(error_response(error.code, error.message))
-        return 200, _headers(answer), answer
-
-
-def _headers(body: bytes) -> Headers:
-    return [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        return 200, b"content-length: %d\r\ncontent-type: application/json\r\n" % len(answer), answer
 
 
 def _step_in(headers: Headers, body: bytes, limit: int) -> Step | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from safeact_env.server.direct import DIRECT, DirectAnswer, DirectFrame, answer_of, direct_of
+from safeact_env.server.direct import DIRECT, DirectAnswer, DirectFrame, answer_of, direct_of, lines_of
 from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.middleware.access import path_of
 from safeact_env.server.operations.counters import Counters
@@ -67,6 +67,7 @@ class AccessLogMiddleware:
         self._headers = {**HEADERS}
         if shared:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
+        self._lines_of_all = lines_of([*self._headers.items(), NO_STORE])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; log, count and complete its answer."""
@@ -97,7 +98,8 @@ class AccessLogMiddleware:
             return None
         status, headers, answer = found
         self._note(scope, status, time.perf_counter() - begin)
-        return status, self._completed(headers, request_id), answer
+        # It is JSON, and sets none of these itself.
+        return status, b"%bx-request-id: %b\r\n%b" % (headers, request_id, self._lines_of_all), answer
 
     def _begin(self, scope: Scope) -> bytes:
         """Note which request this context is about; return its id."""
