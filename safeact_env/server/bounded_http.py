@@ -20,7 +20,9 @@ from safeact_env.server.http.errors import STATUS, error_body
 __all__ = ["BoundedHttpProtocol"]
 
 STEP = b"/step"
-"""The target of the requests that go the short way, if they arrive whole."""
+"""The target of the requests that may go the short way."""
+HELD_SECONDS = 0.05
+"""How long one waits for its body before it goes the usual way: many clients send the head first."""
 PART = 16_384
 """Bytes that are parsed at a time: what comes at once may be several times the bound."""
 HEAD_TOO_LARGE = "the headers are over the limit of {limit} bytes; send fewer or shorter ones"
@@ -73,13 +75,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._part = len(part)
             self._head += self._part
             super().data_received(part)
-            if self._waiting is not None:
-                self._go_on(self._waiting)
+            if self._waiting is not None and len(self._waiting) > PART:
+                self._go_on()
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
                 return
-        if self._head and not self._answering and self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self._seconds, self._too_late)
+        if self._deadline is None and not self.transport.is_closing():
+            if self._waiting is not None:
+                self._deadline = self.loop.call_later(HELD_SECONDS, self._go_on)
+            elif self._head and not self._answering:
+                self._deadline = self.loop.call_later(self._seconds, self._too_late)
 
     def on_message_begin(self) -> None:
         """A head begins somewhere in this part."""
@@ -106,10 +111,11 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """A request has arrived."""
         self._head = 0
         if self._waiting is not None:
-            body, self._waiting = self._waiting, None
-            if self._is_answered(body):
+            self._stop_waiting()
+            if self._is_answered(self._waiting):
+                self._waiting = None
                 return
-            self._go_on(body)
+            self._go_on()
         super().on_message_complete()
 
     @property
@@ -123,11 +129,13 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
         )
 
-    def _go_on(self, body: bytes) -> None:
-        """Let a request go the usual way, with what has arrived of its body."""
-        self._waiting = None
-        super().on_headers_complete()
-        super().on_body(body)
+    def _go_on(self) -> None:
+        """Let the request go the usual way, with what has arrived of its body."""
+        self._stop_waiting()
+        body, self._waiting = self._waiting, None
+        if body is not None and not self.transport.is_closing():
+            super().on_headers_complete()
+            super().on_body(body)
 
     def _is_answered(self, body: bytes) -> bool:
         """Whether the app has answered a request directly."""
