@@ -83,7 +83,7 @@ class DirectWebSocketProtocol(WebSocketsSansIOProtocol):
         answer = None if text is None else self._answer(text)
         if answer is None:
             return False
-        self.transport.write(b"%b%b" % (head_of(len(answer)), answer))
+        self.transport.write(head_of(len(answer)) + answer)
         return True
 
 

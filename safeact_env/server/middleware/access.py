@@ -20,6 +20,8 @@ OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token. The files below /demo need none either."""
 FOR_AGENTS = frozenset({("POST", "/step"), ("GET", "/state")})
 OWN_MCP = re.compile("/episodes/[^/]+/mcp")
+OF_BROWSERS = (b"origin", b"sec-fetch-site")
+"""Headers with which a browser says whose page sends a request."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -146,8 +148,7 @@ class AccessMiddleware:
     def _is_of_another_site(self, scope: Scope) -> bool:
         if scope["type"] == "http" and scope["method"] in READING:
             return False
-        present = {name for name, _ in scope["headers"]}
-        if b"origin" not in present and b"sec-fetch-site" not in present:
+        if not [name for name, _ in scope["headers"] if name in OF_BROWSERS]:
             return False
         origin = b"".join(_values(scope, b"origin"))
         if origin and (b"*" in self._origins or origin in self._origins):
