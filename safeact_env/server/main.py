@@ -13,6 +13,7 @@ import socket
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -30,7 +31,9 @@ from safeact_env.sessions.stores import store_maker
 WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
-WEBSOCKET = "safeact_env.server.direct_websocket:DirectWebSocketProtocol"
+# An older uvicorn's protocol that this one extends does not wait for clients that read nothing.
+EXTENDS_WEBSOCKETS = tuple(map(int, version("uvicorn").split(".")[:2])) >= (0, 53)
+WEBSOCKET = "safeact_env.server.direct_websocket:DirectWebSocketProtocol" if EXTENDS_WEBSOCKETS else "auto"
 APP = "safeact_env.server.app:create_app"
 PING_SECONDS = 20
 """Pause between two pings to a WebSocket client: proxies close connections on which nothing is sent."""
