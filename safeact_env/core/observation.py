@@ -220,25 +220,20 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
         return None
     found: dict[str, Any] = {}
     for name, now in after.items():
-        was = before[name]
-        if isinstance(was, dict) and isinstance(now, dict):
+        was, kind = before[name], type(now)
+        if type(was) is kind and kind in PLAIN:
+            # They need not be encoded to tell whether they have the same bytes.
+            if was != now:
+                found[name] = now
+        elif isinstance(was, dict) and isinstance(now, dict):
             inner = difference(was, now)
             if inner is None:
                 return None
             if inner:
                 found[name] = inner
-        elif not _is_same(was, now):
+        elif type(was) is not kind or to_json(was) != to_json(now):
             found[name] = now
     return found
-
-
-def _is_same(one: Any, other: Any) -> bool:
-    """Whether two values of JSON have the same bytes. Plain ones need not be encoded to tell."""
-    kind = type(one)
-    if kind is not type(other):
-        return False
-    same: bool = one == other if kind in PLAIN else to_json(one) == to_json(other)
-    return same
 
 
 def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes:

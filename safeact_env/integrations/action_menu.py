@@ -6,7 +6,9 @@ read its runbook). A cell is one well-formed call; the order of rows follows the
 facts, risk, or any concrete task beyond its feature extractor.
 """
 
-from collections.abc import Hashable, Iterator, Mapping
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -24,7 +26,9 @@ CALL, ASK, RUNBOOK = 0, 1, 2
 Cell = tuple[int, int]
 """Row and column."""
 Key = tuple[Hashable, ...]
-"""Identifies a call."""
+"""Identifies a call, or a row."""
+Offer = tuple[int, str, dict[str, Any]]
+"""What is done (`CALL`, `ASK`, `RUNBOOK`), the action, and its parameters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +45,98 @@ class Row:
 
 
 @dataclass(slots=True)
+class _Moves(Mapping[Cell, Move]):
+    """The move of each cell that has one, made when it is asked for: of a hundred and more, one is played.
+
+    Attributes:
+        listed: The parameters of the listed actions.
+        ask_action: Name of the task's escalation.
+        offers: In their order, what each cell offers.
+    """
+
+    listed: Listed
+    ask_action: str
+    offers: dict[Cell, Offer] = field(default_factory=dict)
+
+    def __getitem__(self, cell: Cell) -> Move:
+        kind, name, params = self.offers[cell]
+        if kind == RUNBOOK:
+            return Move("read_runbook", {"action_name": name}, "What does it do?")
+        move = Move(name, params)
+        return question_among(self.listed, self.ask_action, move) if kind == ASK else move
+
+    def __iter__(self) -> Iterator[Cell]:
+        return iter(self.offers)
+
+    def __len__(self) -> int:
+        return len(self.offers)
+
+    def __contains__(self, cell: object) -> bool:
+        return cell in self.offers
+
+
+@dataclass(slots=True)
 class ActionMenu:
     """The calls of one observation in the grid.
 
     Attributes:
+        grid: The grid.
+        cells: The move of each cell that has one.
         rows: In their order.
-        cells: The call of each cell that has one.
         asks: Per cell of a call, the cell of the question about it.
-        places: The cell of each call, by `key_of`.
     """
 
+    grid: Grid
+    cells: _Moves
     rows: list[Row] = field(default_factory=list)
-    cells: dict[Cell, Move] = field(default_factory=dict)
     asks: dict[Cell, Cell] = field(default_factory=dict)
-    places: dict[Key, Cell] = field(default_factory=dict)
+    _numbers: dict[Key, int] = field(default_factory=dict)
+
+    def place_of(self, name: str, params: Mapping[str, Any]) -> Cell | None:
+        """The cell of a call, whatever its free text is; `None` if it has none."""
+        key = self.grid.key_of(name, params)
+        for cell in self._candidates(name, params):
+            kind, action, own = self.cells.offers.get(cell, (None, "", {}))
+            # The key of a call takes no move to be made.
+            if kind == CALL and self.grid.key_of(action, own) == key:
+                return cell
+            if kind in (ASK, RUNBOOK):
+                move = self.cells[cell]
+                if self.grid.key_of(move.name, move.params) == key:
+                    return cell
+        return None
+
+    def _candidates(self, name: str, params: Mapping[str, Any]) -> Iterable[Cell]:
+        """Where a call may stand."""
+        if name == "read_runbook":
+            return self._at(RUNBOOK, params.get("action_name"))
+        grid, is_question = self.grid, name == self.grid.ask_action
+        kind, action = (ASK, params.get("action_being_considered")) if is_question else (CALL, name)
+        if not isinstance(action, str) or action not in grid.schemas:
+            # A question need not name all that makes the row of a look-alike.
+            return [cell for cell, offer in self.cells.offers.items() if offer[:2] == (kind, action)]
+        names = grid.named(action, self.cells.listed) if is_question else grid.shape(action)
+        if not names:
+            return self._at(kind, action)
+        shown = ["target"] if is_question and "target" in params else names
+        values = [params.get(one) for one in shown]
+        return self._at(grid.column(kind, action), "", *zip(names, values, strict=True))
+
+    def _at(self, column: int, *key: Any) -> Iterable[Cell]:
+        try:
+            number = self._numbers.get(key)
+        except TypeError:  # A value that is not hashable names no row.
+            number = None
+        return () if number is None else ((number, column),)
+
+    def row_of(self, action: str, params: dict[str, Any]) -> int:
+        """The number of the row that stands for an action, or for these parameters; added if it is new."""
+        key = (action, *params.items())
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.rows)
+            self.rows.append(Row(action, params))
+        return number
 
 
 class Grid:
@@ -109,60 +191,50 @@ class Grid:
             values.sort()  # By name: no two are the same.
         return (action, *values)
 
+    def column(self, kind: int, action: str) -> int:
+        """The column in which an action with a target is called, or asked about."""
+        return self._column[f"ask {action}" if kind == ASK else action]
+
+    def named(self, action: str, listed: Listed) -> tuple[str, ...]:
+        """The parameters of a fixed action that a question about it names."""
+        shape, takes = self._shapes[action], listed[self.ask_action]
+        return shape[:1] if "target" in takes else tuple(name for name in shape if name in takes)
+
     def menu(self, obs: Observation) -> ActionMenu:
         """The menu of an observation: every action of the list, with every target that is shown.
 
         A parameter without listed values offers its examples or bounds; an extractor may offer other values.
         """
-        menu, places = ActionMenu(), {}
         listed = parameters_of(obs)
+        menu = ActionMenu(self, _Moves(listed, self.ask_action))
+        offers, row_of = menu.cells.offers, menu.row_of
         view = {**obs["current_state"], "available_actions": listed}
-
-        def row_of(action: str, params: dict[str, Any]) -> int:
-            key = (action, *params.items())
-            if key not in places:
-                places[key] = len(menu.rows)
-                menu.rows.append(Row(action, params))
-            return places[key]
-
-        def put(cell: Cell, move: Move) -> Cell:
-            key = self.key_of(move.name, move.params)
-            if key not in menu.places:
-                menu.places[key] = cell
-                menu.cells[cell] = move
-            return menu.places[key]
-
         for name in listed:
-            put((row_of(name, {}), RUNBOOK), Move("read_runbook", {"action_name": name}, "What does it do?"))
+            offers[row_of(name, {}), RUNBOOK] = RUNBOOK, name, {}
         for name in listed:
             if name == "read_runbook" or name == self.ask_action:
-                put((row_of(name, {}), ASK), question_among(listed, self.ask_action, Move(name)))
+                offers[row_of(name, {}), ASK] = ASK, name, {}
                 continue
-            for move in self._calls(obs, view, listed, name):
-                cell = put(self._call_cell(row_of, move), move)
-                asked = question_among(listed, self.ask_action, move)
-                menu.asks[cell] = put(self._ask_cell(row_of, move, asked), asked)
+            shape = self._shapes.get(name)
+            if shape:
+                called, asked = self.column(CALL, name), self.column(ASK, name)
+                named = self.named(name, listed)
+            for params in self._calls(obs, view, listed, name):
+                if shape:
+                    cell = row_of("", {one: params[one] for one in shape}), called
+                    question = row_of("", {one: params[one] for one in named}), asked
+                else:
+                    row = row_of(name, params if shape is None else {})
+                    cell, question = (row, CALL), (row, ASK)
+                offers.setdefault(cell, (CALL, name, params))
+                offers.setdefault(question, (ASK, name, params))
+                menu.asks[cell] = question
         return menu
 
-    def _call_cell(self, row_of: Any, move: Move) -> Cell:
-        if move.name not in self.schemas:
-            return row_of(move.name, dict(move.params)), CALL
-        shape = self.shape(move.name)
-        if not shape:
-            return row_of(move.name, {}), CALL
-        return row_of("", {name: move.params[name] for name in shape}), self._column[move.name]
-
-    def _ask_cell(self, row_of: Any, move: Move, asked: Move) -> Cell:
-        if move.name not in self.schemas:
-            return row_of(move.name, dict(move.params)), ASK
-        shape = self.shape(move.name)
-        if not shape:
-            return row_of(move.name, {}), ASK
-        named = shape[:1] if "target" in asked.params else [name for name in shape if name in asked.params]
-        return row_of("", {name: move.params[name] for name in named}), self._column[f"ask {move.name}"]
-
-    def _calls(self, obs: Observation, view: Mapping[str, Any], listed: Listed, name: str) -> Iterator[Move]:
-        """The calls of one action, in listed order."""
+    def _calls(
+        self, obs: Observation, view: Mapping[str, Any], listed: Listed, name: str
+    ) -> Iterator[dict[str, Any]]:
+        """The parameters of the calls of one action, in listed order."""
         known = self._properties(name) if name in self.schemas else self._anywhere
         calls: list[dict[str, Any]] = [{}]
         for param in listed[name]:
@@ -173,7 +245,7 @@ class Grid:
                 for value in self._options(obs, view, name, param, schema, given)
             ]
         for given in calls:
-            yield Move(name, {key: value for key, value in given.items() if value is not None})
+            yield {key: value for key, value in given.items() if value is not None}
 
     def _options(
         self,

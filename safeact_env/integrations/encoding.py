@@ -52,7 +52,7 @@ class Layout:
         menu: The calls.
         base: Features of the rows that do not change.
         mask: Where there are calls.
-        records: Per row that names a record: the row, the path of its kind, and where the record is.
+        records: Per record that rows name, by where it is: the path of its kind, and these rows.
         of_action: The rows of each action of the list.
     """
 
@@ -60,7 +60,7 @@ class Layout:
     menu: ActionMenu
     base: Features
     mask: NDArray[np.int8]
-    records: list[tuple[int, str, tuple[str, ...]]]
+    records: dict[tuple[str, ...], tuple[str, list[int]]]
     of_action: dict[str, list[int]]
 
 
@@ -72,7 +72,7 @@ class Encoded:
         rows: Features of each row, (rows, row features); zeros beyond the last.
         job: Features of the whole job.
         layout: What later observations of the same episode share.
-        records: The records written so far, by where they are, and their features.
+        records: The records written so far, by where they are.
         read: Steps of the history that are written.
         asked: Questions among them.
         way_back: Whether the runbook of a look-alike describes a way back.
@@ -81,7 +81,7 @@ class Encoded:
     rows: Features
     job: Features
     layout: Layout
-    records: dict[tuple[str, ...], tuple[Any, Features]] = field(default_factory=dict)
+    records: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
     read: int = 0
     asked: int = 0
     way_back: bool = False
@@ -219,20 +219,23 @@ class Encoder:
         Raises:
             ValueError: If the observation has more rows than the task's grid.
         """
-        offered = self.extractor.offered(obs)
         job = np.zeros(len(self.job_features), np.float32)
-        if earlier is not None and earlier.layout.offered == offered:
+        if earlier is not None and self.goes_on(obs, earlier):
             found = replace(earlier, rows=earlier.rows.copy(), job=job, records=dict(earlier.records))
         else:
-            layout = self._layout(obs, offered)
+            layout = self._layout(obs)
             found = Encoded(layout.base.copy(), job, layout)
+        self.renew(found, obs)
+        return found
+
+    def renew(self, found: Encoded, obs: Observation) -> None:
+        """Bring an encoding up to date in place, where the observation goes on from its own."""
         self._write_records(found, obs)
         self._write_notes(found, obs)
         self._write_history(found, obs)
         self._write_job(found, obs)
-        return found
 
-    def _layout(self, obs: Observation, offered: Any) -> Layout:
+    def _layout(self, obs: Observation) -> Layout:
         menu = self.grid.menu(obs)
         if len(menu.rows) > self.rows:
             raise ValueError(
@@ -242,17 +245,18 @@ class Encoder:
         mask = np.zeros((self.rows, len(self.grid.columns)), np.int8)
         mask[tuple(zip(*menu.cells, strict=True))] = 1
         of_action: dict[str, list[int]] = {}
-        records = []
+        records: dict[tuple[str, ...], tuple[str, list[int]]] = {}
+        base[: len(menu.rows), 0] = 1
         for number, row in enumerate(menu.rows):
-            base[number, 0] = 1
             if row.action:
                 of_action.setdefault(row.action, []).append(number)
                 self._mark_action(base[number], row.action)
             elif (shape := self._shapes.get(tuple(row.params))) is not None:
                 base[number, shape] = 1
-            records += [(number, path, where) for path, where in self._named(obs, row.params)]
+            for path, where in self._named(obs, row.params):
+                records.setdefault(where, (path, []))[1].append(number)
         mask.setflags(write=False)
-        return Layout(offered, menu, base, mask, records, of_action)
+        return Layout(self.extractor.offered(obs), menu, base, mask, records, of_action)
 
     def _mark_action(self, row: Features, action: str) -> None:
         row[self._actions.get(action, self._lookalike)] = 1
@@ -269,18 +273,21 @@ class Encoder:
                     yield path, (*where, str(params[name]))
 
     def _write_records(self, found: Encoded, obs: Observation) -> None:
-        fresh: set[tuple[str, ...]] = set()
-        for number, path, where in found.layout.records:
-            if where not in fresh:
-                record = _at(obs["current_state"], where)
-                if where in found.records and found.records[where][0] == record:
-                    continue
-                fresh.add(where)
-                values = [n for name, words in self._fields[path] for n in _numbers(record.get(name), words)]
-                found.records[where] = dict(record), np.array(values, np.float32)
-            features = found.records[where][1]
+        """Write the records that changed."""
+        state, written = obs["current_state"], found.records
+        for where, (path, numbers) in found.layout.records.items():
+            record = state[where[0]][where[1]] if len(where) == 2 else _at(state, where)
+            if written.get(where) == record:
+                continue
+            features: list[float] = []
+            for name, words in self._fields[path]:
+                value = record.get(name)
+                # Most values are unknown at first.
+                features += _unknown(words) if value is None else _numbers(value, words)
+            written[where] = dict(record)
             at = self._record_at[path]
-            found.rows[number, at : at + len(features)] = features
+            for number in numbers:
+                found.rows[number, at : at + len(features)] = features
 
     def _write_notes(self, found: Encoded, obs: Observation) -> None:
         if not self._notes:
@@ -300,7 +307,7 @@ class Encoder:
             found.asked += name == self.grid.ask_action
             if name == "read_runbook":
                 found.way_back |= self._write_runbook(found, entry)
-            cell = found.menu.places.get(self.grid.key_of(name, entry["params"]))
+            cell = found.menu.place_of(name, entry["params"])
             if cell is not None and not self._is_silent(found.layout, cell):
                 self._write_answer(found, name, cell, entry["result"])
 
@@ -337,6 +344,7 @@ class Encoder:
 
     def _write_job(self, found: Encoded, obs: Observation) -> None:
         job, state, left = found.job, obs["current_state"], obs["steps_remaining"]
+        job.fill(0)
         values = [left / self.max_steps, 1 / (1 + left)]
         values += [float(state["upkeep"]["status"] == "done"), min(found.asked / 10, 1)]
         if self.clues == "runbooks":
@@ -354,11 +362,17 @@ def _starts(task: Task[Any], variant: Variant) -> list[Observation]:
     return [Episode(task, split, seed, variant=variant).observation() for split in SPLITS for seed in SAMPLED]
 
 
+@cache
+def _unknown(words: tuple[str, ...]) -> list[float]:
+    """The features of a value that is not known."""
+    return [0.0] * (3 + len(words))
+
+
 def _numbers(value: Any, words: tuple[str, ...]) -> list[float]:
     """A value as features: known, true or above 0, its amount, and which of the words it is."""
     if value is None:
-        return [0.0] * (3 + len(words))
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        return _unknown(words)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     amount = math.copysign(math.log1p(abs(value)) / 10, value) if is_number else 0.0
     yes = value > 0 if is_number else bool(value)
     return [1.0, float(yes), amount, *(float(value == word) for word in words)]

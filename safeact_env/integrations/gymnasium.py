@@ -74,7 +74,7 @@ class _Rollout:
         split: Split of the scenarios.
         episode: The episode.
         first: Its first observation.
-        encoded: Its last observation, encoded.
+        encoded: Its last observation, encoded; each step renews it in place.
     """
 
     encoder: Encoder
@@ -96,7 +96,7 @@ class _Rollout:
         turn = self.episode.step(NOTHING if move is None else move.call())
         seen = self.first | self.episode.latest()
         if self.encoder.goes_on(seen, self.encoded):
-            self.encoded = self.encoder.encode(seen, self.encoded)
+            self.encoder.renew(self.encoded, seen)
         else:
             self.encoded = self.encoder.encode(self.episode.observation())
         return turn.reward
@@ -313,17 +313,17 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
             raise ValueError("reset the episodes that are over first, with options={'reset_mask': ...}")
         rewards = np.zeros(self.num_envs, np.float64)
-        ends = np.zeros((2, self.num_envs), np.bool_)
+        terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
+        over, chosen = self._over.tolist(), np.asarray(actions).tolist()
         for number, rollout in self._rollouts.items():
-            if self._over[number]:
+            if over[number]:
                 self._start(number)
                 continue
-            rewards[number] = rollout.play(int(actions[number]))
-            ends[:, number] = rollout.terminated, rollout.truncated
+            rewards[number] = rollout.play(chosen[number])
             if rollout.episode.done:
+                terminated[number], truncated[number] = rollout.terminated, rollout.truncated
                 infos = self._ended(infos, number, rollout)
-        terminated, truncated = ends
         again = self.autoreset_mode is AutoresetMode.SAME_STEP
         self._over = np.zeros(self.num_envs, np.bool_) if again else terminated | truncated
         return self._observation(), rewards, terminated, truncated, infos | self._masks()

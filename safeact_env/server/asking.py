@@ -97,8 +97,19 @@ def client_at(host: str) -> str:
 
 def asker_of(scope: Scope, *, token: bool) -> Asker:
     """Who sent a request. `token` says whether it showed the server's token."""
-    client = _digest(client_of(scope))[:16]
-    return Asker(client, token, None if token else agent_key_in(scope))
+    agent = None if token else agent_key_in(scope)
+    return (
+        _trainer(client_of(scope), token) if agent is None else Asker(_short(client_of(scope)), token, agent)
+    )
+
+
+@lru_cache(4_096)
+def _trainer(client: str, token: bool) -> Asker:
+    return Asker(_short(client), token)
+
+
+def _short(client: str) -> str:
+    return _digest(client)[:16]
 
 
 @lru_cache(4_096)
@@ -136,7 +147,9 @@ def agent_key(session: Session) -> str:
 def agent_key_in(scope: Scope) -> AgentKey | None:
     """The key in the header `Authorization`, if there is one."""
     given = [value for name, value in scope["headers"] if name == b"authorization"]
-    scheme, _, key = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
+    if len(given) != 1:
+        return None
+    scheme, _, key = given[0].partition(b" ")
     text = key.strip().decode("latin-1")
     if scheme.lower() != b"bearer" or not text.startswith(f"{PREFIX}."):
         return None

@@ -1,22 +1,32 @@
 """uvicorn's HTTP protocol with bounds: on a head's bytes, on how long it takes, on connections, on waiting.
 
-Owns what is refused before there is a request. Must not know the app. httptools keeps every header that
-comes, so that a few connections could fill the memory of a server before anything asks for a token; and every
-connection, also one on which nothing is sent or read, takes one of the files that a process may open.
+Owns what is refused before there is a request, and which requests go the short way. Must not know the app.
+httptools keeps every header that comes, so that a few connections could fill the memory of a server before
+anything asks for a token; and every connection, also one on which nothing is sent or read, takes one of the
+files that a process may open. As an ASGI request a step takes a task of its own, which costs as much as the
+step.
 """
 
 import asyncio
 import json
+import logging
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
+from starlette.types import Scope
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.utils import get_client_addr
 
 from safeact_env.server.asking import client_at
+from safeact_env.server.direct import DIRECT, DirectRequest, lines_of
 from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body
 
 __all__ = ["BoundedHttpProtocol"]
 
+STEP = b"/step"
+"""The target of the requests that may go the short way."""
+HELD_SECONDS = 0.05
+"""How long one waits for its body before it goes the usual way: many clients send the head first."""
 PART = 16_384
 """Bytes that are parsed at a time: what comes at once may be several times the bound."""
 HEAD_TOO_LARGE = "the headers are over the limit of {limit} bytes; send fewer or shorter ones"
@@ -48,6 +58,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """Bytes of the present message that are no body, or up to `PART` too many."""
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
+        self._directly: DirectRequest | None = None if self.root_path else self.app_state.get(DIRECT)
+        self._waiting: bytes | None = None
+        """What has arrived of the body of a request that may go the short way."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
@@ -114,11 +127,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._part = len(part)
             self._head += self._part
             super().data_received(part)
+            if self._waiting is not None and len(self._waiting) > PART:
+                self._go_on()
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
                 return
-        if not self._answering and self._deadline is None and not self.transport.is_closing():
-            self._deadline = self.loop.call_later(self._seconds, self._too_late)
+        if self._deadline is None and not self.transport.is_closing():
+            if self._waiting is not None:
+                self._deadline = self.loop.call_later(HELD_SECONDS, self._go_on)
+            elif self._head and not self._answering:
+                self._deadline = self.loop.call_later(self._seconds, self._too_late)
 
     def on_message_begin(self) -> None:
         """A head begins somewhere in this part."""
@@ -128,17 +146,67 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """A head has arrived."""
         self._stop_waiting()
-        super().on_headers_complete()
+        if self.url == STEP and self._directly is not None and not self._answering and self._is_plain:
+            self._waiting = b""
+        else:
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of a body has arrived."""
         self._head = max(self._head - len(body), 0)
-        super().on_body(body)
+        if self._waiting is None:
+            super().on_body(body)
+        else:
+            self._waiting += body
 
     def on_message_complete(self) -> None:
         """A request has arrived."""
         self._head = 0
+        if self._waiting is not None:
+            self._stop_waiting()
+            if self._is_answered(self._waiting):
+                self._waiting = None
+                return
+            self._go_on()
         super().on_message_complete()
+
+    @property
+    def _is_plain(self) -> bool:
+        parser = self.parser
+        return (
+            parser.get_method() == b"POST"
+            and parser.get_http_version() == "1.1"
+            and parser.should_keep_alive()
+            and not parser.should_upgrade()
+            and not self.expect_100_continue
+        )
+
+    def _go_on(self) -> None:
+        """Let the request go the usual way, with what has arrived of its body."""
+        self._stop_waiting()
+        body, self._waiting = self._waiting, None
+        if body is not None and not self.transport.is_closing():
+            super().on_headers_complete()
+            super().on_body(body)
+
+    def _is_answered(self, body: bytes) -> bool:
+        """Whether the app has answered a request directly."""
+        if self._directly is None or self.flow.write_paused or self.transport.is_closing():
+            return False
+        scope = cast(Scope, self.scope)
+        scope.update(method="POST", path="/step", raw_path=STEP, query_string=b"")
+        answer = self._directly(scope, body)
+        if answer is None:
+            return False
+        status, headers, content = answer
+        if self.access_log and self.access_logger.isEnabledFor(logging.INFO):
+            client = get_client_addr(self.scope)
+            self.access_logger.info('%s - "%s %s HTTP/%s" %d', client, "POST", "/step", "1.1", status)
+        lines = lines_of(self.server_state.default_headers)
+        # Added, as formatting takes five times as long for a long body.
+        self.transport.write(STATUS_LINE[status] + lines + headers + b"\r\n" + content)
+        self.on_response_complete()
+        return True
 
     @property
     def _answering(self) -> bool:

@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections import Counter
 from contextlib import ExitStack, suppress
+from importlib.metadata import version
 from importlib.util import find_spec
 from typing import Any
 
@@ -31,6 +32,9 @@ from safeact_env.sessions.stores import store_maker
 WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
 PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
+# An older uvicorn's protocol that this one extends does not wait for clients that read nothing.
+EXTENDS_WEBSOCKETS = tuple(map(int, version("uvicorn").split(".")[:2])) >= (0, 53)
+WEBSOCKET = "safeact_env.server.direct_websocket:DirectWebSocketProtocol" if EXTENDS_WEBSOCKETS else "auto"
 APP = "safeact_env.server.app:create_app"
 PING_SECONDS = 20
 """Pause between two pings to a WebSocket client: proxies close connections on which nothing is sent."""
@@ -75,6 +79,7 @@ def config_of(app: Any, settings: Settings) -> uvicorn.Config:
         app,
         factory=isinstance(app, str),
         http=_protocol(),
+        ws=WEBSOCKET,
         h11_max_incomplete_event_size=settings.max_header_bytes,
         workers=settings.workers,
         log_level=settings.log_level,

@@ -44,15 +44,17 @@ def check_keys(data: bytes | str, value: Any) -> None:
     # Every key has a colon, also one that stands twice and was parsed once. If there are no more colons than
     # keys, none does; if there are, some may be within strings. Numbers are not wanted then.
     colons = data.count(":") if isinstance(data, str) else data.count(b":")
-    if colons != _keys_in(value):
+    if colons != (_keys_in(value) if isinstance(value, (dict, list)) else 0):
         json.loads(data, object_pairs_hook=_once, parse_int=len, parse_float=len)
 
 
 def _keys_in(value: Any) -> int:
     """How many keys the objects in a value have."""
-    if isinstance(value, dict):
-        return len(value) + sum([_keys_in(item) for item in value.values() if type(item) is not str])
-    return sum(map(_keys_in, value)) if isinstance(value, list) else 0
+    found, items = (len(value), value.values()) if isinstance(value, dict) else (0, value)
+    for item in items:
+        if isinstance(item, (dict, list)):  # a union is made anew each time
+            found += _keys_in(item)
+    return found
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:

@@ -22,7 +22,7 @@ def action_of(env: SafeActGymEnv, action: str, /, **params: Any) -> int:
     """The action that is this call."""
     encoder = env.encoder
     assert env._rollout is not None
-    row, column = env._rollout.encoded.menu.places[encoder.grid.key_of(action, params)]
+    row, column = env._rollout.encoded.menu.place_of(action, params)
     return row * len(encoder.grid.columns) + column
 
 
@@ -91,9 +91,7 @@ def test_a_framing_is_played_in_both_forms(framing: Framing) -> None:
     vector.reset(seed=4)
     for turn in play(get_task("easy"), "train", 4, "expert", variant=Variant(2, framing)).turns:
         encoded = vector._rollouts[0].encoded
-        row, column = encoded.menu.places[
-            vector.encoder.grid.key_of(turn.call.action_name, turn.call.parameters)
-        ]
+        row, column = encoded.menu.place_of(turn.call.action_name, turn.call.parameters)
         *_, infos = vector.step(np.array([row * len(vector.encoder.grid.columns) + column]))
     assert infos["final_info"]["framing"].tolist() == [framing]
 

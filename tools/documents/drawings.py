@@ -10,6 +10,7 @@ from typing import Any
 from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
+from safeact_env.core.variant import DEFAULT
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from tools.documents.training_table import KINDS, half_width, trained
@@ -66,14 +67,14 @@ def _curves(folder: Path) -> list[dict[str, Any]]:
         {
             "title": f"{measure}, {task}",
             "lines": [
-                {"name": said, "points": _points(runs[task, *kind], measure)}
+                {"name": said, "points": _points(runs[task, *kind, DEFAULT.level], measure)}
                 for kind, said in KINDS.items()
-                if (task, *kind) in runs
+                if (task, *kind, DEFAULT.level) in runs
             ],
         }
         for measure in MEASURES
         for task in OFFICIAL
-        if any(key[0] == task for key in runs)
+        if any((key[0], key[-1]) == (task, DEFAULT.level) for key in runs)
     ]
 
 

@@ -16,6 +16,7 @@ from safeact_env.call import Call, EnvelopeError
 from safeact_env.core.observation import VIEWS, View
 from safeact_env.models import EPISODE_ID
 from safeact_env.server.asking import ASKER, own_id
+from safeact_env.server.direct import DirectAnswer, answer_of
 from safeact_env.server.http.episodes import COOKIE, sole
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.responses import answer_json
@@ -37,13 +38,13 @@ class Step(NamedTuple):
     """A request in the usual form.
 
     Attributes:
-        names: The ids that the body, the header and the cookie give.
+        name: The id of the episode: that of the body, else of the header, else of the cookie.
         call: The action.
         request_id: The id of the request, as in the body.
         view: The view that the body asks for.
     """
 
-    names: tuple[str | None, str | None, str | None]
+    name: str | None
     call: Call
     request_id: str | None
     view: View | None
@@ -64,6 +65,7 @@ class FastStepMiddleware:
         self.service = service
         self.executor = executor
         self.limit = limit
+        self.directly = None if service.store.blocking else self._answered
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Take a step, or pass on any other request."""
@@ -76,7 +78,8 @@ class FastStepMiddleware:
             await self.app(scope, receive, send)
             return
         message = await receive()
-        step = _step_in(scope["headers"], message, self.limit)
+        whole = not message.get("more_body", False)
+        step = _step_in(scope["headers"], message.get("body", b""), self.limit) if whole else None
         if step is None:
             await self.app(scope, _replayed(message, receive), send)
             return
@@ -85,30 +88,34 @@ class FastStepMiddleware:
         except SessionError as error:
             await error_response(error.code, error.message)(scope, receive, send)
             return
-        await send(
-            {
-                "type": "http.response.start",
-                "status": 200,
-                "headers": [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")],
-            }
-        )
+        headers = [(b"content-length", b"%d" % len(body)), (b"content-type", b"application/json")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
     async def _answer(self, step: Step) -> bytes:
-        episode_id = next((name for name in step.names if name is not None), None)
-        name = await sole(self.service, self.executor.run) if episode_id is None else own_id(episode_id)
+        name = step.name
+        name = await sole(self.service, self.executor.run) if name is None else own_id(name)
+        return await self.executor.run(name, lambda: self._take(step, name))
 
-        def work() -> bytes:
-            session = self.service.step(name, step.call, step.request_id)
-            return answer_json(session.episode, session.name, self.service.views.of(name, step.view))
+    def _take(self, step: Step, name: str) -> bytes:
+        session = self.service.step(name, step.call, step.request_id)
+        return answer_json(session.episode, session.name, self.service.views.of(name, step.view))
 
-        return await self.executor.run(name, work)
+    def _answered(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        """The same for a request that takes the short way, which must not wait for a store."""
+        step = None if ASKER.get().agent is not None else _step_in(scope["headers"], body, self.limit)
+        if step is None or step.name is None:
+            return None
+        try:
+            answer = self._take(step, own_id(step.name))
+        except SessionError as error:
+            return answer_of(error_response(error.code, error.message))
+        return 200, b"content-length: %d\r\ncontent-type: application/json\r\n" % len(answer), answer
 
 
-def _step_in(headers: Headers, message: Message, limit: int) -> Step | None:
-    """The step of a complete request in the usual form, of at most `limit` bytes; else `None`."""
-    body = message.get("body", b"")
-    if message.get("more_body", False) or not 0 < len(body) <= limit:
+def _step_in(headers: Headers, body: bytes, limit: int) -> Step | None:
+    """The step of a request in the usual form, of at most `limit` bytes; else `None`."""
+    if not 0 < len(body) <= limit:
         return None
     named = _named_in(headers)
     if named is None:
@@ -155,7 +162,7 @@ def _step_of(value: Any, header: str | None, cookie: str | None) -> Step | None:
     if view is not None and view not in VIEWS:
         return None
     try:
-        return Step((name, header, cookie), Call.parse(**action), request_id, view)
+        return Step(name or header or cookie, Call.parse(**action), request_id, view)
     except EnvelopeError:
         return None
 

@@ -13,12 +13,15 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from safeact_env.server.asking import ASKER, asker_of
+from safeact_env.server.direct import DirectAnswer, answer_of, direct_of
 from safeact_env.server.http.errors import error_response
 
 OPEN = frozenset({"/", "/health", "/ready", "/demo"})
 """Paths that need no token. The files below /demo need none either."""
 FOR_AGENTS = frozenset({("POST", "/step"), ("GET", "/state")})
 OWN_MCP = re.compile("/episodes/[^/]+/mcp")
+OF_BROWSERS = (b"origin", b"sec-fetch-site")
+"""Headers with which a browser says whose page sends a request."""
 READING = frozenset({"GET", "HEAD", "OPTIONS"})
 LOOPBACK = frozenset({"127.0.0.1", "::1", "::ffff:127.0.0.1"})
 LOOPBACK_NAMES = frozenset({"127.0.0.1", "[::1]", "localhost"})
@@ -104,6 +107,7 @@ class AccessMiddleware:
 
     def __init__(self, app: ASGIApp, token: str | None, origins: Collection[str] = ()) -> None:
         self.app = app
+        self.directly = self._answered if direct_of(app) else None
         self._token = None if token is None else _digest(token.encode())
         self._origins = {origin.encode() for origin in origins}
 
@@ -112,16 +116,27 @@ class AccessMiddleware:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
+        refusal = self._refusal(scope)
+        if refusal is None:
+            await self.app(scope, receive, send)
+        else:
+            await deny(refusal, scope, receive, send)
+
+    def _answered(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        refusal, directly = self._refusal(scope), direct_of(self.app)
+        return answer_of(refusal) if refusal is not None else directly and directly(scope, body)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        """Note who asks; the answer if this is refused."""
         asker = asker_of(scope, token=self._token is not None and self._has_token(scope))
         ASKER.set(asker)
         if asker.agent is not None and not is_open(scope) and not is_for_agents(scope):
-            await deny(error_response("trainer_only", TRAINERS), scope, receive, send)
-        elif not (self._token is None or asker.token or asker.agent is not None or is_open(scope)):
-            await deny(error_response("unauthorized", NO_TOKEN), scope, receive, send)
-        elif self._is_of_another_site(scope):
-            await deny(error_response("foreign_page", OTHER_PAGE), scope, receive, send)
-        else:
-            await self.app(scope, receive, send)
+            return error_response("trainer_only", TRAINERS)
+        if not (self._token is None or asker.token or asker.agent is not None or is_open(scope)):
+            return error_response("unauthorized", NO_TOKEN)
+        if self._is_of_another_site(scope):
+            return error_response("foreign_page", OTHER_PAGE)
+        return None
 
     def _has_token(self, scope: Scope) -> bool:
         given = _values(scope, b"authorization")
@@ -133,8 +148,7 @@ class AccessMiddleware:
     def _is_of_another_site(self, scope: Scope) -> bool:
         if scope["type"] == "http" and scope["method"] in READING:
             return False
-        present = {name for name, _ in scope["headers"]}
-        if b"origin" not in present and b"sec-fetch-site" not in present:
+        if not [name for name, _ in scope["headers"] if name in OF_BROWSERS]:
             return False
         origin = b"".join(_values(scope, b"origin"))
         if origin and (b"*" in self._origins or origin in self._origins):

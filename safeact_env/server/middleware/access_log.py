@@ -3,6 +3,7 @@
 Owns what all answers have in common. Must not know routes.
 """
 
+import contextvars
 import itertools
 import logging
 import os
@@ -13,6 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.server.direct import DIRECT, DirectAnswer, DirectFrame, answer_of, direct_of, lines_of
 from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.middleware.access import path_of
 from safeact_env.server.operations.counters import Counters
@@ -56,6 +58,7 @@ class AccessLogMiddleware:
         self, app: ASGIApp, counters: Counters, runtime: Runtime, lines: bool = False, shared: bool = False
     ) -> None:
         self.app = app
+        self._directly = direct_of(app)
         self._counters = counters
         self._runtime = runtime
         self._lines = lines
@@ -64,20 +67,46 @@ class AccessLogMiddleware:
         self._headers = {**HEADERS}
         if shared:
             self._headers[b"cross-origin-resource-policy"] = b"cross-origin"
+        self._lines_of_all = lines_of([*self._headers.items(), NO_STORE])
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on; log, count and complete its answer."""
         if scope["type"] == "lifespan":
+            if self._directly is not None and "state" in scope:
+                scope["state"][DIRECT] = self.directly
             await self.app(scope, receive, send)
             return
         # Every request has its own context.
+        request_id = self._begin(scope)
+        if scope["type"] == "http":
+            await self._http(scope, receive, send, request_id)
+        else:
+            await self._websocket(scope, receive, send)
+
+    def directly(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        """The same for a request that takes the short way."""
+        return contextvars.copy_context().run(self._answered, scope, body)
+
+    def _answered(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        begin, request_id = time.perf_counter(), self._begin(scope)
+        try:
+            found = None if self._directly is None else self._directly(scope, body)
+        except Exception:
+            log.exception("internal error in %s %s", scope["method"], route_of(scope))
+            found = answer_of(error_response("internal_error", FAULT))
+        if found is None:
+            return None
+        status, headers, answer = found
+        self._note(scope, status, time.perf_counter() - begin)
+        # It is JSON, and sets none of these itself.
+        return status, b"%bx-request-id: %b\r\n%b" % (headers, request_id, self._lines_of_all), answer
+
+    def _begin(self, scope: Scope) -> bytes:
+        """Note which request this context is about; return its id."""
         request_id = _given(scope) or f"{self._process}{next(self._numbers):016x}"
         RUNTIME.set(self._runtime)
         REQUEST.set(request_id)
-        if scope["type"] == "http":
-            await self._http(scope, receive, send, request_id.encode())
-        else:
-            await self._websocket(scope, receive, send)
+        return request_id.encode()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send, request_id: bytes) -> None:
         begin, status = time.perf_counter(), 0
@@ -116,11 +145,26 @@ class AccessLogMiddleware:
                 self._counters.frame_answered(path, time.perf_counter() - begin)
                 begin = 0.0
 
+        if (offer := scope.get("extensions", {}).get(DIRECT)) is not None:
+            scope["extensions"][DIRECT] = lambda answer: offer(self._counted(path, answer))
         self._counters.connections += 1
         try:
             await self.app(scope, receiving, sending)
         finally:
             self._counters.connections -= 1
+
+    def _counted(self, path: str, answer: DirectFrame) -> DirectFrame:
+        """The same answers, counted."""
+        counted = self._counters.frame_answered
+
+        def answered(text: str) -> bytes | None:
+            begin = time.perf_counter()
+            found = answer(text)
+            if found is not None:
+                counted(path, time.perf_counter() - begin)
+            return found
+
+        return answered
 
     def _completed(self, given: Any, request_id: bytes) -> list[tuple[bytes, bytes]]:
         there = dict(given)

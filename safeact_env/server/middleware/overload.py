@@ -7,6 +7,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.server.direct import DirectAnswer, direct_of
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import is_open
 
@@ -55,6 +56,7 @@ class OverloadMiddleware:
 
     def __init__(self, app: ASGIApp, max_requests: int, max_late_seconds: float, lateness: Lateness) -> None:
         self.app = app
+        self.directly = self._answered if direct_of(app) else None
         self.max_requests = max_requests
         self.max_late_seconds = max_late_seconds
         self.lateness = lateness
@@ -65,7 +67,7 @@ class OverloadMiddleware:
         if scope["type"] != "http" or is_open(scope):
             await self.app(scope, receive, send)
             return
-        if self.in_progress >= self.max_requests or self.lateness.seconds > self.max_late_seconds:
+        if self._is_overloaded:
             await error_response("overloaded", OVERLOADED)(scope, receive, send)
             return
 
@@ -90,3 +92,11 @@ class OverloadMiddleware:
             await self.app(scope, receiving, sending)
         finally:
             self.in_progress -= 1
+
+    @property
+    def _is_overloaded(self) -> bool:
+        return self.in_progress >= self.max_requests or self.lateness.seconds > self.max_late_seconds
+
+    def _answered(self, scope: Scope, body: bytes) -> DirectAnswer | None:
+        directly = direct_of(self.app)
+        return None if directly is None or self._is_overloaded else directly(scope, body)

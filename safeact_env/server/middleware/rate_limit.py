@@ -11,6 +11,7 @@ import time
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from safeact_env.server.asking import client_of
+from safeact_env.server.direct import DIRECT
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, is_open
 
@@ -64,6 +65,8 @@ class RateLimitMiddleware:
             return
         if scope["type"] == "websocket":
             receive = self._paced(client, receive)
+            # Only an ASGI message can be made to wait.
+            scope.get("extensions", {}).pop(DIRECT, None)
         await self.app(scope, receive, send)
 
     def _paced(self, client: str, receive: Receive) -> Receive:

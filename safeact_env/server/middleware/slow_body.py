@@ -7,6 +7,7 @@ import asyncio
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from safeact_env.server.direct import direct_of
 from safeact_env.server.http.errors import error_response
 
 TOO_LATE = "the body did not arrive within {seconds:g} s; send it at once, or in smaller requests"
@@ -26,6 +27,7 @@ class SlowBodyMiddleware:
 
     def __init__(self, app: ASGIApp, seconds: float) -> None:
         self.app = app
+        self.directly = direct_of(app)  # its body has arrived
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

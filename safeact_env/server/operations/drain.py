@@ -14,6 +14,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from safeact_env.server.direct import direct_of
 from safeact_env.server.http.errors import error_response
 from safeact_env.server.middleware.access import deny, path_of
 from safeact_env.server.websocket.runtime import Runtime
@@ -109,6 +110,7 @@ class DrainMiddleware:
 
     def __init__(self, app: ASGIApp, drain: Drain) -> None:
         self.app = app
+        self.directly = direct_of(app)  # steps go on while the server drains
         self._drain = drain
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from pydantic_core import from_json
-from starlette.types import Message
 
 from safeact_env.call import Call, EnvelopeError
 from safeact_env.core.observation import View
@@ -44,17 +43,16 @@ class FrameError(Exception):
         return json.dumps({"type": "error", "data": {"message": self.message, "code": self.code}})
 
 
-def json_in(frame: Message, limit: int) -> Any:
+def json_in(text: str | None, limit: int) -> Any:
     """The JSON of a frame.
 
     Args:
-        frame: The ASGI message.
+        text: The text of the frame; `None` if it is binary.
         limit: Longest text, in characters.
 
     Raises:
         FrameError: If it is too long, or not strict JSON.
     """
-    text = frame.get("text")
     if text is None:
         raise FrameError("INVALID_JSON", "send text frames that hold JSON, not binary ones")
     if len(text) > limit:
@@ -70,13 +68,13 @@ def json_in(frame: Message, limit: int) -> Any:
     return message
 
 
-def checked(frame: Message, limit: int) -> dict[str, Any]:
-    """The message of a frame. Its `type` is known, and its `data`, if any, is an object.
+def checked(text: str | None, limit: int) -> dict[str, Any]:
+    """The message of a frame with this text. Its `type` is known, and its `data`, if any, is an object.
 
     Raises:
         FrameError: If it is not well-formed.
     """
-    message = json_in(frame, limit)
+    message = json_in(text, limit)
     if not isinstance(message, dict):
         raise FrameError("VALIDATION_ERROR", 'a frame is an object such as {"type": "reset", "data": {}}')
     if message.get("type") not in TYPES:

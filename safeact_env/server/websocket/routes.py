@@ -5,6 +5,7 @@ observation more than once, and their errors repeat what a client sent. These ha
 episode keeps.
 """
 
+import contextvars
 import json
 import logging
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
 from safeact_env.server.asking import ASKER
+from safeact_env.server.direct import DIRECT, direct_of
 from safeact_env.server.http.errors import FAULT, error_response
 from safeact_env.server.mcp.jsonrpc import PARSE_ERROR, SERVER_ERROR, Request, RpcError, answer_to, failure
 from safeact_env.server.mcp.routes import result_in_slot
@@ -63,6 +65,7 @@ class WebSocketMiddleware:
 
     def __init__(self, app: ASGIApp, slots: SessionSlots, limit: int) -> None:
         self.app = app
+        self.directly = direct_of(app)
         self.slots = slots
         self.limit = limit
 
@@ -86,6 +89,9 @@ class WebSocketMiddleware:
                 await _refuse(error, send, is_ws=is_ws)
                 return
             with self.slots.held(slot, attached=is_ws):
+                if is_ws and (offer := scope.get("extensions", {}).get(DIRECT)) is not None:
+                    context = contextvars.copy_context()
+                    offer(lambda text: context.run(self._answered, slot, text))
                 await _serve(slot, receive, send, self._frame if is_ws else self._message)
         except OSError:
             log.debug("a client disconnected before its answer was sent")
@@ -99,27 +105,35 @@ class WebSocketMiddleware:
 
     async def _frame(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a frame of `/ws`."""
+        answered = self._answered(slot, frame.get("text"))
+        if answered is not None:
+            return answered.decode()
+        message = checked(frame.get("text"), self.limit)
+        if message["type"] == "close":
+            raise _Close
+        answer = await self._rpc(slot, message.get("data", {}))
+        return None if answer is None else _compact({"type": "mcp", "data": answer})
+
+    def _answered(self, slot: SessionSlot, text: str | None) -> bytes | None:
+        """The answer to a frame about the episode, or to a malformed one; `None` to any other."""
         try:
-            message = checked(frame, self.limit)
+            message = checked(text, self.limit)
             kind, data = message["type"], message.get("data", {})
-            if kind == "mcp":
-                answer = await self._rpc(slot, data)
-                return None if answer is None else _compact({"type": "mcp", "data": answer})
+            if kind in ("mcp", "close"):
+                return None
             return _answer_to_frame(slot.environment, kind, data)
         except FrameError as error:
-            return error.frame()
-        except _Close:
-            raise
+            return error.frame().encode()
         except Exception:
             # Our own bug left the episode in an unknown state: no later step may build on it.
             log.exception("internal error in a session")
             slot.environment = SafeActEnvironment()
-            return FrameError("EXECUTION_ERROR", FAULT).frame()
+            return FrameError("EXECUTION_ERROR", FAULT).frame().encode()
 
     async def _message(self, slot: SessionSlot, frame: Message) -> str | None:
         """The answer to a message of the WebSocket `/mcp`."""
         try:
-            message = json_in(frame, self.limit)
+            message = json_in(frame.get("text"), self.limit)
         except FrameError as error:
             return json.dumps(failure(RpcError(PARSE_ERROR, error.message)))
         answer = await self._rpc(slot, message)
@@ -156,17 +170,14 @@ async def _serve(slot: SessionSlot, receive: Receive, send: Send, answer_in: Ans
             await send({"type": "websocket.send", "text": answer})
 
 
-def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> str:
+def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str, Any]) -> bytes:
     """The answer to a frame about the episode.
 
     Raises:
         FrameError: If the frame is refused.
-        _Close: If the frame asks to close.
     """
-    if kind == "close":
-        raise _Close
     if kind == "state":
-        return f'{{"type":"state","data":{environment.state.model_dump_json()}}}'
+        return b'{"type":"state","data":%b}' % environment.state.model_dump_json().encode()
     if kind == "step" and data == LIST_TOOLS:
         tools = [] if environment.episode is None else tools_of(environment.episode)
         return _observation({"observation": {"tools": tools}, "reward": None, "done": False})
@@ -180,10 +191,10 @@ def _answer_to_frame(environment: SafeActEnvironment, kind: str, data: dict[str,
         raise FrameError("EXECUTION_ERROR", str(error)) from None
     if kind == "step" and data.get("type") == CALL_TOOL:
         return _tool_answer(episode, view)
-    return answer_json(episode, view=view, before=b'{"type":"observation","data":', after=b"}").decode()
+    return answer_json(episode, view=view, before=b'{"type":"observation","data":', after=b"}")
 
 
-def _tool_answer(episode: Episode[Any], view: View) -> str:
+def _tool_answer(episode: Episode[Any], view: View) -> bytes:
     """The answer to a tool call that came as a step: OpenEnv's `CallToolObservation`."""
     observation = episode.observation(view)
     # In the view `changes`, which is said once, it is said as text, as a model is shown the answer.
@@ -195,8 +206,8 @@ def _tool_answer(episode: Episode[Any], view: View) -> str:
     return _observation({**found, "reward": reward, "done": done})
 
 
-def _observation(data: dict[str, Any]) -> str:
-    return _compact({"type": "observation", "data": data})
+def _observation(data: dict[str, Any]) -> bytes:
+    return to_json({"type": "observation", "data": data})
 
 
 def _compact(message: dict[str, Any]) -> str:
