@@ -140,7 +140,7 @@ def _carry_out(name: str, text: UpkeepText) -> Effect[Any]:
             state.ledger.carried_out = True
         else:
             state.upkeep.former_kept = False
-        state.knowledge.tables["upkeep"]["status"] = "done"
+        state.knowledge.show("upkeep", status="done")
         return text.done
 
     return effect
@@ -156,7 +156,7 @@ def roll_back_upkeep(text: UpkeepText) -> Action[Any]:
 
     def effect(state: State[Any], _params: NoParams) -> str:
         state.upkeep.done = False
-        state.knowledge.tables["upkeep"]["status"] = "due"
+        state.knowledge.show("upkeep", status="due")
         return text.rolled_back
 
     return Action(
