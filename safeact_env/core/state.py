@@ -13,12 +13,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic_core import to_json
 
-__all__ = ["Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "Written"]
+__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "Written"]
 
 F = TypeVar("F")
 
 Target = tuple[str, ...]
 """The values of an action's target parameters, in their order. Empty for an action without a target."""
+
+UPKEEP = "upkeep"
+"""Name of the upkeep: of its table in the knowledge, and of its care unit."""
 
 
 class Written(NamedTuple):
@@ -171,7 +174,7 @@ class Ledger:
     Attributes:
         items: Care units by (component, group): the items of this scenario.
         careless: Care units on which something was attempted before the care was taken.
-        credited: Marks of the care units whose care was credited; paid once, never taken back.
+        credited: Care units whose care was credited; paid once, never taken back.
         refused: Calls refused by rule 4, by (action, target, name of the unmet need).
         counts: Counters and marks that the effects of a task keep, by a key of the task's choosing.
         approvals: Unused approvals, as (action, target).
@@ -188,7 +191,7 @@ class Ledger:
 
     items: dict[tuple[str, int], tuple[Hashable, ...]] = field(default_factory=dict)
     careless: set[tuple[str, int, Hashable]] = field(default_factory=set)
-    credited: set[str] = field(default_factory=set)
+    credited: set[tuple[str, int, Hashable]] = field(default_factory=set)
     refused: Counter[tuple[str, Target, str]] = field(default_factory=Counter)
     counts: Counter[Hashable] = field(default_factory=Counter)
     approvals: set[tuple[str, Target]] = field(default_factory=set)

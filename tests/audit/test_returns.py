@@ -16,7 +16,7 @@ from safeact_env.core.task import Task
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import keeps_approval, row, scope_of, scored, share_of
 from tests.play import do
-from tests.toy import TOY, toy, with_action
+from tests.toy import TOY, box, toy, with_action
 
 
 @pytest.fixture
@@ -127,4 +127,21 @@ def test_a_fork_goes_on_by_itself():
     assert other.observation() != before
     assert played.observation() == before
     assert len(other.turns) == 2
+    name = box(played, "plain")
+    moves = [do(one, call, box=name).points for call in ("look", "move") for one in (other, played)]
+    assert moves[0] == moves[1] and moves[2] == moves[3] > 0, "either measures for itself"
     assert not played.state.facts.boxes[name].photo
+
+
+def folds_the_others(state: Any, params: Any) -> str:
+    for name, other in state.facts.boxes.items():
+        other.folded |= name != params.box
+    return "The others were folded for it."
+
+
+def test_what_a_row_touches_and_does_not_say_is_caught():
+    quiet = with_action("photograph", effect=folds_the_others)
+    assert "the grade less penalties" in breaches(quiet)
+    assert "the grade less penalties" not in breaches(
+        with_action("photograph", effect=folds_the_others, touches=None)
+    )
