@@ -66,7 +66,7 @@ def finish() -> Action[Any]:
 
 
 def question_action(escalation: Escalation, actions: dict[str, Action[Any]]) -> Action[Any]:
-    """The task's escalation. `actions` are the episode's actions, this one included once it is built."""
+    """The task's escalation. `actions` are those of its episodes, this one included once it is built."""
 
     def check(state: State[Any], params: Any) -> str | None:
         action = actions[params.action_being_considered]
