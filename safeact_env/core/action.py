@@ -103,6 +103,7 @@ class Params(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     sources: ClassVar[dict[str, Source]] = {}
+    names_actions: ClassVar[bool] = False
     type_names: ClassVar[dict[str, str]] = {}
 
     @classmethod
@@ -114,6 +115,7 @@ class Params(BaseModel):
             for mark in info.metadata
             if isinstance(mark, Source)
         }
+        cls.names_actions = any("available_actions" in source.paths for source in cls.sources.values())
         cls.type_names = {
             name: _type_name(info.annotation) + ("" if info.is_required() else "?")
             for name, info in cls.model_fields.items()

@@ -155,7 +155,9 @@ class Episode(Generic[F]):
 
     def _parsed(self, action: Action[F], call: Call) -> Params:
         """Rule 2: the checked parameters. Raises `Malformed`."""
-        params = action.params.parse(call.parameters, self._names() if action.params.sources else {})
+        tables = self.state.knowledge.tables
+        view = {**tables, "available_actions": self.actions} if action.params.names_actions else tables
+        params = action.params.parse(call.parameters, view)
         if action.check is not None and (wrong := action.check(self.state, params)) is not None:
             raise Malformed(wrong)
         return params
@@ -172,12 +174,9 @@ class Episode(Generic[F]):
         self._mistake_protected = gate.protected(state, params)
         return False
 
-    def _names(self) -> dict[str, Any]:
-        return {**self.state.knowledge.tables, "available_actions": self.actions}
-
     def _end(self) -> None:
         """Rule 7. A mistake has ended the episode before."""
-        if self.done:
+        if self.outcome is not None:
             return
         if self._progress == POINTS:
             self.outcome = "completed"

@@ -84,6 +84,7 @@ class ObservationWriter:
         "_last_result",
         "_middle",
         "_room",
+        "_state",
         "_step",
         "_tables",
         "_written",
@@ -98,6 +99,7 @@ class ObservationWriter:
         self._room = MAX_HISTORY // budget
         self._step = -1
         self._tables: Mapping[str, Written] = {}
+        self._state = b""
         self._before: Mapping[str, Written] | None = None
 
     def write(
@@ -117,8 +119,7 @@ class ObservationWriter:
         self._extend_history(turns)
         changed = self._changed() if view == "changes" and turns else None
         if changed is None:
-            state = b",".join([table.whole for table in self._tables.values()])
-            parts = [self._head, b"{", state, b"}", self._middle, self._history]
+            parts = [self._head, self._state, self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
         parts += [
@@ -135,7 +136,10 @@ class ObservationWriter:
         if step != self._step:
             self._before = self._tables if step == self._step + 1 else None
             self._step = step
-        self._tables = knowledge.written()
+        tables = knowledge.written()
+        if tables is not self._tables:
+            self._tables = tables
+            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
 
     def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """The entry of the last turn in the history; none before the first."""

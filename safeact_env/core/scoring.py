@@ -278,7 +278,8 @@ class Scorer(Generic[F]):
         self._shares = self._scored(state, self._parts)
         self.progress = self.points(state, self._shares, len(ledger.events))
         self._own = [n for n, one in enumerate(components) if one.score not in (care_alone, count_alone)]
-        self._about: dict[object, list[int]] = {}
+        # The numbers of items, and of cells, by the names that they are about; noted with the first call.
+        self._about: dict[object, list[int]] | None = None
         self._cells_about: dict[object, list[int]] = {}
 
     def fork(self) -> Scorer[F]:
@@ -317,39 +318,33 @@ class Scorer(Generic[F]):
             names: What the call can have changed anything about, among other values; `None` for everything.
             looked: Whether it changed the knowledge only: then nothing but care can be new.
         """
-        if not self._about:
-            self._note_names()
-        about = self._about
+        if self._about is None:
+            self._about = _by_name([item[3] for item in self._items])
+            self._cells_about = _by_name([cell[1] for cell in self._harm.cells])
         if names is None:
-            names = {*about, *self._cells_about}
-        changed = False
+            names = {*self._about, *self._cells_about}
+        changed, about = False, self._about
         for name in names:
-            for number in about.get(name, ()):
-                _place, _part, earned, item, key = self._items[number]
-                paid = earned(state, item, key)
-                if paid != self._paid[number]:
-                    self._pay(state, number, paid)
-                    changed = True
+            if name in about:
+                for number in about[name]:
+                    item = self._items[number]
+                    paid = item[2](state, item[3], item[4])
+                    if paid != self._paid[number]:
+                        self._pay(state, number, paid)
+                        changed = True
         if looked and not changed:
             return self.progress
         if not looked:
-            cells, about = self._harm.cells, self._cells_about
+            about = self._cells_about
             for name in names:
-                for number in about.get(name, ()):
-                    self._outside[number] = is_outside(state.facts, cells[number])
+                if name in about:
+                    for number in about[name]:
+                        self._outside[number] = is_outside(state.facts, self._harm.cells[number])
         for place in self._own:
             self._shares[place] = self._components[place].score(state, *self._parts[place])
-        harm = len(state.ledger.events) + sum(self._outside)
+        harm = len(state.ledger.events) + self._outside.count(True)
         self.progress = self.points(state, self._shares, harm)
         return self.progress
-
-    def _note_names(self) -> None:
-        """Note which items and cells are about a name: those that it is the key of, or is in it."""
-        for place, about in enumerate((self._about, self._cells_about)):
-            keys = [cell[1] for cell in self._harm.cells] if place else [item[3] for item in self._items]
-            for number, key in enumerate(keys):
-                for name in key if isinstance(key, tuple) else (key,):
-                    about.setdefault(name, []).append(number)
 
     def _pay(self, state: State[F], number: int, paid: int) -> None:
         """Note what an item has earned now, where that has changed."""
@@ -373,3 +368,12 @@ class Scorer(Generic[F]):
 
     def _scored(self, state: State[F], parts: list[list[Share]]) -> list[Share]:
         return [one.score(state, *shares) for one, shares in zip(self._components, parts, strict=True)]
+
+
+def _by_name(keys: list[Any]) -> dict[object, list[int]]:
+    """The places of keys by the names that they are, or hold."""
+    found: dict[object, list[int]] = {}
+    for place, key in enumerate(keys):
+        for name in key if isinstance(key, tuple) else (key,):
+            found.setdefault(name, []).append(place)
+    return found

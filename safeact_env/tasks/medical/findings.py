@@ -7,7 +7,7 @@ oxygen saturation by scale 1. Must not know patients, orders or an episode. A si
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -70,7 +70,7 @@ class Findings:
         )
 
 
-def score_of(values: list[int], *, on_oxygen: bool, alert: bool) -> int:
+def score_of(values: Iterable[int], *, on_oxygen: bool, alert: bool) -> int:
     """The score of values of the vital signs, in the order of `BANDS`."""
     score = ON_OXYGEN * on_oxygen + NOT_ALERT * (not alert)
     for value, (limits, points) in zip(values, BANDS.values(), strict=True):
@@ -87,7 +87,7 @@ def draw_findings(rng: Random, ranges: Mapping[str, Any], *, critical: bool) -> 
         critical: What the score has to say.
     """
     while True:
-        values = [rng.randint(*ranges[name]) for name in BANDS]
+        values = {name: rng.randint(*ranges[name]) for name in BANDS}
         on_oxygen, alert = rng.random() < 1 / 3, rng.choice(ranges["alert"])
-        if (score_of(values, on_oxygen=on_oxygen, alert=alert) >= CRITICAL_FROM) is critical:
-            return Findings(*values, on_oxygen=on_oxygen, alert=alert)
+        if (score_of(values.values(), on_oxygen=on_oxygen, alert=alert) >= CRITICAL_FROM) is critical:
+            return Findings(**values, on_oxygen=on_oxygen, alert=alert)
