@@ -92,21 +92,23 @@ class Knowledge:
 
     def written(self) -> Mapping[str, Written]:
         """The tables as bytes of JSON, in order. What was not written to is the same object as before."""
-        if self._stale or self._written.keys() != self.tables.keys():
-            self._written = {name: self._renewed(name, table) for name, table in self.tables.items()}
+        if self._written.keys() != self.tables.keys():
+            known = self._written
+            self._written = {
+                name: known.get(name) or Written(_field(name, table), None)
+                for name, table in self.tables.items()
+            }
+        if self._stale:
+            self._written = self._written | {name: self._renewed(name) for name in self._stale}
             self._stale = {}
         return self._written
 
-    def _renewed(self, name: str, table: Any) -> Written:
-        known, stale = self._written.get(name), self._stale.get(name)
-        if known is None:
-            return Written(_field(name, table), None)
-        if stale is None:
-            return known
-        if known.records is None:
+    def _renewed(self, name: str) -> Written:
+        table, records = self.tables[name], self._written[name].records
+        if records is None:
             records = {key: _field(key, record) for key, record in table.items()}
         else:
-            records = known.records | {key: _field(key, table[key]) for key in stale}
+            records = records | {key: _field(key, table[key]) for key in self._stale[name]}
         return Written(b"%b:{%b}" % (to_json(name), b",".join(records.values())), records)
 
 
