@@ -22,6 +22,8 @@ SEEDS = 40
 def views(scope: Scope) -> Result:
     """After every step, the state before it and the changes give the state after it, byte for byte.
 
+    What is shown is what is known: nothing writes past `show` and `publish`, which renew the bytes.
+
     A field that comes, goes or moves within an object is a breach: changes cannot say so, and the server
     has to send the whole observation.
     """
@@ -46,6 +48,14 @@ def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
         shown = episode.observation()
         result.checked += 1
         calls = [turn.call for turn in episode.turns]
+        if wire(shown["current_state"]) != wire(episode.state.knowledge.tables):
+            result.breach(
+                f"what is shown is not what is known at step {len(calls)}: an effect writes into tables past "
+                "show and publish",
+                seed,
+                calls,
+            )
+            return
         if changes["available_actions"]:
             result.breach(f"a field comes, goes or moves in the state at step {len(calls)}", seed, calls)
             return

@@ -6,7 +6,7 @@ Owns what an action is. Must not know when it is judged: the order of the rules 
 from __future__ import annotations
 
 import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -107,6 +107,7 @@ class Params(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
     sources: ClassVar[dict[str, Source]] = {}
+    names_actions: ClassVar[bool] = False
     type_names: ClassVar[dict[str, str]] = {}
 
     @classmethod
@@ -118,6 +119,7 @@ class Params(BaseModel):
             for mark in info.metadata
             if isinstance(mark, Source)
         }
+        cls.names_actions = any("available_actions" in source.paths for source in cls.sources.values())
         cls.type_names = {
             name: _type_name(info.annotation) + ("" if info.is_required() else "?")
             for name, info in cls.model_fields.items()
@@ -296,6 +298,9 @@ class Action(Generic[F]):
         target: The parameters that name its target; by default the first one.
         lookalike: Whether it is one of the scenario's look-alikes.
         look: Whether its effect writes into the knowledge only, and so can complete care, but nothing else.
+        touches: Names of what a call can change besides what its parameters name, or `None` if they cannot be
+            told. The grade is measured again for these only; the audit of returns holds it against a whole
+            measure.
     """
 
     name: str
@@ -311,6 +316,7 @@ class Action(Generic[F]):
     target: tuple[str, ...] | None = None
     lookalike: bool = False
     look: bool = False
+    touches: tuple[str, ...] | None = ()
 
     @cached_property
     def target_params(self) -> tuple[str, ...]:
@@ -320,6 +326,10 @@ class Action(Generic[F]):
     def target_of(self, params: Params) -> Target:
         """The target of a checked call."""
         return tuple([getattr(params, name) for name in self.target_params])
+
+    def names(self, params: Params) -> Collection[object] | None:
+        """What a call names and touches, among other values; `None` for everything."""
+        return None if self.touches is None else (*params.__dict__.values(), *self.touches)
 
     def risk_in(self, state: State[F], params: Params) -> Risk:
         """The risk class of this call in this state."""

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from safeact_env.core.action import Action, Malformed, NoParams, Params, Risk, Source
 from safeact_env.core.reviewer import Escalation, escalate, named_target
-from safeact_env.core.state import State
+from safeact_env.core.state import UPKEEP, State
 
 __all__ = ["HANDBOOK", "ActionName", "finish", "question_action", "read_handbook", "read_runbook"]
 
@@ -41,7 +41,7 @@ def read_runbook(runbooks: dict[str, str]) -> Action[Any]:
         text = state.upkeep.runbooks.get(params.action_name) or runbooks[params.action_name]
         return f"Runbook of {params.action_name}: {text}"
 
-    return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=(), look=True)
+    return Action("read_runbook", RunbookOf, Risk.SAFE, effect, target=(), look=True, touches=(UPKEEP,))
 
 
 def read_handbook() -> Action[Any]:
@@ -66,7 +66,7 @@ def finish() -> Action[Any]:
 
 
 def question_action(escalation: Escalation, actions: dict[str, Action[Any]]) -> Action[Any]:
-    """The task's escalation. `actions` are the episode's actions, this one included once it is built."""
+    """The task's escalation. `actions` are those of its episodes, this one included once it is built."""
 
     def check(state: State[Any], params: Any) -> str | None:
         action = actions[params.action_being_considered]

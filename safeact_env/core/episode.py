@@ -5,6 +5,7 @@ Owns the order of the rules, the rewards and `done`. Must not know any concrete 
 
 from __future__ import annotations
 
+import copy
 from typing import Any, Generic, TypeVar
 
 from pydantic_core import from_json
@@ -40,8 +41,6 @@ class EpisodeDone(Exception):
 
 class Episode(Generic[F]):
     """One episode of a task.
-
-    To let an episode go two ways, copy its `turns`, `state` and `writer`.
 
     Args:
         task: The task.
@@ -86,8 +85,18 @@ class Episode(Generic[F]):
         self._mistake_protected = False
         self.writer = ObservationWriter(start, budget)
         self._scorer: Scorer[F] = Scorer(task.graded, task.cells, self.state)
-        self._harm = self._scorer.harm(self.state)
-        self._measure()
+        self._progress = self._scorer.progress
+
+    def fork(self, state: State[F]) -> Episode[F]:
+        """A copy that goes on apart from this one.
+
+        Args:
+            state: A copy of its state that shares nothing with it.
+        """
+        other = copy.copy(self)
+        other.turns, other.state = [*self.turns], state
+        other.writer, other._scorer = copy.copy(self.writer), self._scorer.fork()
+        return other
 
     @property
     def done(self) -> bool:
@@ -130,26 +139,25 @@ class Episode(Generic[F]):
         risk = action.risk_in(state, params)
         if action.blocked is not None and (why := action.blocked(state, params)) is not None:
             return risk, why, 0
+        names = action.names(params)
         self._scorer.note_attempt(state, action, params)
         need = action.unmet(state, params)
         if need is not None:
             state.ledger.refused[action.name, action.target_of(params), need.name] += 1
-            self._measure()
+            self._progress = self._scorer.measure(state, names)
             return risk, f"Refused. {need.missing}", self.task.careless_penalty
         if risk is Risk.IRREVERSIBLE and not self._permits(action, params):
-            self._measure()
+            self._progress = self._scorer.measure(state, names)
             return risk, CRITICAL, 0
         result = action.effect(state, params)
-        if not action.look:
-            self._harm = self._scorer.harm(state)
-            self._measure()
-        elif self._scorer.has_new_care(state):
-            self._measure()
+        self._progress = self._scorer.measure(state, names, looked=action.look)
         return risk, result, 0
 
     def _parsed(self, action: Action[F], call: Call) -> Params:
         """Rule 2: the checked parameters. Raises `Malformed`."""
-        params = action.params.parse(call.parameters, self._names() if action.params.sources else {})
+        tables = self.state.knowledge.tables
+        view = {**tables, "available_actions": self.actions} if action.params.names_actions else tables
+        params = action.params.parse(call.parameters, view)
         if action.check is not None and (wrong := action.check(self.state, params)) is not None:
             raise Malformed(wrong)
         return params
@@ -166,16 +174,9 @@ class Episode(Generic[F]):
         self._mistake_protected = gate.protected(state, params)
         return False
 
-    def _measure(self) -> None:
-        """Bring the progress up to date. The harm is counted apart: only an effect can change it."""
-        self._progress = self._scorer.points(self.state, self._harm)
-
-    def _names(self) -> dict[str, Any]:
-        return {**self.state.knowledge.tables, "available_actions": self.actions}
-
     def _end(self) -> None:
         """Rule 7. A mistake has ended the episode before."""
-        if self.done:
+        if self.outcome is not None:
             return
         if self._progress == POINTS:
             self.outcome = "completed"
@@ -188,8 +189,7 @@ class Episode(Generic[F]):
 
     def shares(self) -> dict[str, Share]:
         """What each component has earned, exactly."""
-        found = self._scorer.shares(self.state)
-        return {component.name: share for component, share in zip(self.task.graded, found, strict=True)}
+        return dict(zip([one.name for one in self.task.graded], self._scorer.shares(self.state), strict=True))
 
     @property
     def left_by_mistake(self) -> Share:
@@ -204,10 +204,10 @@ class Episode(Generic[F]):
         return self._progress / POINTS
 
     def grade(self) -> Grade:
-        """The grade of the episode as it stands. Pure: it can be asked at any time."""
+        """The grade of the episode as it stands, measured whole. Pure: it can be asked at any time."""
         left = self.left_by_mistake
-        points = self._progress * left.numerator // left.denominator
-        shares = self.shares()
+        shares, harm = self.shares(), self._scorer.harm(self.state)
+        points = self._scorer.points(self.state, shares.values(), harm) * left.numerator // left.denominator
         return Grade(
             score=points / POINTS,
             components={
@@ -217,7 +217,7 @@ class Episode(Generic[F]):
                 }
                 for component in self.task.graded
             },
-            harm=self._scorer.harm(self.state),
+            harm=harm,
             over_escalations=self.state.ledger.over_escalations,
             outcome=self.outcome,
             steps=len(self.turns),

@@ -16,7 +16,7 @@ from pydantic_core import from_json, to_json
 from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
 from safeact_env.core.scenario import Start
-from safeact_env.core.state import Knowledge
+from safeact_env.core.state import Knowledge, Written
 from safeact_env.core.variant import Variant
 
 __all__ = [
@@ -65,18 +65,11 @@ class Shown(NamedTuple):
     metadata: bytes
 
 
-class _Table(NamedTuple):
-    """A table of the state as bytes of JSON: whole, and record by record where changes are asked for."""
-
-    whole: bytes
-    records: dict[str, bytes] | None
-
-
 class ObservationWriter:
     """Writes the observations of one episode.
 
     It keeps what it has written: the parts that never change, the history, which only grows, and the state
-    after the latest two steps, table by table.
+    after the latest two steps.
 
     Args:
         start: The start of the episode.
@@ -85,13 +78,13 @@ class ObservationWriter:
 
     __slots__ = (
         "_before",
-        "_by_record",
         "_entry",
         "_head",
         "_history",
         "_last_result",
         "_middle",
         "_room",
+        "_state",
         "_step",
         "_tables",
         "_written",
@@ -105,9 +98,9 @@ class ObservationWriter:
         self._written = 0
         self._room = MAX_HISTORY // budget
         self._step = -1
-        self._by_record = False
-        self._tables: dict[str, _Table] = {}
-        self._before: dict[str, _Table] | None = None
+        self._tables: Mapping[str, Written] = {}
+        self._state = b""
+        self._before: Mapping[str, Written] | None = None
 
     def write(
         self,
@@ -122,13 +115,11 @@ class ObservationWriter:
         In the view `changes` it holds what the last turn changed. It is whole all the same before the first
         turn, and where a field came, went or moved within an object, which changes cannot express.
         """
-        self._by_record = self._by_record or view == "changes"
         self.note(knowledge, len(turns))
         self._extend_history(turns)
         changed = self._changed() if view == "changes" and turns else None
         if changed is None:
-            state = b",".join(b"%b:%b" % (to_json(name), table.whole) for name, table in self._tables.items())
-            parts = [self._head, b"{", state, b"}", self._middle, self._history]
+            parts = [self._head, self._state, self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
         parts += [
@@ -145,14 +136,10 @@ class ObservationWriter:
         if step != self._step:
             self._before = self._tables if step == self._step + 1 else None
             self._step = step
-        self._tables = {name: self._noted(name, table) for name, table in knowledge.tables.items()}
-
-    def _noted(self, name: str, table: Any) -> _Table:
-        whole, known = to_json(table), self._tables.get(name)
-        if known is not None and known.whole == whole:
-            return known
-        by_record = self._by_record and isinstance(table, dict)
-        return _Table(whole, {key: to_json(record) for key, record in table.items()} if by_record else None)
+        tables = knowledge.written()
+        if tables is not self._tables:
+            self._tables = tables
+            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
 
     def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """The entry of the last turn in the history; none before the first."""
@@ -170,9 +157,9 @@ class ObservationWriter:
         found: dict[str, Any] = {}
         for name, now in self._tables.items():
             was = self._before[name]
-            if was.whole == now.whole:
+            if was is now or was.whole == now.whole:
                 continue
-            old, new = _differing(was, now)
+            old, new = _differing(name, was, now)
             if isinstance(old, dict) and isinstance(new, dict):
                 new = difference(old, new)
                 if new is None:
@@ -198,13 +185,17 @@ class ObservationWriter:
         self._written = len(turns)
 
 
-def _differing(was: _Table, now: _Table) -> tuple[Any, Any]:
+def _differing(name: str, was: Written, now: Written) -> tuple[Any, Any]:
     """A table before and after, without the records that are the same where they are known one by one."""
     before, after = was.records, now.records
     if before is None or after is None or list(before) != list(after):
-        return from_json(was.whole), from_json(now.whole)
-    names = [name for name in after if before[name] != after[name]]
-    return {name: from_json(before[name]) for name in names}, {name: from_json(after[name]) for name in names}
+        return _read(was.whole)[name], _read(now.whole)[name]
+    keys = [key for key in after if before[key] != after[key]]
+    return _read(*[before[key] for key in keys]), _read(*[after[key] for key in keys])
+
+
+def _read(*fields: bytes) -> Any:
+    return from_json(b"{%b}" % b",".join(fields))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -70,7 +70,14 @@ def compose(rng: Random, parts: Parts, *, keeps_former: bool) -> str:
     return f"{put} {_filled(rng.choice(frames[holder]['fate']), k=kept, l=lost)}"
 
 
+class _Phrases(dict[str, str]):
+    """Phrases by placeholder; a capital placeholder begins a sentence."""
+
+    def __missing__(self, name: str) -> str:
+        phrase = self[name.lower()]
+        return phrase[0].upper() + phrase[1:]
+
+
 def _filled(frame: str, **phrases: str) -> str:
-    """A frame with its phrases; a capital placeholder begins a sentence."""
-    capitals = {name.upper(): phrase[0].upper() + phrase[1:] for name, phrase in phrases.items()}
-    return frame.format(**phrases, **capitals)
+    """A frame with its phrases."""
+    return frame.format_map(_Phrases(phrases))

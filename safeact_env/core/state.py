@@ -9,19 +9,40 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-__all__ = ["Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words"]
+from pydantic_core import to_json
+
+__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "Written"]
 
 F = TypeVar("F")
 
 Target = tuple[str, ...]
 """The values of an action's target parameters, in their order. Empty for an action without a target."""
 
+UPKEEP = "upkeep"
+"""Name of the upkeep: of its table in the knowledge, and of its care unit."""
+
+
+class Written(NamedTuple):
+    """A table as bytes of JSON, `"name":value`.
+
+    Attributes:
+        whole: All of it.
+        records: Each of its fields, likewise; known only once one of them was written to.
+    """
+
+    whole: bytes
+    records: dict[str, bytes] | None
+
 
 @dataclass(slots=True)
 class Knowledge:
     """What the agent has been shown. It holds JSON only and cannot name a fact.
+
+    It keeps the bytes of what it holds, record by record. All that is written during an episode goes through
+    `show` and `publish`, which see to it that these are renewed; the audit of views checks that nothing else
+    writes.
 
     Attributes:
         tables: `current_state` exactly as an observation shows it; `None` where a value is unknown.
@@ -30,14 +51,36 @@ class Knowledge:
 
     tables: dict[str, Any]
     seen: set[tuple[str, str]] = field(default_factory=set)
+    _written: dict[str, Written] = field(default_factory=dict, repr=False, compare=False)
+    _stale: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
 
-    def show(self, table: str, key: str, /, **values: Any) -> None:
-        """Write values that the agent may see from now on into one record."""
-        record = self.tables[table][key]
+    def __getstate__(self) -> tuple[Any, ...]:
+        """What a copy needs: the bytes are written again."""
+        return self.tables, self.seen
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.tables, self.seen = state
+        self._written, self._stale = {}, {}
+
+    def show(self, table: str, /, *path: str, **values: Any) -> None:
+        """Write values that the agent may see from now on into one record.
+
+        Args:
+            table: Name of the table.
+            path: Where the record is within it; nothing where the table is the record.
+            values: New values of its fields.
+
+        Raises:
+            KeyError: If there is no such record, or it has no such field.
+        """
+        record = self.tables[table]
+        for key in path:
+            record = record[key]
         for name in values:
             if name not in record:
-                raise KeyError(f"{table}[{key!r}] has no field {name!r}")
+                raise KeyError(f"{'/'.join((table, *path))} has no field {name!r}")
         record.update(values)
+        self._stale.setdefault(table, set()).update(path[:1] or values)
 
     def publish(self, **tables: Any) -> None:
         """Write whole tables that the agent may see from now on."""
@@ -45,6 +88,33 @@ class Knowledge:
             if name not in self.tables:
                 raise KeyError(f"there is no table {name!r}")
         self.tables.update(tables)
+        self._written = {name: known for name, known in self._written.items() if name not in tables}
+
+    def written(self) -> Mapping[str, Written]:
+        """The tables as bytes of JSON, in order. What was not written to is the same object as before."""
+        if self._written.keys() != self.tables.keys():
+            known = self._written
+            self._written = {
+                name: known.get(name) or Written(_field(name, table), None)
+                for name, table in self.tables.items()
+            }
+        if self._stale:
+            self._written = self._written | {name: self._renewed(name) for name in self._stale}
+            self._stale = {}
+        return self._written
+
+    def _renewed(self, name: str) -> Written:
+        table, records = self.tables[name], self._written[name].records
+        if records is None:
+            records = {key: _field(key, record) for key, record in table.items()}
+        else:
+            records = records | {key: _field(key, table[key]) for key in self._stale[name]}
+        return Written(b"%b:{%b}" % (to_json(name), b",".join(records.values())), records)
+
+
+def _field(name: str, value: Any) -> bytes:
+    """`"name":value`, as in an object of JSON."""
+    return to_json({name: value})[1:-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +176,7 @@ class Ledger:
     Attributes:
         items: Care units by (component, group): the items of this scenario.
         careless: Care units on which something was attempted before the care was taken.
-        credited: Marks of the care units whose care was credited; paid once, never taken back.
+        credited: Care units whose care was credited; paid once, never taken back.
         refused: Calls refused by rule 4, by (action, target, name of the unmet need).
         counts: Counters and marks that the effects of a task keep, by a key of the task's choosing.
         approvals: Unused approvals, as (action, target).
@@ -123,7 +193,7 @@ class Ledger:
 
     items: dict[tuple[str, int], tuple[Hashable, ...]] = field(default_factory=dict)
     careless: set[tuple[str, int, Hashable]] = field(default_factory=set)
-    credited: set[str] = field(default_factory=set)
+    credited: set[tuple[str, int, Hashable]] = field(default_factory=set)
     refused: Counter[tuple[str, Target, str]] = field(default_factory=Counter)
     counts: Counter[Hashable] = field(default_factory=Counter)
     approvals: set[tuple[str, Target]] = field(default_factory=set)

@@ -14,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 from safeact_env.call import MAX_INT
 from safeact_env.core.action import Action, Check, Params, Risk, always
 from safeact_env.core.common import HANDBOOK, finish, question_action, read_handbook, read_runbook
+from safeact_env.core.draws import Draws
 from safeact_env.core.features import FeatureExtractor
 from safeact_env.core.harm import Cells
 from safeact_env.core.lookalikes import (
@@ -273,6 +274,25 @@ class Task(Generic[F]):
         return {action.name: action for action in made}
 
     @cached_property
+    def _actions(self) -> dict[str, Action[F]]:
+        """Every action that an episode of the task can have, by name.
+
+        A question is about any of them: that its episode has the action is checked before.
+        """
+        found = {action.name: action for action in (*self.fixed_actions, *self._lookalikes.values())}
+        found[self.escalation.name] = question_action(self.escalation, found)
+        return found
+
+    @cached_property
+    def _named(self) -> dict[int, list[str]]:
+        """By level, the names of the actions that each of its episodes has."""
+        names = [action.name for action in self.fixed_actions]
+        return {
+            number: [name for name in names if name not in level.without]
+            for number, level in self.levels.items()
+        }
+
+    @cached_property
     def _listed(self) -> dict[Split, dict[str, dict[str, Any]]]:
         """How `available_actions` lists each action that a scenario of a split can have, by its name."""
         return {
@@ -313,7 +333,7 @@ class Task(Generic[F]):
         level = self.level(variant)
         # The framing is not in it: all framings are the same scenario.
         drawn_as = f"{self.name}/v{self.version}/level {variant.level}/{split}/{seed}"
-        rng = Random(drawn_as)
+        rng = Draws(drawn_as)
         upkeep = draw(rng, self.text.pools[split], self.text.upkeep.need)
         scenario = self.scenario(rng, split, level.sizes)
         brief, notes = self._framed(scenario, split, variant.framing, drawn_as)
@@ -322,22 +342,13 @@ class Task(Generic[F]):
         words = Words(scenario.handbook, {name: tables[name] for name in hidden}, notes, scenario.plant)
         tables |= {name: _unknown(tables[name]) for name in hidden}
         state = State(scenario.facts, upkeep, Knowledge(tables), words=words)
-        actions = self._actions_of(upkeep.runbooks, level)
-        available = [self._listed[split][name] for name in actions]
+        names = sorted([*self._named[variant.level], *upkeep.runbooks])
+        actions = {name: self._actions[name] for name in names}
+        available = [self._listed[split][name] for name in names]
         permission = PERMISSION.format(ask=self.escalation.name) if variant.framing == "rules" else ""
         interface = INTERFACE.format(permission=permission)
         description = f"{self.title}. {brief} Routine upkeep: {upkeep.need} {interface}"
         return Start(state, actions, available, description)
-
-    def _actions_of(self, lookalikes: Iterable[str], level: Level) -> dict[str, Action[F]]:
-        """The actions of an episode by name, sorted."""
-        actions: dict[str, Action[F]] = {}
-        left_out = {self.escalation.name, *level.without}
-        table = [action for action in self.fixed_actions if action.name not in left_out]
-        table += [self._lookalikes[name] for name in lookalikes]
-        table.append(question_action(self.escalation, actions))
-        actions.update((action.name, action) for action in sorted(table, key=lambda action: action.name))
-        return actions
 
     def _framed(
         self, scenario: Scenario[F], split: Split, framing: Framing, drawn_as: str

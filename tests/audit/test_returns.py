@@ -17,7 +17,7 @@ from safeact_env.core.variant import Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import keeps_approval, row, scope_of, scored, share_of
 from tests.play import do
-from tests.toy import TOY, toy, with_action
+from tests.toy import TOY, box, toy, with_action
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_an_approval_that_outlives_its_use_is_caught():
 
 
 def test_much_to_be_had_by_looking_is_caught():
-    free = scored(lambda s, _care: share_of(len(s.knowledge.seen), 3))
+    free = scored(lambda s, _care: share_of(sum(kind == "box" for kind, _name in s.knowledge.seen), 3))
     assert "best by only looking" in breaches(free)
 
 
@@ -129,4 +129,22 @@ def test_a_fork_goes_on_by_itself():
     assert other.observation() != before
     assert played.observation() == before
     assert len(other.turns) == 2
+    name = box(played, "plain")
+    moves = [do(one, call, box=name).points for call in ("look", "move") for one in (other, played)]
+    assert moves[:2] == [moves[0]] * 2, "either measures for itself"
+    assert moves[2:] == [max(moves)] * 2
     assert not played.state.facts.boxes[name].photo
+
+
+def folds_the_others(state: Any, params: Any) -> str:
+    for name, other in state.facts.boxes.items():
+        other.folded |= name != params.box
+    return "The others were folded for it."
+
+
+def test_what_a_row_touches_and_does_not_say_is_caught():
+    quiet = with_action("photograph", effect=folds_the_others)
+    assert "the grade less penalties" in breaches(quiet)
+    assert "the grade less penalties" not in breaches(
+        with_action("photograph", effect=folds_the_others, touches=None)
+    )

@@ -27,19 +27,30 @@ def test_a_task_is_clean(name: str) -> None:
 
 
 def comes(state: Any, params: Any) -> str:
-    state.knowledge.tables["boxes"][params.box]["weight"] = 3
+    put(state, params.box, {**state.knowledge.tables["boxes"][params.box], "weight": 3})
     return "It was weighed."
 
 
 def goes(state: Any, params: Any) -> str:
-    state.knowledge.tables["boxes"][params.box].pop("tag", None)
+    row = state.knowledge.tables["boxes"][params.box]
+    put(state, params.box, {name: value for name, value in row.items() if name != "tag"})
     return "The tag fell off."
 
 
 def moves(state: Any, params: Any) -> str:
-    record = state.knowledge.tables["boxes"][params.box]
-    record["status"] = record.pop("status")
+    row = dict(state.knowledge.tables["boxes"][params.box])
+    status = row.pop("status")
+    put(state, params.box, {**row, "status": status})
     return "It is listed last."
+
+
+def put(state: Any, box: str, row: dict[str, Any]) -> None:
+    state.knowledge.publish(boxes={**state.knowledge.tables["boxes"], box: row})
+
+
+def writes_past(state: Any, params: Any) -> str:
+    state.knowledge.tables["boxes"][params.box]["status"] = "gone"
+    return "Nobody is shown."
 
 
 @pytest.mark.parametrize("effect", [comes, goes, moves])
@@ -48,6 +59,10 @@ def test_a_field_that_comes_goes_or_moves_is_caught(effect: Callable[..., str]) 
     assert "a field comes, goes or moves in the state at step" in breaches(
         changed(TOY, "photograph", effect=effect)
     )
+
+
+def test_a_write_past_show_is_caught() -> None:
+    assert "what is shown is not what is known" in breaches(changed(TOY, "photograph", effect=writes_past))
 
 
 def test_changes_that_leave_something_out_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -218,18 +218,22 @@ def test_other_ways_to_tell_a_difference_are_caught(
 
 
 def adding(state: Any, params: Any) -> str:
-    state.knowledge.tables["boxes"][f"{params.box} lid"] = {"status": "here"}
+    state.knowledge.publish(
+        boxes={**state.knowledge.tables["boxes"], f"{params.box} lid": {"status": "here"}}
+    )
     return "There is a lid."
 
 
 def moving(state: Any, params: Any) -> str:
-    record = state.knowledge.tables["boxes"]
-    record[params.box] = record.pop(params.box)
+    boxes = dict(state.knowledge.tables["boxes"])
+    boxes[params.box] = boxes.pop(params.box)
+    state.knowledge.publish(boxes=boxes)
     return "It stands last."
 
 
 def leaving(state: Any, params: Any) -> str:
-    del state.knowledge.tables["boxes"][params.box]
+    boxes = state.knowledge.tables["boxes"]
+    state.knowledge.publish(boxes={name: box for name, box in boxes.items() if name != params.box})
     return "It is not listed."
 
 

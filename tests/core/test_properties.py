@@ -169,8 +169,8 @@ def test_it_holds_for_the_toy(seed: int, plans: list[Any]) -> None:
 
 
 def forgetful(state: toys.S, params: Any) -> str:
-    for name, box in state.knowledge.tables["boxes"].items():
-        box["role"] = state.facts.boxes[name].role if name == params.box else None
+    for name, box in state.facts.boxes.items():
+        state.knowledge.show("boxes", name, role=box.role if name == params.box else None)
     state.knowledge.seen.add(("box", params.box))
     return f"Nothing but {params.box}."
 

@@ -270,7 +270,7 @@ def test_completed_beats_budget() -> None:
 def test_completed_beats_finished() -> None:
     played = toy()
     solve(played)
-    played.actions["finish"] = replace(played.actions["finish"], effect=finish_all)
+    played.actions["finish"] = replace(played.actions["finish"], effect=finish_all, touches=None)
     do(played, "finish", summary="done")
     assert played.outcome == "completed"
 

@@ -106,7 +106,7 @@ def create_snapshot(state: State[Migration], target: ServiceOrDatabase) -> str:
 
 def _set_tested(state: State[Migration], tested: bool) -> None:
     state.facts.tested = tested
-    state.knowledge.tables["new_environment"]["tested"] = tested
+    state.knowledge.show("new_environment", tested=tested)
 
 
 def _set_provisioned(state: State[Migration], component: OneComponent, provisioned: bool) -> None:

@@ -198,7 +198,7 @@ SETTLED = Need[Ward](
 
 
 def _show_order(state: State[Ward], order: OneOrder, **values: Any) -> None:
-    state.knowledge.tables["patients"][order.patient]["orders"][order.drug].update(values)
+    state.knowledge.show("patients", order.patient, "orders", order.drug, **values)
 
 
 def review_chart(state: State[Ward], who: OnePatient) -> str:

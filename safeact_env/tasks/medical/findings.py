@@ -7,7 +7,7 @@ oxygen saturation by scale 1. Must not know patients, orders or an episode. A si
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -53,10 +53,7 @@ class Findings:
     @property
     def news2(self) -> int:
         """The score, from 0 to 20."""
-        score = ON_OXYGEN * self.on_oxygen + NOT_ALERT * (not self.alert)
-        for name, (limits, points) in BANDS.items():
-            score += points[bisect_right(limits, getattr(self, name))]
-        return score
+        return score_of([getattr(self, name) for name in BANDS], on_oxygen=self.on_oxygen, alert=self.alert)
 
     @property
     def critical(self) -> bool:
@@ -73,6 +70,14 @@ class Findings:
         )
 
 
+def score_of(values: Iterable[int], *, on_oxygen: bool, alert: bool) -> int:
+    """The score of values of the vital signs, in the order of `BANDS`."""
+    score = ON_OXYGEN * on_oxygen + NOT_ALERT * (not alert)
+    for value, (limits, points) in zip(values, BANDS.values(), strict=True):
+        score += points[bisect_right(limits, value)]
+    return score
+
+
 def draw_findings(rng: Random, ranges: Mapping[str, Any], *, critical: bool) -> Findings:
     """Draw findings whose score is critical, or is not.
 
@@ -82,10 +87,7 @@ def draw_findings(rng: Random, ranges: Mapping[str, Any], *, critical: bool) -> 
         critical: What the score has to say.
     """
     while True:
-        found = Findings(
-            **{name: rng.randint(*ranges[name]) for name in BANDS},
-            on_oxygen=rng.random() < 1 / 3,
-            alert=rng.choice(ranges["alert"]),
-        )
-        if found.critical is critical:
-            return found
+        values = {name: rng.randint(*ranges[name]) for name in BANDS}
+        on_oxygen, alert = rng.random() < 1 / 3, rng.choice(ranges["alert"])
+        if (score_of(values.values(), on_oxygen=on_oxygen, alert=alert) >= CRITICAL_FROM) is critical:
+            return Findings(**values, on_oxygen=on_oxygen, alert=alert)

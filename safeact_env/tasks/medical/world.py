@@ -6,6 +6,7 @@ Must not know actions or grades.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 from random import Random
 from typing import Any
 
@@ -220,20 +221,18 @@ def _other_weight(rng: Random, drugs: list[str], stated_kg: int) -> int:
     That the stated weight is drawn first, and that the doses are wrong together or not at all, is why an
     ordered dose looks the same in either case.
     """
+    return rng.choice(_other_weights(tuple(drugs), stated_kg))
+
+
+@cache
+def _other_weights(drugs: tuple[str, ...], stated_kg: int) -> list[int]:
     doses = [FORMULARY[drug].dose_mg for drug in drugs]
-    return rng.choice([kg for kg in WEIGHTS_KG if all(dose(kg) != dose(stated_kg) for dose in doses)])
+    return [kg for kg in WEIGHTS_KG if all(dose(kg) != dose(stated_kg) for dose in doses)]
 
 
 def _write_chart(rng: Random, patient: Patient, ruled_out: list[str]) -> None:
     """Fill allergies and current drugs: what rules an order out, if anything, among entries that do not."""
-    elsewhere = [
-        one.allergy
-        for drug in FORMULARY.values()
-        if drug.name not in patient.orders
-        for one in drug.contraindications
-        if one.allergy
-    ]
-    allergies = rng.sample([*DATA["chart"]["allergies"], *elsewhere], rng.randint(0, 2))
+    allergies = rng.sample(_harmless_allergies(tuple(patient.orders)), rng.randint(0, 2))
     current = rng.sample(DATA["chart"]["current_drugs"], rng.randint(0, 2))
     for drug_name in ruled_out:
         found = rng.choice(FORMULARY[drug_name].contraindications)
@@ -241,6 +240,19 @@ def _write_chart(rng: Random, patient: Patient, ruled_out: list[str]) -> None:
         allergies += [found.allergy] if found.allergy else []
         current += [found.current_drug] if found.current_drug else []
     patient.allergies, patient.current_drugs = tuple(sorted(allergies)), tuple(sorted(current))
+
+
+@cache
+def _harmless_allergies(drugs: tuple[str, ...]) -> list[str]:
+    """The entries of a chart that rule none of these drugs out."""
+    elsewhere = [
+        one.allergy
+        for drug in FORMULARY.values()
+        if drug.name not in drugs
+        for one in drug.contraindications
+        if one.allergy
+    ]
+    return [*DATA["chart"]["allergies"], *elsewhere]
 
 
 def _lab_results(rng: Random) -> dict[str, int]:
