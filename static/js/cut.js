@@ -38,7 +38,7 @@ export function cutWorld(task, state, told) {
  * @param {HTMLElement} world
  */
 function half(title, text, world) {
-  return h("section", { class: title === "Held back here" ? "cut-half" : "cut-half is-real", "data-title": title, "aria-label": title }, h("h3", {}, title), h("p", { class: "soft" }, text), world);
+  return h("div", { class: title === "Held back here" ? "cut-half" : "cut-half is-real", role: "group", "data-title": title, "aria-label": title }, h("h3", {}, title), h("p", { class: "soft" }, text), world);
 }
 
 /**

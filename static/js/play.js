@@ -554,7 +554,7 @@ class Game {
       put(drawn.element, drawCalled(acts, tallied(acts, !isCounted), models));
       this.episode.isOver = true;
       keep(this.episode);
-      if (told) show(this.world, h("h2", { id: "world-title" }, "What you knew"), cutWorld(this.card.name, this.answer.observation.current_state, told));
+      if (told) show(this.world, h("h2", { id: "world-title" }, "What you know"), cutWorld(this.card.name, this.answer.observation.current_state, told));
       if (!isCounted) countGame(record);
       drawn.title.scrollIntoView({ block: "center" });
       focusOn(drawn.title);

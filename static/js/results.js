@@ -28,7 +28,7 @@ export async function mount(place) {
     map,
     drawPredictions(drawings.calibration),
     drawPlots("Bars", "With 95% intervals.", drawings.bars.map(drawBars)),
-    drawPlots("What is learned", "Small policies on unseen scenarios, by calls made; bands are 95% intervals over runs.", drawings.curves.map(drawCurves)),
+    drawPlots("What is learned", "Small policies on unseen scenarios, by calls made; bands are 95% intervals over runs. The table below says with which version they were recorded.", drawings.curves.map(drawCurves)),
     drawSections(sections.filter((section) => !section.checks)),
   );
 }

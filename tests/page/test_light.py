@@ -100,7 +100,7 @@ def test_what_is_drawn_follows_light_and_dark(visitor):
     visitor.open("#/results")
     expect(page.locator(".grid")).to_be_visible()
     page.evaluate("document.querySelectorAll('.plots-fold').forEach(one => one.open = true)")
-    expect(page.locator(".plot-bar").first).to_be_visible()
+    expect(page.locator(".plot-name").first).to_be_visible()
     light = page.evaluate(COLOURS)
     page.emulate_media(color_scheme="dark")
     dark = page.evaluate(COLOURS)
