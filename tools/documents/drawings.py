@@ -7,10 +7,10 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from safeact_env.core.variant import DEFAULT
 from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
-from safeact_env.core.variant import DEFAULT
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from tools.documents.training_table import KINDS, half_width, trained
