@@ -225,6 +225,8 @@ def test_control_frames_are_answered_between(ws: Socket) -> None:
         (Frame(Opcode.TEXT, b"{}").serialize(mask=False), CloseCode.PROTOCOL_ERROR),
         (b"\x81\xff" + (2**40).to_bytes(8, "big") + b"mask", CloseCode.MESSAGE_TOO_BIG),
     ],
+    # Masks are drawn, and all processes of a run have to give a test the same name.
+    ids=["no text", "unmasked", "too long"],
 )
 def test_what_breaks_the_protocol_ends_the_connection(ws: Socket, wrong: bytes, code: int) -> None:
     ws.send(frame(RESET_FRAME), wrong)
