@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
+from safeact_env.sessions.executor import EPISODE
 from safeact_env.sessions.stores.memory import MemoryStore
 
 
@@ -30,8 +31,9 @@ def pytest_collection_finish():
 
 
 @pytest.fixture(autouse=True)
-def heard():
-    """What the package logs reaches `caplog`, although a server in this process configured logging before."""
+def unaffected():
+    """Undo what earlier tests left in this process: logging that `caplog` does not hear, an episode's id."""
+    EPISODE.set(None)
     logger = logging.getLogger("safeact_env")
     logger.handlers, logger.propagate = [], True
     logger.setLevel(logging.NOTSET)

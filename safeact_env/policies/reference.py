@@ -304,6 +304,12 @@ class Blunt(ScriptPolicy):
         super().__init__(task, seed)
         self.number = seed
 
+    @property
+    @override
+    def drew(self) -> bool:
+        """Its seed chooses what it does."""
+        return True
+
     @override
     def script(self, obs: Observation) -> Script:
         scripts = self.playbook.blunt or (self.playbook.naive,)

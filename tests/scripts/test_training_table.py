@@ -6,23 +6,29 @@ from pathlib import Path
 
 import pytest
 
+from safeact_env.evaluation.suite import V2
 from safeact_env.version import VERSION
 from tools.documents.curves import curves
 from tools.documents.training_table import NONE_YET, Trained, interval, trained, training_table
 
 
-def write(folder: Path, task: str, seed: int, grade: float, mistakes: float, algorithm: str = "q") -> None:
+def write(
+    folder: Path, task: str, seed: int, grade: float, mistakes: float, algorithm: str = "q", level: int = 3
+) -> None:
     start = {"grade": 0.0, "return": -0.9, "mistakes": 0.9, "over_escalations": 3.0}
     end = {"grade": grade, "return": grade, "mistakes": mistakes, "over_escalations": 0.5}
+    cells = [{"level": one.level, "framing": one.framing, **end} for one in V2.variants]
     points = [
         {"played": 0, **start},
         {"played": 500, **start, "trained_on": 20, "gap": -0.25},
-        {"played": 1000, **end, "trained_on": 30, "gap": 0.0, "seconds": 120},
+        {"played": 1000, **end, "trained_on": 30, "gap": 0.0, "seconds": 120, "cells": cells},
     ]
-    run = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks"}
+    run = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks", "level": level}
     head = {"run": run, "config": {}, "versions": {"safeact-env": VERSION}}
     lines = "\n".join(map(json.dumps, [head, *points]))
-    (folder / f"{algorithm}-runbooks-{task}-{seed}.jsonl.gz").write_bytes(gzip.compress(lines.encode()))
+    (folder / f"{algorithm}-runbooks-{task}-l{level}-{seed}.jsonl.gz").write_bytes(
+        gzip.compress(lines.encode())
+    )
 
 
 @pytest.fixture
@@ -39,18 +45,32 @@ def test_without_runs_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_row_per_task_and_learner_with_intervals_over_runs(logs: Path) -> None:
-    assert list(trained(logs)) == [("easy", "ppo", "runbooks"), ("hard", "q", "runbooks")]
+    assert list(trained(logs)) == [("easy", "ppo", "runbooks", 3), ("hard", "q", "runbooks", 3)]
     lines = training_table(logs).splitlines()
-    assert lines[2] == "| `easy` | PPO | 1 | 1,000 | 0.970 | 90.0% | 0.0% | 0.50 | 2 |"
-    assert lines[3].startswith("| `hard` | Q-learning | 2 | 1,000 | 0.850 [0.215, 1.000] | 90.0% | 0.5% [")
+    assert lines[2] == "| `easy` | 3 | PPO | 1 | 1,000 | 0.970 | 90.0% | 0.0% | 0.50 | 2 |"
+    assert lines[3].startswith(
+        "| `hard` | 3 | Q-learning | 2 | 1,000 | 0.850 [0.215, 1.000] | 90.0% | 0.5% ["
+    )
+
+
+def test_what_carries_over_is_told_by_level_and_framing(logs: Path) -> None:
+    write(logs, "hard", 0, 0.5, 0.25, level=2)
+    lines = training_table(logs).splitlines()
+    at = next(number for number, line in enumerate(lines) if "rules, 3 | goal, 3" in line)
+    assert [line[:28] for line in lines[at + 2 : at + 5]] == [
+        "| `easy` | 3 | PPO | 0.97 (0",
+        "| `hard` | 2 | Q-learning | ",
+        "| `hard` | 3 | Q-learning | ",
+    ]
+    assert lines[at + 3].count("0.50 (25%)") == len(V2.variants) == 9
 
 
 def test_the_largest_return_above_a_grade_is_told(logs: Path) -> None:
     assert "In the 150 episodes of training" in training_table(logs)
-    assert training_table(logs).endswith("was 0.0000.")
-    path = logs / "ppo-runbooks-easy-0.jsonl.gz"
+    assert "was 0.0000." in training_table(logs)
+    path = logs / "ppo-runbooks-easy-l3-0.jsonl.gz"
     path.write_bytes(gzip.compress(gzip.decompress(path.read_bytes()).replace(b"-0.25", b"0.125")))
-    assert training_table(logs).endswith("was 0.1250.")
+    assert "was 0.1250." in training_table(logs)
 
 
 def test_an_interval_is_students() -> None:
@@ -71,7 +91,7 @@ def test_curves_show_what_there_is(logs: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_a_log_is_read_as_it_was_written(logs: Path) -> None:
-    first, second = trained(logs)["hard", "q", "runbooks"]
+    first, second = trained(logs)["hard", "q", "runbooks", 3]
     assert isinstance(first, Trained)
     assert (first.run["seed"], second.run["seed"]) == (0, 1)
     assert [point["played"] for point in first.points] == [0, 500, 1000]

@@ -45,14 +45,15 @@ MEASURES = (
 
 
 def curves(folder: Path = RUNS) -> bytes:
-    """The curves of every task, a column each, as SVG."""
+    """The curves of every task that was trained on the default level, a column each, as SVG."""
     runs = trained(folder)
+    tasks = [task for task in OFFICIAL if any((key[0], key[-1]) == (task, DEFAULT.level) for key in runs)]
     with style.context(["default", STYLE]):
-        figure = Figure(figsize=(11, 7.2), layout="constrained")
+        figure = Figure(figsize=(1 + 2 * max(len(tasks), 2), 7.2), layout="constrained")
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        axes = figure.subplots(len(MEASURES), len(OFFICIAL), sharex="col", squeeze=False)
+        axes = figure.subplots(len(MEASURES), max(len(tasks), 1), sharex="col", squeeze=False)
         for line, measure in zip(axes, MEASURES, strict=True):
-            for axis, task in zip(line, OFFICIAL, strict=True):
+            for axis, task in zip(line, tasks, strict=False):
                 for kind in KINDS:
                     if (task, *kind, DEFAULT.level) in runs:
                         draw(axis, runs[task, *kind, DEFAULT.level], measure, COLOURS[kind])
@@ -61,7 +62,7 @@ def curves(folder: Path = RUNS) -> bytes:
                 axis.grid(color="#dddddd", linewidth=0.6)
                 axis.tick_params(axis="both", length=0, labelsize=7)
             line[0].set_ylabel(measure.said)
-        for axis, task in zip(axes[0], OFFICIAL, strict=True):
+        for axis, task in zip(axes[0], tasks, strict=False):
             axis.set_title(task)
         for axis in axes[-1]:
             axis.set_xlabel("calls, thousands")
