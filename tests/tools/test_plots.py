@@ -138,7 +138,7 @@ def test_predictions_are_drawn_bin_by_bin() -> None:
     assert background is not None
     assert "fill: #ffffff" in background.attrib["style"]  # readable on a dark page
     assert b"<dc:date>" not in drawn
-    assert plots.calibration(ROWS) is None
+    assert plots.calibration(ROWS[:1]) is None
     assert plots.calibration([predicted("c")]) is None
 
 
