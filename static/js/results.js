@@ -76,7 +76,7 @@ function drawSections(sections) {
       { class: "fold", open: isWide },
       h("summary", {}, h("h2", { id: `results-${index}` }, section.title)),
       h("p", {}, section.about),
-      section.tables.map((table) => drawTable(table, section.title)),
+      section.tables.map((table, number) => drawTable(table, `${section.title} by ${table.head[0]}${number ? `, ${number + 1}` : ""}`)),
       section.note && h("p", { class: "soft" }, coded(section.note)),
     ),
   );
@@ -84,12 +84,12 @@ function drawSections(sections) {
 
 /**
  * @param {{head: string[], rows: string[][]}} table
- * @param {string} title
+ * @param {string} name Of its region, like no other of the page.
  */
-function drawTable({ head, rows }, title) {
+function drawTable({ head, rows }, name) {
   return h(
     "div",
-    { class: "table-place", tabindex: "0", role: "region", "aria-label": `${title} by ${head[0]}` },
+    { class: "table-place", tabindex: "0", role: "region", "aria-label": name },
     h(
       "table",
       {},

@@ -68,7 +68,7 @@ ANSWERS = {
     "a long number": (200, JSON, "1" * 5_000, "1111"),
     "a charset that is none": (200, "text/html; charset=base64", "<html>", "<html>"),
     "JSON in a charset that is none": (200, "application/json; charset=zlib", "[1]", "[1]"),
-    "a charset that cannot replace": (502, "text/html; charset=idna", "<html>", "502"),
+    "a charset that cannot replace": (500, "text/html; charset=idna", "<html>", "500"),
     **{f"another service: {body!r}": (200, JSON, json.dumps(body), json.dumps(body)[:9]) for body in OTHERS},
 }
 METHODS = ("reset", "step", "state", "grade", "report", "delete", "tasks")

@@ -212,13 +212,13 @@ def unread(port: int, connections: int) -> Iterator[list[socket.socket]]:
 
 def test_who_does_not_read_keeps_nobody_out() -> None:
     with serving(max_requests=3) as port, unread(port, 4):
-        time.sleep(4)
+        time.sleep(2)
         assert {served(port) for _ in range(9)} == {200}, "they wait, and so they are not in progress"
 
 
 def test_who_does_not_read_is_disconnected() -> None:
-    with serving(request_seconds=2) as port, unread(port, 2) as held:
-        time.sleep(8)
+    with serving(request_seconds=1) as port, unread(port, 2) as held:
+        time.sleep(4)
         assert all(answer(connection).count(b"HTTP/1.1 200 OK") < 400 for connection in held), "cut short"
 
 
