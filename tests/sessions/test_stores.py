@@ -704,3 +704,16 @@ def test_a_url_that_redis_cannot_read_is_refused() -> None:
     with pytest.raises(StoreUnavailable) as caught:
         store_maker("redis://host:port")(LIMITS, time.monotonic)
     assert "URL" in caught.value.reason
+
+
+def test_processes_that_open_a_new_file_at_once_all_open_it(tmp_path):
+    for number in range(30):
+        path, together = str(tmp_path / f"{number}.db"), threading.Barrier(4)
+
+        def opened(path=path, together=together):
+            together.wait()
+            return SQLiteStore(path, LIMITS)
+
+        with ThreadPoolExecutor(4) as pool:
+            for store in [one.result() for one in [pool.submit(opened) for _ in range(4)]]:
+                store.close()

@@ -17,6 +17,8 @@ from safeact_env.sessions.stores.uptime import SECOND, Uptime
 
 MAX_WAIT_SECONDS = 5.0
 """Longest wait for other writers."""
+PAUSE_SECONDS = 0.01
+"""Between two attempts where SQLite itself does not wait."""
 READ_PRECISION = 20
 """A read counts as a use only after a twentieth of the idle time: a write costs more than a read."""
 PURGED_AT_ONCE = 500
@@ -46,6 +48,19 @@ CREATE TABLE time (now INTEGER NOT NULL);
 INSERT INTO time VALUES (0);
 CREATE TABLE leases (name TEXT PRIMARY KEY, holder TEXT NOT NULL, until INTEGER NOT NULL);
 """
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Log writes ahead. SQLite does not wait here for another process that opens a new file at the time."""
+    late = time.monotonic() + MAX_WAIT_SECONDS
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > late:
+                raise
+            time.sleep(PAUSE_SECONDS)
 
 
 class SQLiteStore:
@@ -84,11 +99,14 @@ class SQLiteStore:
 
     @staticmethod
     def _prepare(db: sqlite3.Connection, path: str) -> None:
-        (application,) = db.execute("PRAGMA application_id").fetchone()
+        # In one transaction, as another process may be making the tables.
+        db.execute("BEGIN")
         (tables,) = db.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (application,) = db.execute("PRAGMA application_id").fetchone()
+        db.execute("COMMIT")
         if application != APPLICATION and (application or tables):
             raise StoreUnavailable(f"{path} is the database of another program; choose another file")
-        db.execute("PRAGMA journal_mode = WAL")
+        _write_ahead(db)
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
         db.execute("BEGIN IMMEDIATE")
