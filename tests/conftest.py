@@ -20,8 +20,8 @@ from safeact_env.sessions.stores.memory import MemoryStore
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items):
-    """The tests in a browser run in a row, whatever the order, as they share one."""
-    items.sort(key=lambda item: "browser" in item.keywords)
+    """The tests in a browser run first and in a row: one process has it, the other takes more of the rest."""
+    items.sort(key=lambda item: "browser" not in item.keywords)
 
 
 def pytest_collection_finish():
