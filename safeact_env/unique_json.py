@@ -5,9 +5,10 @@ Owns that check and where a key was repeated. Must not know what a file is for.
 
 import json
 import re
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["RepeatedKey", "unique_json"]
+__all__ = ["RepeatedKey", "repeated_key", "unique_json"]
 
 MOST_SHOWN = 60
 """Most characters of a key in a sentence."""
@@ -26,6 +27,14 @@ class RepeatedKey(ValueError):
         self.line = line
 
 
+def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str | None:
+    """Return the first key that stands twice among the pairs of an object; `None` if each stands once."""
+    if len(dict(pairs)) == len(pairs):
+        return None
+    names = [name for name, _value in pairs]
+    return next(name for name in names if names.count(name) > 1)
+
+
 def unique_json(data: bytes | str) -> Any:
     """Parse JSON.
 
@@ -40,11 +49,9 @@ def unique_json(data: bytes | str) -> Any:
         # Called where an object ends, for one after the other.
         nonlocal objects
         objects += 1
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _value in pairs]
-            raise RepeatedKey(next(name for name in names if names.count(name) > 1), _line(text, objects))
-        return found
+        if (key := repeated_key(pairs)) is not None:
+            raise RepeatedKey(key, _line(text, objects))
+        return dict(pairs)
 
     return json.loads(text, object_pairs_hook=once)
 

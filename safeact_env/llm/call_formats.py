@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from safeact_env.call import MAX_STRING, Call, EnvelopeError
 from safeact_env.evaluation.record import UNDO_CHANCE, Said
 from safeact_env.llm.thoughts import without_thoughts
+from safeact_env.unique_json import repeated_key
 
 if TYPE_CHECKING:
     from safeact_env.llm.answers import Answer, ToolCall
@@ -67,12 +68,9 @@ class Unreadable(ValueError):
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
+    if (twice := repeated_key(pairs)) is not None:
         raise Unreadable(f"it gives {twice!r} twice in one object, and it is not clear which is meant")
-    return found
+    return dict(pairs)
 
 
 DECODER = json.JSONDecoder(object_pairs_hook=_each_key_once)

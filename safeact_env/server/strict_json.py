@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
+from safeact_env.unique_json import repeated_key
+
 MALFORMED = (
     "the body is not valid JSON (numbers must be finite, strings valid Unicode, nesting moderate, no key "
     "twice in one object); send an object such as {}"
@@ -58,7 +60,7 @@ def _keys_in(value: Any) -> int:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:
-    if len({key for key, _value in pairs}) < len(pairs):
+    if repeated_key(pairs) is not None:
         raise ValueError("a key stands twice in one object")
 
 

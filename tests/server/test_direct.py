@@ -22,12 +22,6 @@ STEP = {"action": LOOK, "episode_id": "e"}
 Taken = list[bool]
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with serving() as port:
-        yield port
-
-
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     """Which of the requests that might go the short way did so."""

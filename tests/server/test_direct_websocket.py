@@ -40,12 +40,6 @@ STATE_FRAME = {"type": "state"}
 TOOLS_FRAME = {"type": "mcp", "data": {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}}
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with serving() as port:
-        yield port
-
-
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     """Which of the frames that might go the short way did so."""

@@ -9,10 +9,9 @@ from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from safeact_env.core.variant import DEFAULT
 from safeact_env.tasks import OFFICIAL
 from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
-from tools.documents.training_table import KINDS, RUNS, Trained, half_width, trained
+from tools.documents.training_table import KINDS, RUNS, Trained, half_width, on_default, trained
 
 TITLE = "What small policies learn from reward alone, on unseen test scenarios; thin: runs, bands: 95%"
 LEAST_RUNS = 3
@@ -46,8 +45,8 @@ MEASURES = (
 
 def curves(folder: Path = RUNS) -> bytes:
     """The curves of every task that was trained on the default level, a column each, as SVG."""
-    runs = trained(folder)
-    tasks = [task for task in OFFICIAL if any((key[0], key[-1]) == (task, DEFAULT.level) for key in runs)]
+    runs = on_default(trained(folder))
+    tasks = [task for task in OFFICIAL if any(key[0] == task for key in runs)]
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(1 + 2 * max(len(tasks), 2), 7.2), layout="constrained")
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=11, fontweight="bold")
@@ -55,8 +54,8 @@ def curves(folder: Path = RUNS) -> bytes:
         for line, measure in zip(axes, MEASURES, strict=True):
             for axis, task in zip(line, tasks, strict=False):
                 for kind in KINDS:
-                    if (task, *kind, DEFAULT.level) in runs:
-                        draw(axis, runs[task, *kind, DEFAULT.level], measure, COLOURS[kind])
+                    if (task, *kind) in runs:
+                        draw(axis, runs[task, *kind], measure, COLOURS[kind])
                 low, high = axis.get_ylim()
                 axis.set_ylim(min(low, -0.03), max(high, 1.03))
                 axis.grid(color="#dddddd", linewidth=0.6)
@@ -66,7 +65,7 @@ def curves(folder: Path = RUNS) -> bytes:
             axis.set_title(task)
         for axis in axes[-1]:
             axis.set_xlabel("calls, thousands")
-        there = [kind for kind in KINDS if any(key[1:] == (*kind, DEFAULT.level) for key in runs)]
+        there = [kind for kind in KINDS if any(key[1:] == kind for key in runs)]
         lines = [axes[0][0].plot([], [], color=COLOURS[kind], label=KINDS[kind])[0] for kind in there]
         figure.legend(handles=lines, loc="outside lower center", ncols=len(KINDS), frameon=False)
         return as_svg(figure, TITLE)

@@ -7,13 +7,12 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from safeact_env.core.variant import DEFAULT
 from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
-from tools.documents.training_table import KINDS, half_width, trained
+from tools.documents.training_table import KINDS, half_width, on_default, trained
 
 MEASURES = {"grade": (0.0, 1.0), "mistakes": (0.0, 1.0)}
 """What is drawn of a training run, and its bounds."""
@@ -62,19 +61,19 @@ def _bars(rows: list[Row]) -> list[dict[str, Any]]:
 
 
 def _curves(folder: Path) -> list[dict[str, Any]]:
-    runs = trained(folder)
+    runs = on_default(trained(folder))
     return [
         {
             "title": f"{measure}, {task}",
             "lines": [
-                {"name": said, "points": _points(runs[task, *kind, DEFAULT.level], measure)}
+                {"name": said, "points": _points(runs[task, *kind], measure)}
                 for kind, said in KINDS.items()
-                if (task, *kind, DEFAULT.level) in runs
+                if (task, *kind) in runs
             ],
         }
         for measure in MEASURES
         for task in OFFICIAL
-        if any((key[0], key[-1]) == (task, DEFAULT.level) for key in runs)
+        if any(key[0] == task for key in runs)
     ]
 
 

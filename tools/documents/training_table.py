@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from safeact_env.core.variant import Variant
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.suite import V2
 from safeact_env.tasks import OFFICIAL
 from tools.documents.markdown import dated, table
@@ -56,6 +56,11 @@ def trained(folder: Path = RUNS) -> dict[Group, list[Trained]]:
         one = Trained(run, head["config"], head["versions"], points)
         found[run["task"], run["algorithm"], run["clues"], run["level"]].append(one)
     return dict(found)
+
+
+def on_default(groups: dict[Group, list[Trained]]) -> dict[tuple[str, str, str], list[Trained]]:
+    """The runs that were trained on the default level, by task, algorithm and clues: those that are drawn."""
+    return {group[:3]: runs for group, runs in groups.items() if group[3] == DEFAULT.level}
 
 
 def half_width(values: list[float]) -> float:
