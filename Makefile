@@ -76,6 +76,9 @@ replicas-check: $(STAMP) ## Play on two replicas behind nginx with Redis, as in 
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
+verify: $(STAMP) ## Verify every recorded report of the suite
+	ls -d results/suite_v2/*/ | xargs -n 1 -P $(WORKERS) $(BIN)/safeact verify
+
 redteam: $(STAMP) ## Search an hour for harmful final states with a high grade (ARGS="--minutes 10")
 	$(BIN)/python -m tools.redteam --json results/redteam.json $(ARGS)
 

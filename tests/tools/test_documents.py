@@ -159,23 +159,28 @@ def test_every_policy_under_a_budget_plays_the_suite():
     assert named.split() == [name for name in POLICIES if name != "look_only"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json")),
-    ids=lambda path: path.parent.name,
-)
-def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path):
-    report = read_report(path)
-    assert report.agent.name == path.parent.name
-    assert report.agent.name in POLICIES
-    if report.version == VERSION:
+RUNS = sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.parent.name)
+def test_a_recorded_run_of_the_suite_is_of_a_policy(path):
+    assert read_report(path).agent.name == path.parent.name
+    assert path.parent.name in POLICIES
+
+
+# `make verify` checks all of them, which takes longer than most of the tests together.
+@pytest.mark.parametrize("name", ["expert", "ritual", "random"])
+def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(name):
+    path = suite_tables.RESULTS / "suite_v2" / name / "report.json"
+    version = read_report(path).version
+    if version == VERSION:
         assert [check for check in verify(path) if check.mismatches] == [], "run `make results`"
         return
     with pytest.raises(ReportError) as refused:
         verify(path)
     assert str(refused.value) == (
-        f"The report was made with safeact-env {report.version}, and this is {VERSION}. "
-        f"Verify it with safeact-env {report.version}."
+        f"The report was made with safeact-env {version}, and this is {VERSION}. "
+        f"Verify it with safeact-env {version}."
     )
 
 
