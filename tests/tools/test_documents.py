@@ -190,6 +190,25 @@ def test_the_recorded_audit_ran_every_audit_without_a_breach():
     assert [one for one in found if one["breaches"]] == []
 
 
+def test_the_recorded_audits_of_other_levels_found_no_breach(tmp_path):
+    paths = sorted((RESULTS / "audit").glob("*.json"))
+    audits = [one for path in paths for one in recorded(path)["audits"]]
+    assert [one for one in audits if one["breaches"]] == []
+    assert all(one["seeds"] >= 200 for one in audits)
+    shown = gen_docs.audit_variants_table()
+    assert all(
+        f"\n| {level} | `{framing}` |" in shown
+        for level, framing in {(o["level"], o["framing"]) for o in audits}
+    )
+    assert gen_docs.audit_variants_table(tmp_path).startswith("No audit of other levels")
+    kept = {"level": 4, "framing": "goal", "task": "easy", "seeds": 7, "checked": 2, "seconds": 60.0}
+    broken = [{**kept, "audit": name, "breaches": [{}]} for name in ("harm", "views")]
+    (tmp_path / "easy-level-4.json").write_text(json.dumps({"version": VERSION, "audits": broken}))
+    shown = gen_docs.audit_variants_table(tmp_path)
+    assert "| 4 | `goal` | easy | 2 | 4 | 2 |" in shown
+    assert "7 seeds" in shown
+
+
 def test_the_recorded_runs_of_models_hold():
     for path in recorded_runs(RESULTS):
         if "form" in json.loads(path.read_text()):
