@@ -68,8 +68,7 @@ class Shown(NamedTuple):
 class ObservationWriter:
     """Writes the observations of one episode.
 
-    It keeps what it has written: the parts that never change, the history, which only grows, and the state
-    after the latest two steps.
+    It keeps what it has written: the parts that never change, the history, which only grows, and the state.
 
     Args:
         start: The start of the episode.
@@ -77,7 +76,6 @@ class ObservationWriter:
     """
 
     __slots__ = (
-        "_before",
         "_entry",
         "_head",
         "_history",
@@ -85,7 +83,6 @@ class ObservationWriter:
         "_middle",
         "_room",
         "_state",
-        "_step",
         "_tables",
         "_written",
     )
@@ -97,10 +94,8 @@ class ObservationWriter:
         self._last_result = to_json(OPENING)
         self._written = 0
         self._room = MAX_HISTORY // budget
-        self._step = -1
         self._tables: Mapping[str, Written] = {}
         self._state = b""
-        self._before: Mapping[str, Written] | None = None
 
     def write(
         self,
@@ -112,14 +107,15 @@ class ObservationWriter:
     ) -> Shown:
         """The observation after these turns, which go on from those of the last call.
 
-        In the view `changes` it holds what the last turn changed. It is whole all the same before the first
-        turn, and where a field came, went or moved within an object, which changes cannot express.
+        In the view `changes` it holds what the last turn changed. It is whole all the same where that is not
+        known, as before the first turn, and where a field came, went or moved within an object, which changes
+        cannot express.
         """
-        self.note(knowledge, len(turns))
         self._extend_history(turns)
-        changed = self._changed() if view == "changes" and turns else None
+        before = knowledge.before if view == "changes" else None
+        changed = None if before is None else difference(before, knowledge.tables)
         if changed is None:
-            parts = [self._head, self._state, self._middle, self._history]
+            parts = [self._head, self._state_of(knowledge), self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
         parts += [
@@ -131,41 +127,17 @@ class ObservationWriter:
         ]
         return Shown(b"".join(parts), metadata)
 
-    def note(self, knowledge: Knowledge, step: int) -> None:
-        """Note what is known after this many steps."""
-        if step != self._step:
-            self._before = self._tables if step == self._step + 1 else None
-            self._step = step
-        tables = knowledge.written()
-        if tables is not self._tables:
-            self._tables = tables
-            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
-
     def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
         """The entry of the last turn in the history; none before the first."""
         self._extend_history(turns)
         return [from_json(self._entry)] if turns else []
 
-    def has_before(self, step: int) -> bool:
-        """Whether it knows the state before this step, so that it can write what the step changed."""
-        return self._step == step - 1 or (self._step == step and self._before is not None)
-
-    def _changed(self) -> dict[str, Any] | None:
-        """What differs in the state from one step earlier; `None` where changes cannot express it."""
-        if self._before is None or list(self._before) != list(self._tables):
-            return None
-        found: dict[str, Any] = {}
-        for name, now in self._tables.items():
-            was = self._before[name]
-            if was is now or was.whole == now.whole:
-                continue
-            old, new = _differing(name, was, now)
-            if isinstance(old, dict) and isinstance(new, dict):
-                new = difference(old, new)
-                if new is None:
-                    return None
-            found[name] = new
-        return found
+    def _state_of(self, knowledge: Knowledge) -> bytes:
+        tables = knowledge.written()
+        if tables is not self._tables:
+            self._tables = tables
+            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
+        return self._state
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""
@@ -185,19 +157,6 @@ class ObservationWriter:
         self._written = len(turns)
 
 
-def _differing(name: str, was: Written, now: Written) -> tuple[Any, Any]:
-    """A table before and after, without the records that are the same where they are known one by one."""
-    before, after = was.records, now.records
-    if before is None or after is None or list(before) != list(after):
-        return _read(was.whole)[name], _read(now.whole)[name]
-    keys = [key for key in after if before[key] != after[key]]
-    return _read(*[before[key] for key in keys]), _read(*[after[key] for key in keys])
-
-
-def _read(*fields: bytes) -> Any:
-    return from_json(b"{%b}" % b",".join(fields))
-
-
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
     """The fields of an object of JSON that differ from those before, with the same nesting.
 
@@ -212,6 +171,8 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = {}
     for name, now in after.items():
         was, kind = before[name], type(now)
+        if was is now:
+            continue
         if type(was) is kind and kind in PLAIN:
             # They need not be encoded to tell whether they have the same bytes.
             if was != now:
@@ -222,7 +183,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
                 return None
             if inner:
                 found[name] = inner
-        elif type(was) is not kind or to_json(was) != to_json(now):
+        elif to_json(was) != to_json(now):
             found[name] = now
     return found
 

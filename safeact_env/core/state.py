@@ -41,16 +41,19 @@ class Knowledge:
     """What the agent has been shown. It holds JSON only and cannot name a fact.
 
     It keeps the bytes of what it holds, record by record. All that is written during an episode goes through
-    `show` and `publish`, which see to it that these are renewed; the audit of views checks that nothing else
-    writes.
+    `show` and `publish`, which see to it that these are renewed, and that a table or record which is written
+    to becomes a new one; the audit of views checks that nothing else writes.
 
     Attributes:
         tables: `current_state` exactly as an observation shows it; `None` where a value is unknown.
         seen: What was looked at, as (kind of inspection, name), for example `("runbook", "drop_index")`.
+        before: The tables before the latest step, which share with `tables` all that it did not write to;
+            `None` before the first step, and in a copy.
     """
 
     tables: dict[str, Any]
     seen: set[tuple[str, str]] = field(default_factory=set)
+    before: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
     _written: dict[str, Written] = field(default_factory=dict, repr=False, compare=False)
     _stale: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -60,7 +63,12 @@ class Knowledge:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.tables, self.seen = state
+        self.before = None
         self._written, self._stale = {}, {}
+
+    def begin_step(self) -> None:
+        """Keep the tables as they are before a step."""
+        self.before, self.tables = self.tables, self.tables.copy()
 
     def show(self, table: str, /, *path: str, **values: Any) -> None:
         """Write values that the agent may see from now on into one record.
@@ -73,9 +81,10 @@ class Knowledge:
         Raises:
             KeyError: If there is no such record, or it has no such field.
         """
-        record = self.tables[table]
-        for key in path:
-            record = record[key]
+        record: dict[str, Any] = self.tables
+        for key in (table, *path):
+            copied = record[key] = record[key].copy()
+            record = copied
         for name in values:
             if name not in record:
                 raise KeyError(f"{'/'.join((table, *path))} has no field {name!r}")
