@@ -246,8 +246,8 @@ class Episode(Generic[F]):
     def latest(self) -> dict[str, Any]:
         """What the last step can have changed of the observation, for readers in this process.
 
-        It shares containers with the episode, so nothing in it may be changed or kept. The history holds the
-        last step only.
+        It shares containers with the episode, so nothing in it may be changed. A table or record that a step
+        leaves alone is the same object after it. The history holds the last step only.
         """
         return {
             "current_state": self.state.knowledge.tables,

@@ -11,7 +11,7 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
@@ -80,6 +80,7 @@ class ObservationWriter:
         "_head",
         "_history",
         "_last_result",
+        "_latest",
         "_middle",
         "_room",
         "_state",
@@ -92,6 +93,7 @@ class ObservationWriter:
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
         self._history = self._entry = b""
         self._last_result = to_json(OPENING)
+        self._latest: dict[str, Any] = {}
         self._written = 0
         self._room = MAX_HISTORY // budget
         self._tables: Mapping[str, Written] = {}
@@ -128,9 +130,9 @@ class ObservationWriter:
         return Shown(b"".join(parts), metadata)
 
     def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
-        """The entry of the last turn in the history; none before the first."""
+        """The entry of the last turn in the history, which shares its parameters; none before the first."""
         self._extend_history(turns)
-        return [from_json(self._entry)] if turns else []
+        return [self._latest] if turns else []
 
     def _state_of(self, knowledge: Knowledge) -> bytes:
         tables = knowledge.written()
@@ -144,15 +146,19 @@ class ObservationWriter:
         for number in range(self._written, len(turns)):
             call, result, _points, _risk = turns[number]
             self._last_result = written = to_json(result)
-            entry = b'{"step":%d,"action":%b,"params":%b,"result":' % (
-                number + 1,
-                to_json(fitting(call.action_name, MAX_ACTION)),
-                _written_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
-            )
-            room = self._room - len(entry) - len(b'""}') - (number > 0)  # a comma before all but the first
+            self._latest = {
+                "step": number + 1,
+                "action": fitting(call.action_name, MAX_ACTION),
+                "params": _shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
+            }
+            entry = to_json(self._latest)[:-1]
+            # All but the first have a comma before them.
+            room = self._room - len(entry) - len(b',"result":""}') - (number > 0)
             if len(written) - len(b'""') > room:
-                written = to_json(fitting(result, room))
-            self._entry = b"%b%b}" % (entry, written)
+                result = fitting(result, room)
+                written = to_json(result)
+            self._latest["result"] = result
+            self._entry = b'%b,"result":%b}' % (entry, written)
             self._history += b",%b" % self._entry if number else self._entry
         self._written = len(turns)
 
@@ -205,15 +211,14 @@ def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes
     )
 
 
-def _written_parameters(parameters: Mapping[str, Any], most: int) -> bytes:
+def _shown_parameters(parameters: Mapping[str, Any], most: int) -> Mapping[str, Any]:
     """A call's parameters as the history shows them: bounded, so that an observation stays small."""
-    written = to_json(parameters)
     # The usual call. The size that counts has spaces after commas and colons, so at most twice the bytes.
-    if 2 * len(written) <= most and all(map(_is_short, parameters, parameters.values())):
-        return written
+    if 2 * len(to_json(parameters)) <= most and all(map(_is_short, parameters, parameters.values())):
+        return parameters
     shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
-    return to_json(shown if size <= most else {"omitted": f"{size} bytes of parameters"})
+    return shown if size <= most else {"omitted": f"{size} bytes of parameters"}
 
 
 def _is_short(key: str, value: Any) -> bool:
