@@ -97,7 +97,9 @@ class _Rollout:
         turn = self.episode.step(NOTHING if move is None else move.call())
         seen = self.first | self.episode.latest()
         if self.encoder.goes_on(seen, self.encoded):
-            self.encoder.renew(self.encoded, seen, None if move is None else cell)
+            # The history shortens long parameters, and then does not tell which cell was played.
+            is_told = move is not None and seen["action_history"][-1]["params"] == move.params
+            self.encoder.renew(self.encoded, seen, cell if is_told else None)
         else:
             self.encoded = self.encoder.encode(self.episode.observation())
         return turn.reward
