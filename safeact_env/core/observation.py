@@ -16,7 +16,7 @@ from pydantic_core import to_json
 from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
 from safeact_env.core.scenario import Start
-from safeact_env.core.state import Knowledge, Written
+from safeact_env.core.state import Knowledge
 from safeact_env.core.variant import Variant
 
 __all__ = [
@@ -68,7 +68,7 @@ class Shown(NamedTuple):
 class ObservationWriter:
     """Writes the observations of one episode.
 
-    It keeps what it has written: the parts that never change, the history, which only grows, and the state.
+    It keeps what it has written: the parts that never change and the history, which only grows.
 
     Args:
         start: The start of the episode.
@@ -83,8 +83,6 @@ class ObservationWriter:
         "_latest",
         "_middle",
         "_room",
-        "_state",
-        "_tables",
         "_written",
     )
 
@@ -96,8 +94,6 @@ class ObservationWriter:
         self._latest: dict[str, Any] = {}
         self._written = 0
         self._room = MAX_HISTORY // budget
-        self._tables: Mapping[str, Written] = {}
-        self._state = b""
 
     def write(
         self,
@@ -117,7 +113,7 @@ class ObservationWriter:
         before = knowledge.before if view == "changes" else None
         changed = None if before is None else difference(before, knowledge.tables)
         if changed is None:
-            parts = [self._head, self._state_of(knowledge), self._middle, self._history]
+            parts = [self._head, knowledge.written(), self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
         parts += [
@@ -133,13 +129,6 @@ class ObservationWriter:
         """The entry of the last turn in the history, which shares its parameters; none before the first."""
         self._extend_history(turns)
         return [self._latest] if turns else []
-
-    def _state_of(self, knowledge: Knowledge) -> bytes:
-        tables = knowledge.written()
-        if tables is not self._tables:
-            self._tables = tables
-            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
-        return self._state
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""

@@ -279,6 +279,25 @@ def test_a_row_that_moves_is_sent_whole() -> None:
     assert not episode.observation("changes")["available_actions"], "it stands last already"
 
 
+@pytest.mark.parametrize("once_looked", [True, False])
+def test_a_table_may_become_another_kind_of_value_after_it_was_written_to(once_looked: bool) -> None:
+    """Whether or not anybody read the whole state in between."""
+
+    def replacing(state: Any, params: Any) -> str:
+        state.knowledge.show("boxes", params.box, status="listed")
+        state.knowledge.publish(boxes=[params.box])
+        return "There is a list."
+
+    episode = toy(task=with_action("photograph", effect=replacing))
+    names = [box(episode, role) for role in ("plain", "fragile")]
+    do(episode, "look", box=names[0])
+    if once_looked:
+        episode.observation()
+    do(episode, "photograph", box=names[0])
+    assert episode.observation("changes")["current_state"] == {"boxes": [names[0]]}
+    assert episode.observation()["current_state"]["boxes"] == [names[0]]
+
+
 # What does not fit -----------------------------------------------------------------------------------------
 
 
