@@ -17,7 +17,7 @@ from safeact_env.core.record import Grade, Outcome, Turn
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.scoring import POINTS, Scorer, Share
-from safeact_env.core.state import Knowledge, State
+from safeact_env.core.state import State
 from safeact_env.core.task import Split, Task
 from safeact_env.core.variant import DEFAULT, Variant
 
@@ -77,7 +77,6 @@ class Episode(Generic[F]):
         self.max_steps = budget if max_steps is None else max_steps
         self.turns: list[Turn] = []
         self.outcome: Outcome | None = None
-        self._is_drawn = start is None
         start = start or task.start(split, seed, variant)
         self.state: State[F] = start.state
         self.actions: dict[str, Action[F]] = start.actions
@@ -114,6 +113,7 @@ class Episode(Generic[F]):
         if self.done:
             raise EpisodeDone("the episode is over; reset to start another")
         before = self._progress
+        self.state.knowledge.begin_step()
         risk, result, penalty = self._apply(call)
         if self.outcome == "irreversible_mistake":
             points = MISTAKE
@@ -238,29 +238,19 @@ class Episode(Generic[F]):
         """The observation without `reward` and `done`, as bytes.
 
         In the view `changes` it is compared with the observation one step earlier, whatever was shown since.
-        Only an episode with a given start may be shown whole then: it cannot be played again.
         """
-        steps = len(self.turns)
-        if view == "changes" and steps and self._is_drawn and not self.writer.has_before(steps):
-            self.writer.note(self._rewound(steps - 1), steps - 1)
+        steps_left = self.max_steps - len(self.turns)
         metadata = end_metadata(self.grade(), self.seed, self.split, self.variant) if self.done else b"{}"
-        return self.writer.write(self.state.knowledge, self.turns, self.max_steps - steps, metadata, view)
+        return self.writer.write(self.state.knowledge, self.turns, steps_left, metadata, view)
 
     def latest(self) -> dict[str, Any]:
         """What the last step can have changed of the observation, for readers in this process.
 
-        It shares containers with the episode, so nothing in it may be changed or kept. The history holds the
-        last step only.
+        It shares containers with the episode, so nothing in it may be changed. A table or record that a step
+        leaves alone is the same object after it. The history holds the last step only.
         """
         return {
             "current_state": self.state.knowledge.tables,
             "action_history": self.writer.last_entry(self.turns),
             "steps_remaining": self.max_steps - len(self.turns),
         }
-
-    def _rewound(self, steps: int) -> Knowledge:
-        """What was known after so many steps, played again: nobody looked then."""
-        again = Episode(self.task, self.split, self.seed, variant=self.variant, max_steps=self.max_steps)
-        for turn in self.turns[:steps]:
-            again.step(turn.call)
-        return again.state.knowledge

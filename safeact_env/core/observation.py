@@ -11,12 +11,12 @@ from functools import lru_cache
 from itertools import accumulate
 from typing import Any, Literal, NamedTuple, get_args
 
-from pydantic_core import from_json, to_json
+from pydantic_core import to_json
 
 from safeact_env.core.action import clip
 from safeact_env.core.record import Grade, Turn
 from safeact_env.core.scenario import Start
-from safeact_env.core.state import Knowledge, Written
+from safeact_env.core.state import Knowledge
 from safeact_env.core.variant import Variant
 
 __all__ = [
@@ -68,8 +68,7 @@ class Shown(NamedTuple):
 class ObservationWriter:
     """Writes the observations of one episode.
 
-    It keeps what it has written: the parts that never change, the history, which only grows, and the state
-    after the latest two steps.
+    It keeps what it has written: the parts that never change and the history, which only grows.
 
     Args:
         start: The start of the episode.
@@ -77,16 +76,13 @@ class ObservationWriter:
     """
 
     __slots__ = (
-        "_before",
         "_entry",
         "_head",
         "_history",
         "_last_result",
+        "_latest",
         "_middle",
         "_room",
-        "_state",
-        "_step",
-        "_tables",
         "_written",
     )
 
@@ -95,12 +91,9 @@ class ObservationWriter:
         self._middle = b',"available_actions":%b,"action_history":[' % to_json(start.available)
         self._history = self._entry = b""
         self._last_result = to_json(OPENING)
+        self._latest: dict[str, Any] = {}
         self._written = 0
         self._room = MAX_HISTORY // budget
-        self._step = -1
-        self._tables: Mapping[str, Written] = {}
-        self._state = b""
-        self._before: Mapping[str, Written] | None = None
 
     def write(
         self,
@@ -112,14 +105,15 @@ class ObservationWriter:
     ) -> Shown:
         """The observation after these turns, which go on from those of the last call.
 
-        In the view `changes` it holds what the last turn changed. It is whole all the same before the first
-        turn, and where a field came, went or moved within an object, which changes cannot express.
+        In the view `changes` it holds what the last turn changed. It is whole all the same where that is not
+        known, as before the first turn, and where a field came, went or moved within an object, which changes
+        cannot express.
         """
-        self.note(knowledge, len(turns))
         self._extend_history(turns)
-        changed = self._changed() if view == "changes" and turns else None
+        before = knowledge.before if view == "changes" else None
+        changed = None if before is None else difference(before, knowledge.tables)
         if changed is None:
-            parts = [self._head, self._state, self._middle, self._history]
+            parts = [self._head, knowledge.written(), self._middle, self._history]
         else:
             parts = [CHANGED, to_json(changed), NO_ACTIONS, self._entry]
         parts += [
@@ -131,71 +125,31 @@ class ObservationWriter:
         ]
         return Shown(b"".join(parts), metadata)
 
-    def note(self, knowledge: Knowledge, step: int) -> None:
-        """Note what is known after this many steps."""
-        if step != self._step:
-            self._before = self._tables if step == self._step + 1 else None
-            self._step = step
-        tables = knowledge.written()
-        if tables is not self._tables:
-            self._tables = tables
-            self._state = b"{%b}" % b",".join([table.whole for table in tables.values()])
-
     def last_entry(self, turns: Sequence[Turn]) -> list[dict[str, Any]]:
-        """The entry of the last turn in the history; none before the first."""
+        """The entry of the last turn in the history, which shares its parameters; none before the first."""
         self._extend_history(turns)
-        return [from_json(self._entry)] if turns else []
-
-    def has_before(self, step: int) -> bool:
-        """Whether it knows the state before this step, so that it can write what the step changed."""
-        return self._step == step - 1 or (self._step == step and self._before is not None)
-
-    def _changed(self) -> dict[str, Any] | None:
-        """What differs in the state from one step earlier; `None` where changes cannot express it."""
-        if self._before is None or list(self._before) != list(self._tables):
-            return None
-        found: dict[str, Any] = {}
-        for name, now in self._tables.items():
-            was = self._before[name]
-            if was is now or was.whole == now.whole:
-                continue
-            old, new = _differing(name, was, now)
-            if isinstance(old, dict) and isinstance(new, dict):
-                new = difference(old, new)
-                if new is None:
-                    return None
-            found[name] = new
-        return found
+        return [self._latest] if turns else []
 
     def _extend_history(self, turns: Sequence[Turn]) -> None:
         """Write the turns that are not in the history yet."""
         for number in range(self._written, len(turns)):
             call, result, _points, _risk = turns[number]
             self._last_result = written = to_json(result)
-            entry = b'{"step":%d,"action":%b,"params":%b,"result":' % (
-                number + 1,
-                to_json(fitting(call.action_name, MAX_ACTION)),
-                _written_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
-            )
-            room = self._room - len(entry) - len(b'""}') - (number > 0)  # a comma before all but the first
+            self._latest = {
+                "step": number + 1,
+                "action": fitting(call.action_name, MAX_ACTION),
+                "params": _shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
+            }
+            entry = to_json(self._latest)[:-1]
+            # All but the first have a comma before them.
+            room = self._room - len(entry) - len(b',"result":""}') - (number > 0)
             if len(written) - len(b'""') > room:
-                written = to_json(fitting(result, room))
-            self._entry = b"%b%b}" % (entry, written)
+                result = fitting(result, room)
+                written = to_json(result)
+            self._latest["result"] = result
+            self._entry = b'%b,"result":%b}' % (entry, written)
             self._history += b",%b" % self._entry if number else self._entry
         self._written = len(turns)
-
-
-def _differing(name: str, was: Written, now: Written) -> tuple[Any, Any]:
-    """A table before and after, without the records that are the same where they are known one by one."""
-    before, after = was.records, now.records
-    if before is None or after is None or list(before) != list(after):
-        return _read(was.whole)[name], _read(now.whole)[name]
-    keys = [key for key in after if before[key] != after[key]]
-    return _read(*[before[key] for key in keys]), _read(*[after[key] for key in keys])
-
-
-def _read(*fields: bytes) -> Any:
-    return from_json(b"{%b}" % b",".join(fields))
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -212,6 +166,8 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
     found: dict[str, Any] = {}
     for name, now in after.items():
         was, kind = before[name], type(now)
+        if was is now:
+            continue
         if type(was) is kind and kind in PLAIN:
             # They need not be encoded to tell whether they have the same bytes.
             if was != now:
@@ -222,7 +178,7 @@ def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str,
                 return None
             if inner:
                 found[name] = inner
-        elif type(was) is not kind or to_json(was) != to_json(now):
+        elif to_json(was) != to_json(now):
             found[name] = now
     return found
 
@@ -244,15 +200,14 @@ def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes
     )
 
 
-def _written_parameters(parameters: Mapping[str, Any], most: int) -> bytes:
+def _shown_parameters(parameters: Mapping[str, Any], most: int) -> Mapping[str, Any]:
     """A call's parameters as the history shows them: bounded, so that an observation stays small."""
-    written = to_json(parameters)
     # The usual call. The size that counts has spaces after commas and colons, so at most twice the bytes.
-    if 2 * len(written) <= most and all(map(_is_short, parameters, parameters.values())):
-        return written
+    if 2 * len(to_json(parameters)) <= most and all(map(_is_short, parameters, parameters.values())):
+        return parameters
     shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
-    return to_json(shown if size <= most else {"omitted": f"{size} bytes of parameters"})
+    return shown if size <= most else {"omitted": f"{size} bytes of parameters"}
 
 
 def _is_short(key: str, value: Any) -> bool:

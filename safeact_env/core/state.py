@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 
-__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "Written"]
+__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words"]
 
 F = TypeVar("F")
 
@@ -24,34 +24,30 @@ UPKEEP = "upkeep"
 """Name of the upkeep: of its table in the knowledge, and of its care unit."""
 
 
-class Written(NamedTuple):
-    """A table as bytes of JSON, `"name":value`.
-
-    Attributes:
-        whole: All of it.
-        records: Each of its fields, likewise; known only once one of them was written to.
-    """
-
-    whole: bytes
-    records: dict[str, bytes] | None
-
-
 @dataclass(slots=True)
 class Knowledge:
     """What the agent has been shown. It holds JSON only and cannot name a fact.
 
     It keeps the bytes of what it holds, record by record. All that is written during an episode goes through
-    `show` and `publish`, which see to it that these are renewed; the audit of views checks that nothing else
-    writes.
+    `show` and `publish`, which see to it that these are renewed, and that a table or record which is written
+    to becomes a new one; the audit of views checks that nothing else writes.
 
     Attributes:
         tables: `current_state` exactly as an observation shows it; `None` where a value is unknown.
         seen: What was looked at, as (kind of inspection, name), for example `("runbook", "drop_index")`.
+        before: The tables before the latest step, which share with `tables` all that it did not write to;
+            `None` before the first step, and in a copy.
     """
 
     tables: dict[str, Any]
     seen: set[tuple[str, str]] = field(default_factory=set)
-    _written: dict[str, Written] = field(default_factory=dict, repr=False, compare=False)
+    before: Mapping[str, Any] | None = field(default=None, repr=False, compare=False)
+    _json: bytes = field(default=b"", repr=False, compare=False)
+    """All of it as last written."""
+    _written: dict[str, bytes] = field(default_factory=dict, repr=False, compare=False)
+    """Each table as `"name":value`."""
+    _records: dict[str, dict[str, bytes]] = field(default_factory=dict, repr=False, compare=False)
+    """Its fields likewise, of the tables that were written to."""
     _stale: dict[str, set[str]] = field(default_factory=dict, repr=False, compare=False)
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -60,7 +56,12 @@ class Knowledge:
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.tables, self.seen = state
-        self._written, self._stale = {}, {}
+        self.before = None
+        self._json, self._written, self._records, self._stale = b"", {}, {}, {}
+
+    def begin_step(self) -> None:
+        """Keep the tables as they are before a step."""
+        self.before, self.tables = self.tables, self.tables.copy()
 
     def show(self, table: str, /, *path: str, **values: Any) -> None:
         """Write values that the agent may see from now on into one record.
@@ -73,9 +74,10 @@ class Knowledge:
         Raises:
             KeyError: If there is no such record, or it has no such field.
         """
-        record = self.tables[table]
-        for key in path:
-            record = record[key]
+        record: dict[str, Any] = self.tables
+        for key in (table, *path):
+            copied = record[key] = record[key].copy()
+            record = copied
         for name in values:
             if name not in record:
                 raise KeyError(f"{'/'.join((table, *path))} has no field {name!r}")
@@ -88,28 +90,32 @@ class Knowledge:
             if name not in self.tables:
                 raise KeyError(f"there is no table {name!r}")
         self.tables.update(tables)
-        self._written = {name: known for name, known in self._written.items() if name not in tables}
+        for name in tables:
+            for known in (self._written, self._records, self._stale):
+                known.pop(name, None)
 
-    def written(self) -> Mapping[str, Written]:
-        """The tables as bytes of JSON, in order. What was not written to is the same object as before."""
+    def written(self) -> bytes:
+        """The tables as bytes of JSON. Only what was written to is encoded again."""
         if self._written.keys() != self.tables.keys():
             known = self._written
             self._written = {
-                name: known.get(name) or Written(_field(name, table), None)
-                for name, table in self.tables.items()
+                name: known.get(name) or _field(name, table) for name, table in self.tables.items()
             }
+            self._json = b""
         if self._stale:
-            self._written = self._written | {name: self._renewed(name) for name in self._stale}
-            self._stale = {}
-        return self._written
+            for name, keys in self._stale.items():
+                self._written[name] = self._renewed(name, keys)
+            self._json, self._stale = b"", {}
+        if not self._json:
+            self._json = b"{%b}" % b",".join(self._written.values())
+        return self._json
 
-    def _renewed(self, name: str) -> Written:
-        table, records = self.tables[name], self._written[name].records
-        if records is None:
-            records = {key: _field(key, record) for key, record in table.items()}
-        else:
-            records = records | {key: _field(key, table[key]) for key in self._stale[name]}
-        return Written(b"%b:{%b}" % (to_json(name), b",".join(records.values())), records)
+    def _renewed(self, name: str, stale: set[str]) -> bytes:
+        table, records = self.tables[name], self._records.setdefault(name, {})
+        # A record is encoded by itself only once one of its table changes, which keeps starts fast.
+        for key in stale if records else table:
+            records[key] = _field(key, table[key])
+        return b"%b:{%b}" % (to_json(name), b",".join(records.values()))
 
 
 def _field(name: str, value: Any) -> bytes:

@@ -221,8 +221,9 @@ class Grid:
                 named = self.named(name, listed)
             for params in self._calls(obs, view, listed, name):
                 if shape:
-                    cell = row_of("", {one: params[one] for one in shape}), called
-                    question = row_of("", {one: params[one] for one in named}), asked
+                    row = row_of("", {one: params[one] for one in shape})
+                    about = row if named == shape else row_of("", {one: params[one] for one in named})
+                    cell, question = (row, called), (about, asked)
                 else:
                     row = row_of(name, params if shape is None else {})
                     cell, question = (row, CALL), (row, ASK)

@@ -52,7 +52,7 @@ class Layout:
         menu: The calls.
         base: Features of the rows that do not change.
         mask: Where there are calls.
-        records: Per record that rows name, by where it is: the path of its kind, and these rows.
+        records: By table, per record that rows name, by where it is: the path of its kind, and these rows.
         of_action: The rows of each action of the list.
     """
 
@@ -60,7 +60,7 @@ class Layout:
     menu: ActionMenu
     base: Features
     mask: NDArray[np.int8]
-    records: dict[tuple[str, ...], tuple[str, list[int]]]
+    records: dict[str, dict[tuple[str, ...], tuple[str, list[int]]]]
     of_action: dict[str, list[int]]
 
 
@@ -72,7 +72,8 @@ class Encoded:
         rows: Features of each row, (rows, row features); zeros beyond the last.
         job: Features of the whole job.
         layout: What later observations of the same episode share.
-        records: The records written so far, by where they are.
+        records: The tables and records written so far, by where they are. What a step leaves alone is the
+            same object after it.
         read: Steps of the history that are written.
         asked: Questions among them.
         way_back: Whether the runbook of a look-alike describes a way back.
@@ -81,7 +82,7 @@ class Encoded:
     rows: Features
     job: Features
     layout: Layout
-    records: dict[tuple[str, ...], dict[str, Any]] = field(default_factory=dict)
+    records: dict[tuple[str, ...], Any] = field(default_factory=dict)
     read: int = 0
     asked: int = 0
     way_back: bool = False
@@ -228,11 +229,17 @@ class Encoder:
         self.renew(found, obs)
         return found
 
-    def renew(self, found: Encoded, obs: Observation) -> None:
-        """Bring an encoding up to date in place, where the observation goes on from its own."""
+    def renew(self, found: Encoded, obs: Observation, made: Cell | None = None) -> None:
+        """Bring an encoding up to date in place, where the observation goes on from its own.
+
+        Args:
+            found: The encoding.
+            obs: The observation.
+            made: The cell of the one call that it adds, if the caller knows it; else it is looked up.
+        """
         self._write_records(found, obs)
         self._write_notes(found, obs)
-        self._write_history(found, obs)
+        self._write_history(found, obs, made)
         self._write_job(found, obs)
 
     def _layout(self, obs: Observation) -> Layout:
@@ -245,23 +252,27 @@ class Encoder:
         mask = np.zeros((self.rows, len(self.grid.columns)), np.int8)
         mask[tuple(zip(*menu.cells, strict=True))] = 1
         of_action: dict[str, list[int]] = {}
-        records: dict[tuple[str, ...], tuple[str, list[int]]] = {}
-        base[: len(menu.rows), 0] = 1
+        records: dict[str, dict[tuple[str, ...], tuple[str, list[int]]]] = {}
+        marks: list[Cell] = []
         for number, row in enumerate(menu.rows):
             if row.action:
                 of_action.setdefault(row.action, []).append(number)
-                self._mark_action(base[number], row.action)
+                marks += [(number, feature) for feature in self._marks_of(row.action)]
             elif (shape := self._shapes.get(tuple(row.params))) is not None:
-                base[number, shape] = 1
+                marks.append((number, shape))
             for path, where in self._named(obs, row.params):
-                records.setdefault(where, (path, []))[1].append(number)
+                records.setdefault(where[0], {}).setdefault(where, (path, []))[1].append(number)
+        base[: len(menu.rows), 0] = 1
+        base[tuple(zip(*marks, strict=True))] = 1
         mask.setflags(write=False)
         return Layout(self.extractor.offered(obs), menu, base, mask, records, of_action)
 
-    def _mark_action(self, row: Features, action: str) -> None:
-        row[self._actions.get(action, self._lookalike)] = 1
-        if self.clues == "names" and action not in self._actions:
-            row[self._names + crc32(action.encode()) % NAMES] = 1
+    def _marks_of(self, action: str) -> list[int]:
+        """The features that tell which action of the list a row stands for."""
+        if action in self._actions:
+            return [self._actions[action]]
+        hashed = [self._names + crc32(action.encode()) % NAMES] if self.clues == "names" else []
+        return [self._lookalike, *hashed]
 
     def _named(self, obs: Observation, params: Mapping[str, Any]) -> Iterator[tuple[str, tuple[str, ...]]]:
         """The records that a row names: the path of their kind, and where one is."""
@@ -275,19 +286,26 @@ class Encoder:
     def _write_records(self, found: Encoded, obs: Observation) -> None:
         """Write the records that changed."""
         state, written = obs["current_state"], found.records
-        for where, (path, numbers) in found.layout.records.items():
-            record = state[where[0]][where[1]] if len(where) == 2 else _at(state, where)
-            if written.get(where) == record:
+        for table, places in found.layout.records.items():
+            if written.get((table,)) is state[table]:
                 continue
-            features: list[float] = []
-            for name, words in self._fields[path]:
-                value = record.get(name)
-                # Most values are unknown at first.
-                features += _unknown(words) if value is None else _numbers(value, words)
-            written[where] = dict(record)
-            at = self._record_at[path]
-            for number in numbers:
-                found.rows[number, at : at + len(features)] = features
+            written[table,] = state[table]
+            for where, (path, numbers) in places.items():
+                record, before = _at(state, where), written.get(where)
+                if before is not record and before != record:
+                    written[where] = record
+                    self._write_record(found.rows, record, path, numbers)
+
+    def _write_record(self, rows: Features, record: Mapping[str, Any], path: str, numbers: list[int]) -> None:
+        """Write a record into the rows that name it."""
+        features: list[float] = []
+        for name, words in self._fields[path]:
+            value = record.get(name)
+            # Most values are unknown at first.
+            features += _unknown(words) if value is None else _numbers(value, words)
+        at = self._record_at[path]
+        for number in numbers:
+            rows[number, at : at + len(features)] = features
 
     def _write_notes(self, found: Encoded, obs: Observation) -> None:
         if not self._notes:
@@ -298,7 +316,7 @@ class Encoder:
                 for name, value in self.extractor.compare(obs, row.params).items():
                     found.rows[number, self._notes[name]] = value
 
-    def _write_history(self, found: Encoded, obs: Observation) -> None:
+    def _write_history(self, found: Encoded, obs: Observation, made: Cell | None) -> None:
         """Write answers, unused approvals and runbooks from the steps not yet written."""
         for entry in obs["action_history"]:
             if entry["step"] <= found.read:
@@ -307,7 +325,7 @@ class Encoder:
             found.asked += name == self.grid.ask_action
             if name == "read_runbook":
                 found.way_back |= self._write_runbook(found, entry)
-            cell = found.menu.place_of(name, entry["params"])
+            cell = found.menu.place_of(name, entry["params"]) if made is None else made
             if cell is not None and not self._is_silent(found.layout, cell):
                 self._write_answer(found, name, cell, entry["result"])
 

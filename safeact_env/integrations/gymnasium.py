@@ -92,11 +92,14 @@ class _Rollout:
 
     def play(self, action: int) -> float:
         """Make the call of a cell; return its reward."""
-        move = self.encoded.menu.cells.get(divmod(action, len(self.encoder.grid.columns)))
+        cell = divmod(action, len(self.encoder.grid.columns))
+        move = self.encoded.menu.cells.get(cell)
         turn = self.episode.step(NOTHING if move is None else move.call())
         seen = self.first | self.episode.latest()
         if self.encoder.goes_on(seen, self.encoded):
-            self.encoder.renew(self.encoded, seen)
+            # The history shortens long parameters, and then does not tell which cell was played.
+            is_told = move is not None and seen["action_history"][-1]["params"] == move.params
+            self.encoder.renew(self.encoded, seen, cell if is_told else None)
         else:
             self.encoded = self.encoder.encode(self.episode.observation())
         return turn.reward

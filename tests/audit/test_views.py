@@ -9,6 +9,7 @@ import pytest
 
 from safeact_env.audit.views import VIEWS_MERGE, updated
 from safeact_env.core import observation
+from safeact_env.core.state import Knowledge
 from safeact_env.core.task import Task
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.audit.mutants import changed, scope_of
@@ -63,6 +64,31 @@ def test_a_field_that_comes_goes_or_moves_is_caught(effect: Callable[..., str]) 
 
 def test_a_write_past_show_is_caught() -> None:
     assert "what is shown is not what is known" in breaches(changed(TOY, "photograph", effect=writes_past))
+
+
+def shows_in_place(self: Knowledge, table: str, /, *path: str, **values: Any) -> None:
+    record = self.tables[table]
+    for key in path:
+        record = record[key]
+    record.update(values)
+    self._stale.setdefault(table, set()).update(path[:1] or values)
+
+
+def test_a_record_that_is_written_to_in_place_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broken twin of `show`: the tables before the step are the same objects, so nothing differs."""
+    monkeypatch.setattr(Knowledge, "show", shows_in_place)
+    assert "do not give the state after it" in breaches(get_task("easy"))
+
+
+def grows(state: Any, params: Any) -> str:
+    sides = state.knowledge.tables["boxes"][params.box]["sides"]
+    sides.append("lid")
+    state.knowledge.show("boxes", params.box, sides=sides)
+    return "It has a lid."
+
+
+def test_a_list_that_is_shown_and_grows_in_place_is_caught() -> None:
+    assert "do not give the state after it" in breaches(changed(TOY, "photograph", effect=grows))
 
 
 def test_changes_that_leave_something_out_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

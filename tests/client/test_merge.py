@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from safeact_env.audit.rollouts import fork
 from safeact_env.client import SafeActError, merge
 from safeact_env.core import observation
 from safeact_env.core.episode import Episode
@@ -119,14 +120,23 @@ def test_what_was_shown_before_would_not_do() -> None:
     assert difference(start["current_state"], now) != right
 
 
-def test_an_episode_of_a_given_start_is_shown_whole_where_nobody_looked() -> None:
+def test_an_episode_of_a_given_start_knows_the_step_before_as_well() -> None:
     episode: Episode[Any] = Episode(TOY, "train", 0, start=TOY.start("train", 0, Variant()))
     name = box(episode, "plain")
-    do(episode, "look", box=name)
-    do(episode, "photograph", box=name)
-    assert episode.observation("changes") == episode.observation()
-    do(episode, "move", box=name)
+    for call in ("look", "photograph", "move"):
+        do(episode, call, box=name)
     assert episode.observation("changes")["current_state"] == {"boxes": {name: {"status": "moved"}}}
+
+
+def test_a_copy_is_shown_whole_until_it_steps() -> None:
+    episode = toy()
+    name = box(episode, "plain")
+    do(episode, "look", box=name)
+    copied = fork(episode)
+    assert copied.observation("changes") == copied.observation() == episode.observation()
+    do(copied, "move", box=name)
+    assert copied.observation("changes")["current_state"] == {"boxes": {name: {"status": "moved"}}}
+    assert episode.observation()["current_state"]["boxes"][name]["status"] != "moved"
 
 
 # Differences -----------------------------------------------------------------------------------------------
@@ -267,6 +277,25 @@ def test_a_row_that_moves_is_sent_whole() -> None:
     assert episode.observation("changes")["available_actions"]
     do(episode, "photograph", box=names[0])
     assert not episode.observation("changes")["available_actions"], "it stands last already"
+
+
+@pytest.mark.parametrize("once_looked", [True, False])
+def test_a_table_may_become_another_kind_of_value_after_it_was_written_to(once_looked: bool) -> None:
+    """Whether or not anybody read the whole state in between."""
+
+    def replacing(state: Any, params: Any) -> str:
+        state.knowledge.show("boxes", params.box, status="listed")
+        state.knowledge.publish(boxes=[params.box])
+        return "There is a list."
+
+    episode = toy(task=with_action("photograph", effect=replacing))
+    names = [box(episode, role) for role in ("plain", "fragile")]
+    do(episode, "look", box=names[0])
+    if once_looked:
+        episode.observation()
+    do(episode, "photograph", box=names[0])
+    assert episode.observation("changes")["current_state"] == {"boxes": [names[0]]}
+    assert episode.observation()["current_state"]["boxes"] == [names[0]]
 
 
 # What does not fit -----------------------------------------------------------------------------------------

@@ -288,6 +288,7 @@ def test_every_action_can_be_called_asked_about_and_looked_up(name: str) -> None
     assert {m.params["action_name"] for c, m in menu.cells.items() if c[1] == RUNBOOK} == listed
     assert all(menu.cells[cell].name == task.escalation.name for cell in menu.asks.values())
     assert len({encoder.grid.key_of(m.name, m.params) for m in menu.cells.values()}) == len(menu.cells)
+    assert all(menu.place_of(m.name, m.params) == cell for cell, m in menu.cells.items())
     assert any(cell[1] == ASK for cell in menu.cells)
 
 

@@ -142,6 +142,23 @@ def test_random_actions_stay_in_the_spaces_and_are_well_formed(name: str) -> Non
             assert ("outcome" in info) == over
 
 
+@pytest.mark.parametrize("level", [3, 5])
+@pytest.mark.parametrize("name", OFFICIAL)
+def test_what_is_renewed_in_place_is_what_the_whole_observation_tells(name: str, level: int) -> None:
+    env, rng = SafeActGymEnv(name, level=level), np.random.default_rng(1)
+    for seed in range(3):
+        _seen, info = env.reset(seed=seed)
+        over = False
+        while not over:
+            allowed = np.flatnonzero(info["action_mask"])
+            seen, _reward, terminated, truncated, info = env.step(rng.choice(allowed))
+            assert env._rollout is not None
+            whole = env.encoder.encode(env._rollout.episode.observation())
+            assert np.array_equal(seen["rows"], whole.rows)
+            assert np.array_equal(seen["job"], whole.job)
+            over = terminated or truncated
+
+
 def test_an_action_without_a_call_is_an_unknown_action() -> None:
     env = SafeActGymEnv()
     _seen, info = env.reset(seed=1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -53,7 +54,7 @@ class Findings:
     @property
     def news2(self) -> int:
         """The score, from 0 to 20."""
-        return score_of([getattr(self, name) for name in BANDS], on_oxygen=self.on_oxygen, alert=self.alert)
+        return _news2(self)
 
     @property
     def critical(self) -> bool:
@@ -68,6 +69,13 @@ class Findings:
             f"pulse {self.pulse}/min, {self.temperature // 10}.{self.temperature % 10} degrees Celsius, "
             f"{'alert' if self.alert else 'newly confused'}; NEWS2 total {self.news2}"
         )
+
+
+@lru_cache(1_024)
+def _news2(findings: Findings) -> int:
+    """Kept, as it is asked for at every step."""
+    values = [getattr(findings, name) for name in BANDS]
+    return score_of(values, on_oxygen=findings.on_oxygen, alert=findings.alert)
 
 
 def score_of(values: Iterable[int], *, on_oxygen: bool, alert: bool) -> int:
