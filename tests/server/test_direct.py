@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from safeact_env.core.episode import Episode
-from safeact_env.server.bounded_http import BoundedHttpProtocol
+from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.http.test_steps import LOOK, REQUESTS, answered
 from tests.server.serving import serving
 
@@ -25,7 +25,7 @@ Taken = list[bool]
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     """Which of the requests that might go the short way did so."""
-    return watched(monkeypatch, BoundedHttpProtocol)
+    return watched(monkeypatch, DirectHttpProtocol)
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, protocol: Any) -> Taken:
@@ -81,7 +81,7 @@ def test_both_ways_answer_alike(port: int, monkeypatch: pytest.MonkeyPatch, take
     with client_of(port) as client:
         short = answered(client, content, headers)
     with client_of(port) as client:
-        monkeypatch.setattr(BoundedHttpProtocol, "_is_answered", lambda *_: False)
+        monkeypatch.setattr(DirectHttpProtocol, "_is_answered", lambda *_: False)
         usual = answered(client, content, headers)
     for _status, told, *_rest in (short, usual):
         told.pop("date")
