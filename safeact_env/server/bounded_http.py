@@ -179,7 +179,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
     def _parse(self) -> None:
         """Parse a part, unless requests wait. Then it is the turn of other connections."""
         self._turn = None
-        if self._is_ending or self.transport.is_closing():
+        if self._is_over():
             return
         if not self.pipeline:
             part, self._unparsed = self._unparsed[:PART], self._unparsed[PART:]
@@ -188,7 +188,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             super().data_received(part)
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
-            if self._is_ending or self.transport.is_closing():
+            if self._is_over():
                 return
         protocol = self.transport.get_protocol()
         if protocol is not self and isinstance(protocol, asyncio.Protocol):
@@ -203,6 +203,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self.flow.hold(False)
             if self._deadline is None:
                 self._deadline = self._deadline_of_rest()
+
+    def _is_over(self) -> bool:
+        return self._is_ending or self.transport.is_closing()
 
     def _take_turn(self) -> None:
         if self._turn is None and not self.pipeline:
