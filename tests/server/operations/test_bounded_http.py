@@ -1,5 +1,6 @@
 """What is refused before there is a request: too many headers, and what does not arrive in time."""
 
+import asyncio
 import json
 import socket
 import threading
@@ -12,7 +13,6 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
-from safeact_env.server.bounded_http import BoundedHttpProtocol
 from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.serving import serving
 
@@ -319,11 +319,13 @@ def test_who_does_not_read_is_disconnected() -> None:
 def test_the_rest_of_an_answer_has_to_be_read_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
     """So little of it waits in the process that the connection counts as one that rests, and is closed."""
     made: list[DirectHttpProtocol] = []
-    monkeypatch.setattr(
-        DirectHttpProtocol,
-        "_deadline_of_rest",
-        lambda self: made.append(self) or BoundedHttpProtocol._deadline_of_rest(self),
-    )
+    begin = DirectHttpProtocol.connection_made
+
+    def connection_made(self: DirectHttpProtocol, transport: asyncio.Transport) -> None:
+        begin(self, transport)
+        made.append(self)
+
+    monkeypatch.setattr(DirectHttpProtocol, "connection_made", connection_made)
     with serving(request_seconds=1) as port, ExitStack() as stack:
         for number in range(60, 200):
             connection = stack.enter_context(socket.socket())
@@ -332,6 +334,7 @@ def test_the_rest_of_an_answer_has_to_be_read_in_time_too(monkeypatch: pytest.Mo
             connection.sendall(b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\n" * number)
             time.sleep(0.1)
             protocol = made[-1]
+            # More than the kernel keeps, and less than what pauses the server.
             if protocol.transport.get_write_buffer_size() and not protocol.flow.write_paused:
                 break
         else:
