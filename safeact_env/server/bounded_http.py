@@ -8,9 +8,11 @@ every connection, also one on which nothing is sent or read, takes one of the fi
 
 import asyncio
 import json
+import sys
 from ipaddress import ip_address
 from typing import Any
 
+from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
@@ -84,7 +86,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._turn: asyncio.Handle | None = None
         self._is_ending = False
         """Whether the connection ends with the answers to what has come; nothing more is parsed."""
-        self._part = 0
+        self._part = b""
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""
         self._is_in_head = False
@@ -115,6 +117,10 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse("malformed_request", UPGRADE_TOO_EARLY)
             return
         self._leave()
+        # This handles the exception that says where the head ends. Uvicorn drops the rest.
+        end = sys.exception()
+        if isinstance(end, HttpParserUpgrade):
+            self._unparsed = self._part[end.args[0] :] + self._unparsed
         super().handle_websocket_upgrade()
 
     def send_400_response(self, _msg: str) -> None:
@@ -182,10 +188,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         if self._is_over():
             return
         if not self.pipeline:
-            part, self._unparsed = self._unparsed[:PART], self._unparsed[PART:]
-            self._part = len(part)
-            self._head += self._part
-            super().data_received(part)
+            self._part, self._unparsed = self._unparsed[:PART], self._unparsed[PART:]
+            self._head += len(self._part)
+            super().data_received(self._part)
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
             if self._is_over():
@@ -219,7 +224,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A head begins somewhere in this part."""
-        self._head = self._part
+        self._head = len(self._part)
         self._is_in_head = True
         # The answer to an earlier request in this part has begun a rest.
         self._unset_keepalive_if_required()
