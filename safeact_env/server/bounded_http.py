@@ -10,14 +10,14 @@ import asyncio
 import json
 import sys
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, cast
 
 from httptools import HttpParserUpgrade
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from safeact_env.server.asking import client_at
-from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body
+from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body, error_response
 
 __all__ = ["BoundedHttpProtocol"]
 
@@ -85,7 +85,9 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """What waits for its turn."""
         self._turn: asyncio.Handle | None = None
         self._is_ending = False
-        """Whether the connection ends with the answers to what has come; nothing more is parsed."""
+        """Whether the connection ends with the answers to earlier requests; nothing more is parsed."""
+        self._last_words: tuple[str, str] | None = None
+        """Code and message of the refusal after them."""
         self._part = b""
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""
@@ -150,6 +152,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         super().on_response_complete()
         if self.transport.is_closing():
             self._wait_for_reader()
+        elif self._last_words is not None and not self._answering:
+            self._refuse(*self._last_words)
         elif self._unparsed:
             self._take_turn()
 
@@ -273,12 +277,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse("too_slow", HEAD_TOO_LATE.format(seconds=self._seconds))
 
     def _refuse(self, code: str, message: str) -> None:
-        """Close the connection. Say why, unless an earlier request has no answer yet; it still gets it."""
-        if self._answering and not self.cycle.more_body:
-            self.cycle.keep_alive = False
-            self._is_ending = True
-            self.flow.hold(True)
-            return
+        """Say why, and close the connection. Earlier requests that have arrived get their answers first."""
         if not self._answering:
             body = json.dumps(error_body(code, message)).encode()
             after = b"retry-after: %s\r\n" % RETRY_AFTER[code].encode() if code in RETRY_AFTER else b""
@@ -286,5 +285,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 b"%scontent-type: application/json\r\n%scontent-length: %d\r\nconnection: close\r\n\r\n%s"
                 % (STATUS_LINE[STATUS[code]], after, len(body), body)
             )
+        elif self.pipeline or not self.cycle.more_body:
+            self._is_ending = True
+            self.flow.hold(True)
+            if self.cycle.more_body:
+                # It is the last one that is broken, and it has not begun.
+                refusal = error_response(code, message)
+                refusal.headers["Connection"] = "close"
+                self.pipeline[0] = (self.cycle, cast(Any, refusal))
+            else:
+                self._last_words = code, message
+            return
         self.transport.close()
         self._wait_for_reader()
