@@ -15,11 +15,14 @@ from safeact_env.server.settings import Settings
 
 
 @contextmanager
-def serving(http: Any = None, **settings: Any) -> Iterator[int]:
-    """The port of a server that is configured as `safeact serve` does it, or with another protocol."""
+def serving(http: Any = None, keep_alive: int = 5, **settings: Any) -> Iterator[int]:
+    """The port of a server that is configured as `safeact serve` does it, or with another protocol.
+
+    After `keep_alive` seconds it closes a connection that rests; `safeact serve` leaves it at 5.
+    """
     given = Settings(log_level="critical", **settings)
     config = config_of(create_app(given), given)
-    config.http = http or config.http
+    config.http, config.timeout_keep_alive = http or config.http, keep_alive
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         server = uvicorn.Server(config)

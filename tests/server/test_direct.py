@@ -129,23 +129,29 @@ SLOW = (
 
 
 @pytest.mark.parametrize("arrived", [20, len(SLOW) - 5], ids=["half a head", "half a body"])
-def test_what_follows_a_step_may_take_its_time(port: int, arrived: int) -> None:
+def test_what_follows_a_step_may_take_its_time(arrived: int) -> None:
     """It began in the step's packet, so the pause after which a resting connection is closed is none."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with (
+        serving(keep_alive=1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=20) as connection,
+    ):
         connection.sendall(post(STEP) + SLOW[:arrived])
-        time.sleep(5.5)
+        time.sleep(1.5)
         connection.sendall(SLOW[arrived:])
         found = b""
         while found.count(b"HTTP/1.1 404 ") < 2:
             found += connection.recv(65_536) or pytest.fail(f"closed after {found!r}")
 
 
-def test_a_websocket_may_follow_a_step(port: int) -> None:
+def test_a_websocket_may_follow_a_step() -> None:
     upgrade = (
         b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Key: c2FmZWFjdC1lbnYtbG9hZA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     )
-    with socket.create_connection(("127.0.0.1", port), timeout=6) as connection:
+    with (
+        serving(keep_alive=1) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=2) as connection,
+    ):
         connection.sendall(post(STEP) + upgrade)
         time.sleep(0.5)
         assert b" 101 " in connection.recv(65_536)

@@ -333,7 +333,7 @@ def test_the_rest_of_an_answer_has_to_be_read_in_time_too(monkeypatch: pytest.Mo
         made.append(self)
 
     monkeypatch.setattr(DirectHttpProtocol, "connection_made", connection_made)
-    with serving(request_seconds=1) as port, ExitStack() as stack:
+    with serving(keep_alive=1, request_seconds=1) as port, ExitStack() as stack:
         for number in range(60, 200):
             connection = stack.enter_context(socket.socket())
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
