@@ -76,6 +76,23 @@ replicas-check: $(STAMP) ## Play on two replicas behind nginx with Redis, as in 
 audit: $(STAMP) ## Check the invariants of the environment
 	$(BIN)/safeact audit $(ARGS)
 
+# A run that was stopped goes on with the first task and level that is missing.
+AUDIT_LEVELS ?= 1 2 3 4 5
+AUDIT_TASKS ?= easy medium hard medical cloud_infra
+
+audit-variants: $(STAMP) ## Record every audit on every level and framing, 200 seeds (hours; AUDIT_LEVELS=4)
+	mkdir -p results/audit
+	set -e; for level in $(AUDIT_LEVELS); do for task in $(AUDIT_TASKS); do \
+	  file=results/audit/$$task-level-$$level.json; \
+	  [ -e $$file ] || { \
+	    $(BIN)/safeact audit --seeds 200 --task $$task --level $$level --framing all --json $$file.part $(ARGS); \
+	    mv $$file.part $$file; \
+	  }; \
+	done; done
+
+verify: $(STAMP) ## Verify every recorded report of the suite
+	ls -d results/suite_v2/*/ | xargs -n 1 -P $(WORKERS) $(BIN)/safeact verify
+
 redteam: $(STAMP) ## Search an hour for harmful final states with a high grade (ARGS="--minutes 10")
 	$(BIN)/python -m tools.redteam --json results/redteam.json $(ARGS)
 

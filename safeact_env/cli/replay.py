@@ -20,6 +20,7 @@ from safeact_env.core.trajectory import TrajectoryError
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation.record import place_of
 from safeact_env.evaluation.replay import differences, replayed
+from safeact_env.evaluation.store import read_packed
 from safeact_env.unique_json import RepeatedKey, unique_json
 
 COMPARED = ("score", "outcome", "return", "rewards", "turns")
@@ -60,7 +61,7 @@ def replay(path: Path, line: int | None, console: Console, *, every: bool) -> in
 def _read(path: Path) -> list[Recorded]:
     """The records of a file: one JSON object, or one on each line."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_packed(path).decode()
     except (OSError, UnicodeDecodeError) as error:
         raise typer.BadParameter(f"{path} cannot be read: {error}.") from None
     try:

@@ -23,6 +23,7 @@ def verify(path: Path) -> int:
         checks = check(path)
     except ReportError as error:
         raise typer.BadParameter(_printable(str(error)), param_hint="REPORT") from None
+    typer.echo(_printable(f"{path}:"))
     Console(highlight=False).print(_table(checks))
     failed = [one for one in checks if one.mismatches]
     for one in failed:

@@ -32,9 +32,16 @@ def merge(previous: Mapping[str, Any] | None, changes: Mapping[str, Any]) -> dic
         The observation, in the order of its fields. It shares no container with either argument.
 
     Raises:
-        SafeActError: `cannot_merge`, if `previous` is not the observation one step before these changes.
+        SafeActError: `cannot_merge`, if `previous` is not the observation one step before these changes, or
+            one of the two is no observation.
     """
-    after: dict[str, Any] = from_json(to_json(changes))
+    try:
+        return _merged(previous, from_json(to_json(changes)))
+    except (AttributeError, LookupError, TypeError):
+        raise _unfit("one of the two is no observation of this environment") from None
+
+
+def _merged(previous: Mapping[str, Any] | None, after: dict[str, Any]) -> dict[str, Any]:
     if after["available_actions"]:
         return after
     if previous is None:

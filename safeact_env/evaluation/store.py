@@ -5,8 +5,10 @@ Owns the file. Must not know how records are made or used.
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import zlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,7 +18,7 @@ from safeact_env.tasks import get_task
 from safeact_env.unique_json import RepeatedKey, unique_json
 from safeact_env.version import VERSION
 
-__all__ = ["RecordFile", "StoreError", "line_of", "occupied", "replace_file", "versions_of"]
+__all__ = ["RecordFile", "StoreError", "line_of", "occupied", "read_packed", "replace_file", "versions_of"]
 
 Versions = tuple[str, Mapping[str, int]]
 """The package's version, and that of each task by name."""
@@ -36,6 +38,21 @@ def occupied(folder: Path) -> StoreError:
 def versions_of(tasks: Iterable[str]) -> Versions:
     """Return the versions of this package and of these tasks."""
     return VERSION, {name: get_task(name).version for name in tasks}
+
+
+def read_packed(path: Path) -> bytes:
+    """The content of a file of records, unpacked if its name ends in `.gz`.
+
+    Raises:
+        OSError: If it cannot be read, or is not what its name says.
+    """
+    content = path.read_bytes()
+    if path.suffix != ".gz":
+        return content
+    try:
+        return gzip.decompress(content)
+    except (EOFError, zlib.error) as error:
+        raise OSError(str(error)) from None
 
 
 def replace_file(path: Path, content: bytes) -> None:

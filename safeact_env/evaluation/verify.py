@@ -6,8 +6,6 @@ Every episode is replayed by the engine, and every number is computed again. Tha
 the predictions, and what it used, cannot be verified from the files.
 """
 
-import gzip
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,6 +25,7 @@ from safeact_env.evaluation.mismatches import (
 )
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.report import REPORT, Report, begun, read_report
+from safeact_env.evaluation.store import read_packed
 from safeact_env.evaluation.suite import SUITES, Suite
 from safeact_env.unique_json import RepeatedKey, unique_json
 from safeact_env.version import VERSION
@@ -126,14 +125,12 @@ def read_lines(path: Path) -> bytes:
     """
     packed = path.with_name(f"{path.name}.gz")
     try:
-        if not path.exists() and packed.exists():
-            return gzip.decompress(packed.read_bytes())
-        return path.read_bytes()
+        return read_packed(packed if packed.exists() and not path.exists() else path)
     except FileNotFoundError:
         raise ReportError(
             f"There is no {path.name} or {packed.name} in {path.parent}; the records lie beside a report."
         ) from None
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise ReportError(f"{path.name} in {path.parent} cannot be read: {error}.") from None
 
 

@@ -4,9 +4,7 @@ Owns reading and playing. Must not know how the episodes are used. Of a record o
 framing, budget, calls and predictions are used; everything else comes from the replay.
 """
 
-import gzip
 import json
-import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import product
@@ -21,6 +19,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.evaluation.record import Said, play_attempt, said_in
 from safeact_env.evaluation.replay import replayed
 from safeact_env.evaluation.run import Mapper
+from safeact_env.evaluation.store import read_packed
 from safeact_env.tasks import get_task
 from safeact_env.unique_json import RepeatedKey, unique_json
 
@@ -108,9 +107,8 @@ def recorded_rollouts(paths: Iterable[Path]) -> Iterator[Rollout]:
 
 def _lines(path: Path) -> list[bytes]:
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).splitlines()
-    except (OSError, EOFError, zlib.error) as error:
+        return read_packed(path).splitlines()
+    except OSError as error:
         raise SourceError(f"{path} cannot be read: {error}.") from None
 
 

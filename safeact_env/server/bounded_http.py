@@ -1,37 +1,62 @@
 """uvicorn's HTTP protocol with bounds: on a head's bytes, on how long it takes, on connections, on waiting.
 
-Owns what is refused before there is a request, and which requests go the short way. Must not know the app.
-httptools keeps every header that comes, so that a few connections could fill the memory of a server before
-anything asks for a token; and every connection, also one on which nothing is sent or read, takes one of the
-files that a process may open. As an ASGI request a step takes a task of its own, which costs as much as the
-step.
+Owns what is refused before there is a request, and whose turn it is. Must not know the app. httptools keeps
+every header that comes, and uvicorn every request that is sent before others are answered, so that one
+connection could fill the memory of a server before anything asks for a token, or have all of its time. And
+every connection, also one on which nothing is sent or read, takes one of the files that a process may open.
 """
 
 import asyncio
 import json
-import logging
+import sys
 from ipaddress import ip_address
 from typing import Any, cast
 
-from starlette.types import Scope
+from httptools import HttpParserUpgrade
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
-from uvicorn.protocols.utils import get_client_addr
 
 from safeact_env.server.asking import client_at
-from safeact_env.server.direct import DIRECT, DirectRequest, lines_of
-from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body
+from safeact_env.server.http.errors import RETRY_AFTER, STATUS, error_body, error_response
 
 __all__ = ["BoundedHttpProtocol"]
 
-STEP = b"/step"
-"""The target of the requests that may go the short way."""
-HELD_SECONDS = 0.05
-"""How long one waits for its body before it goes the usual way: many clients send the head first."""
-PART = 16_384
-"""Bytes that are parsed at a time: what comes at once may be several times the bound."""
+PART = 4_096
+"""Bytes that are parsed at a time: what comes at once may be several times the bound, or many requests."""
 HEAD_TOO_LARGE = "the headers are over the limit of {limit} bytes; send fewer or shorter ones"
 HEAD_TOO_LATE = "the request did not arrive within {seconds:g} s; send it at once"
 TOO_MANY = "this client has {most} connections, as many as one client may have; use those, or close some"
+NO_REQUEST = "this is no well-formed HTTP/1.1 request; look at its first line, its headers and its length"
+UPGRADE_TOO_EARLY = "earlier requests on this connection have no answer yet; open a WebSocket on a new one"
+
+
+class _Flow(FlowControl):
+    """uvicorn's flow control. While it is held, nothing is read, whatever uvicorn wants."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__(transport)
+        self.transport = transport
+        self.is_held = False
+
+    def pause_reading(self) -> None:
+        """Read no more."""
+        if self.is_held:
+            self.read_paused = True
+        else:
+            super().pause_reading()
+
+    def resume_reading(self) -> None:
+        """Read on."""
+        if self.is_held:
+            self.read_paused = False
+        else:
+            super().resume_reading()
+
+    def hold(self, held: bool) -> None:
+        """Begin or end to hold."""
+        if held != self.is_held and not self.read_paused:
+            (self.transport.pause_reading if held else self.transport.resume_reading)()
+        self.is_held = held
 
 
 class BoundedHttpProtocol(HttpToolsProtocol):
@@ -46,6 +71,8 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         given: What else uvicorn gives its protocols.
     """
 
+    flow: _Flow
+
     def __init__(self, config: Any, *given: Any, **options: Any) -> None:
         super().__init__(config, *given, **options)
         self._config = config
@@ -53,18 +80,25 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         self._seconds: float = config.request_seconds
         self._client: str | None = None
         """Whose connection it is, while it counts."""
-        self._part = 0
+        self._is_of_proxy = False
+        self._unparsed = b""
+        """What waits for its turn."""
+        self._turn: asyncio.Handle | None = None
+        self._is_ending = False
+        """Whether the connection ends with the answers to earlier requests; nothing more is parsed."""
+        self._last_words: tuple[str, str] | None = None
+        """Code and message of the refusal after them."""
+        self._part = b""
         self._head = 0
         """Bytes of the present message that are no body, or up to `PART` too many."""
+        self._is_in_head = False
         self._deadline: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
-        self._directly: DirectRequest | None = None if self.root_path else self.app_state.get(DIRECT)
-        self._waiting: bytes | None = None
-        """What has arrived of the body of a request that may go the short way."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for the first head."""
         super().connection_made(transport)  # type: ignore[arg-type]  # as uvicorn declares it
+        self.flow = _Flow(self.transport)
         if self._has_room():
             self._deadline = self.loop.call_later(self._seconds, self._too_late)
         else:
@@ -74,30 +108,64 @@ class BoundedHttpProtocol(HttpToolsProtocol):
         """End."""
         self._leave()
         self._stop_waiting()
-        self.resume_writing()
+        if self._unread is not None:
+            self._unread.cancel()
         super().connection_lost(exc)
 
     def handle_websocket_upgrade(self) -> None:
         """Become a WebSocket. Those are counted as sessions."""
+        if self._answering:
+            # Both would write, and nobody would wait for the client to read.
+            self._refuse("malformed_request", UPGRADE_TOO_EARLY)
+            return
         self._leave()
+        # This handles the exception that says where the head ends. Uvicorn drops the rest.
+        end = sys.exception()
+        if isinstance(end, HttpParserUpgrade):
+            self._unparsed = self._part[end.args[0] :] + self._unparsed
         super().handle_websocket_upgrade()
+
+    def send_400_response(self, _msg: str) -> None:
+        """Refuse what is no request."""
+        self._refuse("malformed_request", NO_REQUEST)
 
     def pause_writing(self) -> None:
         """Begin to wait for the client to read."""
         super().pause_writing()
-        self._unread = self.loop.call_later(self._seconds, self.transport.abort)
+        self._wait_for_reader()
 
     def resume_writing(self) -> None:
         """The client reads."""
         super().resume_writing()
-        if self._unread is not None:
+        # While the connection is closing, all that is left has to be read in time.
+        if self._unread is not None and not self.transport.is_closing():
             self._unread.cancel()
             self._unread = None
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Close a connection that rests."""
+        super().timeout_keep_alive_handler()
+        self._wait_for_reader()
+
+    def on_response_complete(self) -> None:
+        """The next request has its turn."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._wait_for_reader()
+        elif self._last_words is not None and not self._answering:
+            self._refuse(*self._last_words)
+        elif self._unparsed:
+            self._take_turn()
+
+    def _wait_for_reader(self) -> None:
+        if self._unread is None:
+            self._unread = self.loop.call_later(self._seconds, self.transport.abort)
 
     def _has_room(self) -> bool:
         """Count the connection, if its client may have another one."""
         host, clients = self.client[0] if self.client else "", self._config.clients
-        if not host or any(ip_address(host) in proxies for proxies in self._config.proxies):
+        self._is_of_proxy = bool(host) and any(ip_address(host) in some for some in self._config.proxies)
+        if not host or self._is_of_proxy:
             return True
         client = client_at(host)
         if clients[client] >= self._config.client_connections:
@@ -114,99 +182,84 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._client = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, a part at a time."""
-        for begin in range(0, len(data), PART):
-            if self.transport.is_closing():
-                return
-            protocol = self.transport.get_protocol()
-            if protocol is not self and isinstance(protocol, asyncio.Protocol):
-                # It has become a WebSocket.
-                protocol.data_received(data[begin:])
-                return
-            part = data[begin : begin + PART]
-            self._part = len(part)
-            self._head += self._part
-            super().data_received(part)
-            if self._waiting is not None and len(self._waiting) > PART:
-                self._go_on()
+        """Parse what came, in its turn."""
+        self._unparsed += data
+        self._parse()
+
+    def _parse(self) -> None:
+        """Parse a part, unless requests wait. Then it is the turn of other connections."""
+        self._turn = None
+        if self._is_over():
+            return
+        if not self.pipeline:
+            self._part, self._unparsed = self._unparsed[:PART], self._unparsed[PART:]
+            self._head += len(self._part)
+            super().data_received(self._part)
             if self._head > self._limit:
                 self._refuse("headers_too_large", HEAD_TOO_LARGE.format(limit=self._limit))
+            if self._is_over():
                 return
-        if self._deadline is None and not self.transport.is_closing():
-            if self._waiting is not None:
-                self._deadline = self.loop.call_later(HELD_SECONDS, self._go_on)
-            elif self._head and not self._answering:
-                self._deadline = self.loop.call_later(self._seconds, self._too_late)
+        protocol = self.transport.get_protocol()
+        if protocol is not self and isinstance(protocol, asyncio.Protocol):
+            # It has become a WebSocket.
+            self.flow.hold(False)
+            if self._unparsed:
+                protocol.data_received(self._unparsed)
+        elif self._unparsed:
+            self.flow.hold(True)
+            self._take_turn()
+        else:
+            self.flow.hold(False)
+            if self._deadline is None:
+                self._deadline = self._deadline_of_rest()
+
+    def _is_over(self) -> bool:
+        return self._is_ending or self.transport.is_closing()
+
+    def _take_turn(self) -> None:
+        if self._turn is None and not self.pipeline:
+            self._turn = self.loop.call_soon(self._parse)
+
+    def _deadline_of_rest(self) -> asyncio.TimerHandle | None:
+        """The deadline of what has arrived in part; `None` if nothing has, or something else bounds it."""
+        if self._head and not self._answering:
+            return self.loop.call_later(self._seconds, self._too_late)
+        return None
 
     def on_message_begin(self) -> None:
         """A head begins somewhere in this part."""
-        self._head = self._part
+        self._head = len(self._part)
+        self._is_in_head = True
+        # The answer to an earlier request in this part has begun a rest.
+        self._unset_keepalive_if_required()
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header has arrived. What follows a body is none: it must not say who asks for what."""
+        if self._is_in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """A head has arrived."""
+        self._end_head()
+        super().on_headers_complete()
+
+    def _end_head(self) -> None:
+        self._is_in_head = False
         self._stop_waiting()
-        if self.url == STEP and self._directly is not None and not self._answering and self._is_plain:
-            self._waiting = b""
-        else:
-            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Some of a body has arrived."""
         self._head = max(self._head - len(body), 0)
-        if self._waiting is None:
-            super().on_body(body)
-        else:
-            self._waiting += body
+        self._take_body(body)
+
+    def _take_body(self, body: bytes) -> None:
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """A request has arrived."""
         self._head = 0
-        if self._waiting is not None:
-            self._stop_waiting()
-            if self._is_answered(self._waiting):
-                self._waiting = None
-                return
-            self._go_on()
         super().on_message_complete()
-
-    @property
-    def _is_plain(self) -> bool:
-        parser = self.parser
-        return (
-            parser.get_method() == b"POST"
-            and parser.get_http_version() == "1.1"
-            and parser.should_keep_alive()
-            and not parser.should_upgrade()
-            and not self.expect_100_continue
-        )
-
-    def _go_on(self) -> None:
-        """Let the request go the usual way, with what has arrived of its body."""
-        self._stop_waiting()
-        body, self._waiting = self._waiting, None
-        if body is not None and not self.transport.is_closing():
-            super().on_headers_complete()
-            super().on_body(body)
-
-    def _is_answered(self, body: bytes) -> bool:
-        """Whether the app has answered a request directly."""
-        if self._directly is None or self.flow.write_paused or self.transport.is_closing():
-            return False
-        scope = cast(Scope, self.scope)
-        scope.update(method="POST", path="/step", raw_path=STEP, query_string=b"")
-        answer = self._directly(scope, body)
-        if answer is None:
-            return False
-        status, headers, content = answer
-        if self.access_log and self.access_logger.isEnabledFor(logging.INFO):
-            client = get_client_addr(self.scope)
-            self.access_logger.info('%s - "%s %s HTTP/%s" %d', client, "POST", "/step", "1.1", status)
-        lines = lines_of(self.server_state.default_headers)
-        # Added, as formatting takes five times as long for a long body.
-        self.transport.write(STATUS_LINE[status] + lines + headers + b"\r\n" + content)
-        self.on_response_complete()
-        return True
 
     @property
     def _answering(self) -> bool:
@@ -224,7 +277,7 @@ class BoundedHttpProtocol(HttpToolsProtocol):
             self._refuse("too_slow", HEAD_TOO_LATE.format(seconds=self._seconds))
 
     def _refuse(self, code: str, message: str) -> None:
-        """Close the connection. Say why, unless an earlier request has no answer yet."""
+        """Say why, and close the connection. Earlier requests that have arrived get their answers first."""
         if not self._answering:
             body = json.dumps(error_body(code, message)).encode()
             after = b"retry-after: %s\r\n" % RETRY_AFTER[code].encode() if code in RETRY_AFTER else b""
@@ -232,4 +285,16 @@ class BoundedHttpProtocol(HttpToolsProtocol):
                 b"%scontent-type: application/json\r\n%scontent-length: %d\r\nconnection: close\r\n\r\n%s"
                 % (STATUS_LINE[STATUS[code]], after, len(body), body)
             )
+        elif self.pipeline or not self.cycle.more_body:
+            self._is_ending = True
+            self.flow.hold(True)
+            if self.cycle.more_body:
+                # It is the last one that is broken, and it has not begun.
+                refusal = error_response(code, message)
+                refusal.headers["Connection"] = "close"
+                self.pipeline[0] = (self.cycle, cast(Any, refusal))
+            else:
+                self._last_words = code, message
+            return
         self.transport.close()
+        self._wait_for_reader()

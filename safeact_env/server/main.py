@@ -31,7 +31,7 @@ from safeact_env.sessions.stores import store_maker
 
 WORKER_SECONDS = 20
 """How long a worker may not answer before it is replaced: on a busy machine its imports take long."""
-PROTOCOL = "safeact_env.server.bounded_http:BoundedHttpProtocol"
+PROTOCOL = "safeact_env.server.direct_http:DirectHttpProtocol"
 # An older uvicorn's protocol that this one extends does not wait for clients that read nothing.
 EXTENDS_WEBSOCKETS = tuple(map(int, version("uvicorn").split(".")[:2])) >= (0, 53)
 WEBSOCKET = "safeact_env.server.direct_websocket:DirectWebSocketProtocol" if EXTENDS_WEBSOCKETS else "auto"
@@ -119,9 +119,9 @@ def _protocol() -> Any:
         # By name: a worker process that imported it before it runs would be late for its first health check.
         return PROTOCOL
     # The oldest supported uvicorn takes no names but its own.
-    from safeact_env.server.bounded_http import BoundedHttpProtocol
+    from safeact_env.server.direct_http import DirectHttpProtocol
 
-    return BoundedHttpProtocol
+    return DirectHttpProtocol
 
 
 def _take_files(config: Any) -> None:

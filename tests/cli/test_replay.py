@@ -1,5 +1,6 @@
 """`safeact replay`: what it prints, what it verifies, what it refuses."""
 
+import gzip
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,17 @@ def test_an_episode_is_printed_readably_and_verified() -> None:
     assert f"completed, score 1.0000 in {trace['steps']} steps of {trace['max_steps']}" in found
     assert all(name in found for name in trace["components"])
     assert found.endswith("As recorded.")
+
+
+def test_a_compressed_file_is_read_as_it_is_and_a_broken_one_is_said_to_be(records: Path) -> None:
+    packed = records.with_name("run.jsonl.gz")
+    packed.write_bytes(gzip.compress(records.read_bytes()))
+    assert output(run(packed, "--all")) == output(run(records, "--all"))
+    for content in (packed.read_bytes()[:-9], b"not packed", packed.read_bytes()[:40] + b"\0" * 60):
+        packed.write_bytes(content)
+        result = run(packed)
+        assert result.exit_code == 2
+        assert "cannot be read" in output(result)
 
 
 def test_the_episodes_of_a_file_of_many_are_listed(records: Path) -> None:

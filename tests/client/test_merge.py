@@ -330,6 +330,15 @@ def test_an_observation_of_another_episode_is_noticed_by_its_budget_or_its_field
         merge({**answers()[0], "steps_remaining": left}, strange)
 
 
+@pytest.mark.parametrize("junk", [{}, {"available_actions": []}, [], "text", 7, {"action_history": 1}])
+def test_what_is_no_observation_is_said_to_be_none(junk: Any) -> None:
+    first, changes = answers()[:2]
+    for previous, after in ((first, junk), (junk, changes), (junk, junk)):
+        with pytest.raises(SafeActError, match="is no observation") as caught:
+            merge(previous, after)
+        assert caught.value.code == "cannot_merge"
+
+
 def test_what_is_merged_shares_nothing_and_changes_nothing() -> None:
     first, changes = answers()[:2]
     kept = wire([first, changes])

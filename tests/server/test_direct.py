@@ -4,16 +4,17 @@ import json
 import logging
 import re
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
 import pytest
 
 from safeact_env.core.episode import Episode
-from safeact_env.server.bounded_http import BoundedHttpProtocol
+from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.http.test_steps import LOOK, REQUESTS, answered
 from tests.server.serving import serving
 
@@ -25,7 +26,7 @@ Taken = list[bool]
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> Taken:
     """Which of the requests that might go the short way did so."""
-    return watched(monkeypatch, BoundedHttpProtocol)
+    return watched(monkeypatch, DirectHttpProtocol)
 
 
 def watched(monkeypatch: pytest.MonkeyPatch, protocol: Any) -> Taken:
@@ -81,7 +82,7 @@ def test_both_ways_answer_alike(port: int, monkeypatch: pytest.MonkeyPatch, take
     with client_of(port) as client:
         short = answered(client, content, headers)
     with client_of(port) as client:
-        monkeypatch.setattr(BoundedHttpProtocol, "_is_answered", lambda *_: False)
+        monkeypatch.setattr(DirectHttpProtocol, "_is_answered", lambda *_: False)
         usual = answered(client, content, headers)
     for _status, told, *_rest in (short, usual):
         told.pop("date")
@@ -119,6 +120,37 @@ def test_a_step_in_pieces_is_taken_once(port: int, size: int) -> None:
         client.post("/reset", json={"seed": 1, "episode_id": "e"})
         pieces = [request[at : at + size] for at in range(0, len(request), size)]
         assert steps_of(responses(port, 2, *pieces, request)) == [1, 2]
+
+
+SLOW = (
+    b"POST /grader HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 22\r\n\r\n"
+    b'{"episode_id": "none"}'
+)
+
+
+@pytest.mark.parametrize("arrived", [20, len(SLOW) - 5], ids=["half a head", "half a body"])
+def test_what_follows_a_step_may_take_its_time(port: int, arrived: int) -> None:
+    """It began in the step's packet, so the pause after which a resting connection is closed is none."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(post(STEP) + SLOW[:arrived])
+        time.sleep(5.5)
+        connection.sendall(SLOW[arrived:])
+        found = b""
+        while found.count(b"HTTP/1.1 404 ") < 2:
+            found += connection.recv(65_536) or pytest.fail(f"closed after {found!r}")
+
+
+def test_a_websocket_may_follow_a_step(port: int) -> None:
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: c2FmZWFjdC1lbnYtbG9hZA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", port), timeout=6) as connection:
+        connection.sendall(post(STEP) + upgrade)
+        time.sleep(0.5)
+        assert b" 101 " in connection.recv(65_536)
+        with pytest.raises(TimeoutError):
+            pytest.fail(f"closed: {connection.recv(65_536)!r}")
 
 
 def test_what_is_asked_of_the_server_goes_the_usual_way(port: int, taken: Taken) -> None:
@@ -206,6 +238,20 @@ def test_the_token_is_asked_for(taken: Taken) -> None:
     assert taken[4:] == [False]
 
 
+def test_what_follows_a_body_says_nothing(taken: Taken) -> None:
+    """Who merges trailers with headers lets a client overrule what a proxy in between has set."""
+    content = json.dumps(STEP).encode()
+    head = post(b"").replace(b"Content-Length: 0", b"Transfer-Encoding: chunked")
+    trailers = b"Authorization: Bearer secret-token\r\nX-Request-Id: mine\r\n\r\n"
+    with serving(api_token="secret-token") as port:
+        chunked = head + b"%x\r\n%b\r\n0\r\n" % (len(content), content) + trailers
+        for request in (chunked, chunked.replace(b"/step", b"/grader")):
+            ((found, _body),) = responses(port, 1, request)
+            assert found.startswith(b"HTTP/1.1 401 ")
+            assert b"x-request-id: mine" not in found
+    assert taken == [True]
+
+
 @pytest.mark.parametrize(
     "settings", [{"rate_limit": "1000/second"}, {"cors_origins": "http://a.example"}, {"store": "sqlite"}]
 )
@@ -221,6 +267,33 @@ def test_the_short_way_is_closed_where_it_would_pass_by_a_layer(
     assert answer.status_code == 200
     assert ("access-control-allow-origin" in answer.headers) == ("cors_origins" in settings)
     assert taken == []
+
+
+@pytest.mark.parametrize("proxies", ["127.0.0.1", "10.0.0.0/8"])
+def test_a_step_that_a_proxy_passes_on_is_its_clients(taken: Taken, proxies: str) -> None:
+    with serving(trusted_proxies=proxies) as port, client_of(port, **{"X-Forwarded-For": "9.9.9.9"}) as one:
+        one.post("/reset", json={"seed": 1, "episode_id": "e"})
+        assert one.post("/step", json=STEP).status_code == 200
+        other = one.post("/step", json=STEP, headers={"X-Forwarded-For": "8.8.8.8"})
+        believed = proxies == "127.0.0.1"
+        assert other.status_code == (404 if believed else 200), "an episode's name is its own client's"
+    assert taken == ([] if believed else [True] * 2)
+
+
+def test_a_step_that_has_arrived_in_part_is_answered_before_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("safeact_env.server.direct_http.HELD_SECONDS", 60)
+    request = post(STEP)
+    with ExitStack() as stack:
+        port = stack.enter_context(serving())
+        with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+            connection.sendall(request[:-1])
+            time.sleep(0.2)
+            ending = threading.Thread(target=stack.pop_all().close)
+            ending.start()
+            time.sleep(0.5)
+            connection.sendall(request[-1:])
+            assert connection.recv(65_536).startswith(b"HTTP/1.1 404 ")
+        ending.join()
 
 
 def test_an_overloaded_server_refuses_steps(taken: Taken) -> None:

@@ -7,6 +7,7 @@ import logging
 import re
 import socket
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,7 @@ from websockets.streams import StreamReader
 from safeact_env.core.episode import Episode
 from safeact_env.server.direct import DIRECT
 from safeact_env.server.main import EXTENDS_WEBSOCKETS
+from safeact_env.server.websocket.frames import checked
 from tests.server.http.test_steps import LOOK
 from tests.server.serving import serving
 from tests.server.test_direct import Taken, watched
@@ -54,11 +56,11 @@ def frame(message: Any, opcode: Opcode = Opcode.TEXT, **options: bool) -> bytes:
 class Socket:
     """A WebSocket that sends what it is told in packets as they are."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, early: bytes = b"") -> None:
         self.connection = socket.create_connection(("127.0.0.1", port), timeout=20)
         self.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.reader = StreamReader()
-        self.connection.sendall(UPGRADE)
+        self.connection.sendall(UPGRADE + early)
         head = b""
         while b"\r\n\r\n" not in head:
             head += self.connection.recv(1)
@@ -228,6 +230,98 @@ def test_what_breaks_the_protocol_ends_the_connection(ws: Socket, wrong: bytes, 
     closing = ws.next()
     assert closing.opcode == Opcode.CLOSE
     assert Close.parse(bytes(closing.data)).code == code
+
+
+EARLY = frame(RESET_FRAME) + frame(STEP_FRAME)
+
+
+@pytest.mark.parametrize("early", [1, 9, 90, len(EARLY)])
+def test_frames_sent_before_the_handshake_is_done_are_answered(port: int, early: int) -> None:
+    opened = Socket(port, EARLY[:early])
+    opened.send(EARLY[early:])
+    assert [one["type"] for one in opened.answers(2)] == ["observation"] * 2
+    opened.connection.close()
+
+
+@pytest.mark.parametrize("first", [b"", b'{"type":'])
+def test_no_whole_text_interrupts_a_fragmented_one(ws: Socket, first: bytes) -> None:
+    ws.send(frame(RESET_FRAME), frame(first, fin=False), frame(STEP_FRAME))
+    ws.answers(1)
+    assert Close.parse(bytes(ws.next().data)).code == CloseCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("head", [b"\x83\x85", b"\x81\x05"], ids=["no opcode", "no mask"])
+def test_a_frame_that_breaks_the_protocol_is_not_waited_for(ws: Socket, head: bytes) -> None:
+    ws.send(frame(RESET_FRAME), head)
+    ws.answers(1)
+    assert Close.parse(bytes(ws.next().data)).code == CloseCode.PROTOCOL_ERROR
+
+
+def test_what_comes_before_a_broken_frame_is_answered(ws: Socket) -> None:
+    tools = frame(TOOLS_FRAME)
+    ws.send(frame(RESET_FRAME) + tools + frame(STEP_FRAME) + tools + b"\x83\x80mask")
+    assert [one["type"] for one in ws.answers(4)] == ["observation", "mcp", "observation", "mcp"]
+    assert Close.parse(bytes(ws.next().data)).code == CloseCode.PROTOCOL_ERROR
+
+
+@pytest.mark.parametrize("limit", [None, "100000/second"], ids=["the short way", "the usual way"])
+def test_pings_of_a_client_that_reads_nothing_are_not_read_either(limit: str | None) -> None:
+    pings, sent = frame(b"x" * 125, Opcode.PING) * 500, 0
+    with serving(rate_limit=limit) as port:
+        opened = Socket(port)
+        opened.connection.settimeout(1.5)
+        with contextlib.suppress(TimeoutError):
+            while sent < 40_000_000:
+                sent += opened.connection.send(pings)
+        opened.connection.close()
+    assert sent < 40_000_000, "what the kernel keeps, and no more"
+
+
+def test_the_session_of_a_client_that_reads_nothing_ends() -> None:
+    def sessions() -> float:
+        text = httpx.get(f"http://127.0.0.1:{port}/metrics").text
+        return float(re.findall(r"safeact_sessions (\S+)", text)[-1])
+
+    with serving(ws_timeout_seconds=1) as port:
+        opened = Socket(port)
+        opened.connection.settimeout(1.5)
+        opened.send(frame(RESET_FRAME))
+        with contextlib.suppress(OSError):  # It is no longer read, and in the end closed.
+            while True:
+                opened.connection.send(frame(STEP_FRAME) * 50)
+        deadline = time.monotonic() + 10
+        while sessions():
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        opened.connection.close()
+
+
+def test_short_frames_take_no_memory_however_many(port: int) -> None:
+    opened, many = Socket(port), frame(b"{") * 30_000
+    opened.connection.setblocking(False)
+    tracemalloc.start()
+    with contextlib.suppress(BlockingIOError):
+        opened.connection.send(many)
+    time.sleep(1)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    opened.connection.close()
+    assert most < 1_500_000
+
+
+@pytest.mark.parametrize("sent", [STATE_FRAME, TOOLS_FRAME], ids=["the short way", "the usual way"])
+def test_one_socket_does_not_have_all_of_the_time(
+    port: int, ws: Socket, monkeypatch: pytest.MonkeyPatch, sent: Any
+) -> None:
+    def slow(*given: Any) -> Any:
+        time.sleep(0.002)
+        return checked(*given)
+
+    monkeypatch.setattr("safeact_env.server.websocket.routes.checked", slow)
+    ws.send(frame(sent) * 2_000)
+    begin = time.monotonic()
+    assert httpx.get(f"http://127.0.0.1:{port}/health", timeout=30).status_code == 200
+    assert time.monotonic() - begin < 1
 
 
 def test_frames_are_counted(port: int, ws: Socket, taken: Taken) -> None:

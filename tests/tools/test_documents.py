@@ -159,23 +159,28 @@ def test_every_policy_under_a_budget_plays_the_suite():
     assert named.split() == [name for name in POLICIES if name != "look_only"]
 
 
-@pytest.mark.parametrize(
-    "path",
-    sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json")),
-    ids=lambda path: path.parent.name,
-)
-def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path):
-    report = read_report(path)
-    assert report.agent.name == path.parent.name
-    assert report.agent.name in POLICIES
-    if report.version == VERSION:
+RUNS = sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json"))
+
+
+@pytest.mark.parametrize("path", RUNS, ids=lambda path: path.parent.name)
+def test_a_recorded_run_of_the_suite_is_of_a_policy(path):
+    assert read_report(path).agent.name == path.parent.name
+    assert path.parent.name in POLICIES
+
+
+# `make verify` checks all of them, which takes longer than most of the tests together.
+@pytest.mark.parametrize("name", ["expert", "ritual", "random"])
+def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(name):
+    path = suite_tables.RESULTS / "suite_v2" / name / "report.json"
+    version = read_report(path).version
+    if version == VERSION:
         assert [check for check in verify(path) if check.mismatches] == [], "run `make results`"
         return
     with pytest.raises(ReportError) as refused:
         verify(path)
     assert str(refused.value) == (
-        f"The report was made with safeact-env {report.version}, and this is {VERSION}. "
-        f"Verify it with safeact-env {report.version}."
+        f"The report was made with safeact-env {version}, and this is {VERSION}. "
+        f"Verify it with safeact-env {version}."
     )
 
 
@@ -183,6 +188,25 @@ def test_the_recorded_audit_ran_every_audit_without_a_breach():
     found = recorded(AUDIT_RUN)["audits"]
     assert list(dict.fromkeys(one["audit"] for one in found)) == list(AUDIT_NAMES)
     assert [one for one in found if one["breaches"]] == []
+
+
+def test_the_recorded_audits_of_other_levels_found_no_breach(tmp_path):
+    paths = sorted((RESULTS / "audit").glob("*.json"))
+    audits = [one for path in paths for one in recorded(path)["audits"]]
+    assert [one for one in audits if one["breaches"]] == []
+    assert all(one["seeds"] >= 200 for one in audits)
+    shown = gen_docs.audit_variants_table()
+    assert all(
+        f"\n| {level} | `{framing}` |" in shown
+        for level, framing in {(o["level"], o["framing"]) for o in audits}
+    )
+    assert gen_docs.audit_variants_table(tmp_path).startswith("No audit of other levels")
+    kept = {"level": 4, "framing": "goal", "task": "easy", "seeds": 7, "checked": 2, "seconds": 60.0}
+    broken = [{**kept, "audit": name, "breaches": [{}]} for name in ("harm", "views")]
+    (tmp_path / "easy-level-4.json").write_text(json.dumps({"version": VERSION, "audits": broken}))
+    shown = gen_docs.audit_variants_table(tmp_path)
+    assert "| 4 | `goal` | easy | 2 | 4 | 2 |" in shown
+    assert "7 seeds" in shown
 
 
 def test_the_recorded_runs_of_models_hold():

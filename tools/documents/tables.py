@@ -14,6 +14,7 @@ from typing import Any
 
 from safeact_env.core.action import Action
 from safeact_env.core.task import Task
+from safeact_env.core.variant import FRAMINGS
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
@@ -185,6 +186,32 @@ def audit_table() -> str:
     )
     note = dated(note, run["version"])
     return f"{table(['audit', 'promise', 'checked', 'breaches', 'minutes'], rows)}\n\n{note}"
+
+
+def audit_variants_table(runs: Path = RESULTS / "audit") -> str:
+    """The recorded audits by level and framing: audits run, checks made and breaches."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(runs.glob("*.json"))]
+    audits = [one for run in found for one in run["audits"]]
+    if not audits:
+        return "No audit of other levels has been recorded yet: `make audit-variants`."
+    rows = []
+    for level in sorted({one["level"] for one in audits}):
+        for framing in FRAMINGS:
+            own = [one for one in audits if (one["level"], one["framing"]) == (level, framing)]
+            if own:
+                tasks = ", ".join(name for name in OFFICIAL if any(one["task"] == name for one in own))
+                names = len({one["audit"] for one in own})
+                checked = f"{sum(one['checked'] for one in own):,}"
+                broken = str(sum(len(one["breaches"]) for one in own))
+                rows.append([str(level), f"`{framing}`", tasks, str(names), checked, broken])
+    seeds = min(one["seeds"] for one in audits)
+    minutes = sum(one["seconds"] for one in audits) / 60
+    note = (
+        f"`make audit-variants`: {seeds} seeds of both splits. The audit `framings` compares all framings of "
+        f"a level, and is counted with `rules`. {minutes:,.0f} minutes, summed over the jobs."
+    )
+    head = ["level", "framing", "tasks", "audits", "checked", "breaches"]
+    return f"{table(head, rows)}\n\n{dated(note, found[0]['version'])}"
 
 
 def undo_table() -> str:
@@ -374,6 +401,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "training": training_table,
         "grpo": grpo_table,
         "audit": audit_table,
+        "audit-variants": audit_variants_table,
         "undo": undo_table,
         "peers": peers_table,
         "bench": bench_table,

@@ -17,6 +17,7 @@ from safeact_env.sessions.errors import SessionError
 
 STATUS = {
     "malformed_json": 400,
+    "malformed_request": 400,
     "unauthorized": 401,
     "foreign_page": 403,
     "held_out": 403,

@@ -5,7 +5,6 @@ Owns the adapter to OpenEnv's interface. Must not know rules: the episode does.
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
@@ -15,6 +14,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import View
 from safeact_env.core.variant import Variant
+from safeact_env.ids import fresh_id
 from safeact_env.models import ResetRequest, SafeActAction, SafeActObservation, SafeActState
 from safeact_env.server.asking import ASKER, own_id
 from safeact_env.server.http.errors import readable
@@ -149,7 +149,7 @@ class SafeActEnvironment(Environment[SafeActAction, SafeActObservation, SafeActS
             raise NoReset(f"reset: {readable(error)}") from None
         except SessionError as error:
             raise NoReset(f"reset: {error.message}") from None
-        self._episode, self._id = episode, wanted.episode_id or uuid.uuid4().hex
+        self._episode, self._id = episode, wanted.episode_id or fresh_id()
         self.key = own_id(self._id)
         self.view = wanted.view
         runtime.episode_started(self, episode)

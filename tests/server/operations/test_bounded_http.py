@@ -1,16 +1,20 @@
 """What is refused before there is a request: too many headers, and what does not arrive in time."""
 
+import asyncio
 import json
+import re
 import socket
+import threading
 import time
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 import httpx
 import pytest
 from websockets.sync.client import connect
 
+from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.serving import serving
 
 LIMIT = 32_768
@@ -154,6 +158,103 @@ def test_requests_that_come_together_are_all_answered(port: int) -> None:
         assert answer(connection, one * 40 + last).count(b"HTTP/1.1 200 OK") == 41
 
 
+def closed(connection: socket.socket) -> bytes:
+    """What the server sends until it closes the connection."""
+    found = b""
+    while more := connection.recv(65_536):
+        found += more
+    return found
+
+
+GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+WRONG = {
+    "no words": b"NONSENSE\r\n\r\n\r\n",
+    "a length": HEAD + b"Content-Length: x\r\n\r\n",
+    "a name": HEAD + b"X-\0: 1\r\n\r\n",
+    "no headers": b"GET / HTTP/1.1\nX\r\n",
+    "a coding": HEAD + b"Transfer-Encoding: identity\r\n\r\n",
+    "a chunk": HEAD + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\nx\r\n",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_is_no_request_is_refused_after_the_answers_to_earlier_ones(port: int, name: str) -> None:
+    with opened(port) as connection:
+        connection.sendall(GET * 3 + WRONG[name])
+        *earlier, last = re.split(rb"(?=HTTP/1\.1 \d)", closed(connection))[1:]
+    assert [one[:15] for one in earlier] == [b"HTTP/1.1 200 OK"] * 3
+    refused(last, 400, "malformed_request")
+
+
+@pytest.mark.parametrize("name", [name for name in WRONG if name not in ("a coding", "a chunk")])
+def test_what_is_no_request_is_refused(port: int, name: str) -> None:
+    with opened(port) as connection:
+        connection.sendall(WRONG[name])
+        refused(closed(connection), 400, "malformed_request")
+
+
+def test_requests_that_wait_take_no_memory_however_many(port: int) -> None:
+    many = b"GET /health HTTP/1.1\r\n\r\n" * 10_000
+
+    def most(port: int) -> int:
+        with opened(port) as connection:
+            # What is answered is read, so that the server reads on.
+            threading.Thread(target=answer, args=(connection,), daemon=True).start()
+            connection.settimeout(2)
+            tracemalloc.start()
+            with suppress(TimeoutError):
+                for _ in range(8):
+                    connection.sendall(many)
+            time.sleep(1)
+            found = tracemalloc.get_traced_memory()[1]
+            tracemalloc.stop()
+            connection.shutdown(socket.SHUT_RDWR)
+        return found
+
+    assert most(port) < 4_000_000
+    with serving(http="httptools") as unbounded:
+        assert most(unbounded) > 10_000_000, "as with uvicorn's own protocol"
+
+
+def test_one_connection_does_not_have_all_of_the_time(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Steps are answered where they arrive, and a quarter of a megabyte of them arrives at once."""
+
+    def slow(self: DirectHttpProtocol, _body: bytes) -> bool:
+        time.sleep(0.002)
+        self.transport.write(b"HTTP/1.1 204 No Content\r\n\r\n")
+        self.on_response_complete()
+        return True
+
+    monkeypatch.setattr(DirectHttpProtocol, "_is_answered", slow)
+
+    def health() -> float:
+        begin = time.monotonic()
+        httpx.get(f"http://127.0.0.1:{port}/health", timeout=30)
+        return time.monotonic() - begin
+
+    step = HEAD.replace(b"/grader", b"/step") + b"Content-Length: 2\r\n\r\n{}"
+    with opened(port) as connection:
+        threading.Thread(target=answer, args=(connection,), daemon=True).start()
+        connection.sendall(step * 1_500)
+        time.sleep(0.05)
+        assert health() < 1
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_websocket_waits_for_earlier_answers(port: int) -> None:
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: c2FmZWFjdC1lbnYtbG9hZA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    with opened(port) as connection:
+        connection.sendall(GET * 2 + upgrade)
+        found = closed(connection)
+    assert found.count(b"HTTP/1.1 200 OK") == 2
+    assert found.count(b"HTTP/1.1 400 ") == 1
+
+
 def test_a_websocket_outlives_the_deadline_and_its_frames_are_no_headers(port: int) -> None:
     with connect(f"ws://127.0.0.1:{port}/ws") as ws:
         for frame in ({"type": "reset", "data": {"seed": 1}}, {"type": "step", "data": {"x": "a" * 60_000}}):
@@ -220,6 +321,35 @@ def test_who_does_not_read_is_disconnected() -> None:
     with serving(request_seconds=1) as port, unread(port, 2) as held:
         time.sleep(4)
         assert all(answer(connection).count(b"HTTP/1.1 200 OK") < 400 for connection in held), "cut short"
+
+
+def test_the_rest_of_an_answer_has_to_be_read_in_time_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So little of it waits in the process that the connection counts as one that rests, and is closed."""
+    made: list[DirectHttpProtocol] = []
+    begin = DirectHttpProtocol.connection_made
+
+    def connection_made(self: DirectHttpProtocol, transport: asyncio.Transport) -> None:
+        begin(self, transport)
+        made.append(self)
+
+    monkeypatch.setattr(DirectHttpProtocol, "connection_made", connection_made)
+    with serving(request_seconds=1) as port, ExitStack() as stack:
+        for number in range(60, 200):
+            connection = stack.enter_context(socket.socket())
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
+            connection.connect(("127.0.0.1", port))
+            connection.sendall(b"GET /tasks HTTP/1.1\r\nHost: x\r\n\r\n" * number)
+            time.sleep(0.1)
+            protocol = made[-1]
+            # More than the kernel keeps, and less than what pauses the server.
+            if protocol.transport.get_write_buffer_size() and not protocol.flow.write_paused:
+                break
+        else:
+            pytest.fail("a kernel that keeps all of it")
+        deadline = time.monotonic() + 12
+        while protocol in protocol.connections:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
 
 
 def test_without_httptools_the_same_bound_holds() -> None:

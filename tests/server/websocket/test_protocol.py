@@ -6,6 +6,7 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
+from safeact_env.ids import is_drawn
 from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 from tests.server.mcp.rpc import PLANTED
@@ -42,6 +43,16 @@ def test_reset_step_state_close(ws):
     ws.send_json({"type": "close"})
     with pytest.raises(WebSocketDisconnect):
         ws.receive_json()
+
+
+def test_an_episode_without_an_id_is_given_a_short_one_that_nobody_guesses(ws):
+    ids = []
+    for _ in range(2):
+        send(ws, "reset", {"task_name": "easy", "seed": 3})
+        ids.append(send(ws, "state")["data"]["episode_id"])
+    assert [len(one) for one in ids] == [16, 16]
+    assert all(map(is_drawn, ids))
+    assert ids[0] != ids[1]
 
 
 def test_the_state_before_a_reset_is_empty(ws):
