@@ -135,18 +135,15 @@ class ObservationWriter:
         for number in range(self._written, len(turns)):
             call, result, _points, _risk = turns[number]
             self._last_result = written = to_json(result)
-            self._latest = {
-                "step": number + 1,
-                "action": fitting(call.action_name, MAX_ACTION),
-                "params": _shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3)),
-            }
-            entry = to_json(self._latest)[:-1]
+            name = fitting(call.action_name, MAX_ACTION)
+            params, as_json = _shown_parameters(call.parameters, min(MAX_SHOWN, self._room // 3))
+            entry = b'{"step":%d,"action":%b,"params":%b' % (number + 1, to_json(name), as_json)
             # All but the first have a comma before them.
             room = self._room - len(entry) - len(b',"result":""}') - (number > 0)
             if len(written) - len(b'""') > room:
                 result = fitting(result, room)
                 written = to_json(result)
-            self._latest["result"] = result
+            self._latest = {"step": number + 1, "action": name, "params": params, "result": result}
             self._entry = b'%b,"result":%b}' % (entry, written)
             self._history += b",%b" % self._entry if number else self._entry
         self._written = len(turns)
@@ -200,14 +197,18 @@ def end_metadata(grade: Grade, seed: int, split: str, variant: Variant) -> bytes
     )
 
 
-def _shown_parameters(parameters: Mapping[str, Any], most: int) -> Mapping[str, Any]:
-    """A call's parameters as the history shows them: bounded, so that an observation stays small."""
+def _shown_parameters(parameters: Mapping[str, Any], most: int) -> tuple[Mapping[str, Any], bytes]:
+    """A call's parameters as the history shows them, also as JSON: bounded, as an observation has to be."""
+    written = to_json(parameters)
     # The usual call. The size that counts has spaces after commas and colons, so at most twice the bytes.
-    if 2 * len(to_json(parameters)) <= most and all(map(_is_short, parameters, parameters.values())):
-        return parameters
+    if 2 * len(written) <= most and (
+        len(written) <= MAX_KEY or all(map(_is_short, parameters, parameters.values()))
+    ):
+        return parameters, written
     shown: dict[str, Any] = _clipped(dict(parameters))
     size = _json_size(shown)
-    return shown if size <= most else {"omitted": f"{size} bytes of parameters"}
+    shown = shown if size <= most else {"omitted": f"{size} bytes of parameters"}
+    return shown, to_json(shown)
 
 
 def _is_short(key: str, value: Any) -> bool:

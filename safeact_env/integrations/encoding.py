@@ -215,6 +215,7 @@ class Encoder:
 
         Args:
             obs: The observation. Where it goes on from `earlier`, its history may begin after that one's.
+                Do not change it later: a table or record that is the same object is not read again.
             earlier: The encoding of an earlier observation of the same episode; it saves most of the work.
 
         Raises:
