@@ -35,8 +35,7 @@ def lobby(visitor):
 
 def game(task, steps=4):
     def screen(visitor):
-        visitor.start(task, 42)
-        visitor.play(calls(task, 42)[:steps])
+        visitor.take_on(task, 42, calls(task, 42)[:steps])
         visitor.page.locator(".world button.thing").last.click()
         visitor.page.locator(".action-name").first.click()
 
@@ -46,13 +45,13 @@ def game(task, steps=4):
 def approval(visitor):
     wanted = calls("easy", 42)
     asked = [call.action_name for call in wanted].index("escalate_to_human")
-    visitor.start("easy", 42)
-    visitor.play(wanted[: asked + 1])
+    visitor.take_on("easy", 42, wanted[: asked + 1])
 
 
 def fatal(visitor):
-    visitor.start("easy", 6)
-    visitor.play(calls("easy", 6, "naive"))
+    *before, last = calls("easy", 6, "naive")
+    visitor.take_on("easy", 6, before)
+    visitor.play([last])
     visitor.page.get_by_role("button", name="Step through it").click()
     visitor.page.get_by_role("button", name="To the end").click()
 
@@ -198,8 +197,8 @@ def test_an_episode_is_played_on_a_phone(visit):
     assert visitor.overflow() == 0
 
 
-def test_a_page_that_is_too_wide_or_too_small_to_hit_would_be_noticed(visit):
-    visitor = visit(size=(360, 740))
+def test_a_page_that_is_too_wide_or_too_small_to_hit_would_be_noticed(visitor):
+    visitor.page.set_viewport_size({"width": 360, "height": 740})
     lobby(visitor)
     visitor.page.evaluate("document.querySelector('.jobs').style.minWidth = '400px'")
     visitor.page.evaluate(

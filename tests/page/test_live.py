@@ -97,7 +97,8 @@ def test_the_run_of_a_model_is_followed_as_its_file_grows(visit, log):
 
 
 def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
-    visitor.page.add_init_script("delete window.showOpenFilePicker")
+    visitor.open()
+    visitor.page.evaluate("delete window.showOpenFilePicker")
     visitor.open("#/live")
     page = visitor.page
     expect(page.locator(".drop").last).to_contain_text("safeact replay --follow DIR")

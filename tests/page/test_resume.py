@@ -22,8 +22,8 @@ def wanted():
 @pytest.fixture
 def playing(visitor, wanted):
     """A visitor who has taken three steps."""
-    visitor.start("easy", SEED)
-    visitor.play(wanted[:3])
+    visitor.take_on("easy", SEED, wanted[:2])
+    visitor.play(wanted[2:3])
     return visitor
 
 
