@@ -90,8 +90,7 @@ def test_nothing_moves_while_a_view_is_loaded(visit):
         assert visitor.page.evaluate("window.shifts") < MOST_SHIFT, fragment
 
 
-def test_who_comes_again_gets_the_page_and_the_answers_and_no_file(visit):
-    visitor = visit()
+def test_who_comes_again_gets_the_page_and_the_answers_and_no_file(visitor):
     for fragment, last in (("", ".demo-run"), ("#/results", ".grid")):
         visitor.open(fragment)
         expect(visitor.page.locator(last).first).to_be_visible()

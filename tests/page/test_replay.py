@@ -29,6 +29,8 @@ def records(tmp_path):
 
 
 def opened(visitor, path):
+    # From another view, and not by a new document.
+    visitor.open("#/nowhere")
     visitor.open("#/replay")
     visitor.page.locator("#file").set_input_files(path)
 

@@ -93,11 +93,16 @@ def test_the_page_is_shown_in_a_frame(guest, space):
 def test_swagger_ui_runs_below_a_path_and_asks_no_other_site(guest, space):
     visitor = guest(PREFIX)
     asked: list[str] = []
-    visitor.page.on("request", lambda request: asked.append(request.url))
+
+    def note(request):
+        asked.append(request.url)
+
+    visitor.page.on("request", note)
     # Its script is large, and a busy machine is slow, not wrong.
     visitor.page.goto(f"{space}{PREFIX}/docs", wait_until="commit")
     expect(visitor.page.locator(".opblock-summary-path").first).to_be_visible(timeout=180_000)
     assert all(url.startswith((f"{space}{PREFIX}/", "data:")) for url in asked), asked
+    visitor.page.remove_listener("request", note)
 
 
 def test_no_other_site_may_frame_the_page(space):

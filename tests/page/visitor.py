@@ -119,7 +119,8 @@ class Visitor:
         short = json.dumps([list(call.to_json().values()) for call in calls]).encode()
         packed = base64.urlsafe_b64encode(zlib.compress(short, wbits=-15)).decode().rstrip("=")
         self.open(f"#/branch?task={task}&seed={seed}&calls={packed}")
-        self.page.wait_for_selector(f'.history .turn[value="{len(calls)}"]')
+        taken = f'.history .turn[value="{len(calls)}"]'
+        self.page.wait_for_selector(taken if calls else ".action-name")
 
     def fill(self, call: Call) -> None:
         """Open the form of an action and fill it in, from the thing that it is about if there is one."""
