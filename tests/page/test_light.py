@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from safeact_env.server.page.static_files import STATIC
+from tools.documents.page_figures import CAME, SHIFTS, came
 
 pytestmark = pytest.mark.browser
 
@@ -15,14 +16,6 @@ ONE_WORD_MS = 100
 PAINTS = "performance.getEntriesByName('first-contentful-paint')"
 MOST_BYTES = 100_000
 MOST_SHIFT = 0.05
-
-
-SHIFTS = """
-    window.shifts = 0;
-    new PerformanceObserver(list => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
-    }).observe({type: "layout-shift", buffered: true});
-"""
 
 
 def measured(visit):
@@ -44,15 +37,9 @@ def painted_alone(visit):
     return page.evaluate(f"{PAINTS}[0].startTime")
 
 
-SIZES = """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-    .map(one => [one.name, one.transferSize])"""
-
-
 def sizes(visitor):
-    """Bytes over the wire of everything that came, by address: what is shown twice came once."""
-    found: dict[str, int] = {}
-    for name, size in visitor.page.evaluate(SIZES):
-        found[name] = found.get(name, 0) + size
+    """Bytes over the wire of everything that came, by address."""
+    found = came(visitor.page)
     assert all(found.values())
     return found
 
@@ -97,7 +84,7 @@ def test_who_comes_again_gets_the_page_and_the_answers_and_no_file(visitor):
         visitor.page.goto("about:blank")
         visitor.open(fragment)
         expect(visitor.page.locator(last).first).to_be_visible()
-        found = visitor.page.evaluate(SIZES)
+        found = visitor.page.evaluate(CAME)
         files = {name: size for name, size in found if "/demo/" in name}
         assert len(files) > 10
         assert set(files.values()) == {0}, fragment

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
-from tests.page.visitor import Visitor
+from tools.documents.visitor import Visitor
 from tools.servers.local_servers import Server, free_port
 
 pytestmark = pytest.mark.browser

@@ -181,7 +181,8 @@ class Visitor:
 
     def steps(self) -> int:
         """How many steps the history shows."""
-        return self.page.locator(".history .turn").count()
+        count: int = self.page.locator(".history .turn").count()
+        return count
 
     def episode_id(self) -> str:
         """Id of the episode that the tab keeps."""
