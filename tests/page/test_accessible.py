@@ -132,7 +132,9 @@ def test_axe_finds_nothing_in_light_and_dark_and_a_phone_is_wide_enough(visitor,
     assert findings(visitor.page, "dark") == []
     visitor.page.set_viewport_size({"width": 320, "height": 740})
     assert visitor.overflow() == 0
+    visitor.page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
     assert split_up(visitor.page) == []
+    assert cut_off(visitor.page) == []
     assert too_small(visitor.page) == []
 
 
@@ -158,6 +160,49 @@ def split_up(page):
         }).map(one => one.outerHTML)"""
     )
     return found
+
+
+def cut_off(page):
+    """What no key reaches for it is wider than its place, broken words in tables, labels beside a plot."""
+    return page.evaluate(
+        """() => {
+            const shown = [...document.querySelectorAll('main *')].filter(one => one.checkVisibility());
+            const isReached = one => one.closest('.unseen, input, select, textarea, [tabindex="0"]');
+            const wide = shown.filter(one => one.scrollWidth > one.clientWidth + 1 && one.clientWidth > 1
+                && getComputedStyle(one).overflowX !== 'visible' && !isReached(one));
+            const broken = shown.filter(one => one.matches('td') && [...one.childNodes].some(node => {
+                const text = node.nodeType === Node.TEXT_NODE ? node.textContent : '';
+                return [...text.matchAll(/[a-z]{2,}/gi)].some(word => {
+                    const range = document.createRange();
+                    range.setStart(node, word.index);
+                    range.setEnd(node, word.index + word[0].length);
+                    return range.getClientRects().length > 1;
+                });
+            }));
+            const beside = shown.filter(one => one.matches('.plot text')
+                && one.getBoundingClientRect().left < one.closest('svg').getBoundingClientRect().left - 1);
+            return [...wide, ...broken, ...beside].map(one => one.outerHTML.slice(0, 200));
+        }"""
+    )
+
+
+def test_what_is_cut_off_would_be_noticed(visitor):
+    results(visitor)
+    page = visitor.page
+    page.set_viewport_size({"width": 320, "height": 740})
+    page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
+    assert cut_off(page) == []
+    page.evaluate(
+        """() => {
+            const [place] = document.querySelectorAll('.table-place');
+            place.removeAttribute('tabindex');
+            const [cell] = document.querySelectorAll('.fold td');
+            cell.style = 'display: block; overflow-wrap: anywhere; width: 2ch; min-width: 0; padding: 0';
+            cell.textContent = 'brokenword';
+            document.querySelector('.plot-name').textContent = 'a name far too long for its place';
+        }"""
+    )
+    assert len(cut_off(page)) == 3
 
 
 def test_a_name_of_one_letter_per_line_would_be_noticed(visitor):

@@ -144,6 +144,32 @@ def test_messages_of_any_form_do_no_harm(visitor, tmp_path):
         expect(page.locator(".verdict-loss")).to_have_count(0)
 
 
+def test_marks_that_turn_the_text_are_seen_and_do_nothing(visitor, tmp_path):
+    record = one(model={"name": "evil\u202egnp.exe", "messages": [[{"role": "user", "content": "x\u2066y"}]]})
+    record["calls"][0]["reasoning"] = "because \u202e reversed"
+    opened(visitor, saved(tmp_path, record))
+    page = visitor.page
+    expect(page.get_by_role("heading", name="evil[U+202E]gnp.exe").first).to_be_visible()
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".message pre")).to_have_text("x[U+2066]y")
+    expect(page.locator(".screen-step q")).to_have_text("because [U+202E] reversed")
+    marks = "/[\\u202A-\\u202E\\u2066-\\u2069]/.test(document.documentElement.outerHTML)"
+    assert page.evaluate(marks) is False
+
+
+def test_of_a_message_of_megabytes_the_beginning_is_shown(visitor, tmp_path):
+    told = [[{"role": role, "content": "word " * 2_000_000} for role in ("user", "assistant")]]
+    opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": told})))
+    page = visitor.page
+    page.get_by_role("button", name="Step", exact=True).click()
+    own = page.locator(".message-own")
+    expect(own).to_contain_text("The first 50000 of 10000000 characters; the file has the rest.")
+    lengths = (
+        "document.querySelectorAll('.message pre').values().map(one => one.textContent.length).toArray()"
+    )
+    assert page.evaluate(lengths) == [50_000, 50_000]
+
+
 CLAIMS = {
     "The file says score 1; the replay gives {score}.": {"score": 1.0},
     "The file says outcome completed; the replay gives irreversible_mistake.": {"outcome": "completed"},
