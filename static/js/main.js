@@ -73,7 +73,7 @@ async function route() {
   if (location.hash === "#main") return;
   const mine = ++latest;
   const { view, params } = parse(location.hash);
-  const name = view in VIEWS ? view : "lobby";
+  const name = Object.hasOwn(VIEWS, view) ? view : "lobby";
   leave?.();
   leave = undefined;
   // A place of its own, so that a view that is late cannot draw into its successor's.

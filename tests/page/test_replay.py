@@ -173,6 +173,7 @@ def test_of_a_message_of_megabytes_the_beginning_is_shown(visitor, tmp_path):
 CLAIMS = {
     "The file says score 1; the replay gives {score}.": {"score": 1.0},
     "The file says outcome completed; the replay gives irreversible_mistake.": {"outcome": "completed"},
+    "The file says outcome constructor; the replay gives irreversible_mistake.": {"outcome": "constructor"},
     "From step 2 on, the rewards in the file are not those of the replay.": {"rewards": [0.0, 0.5]},
     "The file was recorded with version 0.0.1": {"version": "0.0.1"},
     "The file was recorded with task version 99": {"task_version": 99},
@@ -188,6 +189,7 @@ def test_what_a_file_claims_is_not_believed(visitor, tmp_path):
         expect(differ).to_contain_text(sentence.format(**record))
         expect(page.locator(".agreed")).to_have_count(0)
         expect(page.locator(".player")).to_be_visible()
+        expect(page.locator(".recordings")).not_to_contain_text("native code")
 
 
 def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
