@@ -68,7 +68,8 @@ export function followRun(file, place, said) {
   async function showOne() {
     const wanted = pinned ?? run.episodes.at(-1);
     if (!wanted) {
-      show(own, h("p", { class: "soft" }, "Nothing is in it yet: the first step comes when the model has answered."));
+      const why = run.unread.count > 0 ? "No line of it is of a run that this page can read. The files of a run are steps.jsonl and episodes.jsonl." : "Nothing is in it yet: the first step comes when the model has answered.";
+      show(own, h("p", { class: "soft" }, why));
       return;
     }
     if (mirror?.episode !== wanted) {

@@ -133,6 +133,19 @@ def test_a_file_that_is_replaced_is_read_anew_though_it_is_longer(followed, log)
     expect(page.locator("[role=status]")).not_to_contain_text("cannot be read")
 
 
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [("", "Nothing is in it yet"), ("\0\1\2\n\n[1]\n", "No line of it is of a run that this page can read.")],
+)
+def test_a_file_without_an_episode_is_empty_or_something_else(visitor, held, said):
+    visitor.open()
+    visitor.page.evaluate("delete window.showOpenFilePicker")
+    visitor.open("#/live")
+    file = {"name": "odd.jsonl", "mimeType": "application/json", "buffer": held.encode()}
+    visitor.page.locator("#live-file").set_input_files(file)
+    expect(visitor.page.locator(".stage").first).to_contain_text(said)
+
+
 def test_what_follows_a_missing_step_is_not_played(followed, log):
     page = followed("".join([*log[:2], "no JSON\n", *log[3:-2]]))
     expect(page.locator(".recording")).to_contain_text("0 steps, then one is missing: the rest is not played")
