@@ -109,12 +109,12 @@ def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
 
 
 @pytest.fixture
-def followed(visit):
+def followed(visitor):
     """Follows what a file of the browser's holds; gives the tab."""
 
     def follow(text):
-        visitor = visit()
-        visitor.page.add_init_script(PICKER)
+        visitor.open()
+        visitor.page.evaluate(PICKER)
         visitor.open("#/live")
         visitor.page.evaluate(WRITE, [text, False])
         visitor.page.get_by_role("button", name="Choose its file").click()
