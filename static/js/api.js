@@ -86,8 +86,10 @@ import { askForToken, headers } from "./token.js";
  */
 /** @typedef {{task: string, split: string, seed: number} & import("./variant.js").Variant} Scenario */
 
-/** Where the server is: the page's files lie two levels below it. */
-const ROOT = new URL("../../", import.meta.url);
+/** Where the server is: the page lies right below it. */
+const ROOT = new URL("./", document.baseURI);
+/** Where the page's files are, of the edition that this page is from. */
+const FILES = new URL("../", import.meta.url);
 
 /** Longest wait for an answer. */
 const PATIENCE_MS = 20_000;
@@ -106,7 +108,7 @@ export class ApiError extends Told {
 
 /**
  * @param {string} method
- * @param {string} path
+ * @param {string | URL} path  Below the server, or a file of the page.
  * @param {unknown} [body]
  * @returns {Promise<any>}
  */
@@ -126,14 +128,15 @@ async function ask(method, path, body) {
 
 /**
  * @param {string} method
- * @param {string} path
+ * @param {string | URL} path  Below the server, or a file of the page.
  * @param {unknown} [body]
  */
 async function send(method, path, body) {
   try {
     return await fetch(new URL(path, ROOT), {
       method,
-      cache: "no-store",
+      // A file of the page is kept as its headers say, an answer never.
+      cache: typeof path === "string" ? "no-store" : "default",
       headers: { ...headers(), ...(body === undefined ? {} : { "Content-Type": "application/json" }) },
       body: body === undefined ? undefined : JSON.stringify(body),
       signal: AbortSignal.timeout(PATIENCE_MS),
@@ -310,17 +313,17 @@ export function forget(episodeId) {
 
 /** The tables and figures that were recorded when the package was made. */
 export async function recorded() {
-  return ask("GET", "demo/results.json");
+  return ask("GET", new URL("results.json", FILES));
 }
 
 /** The two episodes of the first screen. */
 export async function firstRecorded() {
-  return ask("GET", "demo/recorded/first.json");
+  return ask("GET", new URL("recorded/first.json", FILES));
 }
 
 /** The players of the official suite, and an outcome for every scenario. */
 export async function atlas() {
-  return ask("GET", "demo/atlas.json");
+  return ask("GET", new URL("atlas.json", FILES));
 }
 
 /**
@@ -328,7 +331,7 @@ export async function atlas() {
  * @param {string} name
  */
 export async function recordedFile(name) {
-  const response = await send("GET", `demo/recorded/suite/${encodeURIComponent(name)}.jsonl.gz`);
+  const response = await send("GET", new URL(`recorded/suite/${encodeURIComponent(name)}.jsonl.gz`, FILES));
   if (!response.ok) throw new ApiError("unknown_recording", `There are no recorded episodes of ${name}.`);
   return new File([await response.blob()], `${name}.jsonl.gz`);
 }

@@ -77,20 +77,24 @@ export function drawCalled(acts, tally, models) {
     { class: "called", open: true },
     h("summary", {}, h("h3", {}, "What you called, and what it was")),
     h(
-      "table",
-      {},
-      h("thead", {}, h("tr", {}, ["Step", "Act", "You said", "It was"].map((text) => h("th", { scope: "col" }, text)))),
+      "div",
+      { class: "table-place", tabindex: "0", role: "region", "aria-label": "What you called, and what it was" },
       h(
-        "tbody",
+        "table",
         {},
-        acts.map(({ step, text, chance, could }) =>
-          h(
-            "tr",
-            { class: chance !== 50 && (chance === 100) !== could ? "is-wrong" : null },
-            h("td", {}, step),
-            h("th", { scope: "row" }, h("code", {}, text)),
-            h("td", {}, said(chance)),
-            h("td", {}, could ? "can be taken back" : "irreversible"),
+        h("thead", {}, h("tr", {}, ["Step", "Act", "You said", "It was"].map((text) => h("th", { scope: "col" }, text)))),
+        h(
+          "tbody",
+          {},
+          acts.map(({ step, text, chance, could }) =>
+            h(
+              "tr",
+              { class: chance !== 50 && (chance === 100) !== could ? "is-wrong" : null },
+              h("td", {}, step),
+              h("th", { scope: "row" }, h("code", {}, text)),
+              h("td", {}, said(chance)),
+              h("td", {}, could ? "can be taken back" : "irreversible"),
+            ),
           ),
         ),
       ),

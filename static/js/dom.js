@@ -21,7 +21,7 @@ const SVG = "http://www.w3.org/2000/svg";
 function fill(element, props, children) {
   for (const [name, value] of Object.entries(props)) {
     if (value === null || value === undefined || value === false || name === "on" || name === "vars") continue;
-    element.setAttribute(name, value === true ? "" : String(value));
+    element.setAttribute(name, value === true ? "" : name.startsWith("aria-") || name === "title" ? plain(value) : String(value));
   }
   for (const [event, listener] of Object.entries(props.on ?? {})) element.addEventListener(event, listener);
   // Through the object model, which the page's policy allows; a style attribute it would not.
@@ -57,6 +57,17 @@ export function svg(tag, props = {}, ...children) {
   return element;
 }
 
+/** Marks that turn the direction of the text after them, by which a name can pass for another one. */
+const TURNING = /[\u061C\u200E\u200F\u202A-\u202E\u2066-\u2069]/g;
+
+/**
+ * A text in which such marks are seen and do nothing.
+ * @param {unknown} text
+ */
+export function plain(text) {
+  return String(text).replace(TURNING, (mark) => `[U+${mark.charCodeAt(0).toString(16).toUpperCase().padStart(4, "0")}]`);
+}
+
 /**
  * Appends what is there, and leaves out what is not.
  * @param {Element} parent
@@ -65,7 +76,7 @@ export function svg(tag, props = {}, ...children) {
 export function put(parent, ...children) {
   for (const child of children) {
     if (Array.isArray(child)) put(parent, ...child);
-    else if (child !== null && child !== undefined && child !== false) parent.append(child instanceof Node ? child : String(child));
+    else if (child !== null && child !== undefined && child !== false) parent.append(child instanceof Node ? child : plain(child));
   }
 }
 

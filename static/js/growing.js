@@ -9,6 +9,8 @@ import { Unreadable } from "./notice.js";
 /** Most bytes that are read at a time; what is left over comes with the next look. */
 const MOST_BYTES = 16_000_000;
 const NEWLINE = 10;
+/** By so many bytes before the place where it was left, a file is told from another one of the same name. */
+const KNOWN_BY = 512;
 
 /** Whether this browser lets a page look into a file again after it has changed. */
 export const canFollow = "showOpenFilePicker" in window;
@@ -23,28 +25,31 @@ export class Growing {
     this.open = open;
     this.position = 0;
     this.lines = 0;
+    /** What stands before that place. */
+    this.before = "";
   }
 
   /**
    * The lines that are new, each with its number. Half a line waits for its other half.
-   * @returns {Promise<{isAnew: boolean, lines: [number: number, text: string][]}>}  `isAnew`: the file is shorter than it was.
+   * @returns {Promise<{isAnew: boolean, lines: [number: number, text: string][]}>}  `isAnew`: it is another file than it was.
    */
   async look() {
-    let file;
     /** @type {Uint8Array} */
     let bytes;
     let isAnew = false;
     try {
-      file = await this.open();
-      isAnew = file.size < this.position;
+      const file = await this.open();
+      const before = (/** @type {number} */ at) => file.slice(Math.max(0, at - KNOWN_BY), at).text();
+      isAnew = file.size < this.position || (await before(this.position)) !== this.before;
       if (isAnew) this.position = this.lines = 0;
       bytes = new Uint8Array(await file.slice(this.position, this.position + MOST_BYTES).arrayBuffer());
+      this.position += bytes.lastIndexOf(NEWLINE) + 1;
+      this.before = await before(this.position);
     } catch {
       throw new Unreadable(`This browser lets the page read ${this.name} no more. Choose it again, or follow the run in a terminal: safeact replay --follow DIR.`);
     }
     const end = bytes.lastIndexOf(NEWLINE) + 1;
     if (end === 0 && bytes.length === MOST_BYTES) throw new Unreadable(`${this.name} has a line of more than ${MOST_BYTES / 1e6} MB, which is not followed.`);
-    this.position += end;
     const texts = new TextDecoder().decode(bytes.subarray(0, end)).split("\n").slice(0, -1);
     return { isAnew, lines: texts.map((text) => [++this.lines, text]) };
   }

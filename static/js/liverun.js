@@ -8,7 +8,7 @@ import { label, played } from "./again.js";
 import { ApiError, forget, randomId, reset, step, taskCard } from "./api.js";
 import { h, put, show } from "./dom.js";
 import { LiveStage } from "./livestage.js";
-import { notice } from "./notice.js";
+import { notice, Told } from "./notice.js";
 import { createPlayer } from "./player.js";
 import { Run } from "./run.js";
 import { count, ending, points } from "./text.js";
@@ -38,7 +38,7 @@ export function followRun(file, place, said) {
     if (lines.length > 0 || isAnew) drawList();
     await showOne();
     const isQuiet = run.isOver && lines.length === 0;
-    show(said, `${file.name}: ${count(run.episodes.length, "episode")}. `, isQuiet ? "The run is over." : "It is looked at every second.", run.unread.length > 0 && ` ${count(run.unread.length, "line")} cannot be read. ${run.unread[0]}`);
+    show(said, `${file.name}: ${count(run.episodes.length, "episode")}. `, isQuiet ? "The run is over." : "It is looked at every second.", run.unread.count > 0 && ` ${count(run.unread.count, "line")} cannot be read. ${run.unread.first}`);
     return !isQuiet;
   };
 
@@ -68,7 +68,8 @@ export function followRun(file, place, said) {
   async function showOne() {
     const wanted = pinned ?? run.episodes.at(-1);
     if (!wanted) {
-      show(own, h("p", { class: "soft" }, "Nothing is in it yet: the first step comes when the model has answered."));
+      const why = run.unread.count > 0 ? "No line of it is of a run that this page can read. The files of a run are steps.jsonl and episodes.jsonl." : "Nothing is in it yet: the first step comes when the model has answered.";
+      show(own, h("p", { class: "soft" }, why));
       return;
     }
     if (mirror?.episode !== wanted) {
@@ -76,12 +77,24 @@ export function followRun(file, place, said) {
       mirror = new Mirror(wanted);
       show(own, mirror.element);
     }
-    await mirror.catchUp();
+    try {
+      await mirror.catchUp();
+    } catch (error) {
+      if (!(error instanceof Told)) throw error;
+      // The run goes on all the same, and so does the look at it.
+      show(own, notice(error, []));
+      mirror.close();
+      if (error instanceof ApiError && PASSING.includes(error.code)) mirror = null;
+    }
   }
 }
 
+/** Refusals that pass: it is tried again with the next look. Any other would be refused again. */
+const PASSING = ["at_capacity", "busy", "http_error", "unreachable", "unreadable"];
+
 /** @param {Followed} episode */
-function state({ calls, isOver, claims }) {
+function state({ calls, isOver, isTorn, claims }) {
+  if (isTorn) return `${count(calls.length, "step")}, then one is missing: the rest is not played`;
   const grade = isOver && typeof claims.score === "number" ? `${points(claims.score)}, ${ending(claims.outcome === null ? null : String(claims.outcome))}` : isOver ? "over" : "being played";
   return `${count(calls.length, "step")}, ${grade}`;
 }
@@ -99,6 +112,8 @@ class Mirror {
     this.isHidden = false;
     this.isShown = false;
     this.isClosed = false;
+    /** Whether it is over here, wherever it is in the file. */
+    this.isDone = false;
     /** A look that is not over yet. @type {Promise<void> | null} */
     this.working = null;
     this.drawn = -1;
@@ -120,7 +135,7 @@ class Mirror {
 
   async work() {
     const { episode } = this;
-    if (this.isShown) return;
+    if (this.isShown || this.isClosed) return;
     try {
       if (episode.isOver && !this.isHidden) await this.end();
       else await this.follow();
@@ -154,16 +169,18 @@ class Mirror {
         this.id = answer.episode_id;
         this.state = answer.observation.current_state;
       }
-      while (this.taken.length < calls.length && !this.isClosed) {
+      while (this.taken.length < calls.length && !this.isClosed && !this.isDone) {
         const call = calls[this.taken.length];
-        const { observation } = await step(this.id, call, randomId());
+        const { observation, done } = await step(this.id, call, randomId());
         this.taken.push({ ...call, result: observation.last_action_result });
         this.state = observation.current_state;
+        this.isDone = done;
       }
     }
     if (this.isClosed || this.drawn === this.taken.length) return;
     this.drawn = this.taken.length;
     this.stage.draw(scenario.task, this.isHidden ? null : this.state, this.taken);
+    if (this.isDone && !this.episode.isOver) put(this.element, h("p", { class: "notice" }, "On this server the episode is over here. What the file has of it from now on is not played."));
     if (this.episode.isOver) this.isShown = true;
   }
 }

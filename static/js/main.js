@@ -26,6 +26,19 @@ const VIEWS = /** @type {Record<string, () => Promise<{mount: Mount}>>} */ ({
   checks: async () => ({ mount: (await import("./results.js")).mountChecks }),
 });
 
+const WORLD = ["files", "fleet", "migration", "parts", "plain", "tables", "ward", "world"].map((name) => `worlds/${name}`);
+const PLAYER = [...WORLD, "branch", "cut", "explained", "grade", "messages", "player", "risk", "screen"];
+const TABLES = ["atlas", "called", "forms", "plots"];
+/** What a view is made of besides its own script: asked for with it, where each would be found in the one before. */
+const PARTS = /** @type {Record<string, string[]>} */ ({
+  play: [...WORLD, "approvals", "forms", "job", "looks", "panel"],
+  watch: PLAYER,
+  replay: [...PLAYER, "again", "records"],
+  results: TABLES,
+  checks: TABLES,
+  live: [...PLAYER, "again", "growing", "liveepisode", "liverun", "livestage", "records", "run"],
+});
+
 const TITLES = /** @type {Record<string, string>} */ ({
   lobby: "SafeAct-Env",
   play: "Play - SafeAct-Env",
@@ -45,12 +58,22 @@ let leave;
 let latest = 0;
 let isFirst = true;
 
+/** @param {string} view */
+function askForParts(view) {
+  for (const part of PARTS[view] ?? []) {
+    const href = new URL(`${part}.js`, import.meta.url).href;
+    document.head.append(h("link", { rel: "modulepreload", href }));
+  }
+  // Once: they stay.
+  delete PARTS[view];
+}
+
 async function route() {
   // The skip link's target is no view.
   if (location.hash === "#main") return;
   const mine = ++latest;
   const { view, params } = parse(location.hash);
-  const name = view in VIEWS ? view : "lobby";
+  const name = Object.hasOwn(VIEWS, view) ? view : "lobby";
   leave?.();
   leave = undefined;
   // A place of its own, so that a view that is late cannot draw into its successor's.
@@ -69,6 +92,7 @@ async function route() {
   }
   isFirst = false;
   try {
+    askForParts(name);
     const loaded = await VIEWS[name]().catch(() => {
       throw new Told("A part of this page could not be loaded. Reload it when the server is back.");
     });

@@ -56,6 +56,9 @@ export function byStep(messages, calls) {
 /** Longest message that is shown at once; of a longer one its beginning. */
 const SHORT = 600;
 
+/** Longest part of a message that is shown: a browser takes seconds to set a megabyte. */
+const LONG = 50_000;
+
 /** @param {Message[]} messages */
 export function messageList(messages) {
   return h(
@@ -67,7 +70,8 @@ export function messageList(messages) {
       {},
       messages.map(({ role, text }) => {
         const isOwn = role === "assistant";
-        const whole = h("pre", { tabindex: "0" }, text);
+        const cut = text.length > LONG && h("p", { class: "soft" }, `The first ${LONG} of ${text.length} characters; the file has the rest.`);
+        const whole = [h("pre", { tabindex: "0" }, text.slice(0, LONG)), cut];
         const isFolded = !isOwn && text.length > SHORT;
         return h(
           "li",

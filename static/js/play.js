@@ -84,8 +84,11 @@ function same(one, other) {
  * @param {Scenario} scenario
  */
 async function begin(place, scenario) {
+  const begun = reset(scenario);
+  // A task that there is not is refused twice: what the card says is told.
+  begun.catch(() => {});
   const card = await taskCard(scenario.task);
-  const answer = await reset(scenario);
+  const answer = await begun;
   return new Game(place, card, { id: answer.episode_id, scenario, turns: [] }, answer).open();
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { branch, canBranch } from "./branch.js";
-import { focusOn, h } from "./dom.js";
+import { focusOn, h, show } from "./dom.js";
 import { legend, parting, track } from "./marks.js";
 import { Screen } from "./screen.js";
 
@@ -118,7 +118,7 @@ export function createPlayer(runs, { at: first = 0, onStep = () => {} } = {}) {
     number.textContent = `${at} of ${last}`;
     for (const screen of screens) screen.draw(at);
     take.hidden = !canBranch(runs[turnedTo].report, at);
-    take.textContent = `Take ${runs.length > 1 ? `${runs[turnedTo].title}'s` : "it"} from step ${at + 1}`;
+    show(take, `Take ${runs.length > 1 ? `${runs[turnedTo].title}'s` : "it"} from step ${at + 1}`);
     onStep(at);
   }
 

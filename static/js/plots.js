@@ -25,7 +25,7 @@ export function drawBars({ title, end, rows }) {
   const parts = rows.map(([name, value, low, high], index) => {
     const y = index * ROW;
     return [
-      svg("text", { class: "plot-name", x: NAMES - 6, y: y + 12, "text-anchor": "end" }, name.length > 17 ? `${name.slice(0, 16)}…` : name),
+      svg("text", { class: "plot-name", x: NAMES - 6, y: y + 12, "text-anchor": "end" }, name.length > 14 ? `${name.slice(0, 13)}…` : name),
       svg("rect", { class: "plot-bar", x: NAMES, y: y + 3, width: x(value) - NAMES, height: ROW - 6 }, svg("title", {}, `${name}: ${value} [${low}, ${high}]`)),
       high > low && svg("path", { class: "plot-interval", d: `M ${x(low)} ${y + ROW / 2} H ${x(high)}` }),
       svg("text", { class: "plot-value", x: Math.max(x(value), x(high)) + 4, y: y + 12 }, value.toFixed(2)),

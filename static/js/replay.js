@@ -69,7 +69,7 @@ export async function mount(place, params) {
       const files = await Promise.all(names.map(async (one) => readFile(await recordedFile(one))));
       const chosen = files.map((file) => file.recordings[index]);
       if (chosen.some((one) => one === undefined)) throw new Unreadable(`There is no recorded episode ${index} of ${names.join(" and ")}.`);
-      line.textContent = chosen.map(label).join(", beside ");
+      show(line, chosen.map(label).join(", beside "));
       await play(chosen[0], chosen[1]);
     } catch (error) {
       show(stage, notice(error, []));
@@ -87,7 +87,7 @@ export async function mount(place, params) {
       show(list, notice(error, []));
       return;
     }
-    line.textContent = `${name}: another file`;
+    show(line, `${name}: another file`);
     drawList(opened.name, opened.recordings, opened.skipped);
     const episode = params.get("episode");
     const recording = episode === null ? null : opened.recordings[Number(episode)];

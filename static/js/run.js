@@ -9,14 +9,14 @@ import { Told, Unreadable } from "./notice.js";
 import { readRecord } from "./records.js";
 
 /** @typedef {import("./records.js").Recording} Recording */
-/** @typedef {Recording & {isOver: boolean}} Followed  An episode of the run, as far as it has been played. */
+/** @typedef {Recording & {isOver: boolean, isTorn?: boolean}} Followed  An episode of the run, as far as it has been played; torn if a step is missing. */
 
 export class Run {
   constructor() {
     /** @type {Followed[]} */
     this.episodes = [];
-    /** Lines that cannot be read, a sentence each. @type {string[]} */
-    this.unread = [];
+    /** How many lines cannot be read, and a sentence on the first. */
+    this.unread = { count: 0, first: "" };
     this.isOver = false;
     /** @type {Map<string, Followed>} */
     this.open = new Map();
@@ -32,7 +32,8 @@ export class Run {
       this.take(parsed(text));
     } catch (error) {
       if (!(error instanceof Told)) throw error;
-      this.unread.push(`Line ${number}: ${error.message}`);
+      this.unread.count += 1;
+      this.unread.first ||= `Line ${number}: ${error.message}`;
     }
   }
 
@@ -53,6 +54,11 @@ export class Run {
     const call = event === "step" ? readCalls([line.call])[0] : null;
     if (event === "begun" || !this.open.has(key)) this.begin(key, line);
     const episode = /** @type {Followed} */ (this.open.get(key));
+    if (call && line.step !== episode.calls.length + 1) {
+      // Without the steps between, the rest would be another episode.
+      episode.isTorn = true;
+      throw new Unreadable(`Step ${line.step} follows step ${episode.calls.length}: what came between is not there.`);
+    }
     if (call) episode.calls.push(call);
     if (event === "ended") {
       episode.isOver = true;

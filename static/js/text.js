@@ -72,5 +72,6 @@ const OUTCOMES = {
  * @param {string | null} outcome
  */
 export function ending(outcome) {
-  return OUTCOMES[outcome ?? ""] ?? words(outcome ?? "still running");
+  const text = outcome ?? "still running";
+  return Object.hasOwn(OUTCOMES, text) ? OUTCOMES[text] : words(text);
 }

@@ -4,10 +4,10 @@
  * Owns the choice of what is watched. The server plays; what it gives out are reports of finished episodes.
  */
 
-import { explanation, forget, policies, report, tasks, watch } from "./api.js";
+import { explanation, forget, policies, report, taskCard, tasks, watch } from "./api.js";
 import { focusOn, h, put, show } from "./dom.js";
 import { freshSeed, goTo, keepStep, readSeed, stepOf, to, variantOf } from "./link.js";
-import { notice } from "./notice.js";
+import { notice, Unreadable } from "./notice.js";
 import { createPlayer } from "./player.js";
 import { variantFields, variantText } from "./variant.js";
 
@@ -18,6 +18,11 @@ export async function mount(place, params) {
   let player = null;
   let isLeft = false;
 
+  // A select of which nothing is chosen would ask for nothing.
+  if (params.has("task")) await taskCard(String(params.get("task")));
+  for (const name of [params.get("a"), params.get("b")]) {
+    if (name && !known.some((one) => one.name === name)) throw new Unreadable(`This server has no policy ${name}; it has ${known.map((one) => one.name).join(", ")}.`);
+  }
   const task = h("select", { id: "watch-task", name: "task" }, cards.map((card) => h("option", { value: card.name }, card.title)));
   const seed = h("input", { id: "watch-seed", name: "seed", inputmode: "numeric", pattern: "[0-9]{1,16}", placeholder: "random" });
   const first = h("select", { id: "watch-a", name: "a" }, known.map((one) => h("option", { value: one.name }, one.name)));

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.visitor import Visitor, window
+from tools.documents.visitor import Visitor, window
 
 FLAGS = [
     "--no-sandbox",

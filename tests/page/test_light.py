@@ -6,6 +6,7 @@ import pytest
 from playwright.sync_api import expect
 
 from safeact_env.server.page.static_files import STATIC
+from tools.documents.page_figures import CAME, SHIFTS, came
 
 pytestmark = pytest.mark.browser
 
@@ -15,14 +16,6 @@ ONE_WORD_MS = 100
 PAINTS = "performance.getEntriesByName('first-contentful-paint')"
 MOST_BYTES = 100_000
 MOST_SHIFT = 0.05
-
-
-SHIFTS = """
-    window.shifts = 0;
-    new PerformanceObserver(list => {
-        for (const entry of list.getEntries()) if (!entry.hadRecentInput) window.shifts += entry.value;
-    }).observe({type: "layout-shift", buffered: true});
-"""
 
 
 def measured(visit):
@@ -46,21 +39,24 @@ def painted_alone(visit):
 
 def sizes(visitor):
     """Bytes over the wire of everything that came, by address."""
-    found = visitor.page.evaluate(
-        """[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
-            .map(one => [one.name, one.transferSize])"""
-    )
-    assert all(size > 0 for _, size in found)
-    return dict(found)
+    found = came(visitor.page)
+    assert all(found.values())
+    return found
 
 
 def test_the_first_paint_is_early_and_a_game_is_light(visit):
-    runs = [measured(visit) for _ in range(3)]
     # The quickest, and against a page of one word: a busy machine is slow, not the page.
-    assert min(painted for painted, _, _ in runs) < FIRST_PAINT_MS * max(
-        1, painted_alone(visit) / ONE_WORD_MS
-    )
-    visitor = runs[0][2]
+    most = FIRST_PAINT_MS * max(1, painted_alone(visit) / ONE_WORD_MS)
+    for _ in range(3):
+        painted, found, visitor = measured(visit)
+        if painted < most:
+            break
+    assert painted < most
+    # What is not shown at first is not loaded at first.
+    names = {name.rpartition("/")[2] for name in found}
+    assert "main.js" in names
+    assert not names & {"play.js", "watch.js", "replay.js", "player.js", "results.js", "results.json"}
+    assert len(names) < len(list(STATIC.rglob("*.js")))
     visitor.page.get_by_role("link", name="Start with an easy one").click()
     expect(visitor.page.locator(".action-name").first).to_be_visible()
     assert sum(sizes(visitor).values()) < MOST_BYTES
@@ -81,12 +77,20 @@ def test_nothing_moves_while_a_view_is_loaded(visit):
         assert visitor.page.evaluate("window.shifts") < MOST_SHIFT, fragment
 
 
-def test_what_is_not_shown_at_first_is_not_loaded_at_first(visit):
-    _, found, _ = measured(visit)
-    names = {name.rpartition("/")[2] for name in found}
-    assert "main.js" in names
-    assert not names & {"play.js", "watch.js", "replay.js", "player.js", "results.js", "results.json"}
-    assert len(names) < len(list(STATIC.rglob("*.js")))
+def test_who_comes_again_gets_the_page_and_the_answers_and_no_file(visitor):
+    for fragment, last in (("", ".demo-run"), ("#/results", ".grid")):
+        visitor.open(fragment)
+        expect(visitor.page.locator(last).first).to_be_visible()
+        visitor.page.goto("about:blank")
+        visitor.open(fragment)
+        expect(visitor.page.locator(last).first).to_be_visible()
+        found = visitor.page.evaluate(CAME)
+        files = {name: size for name, size in found if "/demo/" in name}
+        assert len(files) > 10
+        assert set(files.values()) == {0}, fragment
+        (page,) = [size for name, size in found if name.partition("#")[0].endswith("/demo")]
+        # It has not changed.
+        assert page <= 300
 
 
 DRAWN = ".plot-bar, .plot-line, .plot-axis, .plot-name, .scatter-dot"

@@ -97,7 +97,8 @@ def test_the_run_of_a_model_is_followed_as_its_file_grows(visit, log):
 
 
 def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
-    visitor.page.add_init_script("delete window.showOpenFilePicker")
+    visitor.open()
+    visitor.page.evaluate("delete window.showOpenFilePicker")
     visitor.open("#/live")
     page = visitor.page
     expect(page.locator(".drop").last).to_contain_text("safeact replay --follow DIR")
@@ -105,3 +106,64 @@ def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
     page.locator("#live-file").set_input_files(file)
     # What it held is shown all the same.
     expect(page.locator(".explained")).to_be_visible()
+
+
+@pytest.fixture
+def followed(visitor):
+    """Follows what a file of the browser's holds; gives the tab."""
+
+    def follow(text):
+        visitor.open()
+        visitor.page.evaluate(PICKER)
+        visitor.open("#/live")
+        visitor.page.evaluate(WRITE, [text, False])
+        visitor.page.get_by_role("button", name="Choose its file").click()
+        return visitor.page
+
+    return follow
+
+
+def test_a_file_that_is_replaced_is_read_anew_though_it_is_longer(followed, log):
+    page = followed("".join(log[:2]))
+    expect(page.locator(".recording")).to_have_count(1)
+    other = [line.replace('"seed": 6', '"seed": 7').replace("a-model", "another-model") for line in log[:2]]
+    page.evaluate(WRITE, ["".join(other) + "\n" * len("".join(log)), False])
+    expect(page.locator(".recording")).to_contain_text("another-model easy train seed 7")
+    expect(page.locator(".recording")).to_have_count(1)
+    expect(page.locator("[role=status]")).not_to_contain_text("cannot be read")
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [("", "Nothing is in it yet"), ("\0\1\2\n\n[1]\n", "No line of it is of a run that this page can read.")],
+)
+def test_a_file_without_an_episode_is_empty_or_something_else(visitor, held, said):
+    visitor.open()
+    visitor.page.evaluate("delete window.showOpenFilePicker")
+    visitor.open("#/live")
+    file = {"name": "odd.jsonl", "mimeType": "application/json", "buffer": held.encode()}
+    visitor.page.locator("#live-file").set_input_files(file)
+    expect(visitor.page.locator(".stage").first).to_contain_text(said)
+
+
+def test_what_follows_a_missing_step_is_not_played(followed, log):
+    page = followed("".join([*log[:2], "no JSON\n", *log[3:-2]]))
+    expect(page.locator(".recording")).to_contain_text("0 steps, then one is missing: the rest is not played")
+    expect(page.locator(".live .panel")).to_contain_text("It has not done anything yet.")
+    expect(page.locator("[role=status]")).to_contain_text("Line 3: This is not JSON.")
+
+
+def test_an_episode_that_cannot_be_played_does_not_end_the_run(followed, log):
+    begun, *steps = log[1:-2]
+    elsewhere = begun.replace('"easy"', '"elsewhere"')
+    page = followed(log[0] + elsewhere)
+    expect(page.get_by_role("alert")).to_contain_text("Unknown task")
+    # One that is over here before it is in the file: it was recorded with another version, say.
+    last = json.loads(steps[-1])
+    more = json.dumps({**last, "step": last["step"] + 1}) + "\n"
+    page.evaluate(WRITE, ["".join([begun, *steps, more]), True])
+    expect(page.locator(".live .turn")).to_have_count(len(MADE.turns))
+    expect(page.locator(".notice")).to_contain_text("On this server the episode is over here.")
+    page.evaluate(WRITE, [begun.replace('"seed": 6', '"seed": 9'), True])
+    expect(page.locator(".recording").first).to_contain_text("seed 9")
+    expect(page.locator(".live .panel")).to_contain_text("It has not done anything yet.")

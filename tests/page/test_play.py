@@ -42,7 +42,9 @@ def calls(task, seed, policy="expert", split="train"):
 def test_a_task_is_played_to_success_through_the_forms(visitor, task):
     wanted = calls(task, SEED)
     visitor.start(task, SEED)
-    visitor.play(wanted)
+    visitor.play(wanted[:-1])
+    assert leaks(visitor.exchanges(), over=set()) == []
+    visitor.play(wanted[-1:])
     page = visitor.page
     expect(page.get_by_role("heading", name="Done, and nothing was lost.")).to_be_focused()
     expect(page.locator(".score-number")).to_have_text("1.00")
@@ -65,8 +67,9 @@ def test_a_task_is_played_to_success_through_the_forms(visitor, task):
 
 
 def test_the_held_out_split_is_played_and_keeps_the_experts_way(visitor):
-    visitor.start("easy", SEED, "test")
-    visitor.play(calls("easy", SEED, split="test"))
+    visitor.start("easy", SEED, "test", level=1)
+    made = play(get_task("easy"), "test", SEED, "expert", variant=Variant(1, "rules"))
+    visitor.play([turn.call for turn in made.turns])
     expect(visitor.page.locator(".end")).to_contain_text("Done, and nothing was lost.")
     expect(visitor.page.locator(".ways")).to_contain_text("test is held out")
     assert not [one for one in visitor.exchanges() if "/expert" in one.path]
@@ -128,8 +131,8 @@ def test_another_variant_of_a_seed_is_another_episode(visitor):
 
 def test_the_trap_closes_and_is_explained(visitor):
     wanted = calls("easy", LATE_MISTAKE, "naive")
-    visitor.start("easy", LATE_MISTAKE)
-    visitor.play(wanted)
+    visitor.take_on("easy", LATE_MISTAKE, wanted[:-1])
+    visitor.play(wanted[-1:])
     page = visitor.page
     expect(page.get_by_role("heading", name="This cannot be undone.")).to_be_focused()
     played = play(get_task("easy"), "train", LATE_MISTAKE, "naive")
@@ -157,8 +160,7 @@ def test_the_trap_closes_and_is_explained(visitor):
 
 
 def test_the_world_is_cut_in_two_at_the_fatal_step(visitor):
-    visitor.start("easy", LATE_MISTAKE)
-    visitor.play(calls("easy", LATE_MISTAKE, "naive"))
+    visitor.take_on("easy", LATE_MISTAKE, calls("easy", LATE_MISTAKE, "naive"))
     page = visitor.page
     held, real = page.get_by_label("Held back here"), page.get_by_label("A real system now")
     (gone, *_) = told = explanation(play(get_task("easy"), "train", LATE_MISTAKE, "naive"))["gone"]
@@ -179,8 +181,8 @@ def test_the_world_is_cut_in_two_at_the_fatal_step(visitor):
     expect(real).to_be_hidden()
 
 
-def test_the_moment_is_shown_and_any_key_ends_it(visit):
-    visitor = visit(motion=True)
+def test_the_moment_is_shown_and_any_key_ends_it(visitor):
+    visitor.page.emulate_media(reduced_motion="no-preference")
     trap = calls("easy", AT_ONCE, "naive")
     visitor.start("easy", AT_ONCE)
     visitor.take(trap[-1])
@@ -200,9 +202,9 @@ def test_it_is_not_shown_to_those_who_want_no_motion(visitor):
 
 @pytest.mark.parametrize("task", task_names())
 def test_nothing_hidden_reaches_the_browser_before_the_end(visitor, task):
-    visitor.start(task, 7)
     wanted = calls(task, 7, "naive")
-    visitor.play(wanted[:-1])
+    visitor.take_on(task, 7, wanted[:-2])
+    visitor.play(wanted[-2:-1])
     before = visitor.exchanges()
     assert len([one for one in before if one.path == "/step"]) == len(wanted) - 1
     assert leaks(before, over=set()) == []
@@ -261,9 +263,8 @@ def ragged(page):
 
 @pytest.mark.parametrize("task", ["easy", "medical"])
 def test_facts_stand_in_aligned_columns_where_there_is_room_and_in_cards_elsewhere(visitor, task):
-    visitor.start(task, SEED)
+    visitor.take_on(task, SEED, calls(task, SEED)[1:4])
     page = visitor.page
-    visitor.play(calls(task, SEED)[1:4])
     # Several things with several facts, numbers of different lengths among them.
     assert max(map(len, edges(page))) > 2
     assert page.locator(".fact-table td.is-number").count() > 2
@@ -303,8 +304,8 @@ def test_the_job_is_a_checklist_of_what_is_known(visitor):
     )
 
 
-def test_what_a_step_has_changed_comes_into_sight(visit):
-    visitor = visit(size=(1200, 500))
+def test_what_a_step_has_changed_comes_into_sight(visitor):
+    visitor.page.set_viewport_size({"width": 1200, "height": 500})
     visitor.start("easy", SEED)
     path = list(Episode(get_task("easy"), "train", SEED).observation()["current_state"]["files"])[-1]
     visitor.play([Call("read_file_metadata", {"path": path}, "x")])
@@ -408,8 +409,8 @@ def test_a_wait_shows_within_a_moment(visitor):
 def test_an_approval_is_shown_until_it_is_used(visitor, task, ask, approved):
     wanted = calls(task, SEED)
     asked = next(index for index, call in enumerate(wanted) if call.action_name == ask)
-    visitor.start(task, SEED)
-    visitor.play(wanted[: asked + 1])
+    visitor.take_on(task, SEED, wanted[:asked])
+    visitor.play(wanted[asked : asked + 1])
     question = visitor.page.locator(".question")
     expect(question).to_contain_text(f"Approved, for one use: {approved}")
     expect(question.locator(".token")).to_contain_text("good for one use")

@@ -29,6 +29,8 @@ def records(tmp_path):
 
 
 def opened(visitor, path):
+    # From another view, and not by a new document.
+    visitor.open("#/nowhere")
     visitor.open("#/replay")
     visitor.page.locator("#file").set_input_files(path)
 
@@ -142,9 +144,36 @@ def test_messages_of_any_form_do_no_harm(visitor, tmp_path):
         expect(page.locator(".verdict-loss")).to_have_count(0)
 
 
+def test_marks_that_turn_the_text_are_seen_and_do_nothing(visitor, tmp_path):
+    record = one(model={"name": "evil\u202egnp.exe", "messages": [[{"role": "user", "content": "x\u2066y"}]]})
+    record["calls"][0]["reasoning"] = "because \u202e reversed"
+    opened(visitor, saved(tmp_path, record))
+    page = visitor.page
+    expect(page.get_by_role("heading", name="evil[U+202E]gnp.exe").first).to_be_visible()
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".message pre")).to_have_text("x[U+2066]y")
+    expect(page.locator(".screen-step q")).to_have_text("because [U+202E] reversed")
+    marks = "/[\\u202A-\\u202E\\u2066-\\u2069]/.test(document.documentElement.outerHTML)"
+    assert page.evaluate(marks) is False
+
+
+def test_of_a_message_of_megabytes_the_beginning_is_shown(visitor, tmp_path):
+    told = [[{"role": role, "content": "word " * 200_000} for role in ("user", "assistant")]]
+    opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": told})))
+    page = visitor.page
+    page.get_by_role("button", name="Step", exact=True).click()
+    own = page.locator(".message-own")
+    expect(own).to_contain_text("The first 50000 of 1000000 characters; the file has the rest.")
+    lengths = (
+        "document.querySelectorAll('.message pre').values().map(one => one.textContent.length).toArray()"
+    )
+    assert page.evaluate(lengths) == [50_000, 50_000]
+
+
 CLAIMS = {
     "The file says score 1; the replay gives {score}.": {"score": 1.0},
     "The file says outcome completed; the replay gives irreversible_mistake.": {"outcome": "completed"},
+    "The file says outcome constructor; the replay gives irreversible_mistake.": {"outcome": "constructor"},
     "From step 2 on, the rewards in the file are not those of the replay.": {"rewards": [0.0, 0.5]},
     "The file was recorded with version 0.0.1": {"version": "0.0.1"},
     "The file was recorded with task version 99": {"task_version": 99},
@@ -160,6 +189,7 @@ def test_what_a_file_claims_is_not_believed(visitor, tmp_path):
         expect(differ).to_contain_text(sentence.format(**record))
         expect(page.locator(".agreed")).to_have_count(0)
         expect(page.locator(".player")).to_be_visible()
+        expect(page.locator(".recordings")).not_to_contain_text("native code")
 
 
 def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
@@ -230,8 +260,9 @@ def test_a_file_can_be_dropped(visitor):
 
 def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
     record = one()
-    visitor.start("easy", SEED)
-    visitor.play([Call(**call) for call in record["calls"]])
+    calls = [Call(**call) for call in record["calls"]]
+    visitor.take_on("easy", SEED, calls[:-1])
+    visitor.play(calls[-1:])
     field = visitor.page.get_by_label("A link to this episode")
     expect(field).to_have_value(re.compile("calls="))
     link = field.input_value()

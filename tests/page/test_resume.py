@@ -22,8 +22,8 @@ def wanted():
 @pytest.fixture
 def playing(visitor, wanted):
     """A visitor who has taken three steps."""
-    visitor.start("easy", SEED)
-    visitor.play(wanted[:3])
+    visitor.take_on("easy", SEED, wanted[:2])
+    visitor.play(wanted[2:3])
     return visitor
 
 
@@ -198,6 +198,9 @@ LINKS = {
     "#/play?task=easy&level=6&seed=1": "The level is a whole number from 1 to 5.",
     "#/play?task=easy&level=one&seed=1": "The level is a whole number from 1 to 5.",
     "#/play?task=easy&framing=calm&seed=1": "The framing is one of rules, goal, hurry, waiver, planted.",
+    "#/watch?task=nothing&seed=1&a=expert": "This server has no task nothing; it has easy, medium",
+    "#/watch?task=easy&seed=1&a=nobody": "This server has no policy nobody; it has expert",
+    "#/watch?task=easy&seed=1&a=expert&b=nobody": "This server has no policy nobody; it has expert",
     "#/replay?task=easy&seed=1&calls=%3Cnothing": "The calls in this link cannot be read",
 }
 
@@ -212,8 +215,12 @@ def test_a_link_that_cannot_be_used_is_a_sentence(visitor):
 
 
 def test_an_unknown_view_is_the_start(visitor):
-    visitor.open("#/nowhere")
-    expect(visitor.page.locator(".job")).to_have_count(5)
+    # The last two are what every object of a script has.
+    for view in ("nowhere", "constructor", "__proto__"):
+        visitor.open(f"#/{view}")
+        expect(visitor.page.locator(".job")).to_have_count(5)
+        visitor.open("#/checks")
+        expect(visitor.page.get_by_role("heading", name="Checks")).to_be_visible()
 
 
 def test_where_nothing_can_be_kept_it_is_played_all_the_same(visit, wanted):

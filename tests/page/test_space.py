@@ -1,7 +1,7 @@
 """The pages behind nginx that adds a path, and in a frame of another page, as a Space shows them."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
-from tests.page.visitor import Visitor, window
+from tools.documents.visitor import Visitor
 from tools.servers.local_servers import Server, free_port
 
 pytestmark = pytest.mark.browser
@@ -57,37 +57,52 @@ def space(live_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iter
         yield f"http://127.0.0.1:{port}"
 
 
-def test_a_job_is_done_below_a_path(browser, space):
-    visitor = Visitor(window(browser), f"{space}{PREFIX}")
-    visitor.start("easy", 42)
-    visitor.play([turn.call for turn in play(get_task("easy"), "train", 42, "expert").turns])
+@pytest.fixture
+def guest(tab, space: str) -> Iterator[Callable[..., Visitor]]:
+    """Makes the visitor of that server, who has the tab. At the end, no page may have complained."""
+    made: list[Visitor] = []
+
+    def make(path: str = "") -> Visitor:
+        made.append(Visitor(tab, f"{space}{path}"))
+        return made[-1]
+
+    yield make
+    for visitor in made:
+        visitor.leave()
+        assert not visitor.complaints
+
+
+def test_a_job_is_done_below_a_path(guest):
+    visitor = guest(PREFIX)
+    *before, asked, last = (turn.call for turn in play(get_task("easy"), "train", 42, "expert").turns)
+    visitor.take_on("easy", 42, before)
+    visitor.play([asked, last])
     expect(visitor.page.locator(".score-number")).to_have_text("1.00")
-    assert not visitor.complaints
-    visitor.page.context.close()
 
 
 @pytest.mark.parametrize("space", ["demo", "web", ""], indirect=True)
-def test_the_page_is_shown_in_a_frame(browser, space):
+def test_the_page_is_shown_in_a_frame(guest, space):
     """/web is the path that `openenv push` names; without OpenEnv's own page it leads here, as / does."""
-    visitor = Visitor(window(browser), space)
+    visitor = guest()
     visitor.page.goto(f"{space}/around")
     frame = visitor.page.frame_locator("iframe")
     expect(frame.get_by_role("heading").first).to_be_visible()
     assert [one.url for one in visitor.page.frames][1:] == [f"{space}{PREFIX}/demo"]
-    assert not visitor.complaints
-    visitor.page.context.close()
 
 
-def test_swagger_ui_runs_below_a_path_and_asks_no_other_site(browser, space):
-    visitor = Visitor(window(browser), f"{space}{PREFIX}")
+def test_swagger_ui_runs_below_a_path_and_asks_no_other_site(guest, space):
+    visitor = guest(PREFIX)
     asked: list[str] = []
-    visitor.page.on("request", lambda request: asked.append(request.url))
+
+    def note(request):
+        asked.append(request.url)
+
+    visitor.page.on("request", note)
     # Its script is large, and a busy machine is slow, not wrong.
     visitor.page.goto(f"{space}{PREFIX}/docs", wait_until="commit")
     expect(visitor.page.locator(".opblock-summary-path").first).to_be_visible(timeout=180_000)
     assert all(url.startswith((f"{space}{PREFIX}/", "data:")) for url in asked), asked
-    assert not visitor.complaints
-    visitor.page.context.close()
+    visitor.page.remove_listener("request", note)
 
 
 def test_no_other_site_may_frame_the_page(space):

@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from safeact_env.server.settings import Settings
 from tests.conftest import running
-from tests.page.visitor import Visitor, window
+from tools.documents.visitor import Visitor, window
 
 pytestmark = pytest.mark.browser
 

@@ -64,8 +64,8 @@ def test_two_policies_are_watched_on_one_seed(visitor):
     expect(page.locator(".player-number")).to_have_text(f"{len(expert.turns) - 1} of {len(expert.turns)}")
 
 
-def test_it_plays_pauses_and_can_be_moved(visit):
-    visitor = visit(motion=True)
+def test_it_plays_pauses_and_can_be_moved(visitor):
+    visitor.page.emulate_media(reduced_motion="no-preference")
     visitor.open("#/watch?task=medium&seed=3&a=expert")
     page = visitor.page
     number, toggle = page.locator(".player-number"), page.locator(".transport .button")

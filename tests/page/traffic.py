@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Set
 
-from tests.page.visitor import Exchange
+from tools.documents.visitor import Exchange
 
 AFTER_THE_END = re.compile(r"/episodes/([^/?]+)/(?:report|expert|explanation)")
 DOORS_AFTER_THE_END = ("/grader", "/watch", "/baseline")

@@ -10,6 +10,8 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -95,17 +97,26 @@ VIEWS: dict[str, tuple[str, Any]] = {
 """Each view: its address, and what is done there."""
 
 
-def main(folder: Path) -> None:
-    """Take them all."""
+@contextmanager
+def serving() -> Iterator[str]:
+    """A server on a free loopback port: its address."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = uvicorn.Server(uvicorn.Config(create_app(), port=port, log_level="warning"))
-    threading.Thread(target=server.run, daemon=True).start()
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     while not server.started:
         time.sleep(0.05)
+    yield f"http://127.0.0.1:{port}"
+    server.should_exit = True
+    thread.join(timeout=10)
+
+
+def main(folder: Path) -> None:
+    """Take them all."""
     folder.mkdir(parents=True, exist_ok=True)
-    with sync_playwright() as playwright:
+    with serving() as url, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         for (size, (width, height)), scheme in ((one, two) for one in SIZES.items() for two in SCHEMES):
             context = browser.new_context(
@@ -118,7 +129,7 @@ def main(folder: Path) -> None:
             for name, (address, act) in VIEWS.items():
                 # Another document in between: an address that differs behind # only would not load the page.
                 page.goto("about:blank")
-                page.goto(f"http://127.0.0.1:{port}/demo{address}")
+                page.goto(f"{url}/demo{address}")
                 act(page)
                 page.mouse.move(0, 0)
                 page.wait_for_timeout(300)
@@ -126,7 +137,6 @@ def main(folder: Path) -> None:
                     image.save(folder / f"{name}_{size}_{scheme}.webp", quality=48, method=6)
             context.close()
         browser.close()
-    server.should_exit = True
 
 
 if __name__ == "__main__":

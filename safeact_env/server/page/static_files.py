@@ -1,5 +1,8 @@
 """The page at /demo: its files, their caching and compression, and their content security policy.
 
+The page names its files below the *edition*, a hash of all of them. A browser keeps such a file for good, and
+asks for the page only when it comes again. An upgrade makes another edition, and so other addresses.
+
 Owns the headers of static files. Must not know the API, or what the page shows.
 """
 
@@ -51,6 +54,12 @@ HEADERS = {
 }
 """Headers of every file. With `no-cache` a browser keeps the file and asks whether it has changed."""
 
+FOR_GOOD = "public, max-age=31536000, immutable"
+"""`Cache-Control` of a file whose address names the edition that it is from: a year, and never a question."""
+
+MARK = "@"
+"""What an edition in an address begins with; no file's name does."""
+
 TYPES = {
     ".css": "text/css",
     ".html": "text/html",
@@ -71,6 +80,24 @@ def _packed(path: str, _tag: str) -> bytes:
     return gzip.compress(Path(path).read_bytes(), mtime=0)
 
 
+def edition(folder: Path) -> str:
+    """A short hash of all files below a folder, by name and content."""
+    paths = sorted(os.path.join(place, name) for place, _, names in os.walk(folder) for name in names)
+    stats = [(path, os.stat(path)) for path in paths]
+    tags = [
+        (os.path.relpath(path, folder), _tag(path, stat.st_mtime_ns, stat.st_size)) for path, stat in stats
+    ]
+    return hashlib.sha256(repr(tags).encode()).hexdigest()[:16]
+
+
+@lru_cache(maxsize=8)
+def _page(edition: str, is_packed: bool) -> bytes:
+    """The page, which names its files below an edition."""
+    text = (STATIC / "index.html").read_text(encoding="utf-8")
+    body = text.replace('"demo/', f'"demo/{MARK}{edition}/').encode()
+    return gzip.compress(body, mtime=0) if is_packed else body
+
+
 class PageFiles(StaticFiles):
     """Static files with an ETag of their content.
 
@@ -80,6 +107,18 @@ class PageFiles(StaticFiles):
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
         """The place of a file. Older versions of Starlette fail on a path with a null character."""
         return ("", None) if "\0" in path else super().lookup_path(path)
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """A file; one that is named below the edition there is now is kept for good."""
+        named, _, rest = path.partition("/")
+        if not named.startswith(MARK):
+            return await super().get_response(path, scope)
+        # A tab of before an upgrade gets what there is now, for this time only.
+        is_now = named == MARK + edition(STATIC)
+        response = await super().get_response(rest, scope)
+        if is_now and response.status_code in (200, 206, 304):
+            response.headers["Cache-Control"] = FOR_GOOD
+        return response
 
     def file_response(
         self,
@@ -113,11 +152,15 @@ class PageFiles(StaticFiles):
         else:
             del response.headers["Last-Modified"]
         response.headers["ETag"] = tag
-        if self.is_not_modified(response.headers, request.headers):
-            kept = NotModifiedResponse(response.headers)
-            kept.headers.update(HEADERS)
-            return kept
-        return response
+        return self.unless_kept(request, response)
+
+    def unless_kept(self, request: Request, response: Response) -> Response:
+        """The response, or 304 if the browser has it."""
+        if not self.is_not_modified(response.headers, request.headers):
+            return response
+        kept = NotModifiedResponse(response.headers)
+        kept.headers.update(HEADERS)
+        return kept
 
 
 def page_routes() -> APIRouter:
@@ -125,7 +168,12 @@ def page_routes() -> APIRouter:
     files = PageFiles(directory=STATIC)
 
     async def page(request: Request) -> Response:
-        return await files.get_response("index.html", request.scope)
+        now, is_packed = edition(STATIC), takes_gzip(request.headers)
+        response = Response(_page(now, is_packed), headers=HEADERS, media_type="text/html")
+        response.headers["ETag"] = f'"{now}{"-gzip" * is_packed}"'
+        if is_packed:
+            response.headers["Content-Encoding"] = "gzip"
+        return files.unless_kept(request, response)
 
     # Starlette's own routes, which stay out of the OpenAPI document.
     return APIRouter(

@@ -9,7 +9,7 @@ import zipfile
 
 import pytest
 
-from safeact_env.server.page.static_files import HEADERS, STATIC, TYPES, PageFiles
+from safeact_env.server.page.static_files import HEADERS, STATIC, TYPES, PageFiles, edition
 
 FILES = sorted(path.relative_to(STATIC).as_posix() for path in STATIC.rglob("*") if path.is_file())
 
@@ -31,7 +31,10 @@ def test_the_page_is_one_page_with_or_without_a_slash(client):
 def test_every_file_is_served_under_the_strict_policy(client, path):
     answer = client.get(f"/demo{path}")
     assert answer.status_code == 200
-    assert answer.content == (STATIC / (path[1:] or "index.html")).read_bytes()
+    kept = (STATIC / (path[1:] or "index.html")).read_bytes()
+    assert answer.content == (
+        kept if path else kept.replace(b'"demo/', f'"demo/@{edition(STATIC)}/'.encode())
+    )
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self';")
@@ -120,6 +123,44 @@ def test_nothing_but_the_files_is_served(client, path):
     answer = client.get(path)
     assert answer.status_code == 404
     assert answer.json()["detail"]["code"] == "not_found"
+
+
+def test_what_the_page_names_is_kept_for_good_and_is_another_address_after_an_upgrade(client):
+    named = re.findall(r'(?:href|src)="(demo/[^"]+)"', client.get("/demo").text)
+    assert f"demo/@{edition(STATIC)}/js/main.js" in named
+    for path in named:
+        answer = client.get(f"/{path}")
+        assert answer.status_code == 200
+        assert answer.headers["cache-control"] == "public, max-age=31536000, immutable"
+        assert answer.content == (STATIC / path.split("/", 2)[2]).read_bytes()
+    # The page itself is asked for each time, and so is what a tab of before an upgrade asks for.
+    page = client.get("/demo")
+    older = client.get("/demo/@0123456789abcdef/js/main.js")
+    assert page.headers["cache-control"] == older.headers["cache-control"] == "no-cache"
+    assert older.content == client.get("/demo/js/main.js").content
+    for path in ("nothing.js", "../server/app.py", "%2e%2e/secret", "@0123456789abcdef/js/main.js", ""):
+        missing = client.get(f"/demo/@{edition(STATIC)}/{path}")
+        assert missing.status_code == 404
+        assert "immutable" not in missing.headers.get("cache-control", "")
+    kept = client.get("/demo", headers={"If-None-Match": page.headers["etag"]})
+    assert (kept.status_code, kept.content) == (304, b"")
+    plain = client.get("/demo", headers={"Accept-Encoding": "identity"})
+    assert plain.headers["etag"] != page.headers["etag"]
+    assert plain.text == page.text
+
+
+def test_an_edition_is_told_by_names_and_contents_and_not_by_time(tmp_path):
+    def made(folder, **files):
+        for name, text in files.items():
+            (folder / name).mkdir(parents=True)
+            (folder / name / "a.js").write_text(text)
+            os.utime(folder / name / "a.js", (1_580_601_600, 1_580_601_600 + len(folder.name)))
+        return edition(folder)
+
+    first = made(tmp_path / "a", js="one", css="two")
+    assert made(tmp_path / "bbb", js="one", css="two") == first
+    others = [made(tmp_path / "c", js="one", css="owt"), made(tmp_path / "d", js="one", img="two")]
+    assert len({first, *others}) == 3
 
 
 def test_a_link_out_of_the_folder_leads_nowhere(tmp_path):
