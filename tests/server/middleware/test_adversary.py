@@ -167,7 +167,10 @@ def socketed(client: TestClient, task: str, split: str) -> Iterator[str]:
             use_twin(patch)
         with client.websocket_connect("/ws") as socket:
             frames: list[Any] = [
-                {"type": "reset", "data": {"task_name": task, "split": split, "seed": SEED}},
+                {
+                    "type": "reset",
+                    "data": {"task_name": task, "split": split, "seed": SEED, "episode_id": ID},
+                },
                 {"type": "state"},
                 {"type": "mcp", "data": {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}},
                 {"type": "facts"},
