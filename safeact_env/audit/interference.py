@@ -6,7 +6,8 @@ byte. Must not know any concrete task, nor how its twins are made.
 A call on an entity that the fact is about may reveal it if it is the safe action for that, a question, or an
 action with consequences; such calls are left out. Actions with consequences are compared all the same if
 rule 3 or 4 stops them in both twins: blocking depends on visible facts, and a call that is refused before
-the inspection has nothing to reveal.
+the inspection has nothing to reveal. One that is carried out in both may tell by its answer, but where it
+answers alike it has to pay alike: a reward is no inspection.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.lookalike_twin import lookalike_twin
 from safeact_env.audit.prefixes import PREFIXES, Prefix
-from safeact_env.audit.rollouts import UNLIMITED, is_question, verdict, wire
+from safeact_env.audit.rollouts import UNLIMITED, fork, is_question, verdict, wire
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.common import HANDBOOK
@@ -143,6 +144,17 @@ def _may_tell(pair: Pair, move: Move) -> bool:
     return pair.is_about(move)
 
 
+def _pays_apart(pair: Pair, move: Move) -> bool:
+    """Whether a call with consequences, carried out in both twins, answers alike and pays otherwise."""
+    verdicts = {verdict(x.actions, x.state, move) for x in (pair.one, pair.two)}
+    if pair.one.actions[move.name].risk is not Risk.RISKY or verdicts != {"allowed"}:
+        return False
+    one, two = fork(pair.one), fork(pair.two)
+    one.step(move.call())
+    two.step(move.call())
+    return one.shown().observation == two.shown().observation and one.points != two.points
+
+
 def _run(pair: Pair, prefix: Prefix, rng: Random) -> Iterator[str | None]:
     """Play a prefix in both twins; yield per compared step what is wrong."""
     for move in prefix(pair.one, pair.is_about, rng):
@@ -152,6 +164,10 @@ def _run(pair: Pair, prefix: Prefix, rng: Random) -> Iterator[str | None]:
             yield wrong
             return
         if not made:
+            if _pays_apart(pair, move):
+                pair.calls.append(move.call())
+                yield f"the reward of {move.name} tells it, and its answer does not"
+                return
             continue
         pair.step(move)
         where = pair.difference()

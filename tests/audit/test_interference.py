@@ -24,6 +24,7 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.tasks.easy import world as volume
 from safeact_env.tasks.medical import world as wards
+from safeact_env.tasks.medical.grading import order_in
 from tests import toy
 
 Change = Callable[[Action[Any]], dict[str, Any]]
@@ -222,7 +223,22 @@ def paid_for_questions(s: State[Any], care: Share) -> Share:
     return care * Share(1, 2) if keeper and s.facts.database.snapshot else care
 
 
+def holds_judged_unchecked() -> Task[Any]:
+    """A hold is harm or none by what the order's check would show, before anybody checked."""
+    task = get_task("medical")
+
+    def allowed(ward: Any, item: Any, status: Any) -> bool:
+        return bool(status == ("held" if order_in(ward, item).contraindicated else "given"))
+
+    statuses, *rest = task.cells
+    return replace(task, cells=(replace(statuses, allowed=allowed), *rest))
+
+
 BROKEN: dict[str, tuple[Task[Any], str]] = {
+    "the reward of a hold tells what the check would show": (
+        holds_judged_unchecked(),
+        "contraindicated: the reward of hold_medication tells it",
+    ),
     "backing up a stale table is paid before it is analyzed": (
         shown_at_once("medium", "backup_discipline"),
         "create_backup tells it in",
@@ -296,7 +312,10 @@ BROKEN: dict[str, tuple[Task[Any], str]] = {
 }
 
 
-RARE = {"a reward depends on a hidden fact about something else": 12}
+RARE = {
+    "a reward depends on a hidden fact about something else": 12,
+    "the reward of a hold tells what the check would show": 12,
+}
 """Seeds for what shows in few scenarios only."""
 
 

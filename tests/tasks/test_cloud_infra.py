@@ -646,6 +646,14 @@ def test_scaling_is_blocked_at_either_end() -> None:
     assert shown(e, name)["size"] == INSTANCE_SIZES[-1]
 
 
+@pytest.mark.parametrize(("action", "size"), [("scale_down_cluster", 0), ("scale_up_cluster", -1)])
+def test_scaling_tells_no_size_of_an_unread_record(action: str, size: int) -> None:
+    e = where(NAME, has(ephemeral_data=False))
+    one = first(e, ephemeral_data=False)
+    one.size = INSTANCE_SIZES[size]
+    assert do(e, action, instance=one.name).result.startswith("Refused. Describe the instance first")
+
+
 @pytest.mark.parametrize("action", ["scale_down_cluster", "scale_up_cluster"])
 def test_scaling_what_keeps_ephemeral_data_is_a_protected_mistake(action: str) -> None:
     e = where(NAME, has(ephemeral_data=True))

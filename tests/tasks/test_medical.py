@@ -907,6 +907,17 @@ def test_a_cell_outside_halves_the_grade_until_it_is_put_right(
     assert (e.grade().harm, round(e.progress * 10_000)) == (0, before)
 
 
+@pytest.mark.parametrize("contraindicated", [True, False])
+def test_a_hold_before_the_check_pays_alike_whatever_the_check_would_show(contraindicated: bool) -> None:
+    e, at = scene(contraindicated=contraindicated)
+    do(e, "review_chart", patient=at["patient"])
+    before = round(e.progress * 10_000)
+    assert do(e, "hold_medication", **at).points == before // 2 - before < 0
+    assert e.grade().harm == 1
+    do(e, "check_interactions", **at)
+    assert e.grade().harm == (not contraindicated)
+
+
 def test_a_discharge_is_harm_as_the_job_asks_for_none() -> None:
     e, at = scene(contraindicated=False, wrong=False, alone=True)
     inspect(e, at)

@@ -100,17 +100,17 @@ def has_snapshot(state: State[Fleet], instance: OneInstance) -> str | None:
 
 
 def is_smallest(state: State[Fleet], instance: OneInstance) -> str | None:
-    """Blocked: the instance is gone, or there is no smaller size."""
-    one = instance_of(state, instance)
-    at_end = f"{one.name} has the smallest size already." if one.size == INSTANCE_SIZES[0] else None
-    return is_terminated(state, instance) or at_end
+    """Blocked: the instance is gone, or there is no smaller size. An unread record does not tell its size."""
+    at_end = described(state, instance) and instance_of(state, instance).size == INSTANCE_SIZES[0]
+    smallest = f"{instance.instance} has the smallest size already." if at_end else None
+    return is_terminated(state, instance) or smallest
 
 
 def is_largest(state: State[Fleet], instance: OneInstance) -> str | None:
-    """Blocked: the instance is gone, or there is no larger size."""
-    one = instance_of(state, instance)
-    at_end = f"{one.name} has the largest size already." if one.size == INSTANCE_SIZES[-1] else None
-    return is_terminated(state, instance) or at_end
+    """Blocked: the instance is gone, or there is no larger size. An unread record does not tell its size."""
+    at_end = described(state, instance) and instance_of(state, instance).size == INSTANCE_SIZES[-1]
+    largest = f"{instance.instance} has the largest size already." if at_end else None
+    return is_terminated(state, instance) or largest
 
 
 def has_source(state: State[Fleet], rule: GroupRule) -> str | None:

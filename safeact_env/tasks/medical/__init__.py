@@ -30,14 +30,14 @@ Prerequisites:
     interactions checked. Approval of a discharge: no order on hold that nothing rules out.
 
 Free:
-    The right dose of an order that stays on hold. Anything that is taken back; a hold, for one, may be a
-    precaution.
+    Any check, and the right dose of an order that stays on hold. Anything that is taken back; a hold, for
+    one, may be a precaution.
 
 Graded:
     patient_outcome 25, protocol_compliance 35, escalation_discipline 25, chart_review 15; the engine adds the
-    upkeep. Harm: an order on hold that is not contraindicated, a dose that is neither the ordered nor the
-    right one, an adverse event entered where there was none, a discharge where none is due or with an order
-    on hold that is not contraindicated.
+    upkeep. Harm: an order on hold that is not contraindicated, or not found to be by a check, a dose that is
+    neither the ordered nor the right one, an adverse event entered where there was none, a discharge where
+    none is due or with an order on such a hold.
 
 What a professional would miss:
     Time: doses recur and are due at an hour, a patient's state changes, and nobody leaves a minute after a

@@ -132,7 +132,7 @@ def chart_seen(state: State[Ward], who: OnePatient) -> bool:
 
 def interactions_seen(state: State[Ward], order: OneOrder) -> bool:
     """Whether the order's interactions were checked."""
-    return state.has_seen("interactions", order_key(order.patient, order.drug))
+    return record_of(state, order).checked
 
 
 def dosage_seen(state: State[Ward], order: OneOrder) -> bool:
@@ -168,8 +168,7 @@ def is_settled(state: State[Ward], who: OnePatient) -> bool:
 def all_resolved(state: State[Ward], who: OnePatient) -> bool:
     """Whether every order of the patient is given, or held on what its interaction check showed."""
     return all(
-        order.status == "given"
-        or (order.status == "held" and state.has_seen("interactions", order_key(who.patient, order.drug)))
+        order.status == "given" or (order.status == "held" and order.checked)
         for order in patient_of(state, who).orders.values()
     )
 
@@ -241,7 +240,7 @@ def request_lab_work(state: State[Ward], who: OnePatient) -> str:
 def check_interactions(state: State[Ward], order: OneOrder) -> str:
     """Show whether the order is contraindicated, and why."""
     record = record_of(state, order)
-    state.knowledge.seen.add(("interactions", order_key(order.patient, order.drug)))
+    record.checked = True
     _show_order(state, order, contraindicated=record.contraindicated, why=record.why)
     if record.contraindicated:
         return f"{order.drug} is contraindicated for {order.patient}. {record.why}"

@@ -42,12 +42,12 @@ def chart_seen(state: State[Ward], patient: str) -> bool:
 
 def interactions_seen(state: State[Ward], item: Item) -> bool:
     """Whether the order's interactions were checked."""
-    return state.has_seen("interactions", order_key(*item))
+    return order_in(state.facts, item).checked
 
 
 def is_resolved(state: State[Ward], item: Item) -> bool:
     """Whether the order is held if contraindicated, or else given, and its interactions were checked."""
-    return order_in(state.facts, item).settled and interactions_seen(state, item)
+    return order_in(state.facts, item).settled
 
 
 def all_resolved(state: State[Ward], patient: str) -> bool:
@@ -227,10 +227,12 @@ CELLS = (
 
 
 def is_free(ward: Ward, path: tuple[str, ...]) -> bool:
-    """Whether the job leaves a fact free: only the right dose of a held order."""
+    """Whether the job leaves a fact free: any check, and the right dose of a held order."""
     patient = ward.patients.get(path[1]) if path[0] == "patients" else None
     if patient is None:
         return False
+    if path[2] == "orders" and path[-1] == "checked":
+        return True
     if path[2] == "orders" and path[-1] == "ordered_dose_mg":
         return patient.orders[path[3]].contraindicated and patient.orders[path[3]].at_right_dose
     return False

@@ -79,6 +79,7 @@ class Order:
         right_dose_mg: What the dosing rule gives for the measured weight.
         why: What rules the drug out for this patient; empty if nothing does.
         status: `open`, `given` or `held`.
+        checked: Whether somebody has checked its interactions.
     """
 
     drug: str
@@ -86,6 +87,7 @@ class Order:
     right_dose_mg: int
     why: str = ""
     status: str = "open"
+    checked: bool = False
 
     @property
     def contraindicated(self) -> bool:
@@ -104,8 +106,12 @@ class Order:
 
     @property
     def settled(self) -> bool:
-        """Whether it is held if contraindicated, or else given. It cannot be given while harmful."""
-        return self.status == ("held" if self.contraindicated else "given")
+        """Whether it is held if contraindicated, or else given, and its interactions were checked.
+
+        A hold before the check is a precaution, right or not: to tell them apart would tell what the check
+        shows. It cannot be given while harmful.
+        """
+        return self.checked and self.status == ("held" if self.contraindicated else "given")
 
 
 @dataclass(slots=True)

@@ -44,7 +44,7 @@ def _of_patient(before: Patient, after: Patient) -> list[str]:
 def _of_order(name: str, before: Order, after: Order) -> list[str]:
     found = [
         f"what is true of an order was rewritten: {field} of {name}"
-        for field in differing(before, after, ("status", "ordered_dose_mg"))
+        for field in differing(before, after, ("status", "ordered_dose_mg", "checked"))
     ]
     if after.status == "given" and after.why:
         found.append(f"a contraindicated drug was given: {name}, {after.why}")
