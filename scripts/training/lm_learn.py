@@ -1,0 +1,97 @@
+"""A small language model, and the two ways in which it learns: from the expert's chats, and from reward.
+
+Owns the network's form and the updates. Must not know files.
+"""
+
+from collections.abc import Sequence
+from math import cos, pi
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from scripts.training.lm_chats import Chat
+
+MOST_TOKENS = 8_192
+
+
+def new_model(vocabulary: int, width: int, layers: int, heads: int, seed: int) -> Any:
+    """A Llama with random weights, 1 to 10 million for a width of 128 to 320 and 4 to 8 layers."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    torch.manual_seed(seed)
+    config = LlamaConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=MOST_TOKENS,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=None,
+    )
+    return LlamaForCausalLM(config)
+
+
+def optimizer_of(model: Any) -> torch.optim.AdamW:
+    """The optimizer; the rate is set at each step."""
+    return torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.95), weight_decay=0.01)
+
+
+def rate_at(step: int, steps: int, peak: float) -> float:
+    """The learning rate: up within a twentieth of the steps, then down to a tenth along a cosine."""
+    up = max(steps // 20, 1)
+    if step < up:
+        return peak * (step + 1) / up
+    return peak * (0.55 + 0.45 * cos(pi * (step - up) / max(steps - up, 1)))
+
+
+def said_losses(model: Any, chat: Chat) -> Tensor:
+    """Minus the log-likelihood of each token that the assistant says, given all before it: shape (said,)."""
+    ids = torch.tensor([chat.ids], device=model.device)
+    places = torch.tensor(chat.said, device=model.device).nonzero().squeeze(1)
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[0, places - 1]
+    losses: Tensor = cross_entropy(model.lm_head(hidden), ids[0, places], reduction="none")
+    return losses
+
+
+def follow(model: Any, optimizer: torch.optim.Optimizer, chats: Sequence[Chat], rate: float) -> float:
+    """One update towards what the assistant says in these chats; the mean loss per token."""
+    return _updated(model, optimizer, chats, [1.0] * len(chats), rate)
+
+
+def reinforce(
+    model: Any, optimizer: torch.optim.Optimizer, chats: Sequence[Chat], rewards: Sequence[float], rate: float
+) -> None:
+    """One update of REINFORCE on the rollouts of one scenario, with their mean reward as the baseline.
+
+    Rollouts that were all paid alike teach nothing, and nothing is changed.
+    """
+    mean = sum(rewards) / len(rewards)
+    advantages = [reward - mean for reward in rewards]
+    if any(advantages):
+        _updated(model, optimizer, chats, advantages, rate)
+
+
+def _updated(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    chats: Sequence[Chat],
+    weights: Sequence[float],
+    rate: float,
+) -> float:
+    count = sum(sum(chat.said) for chat in chats)
+    optimizer.zero_grad(set_to_none=True)
+    total = 0.0
+    for chat, weight in zip(chats, weights, strict=True):
+        loss = weight * said_losses(model, chat).sum() / count
+        loss.backward()
+        total += float(loss.detach())
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    for group in optimizer.param_groups:
+        group["lr"] = rate
+    optimizer.step()
+    return total
