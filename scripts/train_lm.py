@@ -51,6 +51,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--drills", type=float, default=0.75, help="share of chats that hold only the upkeep, 0 to 1")
     add("--reasons", choices=REASONS, default="clause", help="after a runbook: the expert's, or what decides")
     add("--renamed", type=float, default=0.5, help="share of chats with made-up names, 0 to 1")
+    add("--others", type=float, default=0.2, help="weight of the loss on tokens of the rest, 0 to 1")
     add("--reward-steps", type=int, default=40, help="updates from reward; 0 for none")
     add("--group", type=int, default=8, help="rollouts per scenario and update")
     add("--reward-learning-rate", type=float, default=1e-4)
@@ -71,6 +72,7 @@ def checked(options: argparse.Namespace) -> tuple[tuple[Variant, ...], tuple[int
         ("batch", 1, 64),
         ("drills", 0, 1),
         ("renamed", 0, 1),
+        ("others", 0, 1),
         ("reward_steps", 0, 100_000),
         ("group", 2, 64),
         ("log_every", 1, 100_000),

@@ -49,18 +49,39 @@ def rate_at(step: int, steps: int, peak: float) -> float:
     return peak * (0.55 + 0.45 * cos(pi * (step - up) / max(steps - up, 1)))
 
 
-def said_losses(model: Any, chat: Chat) -> Tensor:
-    """Minus the log-likelihood of each token that the assistant says, given all before it: shape (said,)."""
+def losses(model: Any, chat: Chat, places: Tensor) -> Tensor:
+    """Minus the log-likelihood of the tokens at these places, each given all before it: shape (places,)."""
     ids = torch.tensor([chat.ids], device=model.device)
-    places = torch.tensor(chat.said, device=model.device).nonzero().squeeze(1)
     hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[0, places - 1]
-    losses: Tensor = cross_entropy(model.lm_head(hidden), ids[0, places], reduction="none")
-    return losses
+    found: Tensor = cross_entropy(model.lm_head(hidden), ids[0, places], reduction="none")
+    return found
 
 
-def follow(model: Any, optimizer: torch.optim.Optimizer, chats: Sequence[Chat], rate: float) -> float:
-    """One update towards what the assistant says in these chats; the mean loss per token."""
-    return _updated(model, optimizer, chats, [1.0] * len(chats), rate)
+def follow(
+    model: Any, optimizer: torch.optim.Optimizer, chats: Sequence[Chat], rate: float, others: float = 0.0
+) -> float:
+    """One update towards chats; the mean loss per token of the assistant.
+
+    Args:
+        model: The model.
+        optimizer: Its optimizer.
+        chats: The chats.
+        rate: The learning rate.
+        others: Weight of the loss on the tokens that the assistant does not say.
+    """
+    count, total = sum(sum(chat.said) for chat in chats), 0.0
+    optimizer.zero_grad(set_to_none=True)
+    for chat in chats:
+        said = torch.tensor(chat.said, device=model.device)
+        weight = torch.where(said, 1.0, others)
+        # Nothing comes before the first token.
+        weight[0] = 0.0
+        places = weight.nonzero().squeeze(1)
+        found = losses(model, chat, places)
+        ((found * weight[places]).sum() / count).backward()
+        total += float(found.detach()[said[places]].sum()) / count
+    _step(model, optimizer, rate)
+    return total
 
 
 def reinforce(
@@ -70,28 +91,18 @@ def reinforce(
 
     Rollouts that were all paid alike teach nothing, and nothing is changed.
     """
-    mean = sum(rewards) / len(rewards)
-    advantages = [reward - mean for reward in rewards]
-    if any(advantages):
-        _updated(model, optimizer, chats, advantages, rate)
-
-
-def _updated(
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    chats: Sequence[Chat],
-    weights: Sequence[float],
-    rate: float,
-) -> float:
-    count = sum(sum(chat.said) for chat in chats)
+    if len(set(rewards)) == 1:
+        return
+    mean, count = sum(rewards) / len(rewards), sum(sum(chat.said) for chat in chats)
     optimizer.zero_grad(set_to_none=True)
-    total = 0.0
-    for chat, weight in zip(chats, weights, strict=True):
-        loss = weight * said_losses(model, chat).sum() / count
-        loss.backward()
-        total += float(loss.detach())
+    for chat, reward in zip(chats, rewards, strict=True):
+        places = torch.tensor(chat.said, device=model.device).nonzero().squeeze(1)
+        ((reward - mean) * losses(model, chat, places).sum() / count).backward()
+    _step(model, optimizer, rate)
+
+
+def _step(model: Any, optimizer: torch.optim.Optimizer, rate: float) -> None:
     torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     for group in optimizer.param_groups:
         group["lr"] = rate
     optimizer.step()
-    return total

@@ -77,14 +77,15 @@ class Reader:
         device = self.mask.device
         self.mask = torch.cat([self.mask, torch.tensor(shown, device=device)], 1)
         places = (self.mask.cumsum(1) - 1).clamp(min=0)[:, -width:]
-        found = self.model(
-            input_ids=torch.tensor(padded, device=device),
-            attention_mask=self.mask,
-            position_ids=places,
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        )
+        with torch.no_grad():
+            found = self.model(
+                input_ids=torch.tensor(padded, device=device),
+                attention_mask=self.mask,
+                position_ids=places,
+                cache=self.cache,
+                use_cache=True,
+                logits_to_keep=1,
+            )
         logits: Tensor = found.logits[:, -1]
         return logits
 
@@ -95,7 +96,6 @@ class Reader:
         self.mask = self.mask[chosen]
 
 
-@torch.no_grad()
 def play(
     model: Any, words: Any, episodes: Sequence[Episode[Any]], limits: Limits, draws: torch.Generator
 ) -> list[Row]:

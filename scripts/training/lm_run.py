@@ -96,7 +96,7 @@ class Training:
                 for number in range(first, first + options.batch)
             ]
             rate = rate_at(step, options.steps, options.learning_rate)
-            losses.append(follow(self.model, self.optimizers["chats"], chats, rate))
+            losses.append(follow(self.model, self.optimizers["chats"], chats, rate, options.others))
             tokens += sum(len(one.ids) for one in chats)
             self.done["chats"] = step + 1
             if self._is_due("chats", options.steps):
