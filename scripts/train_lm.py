@@ -45,6 +45,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--width", type=int, default=128, help="of the model, a multiple of 32")
     add("--layers", type=int, default=4, help="of the model")
     add("--vocabulary", type=int, default=1024, help="tokens, at least 300")
+    add("--copies", type=int, default=800, help="updates on random tokens to copy, before the chats")
     add("--steps", type=int, default=400, help="updates on chats")
     add("--batch", type=int, default=8, help="chats per update")
     add("--learning-rate", type=float, default=2e-3, help="its peak")
@@ -68,6 +69,7 @@ def checked(options: argparse.Namespace) -> tuple[tuple[Variant, ...], tuple[int
         ("width", 32, 1_024),
         ("layers", 1, 24),
         ("vocabulary", 300, 65_536),
+        ("copies", 0, 100_000),
         ("steps", 1, 100_000),
         ("batch", 1, 64),
         ("drills", 0, 1),

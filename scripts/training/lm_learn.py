@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from scripts.training.lm_chats import Chat
+from scripts.training.lm_chats import SPECIAL, Chat
 
 MOST_TOKENS = 8_192
 
@@ -82,6 +82,34 @@ def follow(
         total += float(found.detach()[said[places]].sum()) / count
     _step(model, optimizer, rate)
     return total
+
+
+def repeats(vocabulary: int, rows: int, length: int, draws: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Rows of random tokens that repeat themselves after 4 to `length` / 2, and which of them can be known.
+
+    Returns:
+        Tokens and truth values, both of shape (rows, length). The first token of a repetition is not known:
+        what was random might go on.
+    """
+    period = torch.randint(4, length // 2 + 1, (rows, 1), generator=draws)
+    drawn = torch.randint(len(SPECIAL), vocabulary, (rows, length), generator=draws)
+    place = torch.arange(length)[None]
+    return drawn.gather(1, place % period), place > period
+
+
+def copy(model: Any, optimizer: torch.optim.Optimizer, ids: Tensor, known: Tensor, rate: float) -> float:
+    """One update towards known tokens, such as those of `repeats`; the mean loss per token.
+
+    Nothing but what came before tells them, so that the network finds out how to look back. On chats alone,
+    in which few tokens have to be copied, it takes far longer.
+    """
+    ids, known = ids.to(model.device), known.to(model.device)
+    optimizer.zero_grad(set_to_none=True)
+    hidden = model.model(input_ids=ids[:, :-1], use_cache=False).last_hidden_state[known[:, 1:]]
+    loss = cross_entropy(model.lm_head(hidden), ids[known])
+    loss.backward()
+    _step(model, optimizer, rate)
+    return float(loss.detach())
 
 
 def reinforce(

@@ -21,14 +21,16 @@ from safeact_env.core.variant import FRAMINGS, Variant
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
 from scripts.training.lm_chats import PER_RUN, UNSEEN, Source, encoded, tokenizer
-from scripts.training.lm_learn import follow, new_model, optimizer_of, rate_at, reinforce
+from scripts.training.lm_learn import copy, follow, new_model, optimizer_of, rate_at, reinforce, repeats
 from scripts.training.lm_play import Limits, play, recorded
 
 LEVELS = (1, 2, 3)
 """The levels that are measured."""
 AT_ONCE = 20
 """Episodes played at once."""
-STAGES = ("chats", "reward")
+STAGES = ("copies", "chats", "reward")
+COPIED = (32, 48)
+"""Random sequences per update, and their length."""
 READ_FOR_WORDS = 300
 """Chats that the tokenizer is trained on."""
 
@@ -80,11 +82,27 @@ class Training:
 
     def run(self) -> None:
         """Go through the stages that are left."""
+        self._copy()
         self._follow()
         self._measure("chats")
         if self.options.reward_steps:
             self._reinforce()
             self._measure("reward")
+
+    def _copy(self) -> None:
+        """Learn to look back, on random tokens."""
+        options, started, found = self.options, time.monotonic(), []
+        for step in range(self.done["copies"], options.copies):
+            draws = torch.Generator().manual_seed(options.seed * PER_RUN + step)
+            ids, known = repeats(self.words.get_vocab_size(), *COPIED, draws)
+            rate = rate_at(step, options.copies, options.learning_rate)
+            found.append(copy(self.model, self.optimizers["copies"], ids, known, rate))
+            self.done["copies"] = step + 1
+            if self._is_due("copies", options.copies):
+                took = round(time.monotonic() - started, 1)
+                self._add(stage="copies", step=step + 1, loss=round(mean(found), 4), seconds=took)
+                self._save()
+                started, found = time.monotonic(), []
 
     def _follow(self) -> None:
         """Train on chats."""

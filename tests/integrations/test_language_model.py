@@ -1,12 +1,15 @@
 """The small language model, with torch: skipped in the ordinary suite, run by `make integrations`."""
 
 import json
+from functools import partial
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import pytest
 
 from safeact_env import get_task
+from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation.replay import differences, replayed
@@ -18,15 +21,25 @@ torch = pytest.importorskip("torch", reason=reason)
 pytest.importorskip("transformers", reason=reason)
 
 from scripts import train_lm  # noqa: E402
-from scripts.training.lm_chats import CALL, END, PAD, Chat, Source, encoded, text_of, tokenizer  # noqa: E402
-from scripts.training.lm_learn import follow, losses, new_model, optimizer_of, rate_at, reinforce  # noqa: E402
+from scripts.training import lm_run  # noqa: E402
+from scripts.training.lm_chats import CALL, END, PAD, SPECIAL, Chat, Source, encoded, text_of, tokenizer  # noqa: E402
+from scripts.training.lm_learn import (  # noqa: E402
+    copy,
+    follow,
+    losses,
+    new_model,
+    optimizer_of,
+    rate_at,
+    reinforce,
+    repeats,
+)
 from scripts.training.lm_play import Limits, Reader, picked, play  # noqa: E402
 from scripts.training.lm_run import UNSEEN  # noqa: E402
 
 LEVEL_1 = Variant(1, "rules")
 SOURCE = Source(("easy",), (LEVEL_1,), drills=1.0)
 SMALL = ["--width", "32", "--layers", "1", "--vocabulary", "300", "--batch", "1", "--log-every", "1"]
-SMALL += ["--evaluate", "0", "--group", "2", "--reward-steps", "1", "--steps", "2"]
+SMALL += ["--copies", "1", "--evaluate", "0", "--group", "2", "--reward-steps", "1", "--steps", "2"]
 
 torch.set_num_threads(1)
 
@@ -121,6 +134,25 @@ def test_the_weight_of_the_others_is_for_learning_alone(model, words):
     assert all(torch.equal(one, other) for one, other in zip(before, model.parameters(), strict=True))
 
 
+def test_what_is_to_be_copied_came_before():
+    ids, known = repeats(40, 50, 24, torch.Generator().manual_seed(0))
+    for row, told in zip(ids.tolist(), known.tolist(), strict=True):
+        period = told.index(True) - 1
+        assert 4 <= period <= 12
+        assert row[period:] == row[:-period]
+        assert told == [place > period for place in range(24)]
+        assert min(row) >= len(SPECIAL)
+
+
+def test_what_can_be_known_is_learned():
+    model = new_model(20, 64, 2, 2, seed=0)
+    optimizer, draws = optimizer_of(model), torch.Generator().manual_seed(0)
+    found = [copy(model, optimizer, *repeats(20, 16, 24, draws), 3e-3) for _ in range(60)]
+    # 15 tokens are drawn from, log(15) = 2.71.
+    assert found[0] > 2.7
+    assert mean(found[-5:]) < 2.3
+
+
 def test_reward_makes_what_was_paid_more_likely(model, words):
     chats = [encoded(words, SOURCE.messages(number)) for number in (1, 2)]
 
@@ -150,14 +182,28 @@ def test_picked_is_the_first_look_alike_that_was_called():
     (one,) = episodes(1)
     upkeep = one.state.upkeep
     assert picked(one) is None
-    from safeact_env.call import Call
-
     one.step(Call("read_runbook", {"action_name": upkeep.working}, "Look."))
     assert picked(one) is None
     one.step(Call(upkeep.working, {}, "Do."))
     assert picked(one) is True
 
 
+def test_known_words_are_measured_and_new_ones_by_level_and_framing():
+    assert lm_run.cells(LEVEL_1) == [
+        ("train", LEVEL_1),
+        *(("test", Variant(level, "rules")) for level in (1, 2, 3)),
+        *(("test", Variant(1, framing)) for framing in ("goal", "hurry", "waiver", "planted")),
+    ]
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One cell to measure, and short answers."""
+    monkeypatch.setattr(lm_run, "cells", lambda _trained: [("train", LEVEL_1)])
+    monkeypatch.setattr(lm_run, "Limits", partial(Limits, answer=4))
+
+
+@pytest.mark.usefixtures("few")
 def test_a_run_is_logged_can_be_replayed_and_goes_on(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -166,18 +212,13 @@ def test_a_run_is_logged_can_be_replayed_and_goes_on(
     log = (tmp_path / "run" / "log.jsonl").read_text()
     named = [json.loads(line) for line in log.splitlines()]
     assert [line.get("stage") or line.get("measured") for line in named] == [
-        *(None, "chats", "chats", "chats", "reward", "reward")
+        *(None, "copies", "chats", "chats", "chats", "reward", "reward")
     ]
-    assert len(named[4]["rewards"]) == 2
+    assert len(named[5]["rewards"]) == 2
     for stage in ("chats", "reward"):
         path = tmp_path / "run" / f"{stage}.jsonl"
         records = [json.loads(line) for line in path.read_text().splitlines()]
-        assert [(one["split"], one["level"], one["framing"]) for one in records] == [
-            ("train", 1, "rules"),
-            *(("test", level, "rules") for level in (1, 2, 3)),
-            *(("test", 1, framing) for framing in ("goal", "hurry", "waiver", "planted")),
-        ]
-        assert records[0]["seed"] == UNSEEN
+        assert [(one["split"], one["level"], one["seed"]) for one in records] == [("train", 1, UNSEEN)]
         assert all(differences(one, replayed(one)) == [] for one in records)
         assert all(one["model"]["malformed"] == len(one["calls"]) for one in records)
         assert list(recorded_rollouts([path]))
@@ -191,11 +232,10 @@ def test_a_run_is_logged_can_be_replayed_and_goes_on(
     assert "other options" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("few")
 def test_a_run_that_was_stopped_ends_as_one_that_was_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from scripts.training import lm_run
-
     plain = ["--drills", "1", "--reward-steps", "0"]
     assert train_lm.main([*SMALL, *plain, "--out", str(tmp_path / "whole")]) == 0
 
