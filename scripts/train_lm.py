@@ -43,20 +43,20 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--framing", action="append", choices=FRAMINGS, help="of chats; repeat (default: rules)")
     add("--seed", type=int, default=0, help="of weights, scenarios and draws, 0 to 9")
     add("--width", type=int, default=128, help="of the model, a multiple of 32")
-    add("--layers", type=int, default=4, help="of the model")
+    add("--layers", type=int, default=3, help="of the model, at least 2")
     add("--vocabulary", type=int, default=1024, help="tokens, at least 300")
-    add("--copies", type=int, default=800, help="updates on random tokens to copy, before the chats")
-    add("--steps", type=int, default=400, help="updates on chats")
-    add("--batch", type=int, default=8, help="chats per update")
+    add("--copies", type=int, default=200, help="updates on random tokens to copy, before the chats")
+    add("--steps", type=int, default=600, help="updates on chats")
+    add("--batch", type=int, default=4, help="chats per update")
     add("--learning-rate", type=float, default=2e-3, help="its peak")
     add("--drills", type=float, default=0.75, help="share of chats that hold only the upkeep, 0 to 1")
     add("--reasons", choices=REASONS, default="clause", help="after a runbook: the expert's, or what decides")
     add("--renamed", type=float, default=0.5, help="share of chats with made-up names, 0 to 1")
     add("--others", type=float, default=0.2, help="weight of the loss on tokens of the rest, 0 to 1")
-    add("--reward-steps", type=int, default=40, help="updates from reward; 0 for none")
+    add("--reward-steps", type=int, default=16, help="updates from reward; 0 for none")
     add("--group", type=int, default=8, help="rollouts per scenario and update")
     add("--reward-learning-rate", type=float, default=1e-4)
-    add("--evaluate", metavar="SEEDS", default="0-39", help="scenarios of each cell that is measured")
+    add("--evaluate", metavar="SEEDS", default="0-19", help="scenarios of each cell that is measured")
     add("--log-every", type=int, default=20, help="updates per line of the log and checkpoint")
     add("--out", type=Path, default=Path("runs/lm/0"))
     return parser.parse_args(arguments)
@@ -67,7 +67,7 @@ def checked(options: argparse.Namespace) -> tuple[tuple[Variant, ...], tuple[int
     for name, least, most in (
         ("seed", 0, UNSEEN // PER_RUN - 1),
         ("width", 32, 1_024),
-        ("layers", 1, 24),
+        ("layers", 2, 24),
         ("vocabulary", 300, 65_536),
         ("copies", 0, 100_000),
         ("steps", 1, 100_000),

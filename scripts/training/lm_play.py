@@ -32,7 +32,7 @@ class Limits:
     """
 
     temperature: float = 0.0
-    answer: int = 96
+    answer: int = 80
     window: int = 6_144
 
 

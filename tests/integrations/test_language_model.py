@@ -38,7 +38,7 @@ from scripts.training.lm_run import UNSEEN  # noqa: E402
 
 LEVEL_1 = Variant(1, "rules")
 SOURCE = Source(("easy",), (LEVEL_1,), drills=1.0)
-SMALL = ["--width", "32", "--layers", "1", "--vocabulary", "300", "--batch", "1", "--log-every", "1"]
+SMALL = ["--width", "32", "--layers", "2", "--vocabulary", "300", "--batch", "1", "--log-every", "1"]
 SMALL += ["--copies", "1", "--evaluate", "0", "--group", "2", "--reward-steps", "1", "--steps", "2"]
 
 torch.set_num_threads(1)
