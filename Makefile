@@ -149,9 +149,9 @@ train-lm: $(STAMP) | $(LM) ## Train a small language model from nothing, measure
 	  gzip -9nc $$file > results/lm/$(LM_SEED)/$$(basename $$file).gz; \
 	done
 
-# Chats whole, all of `easy` at levels 1 and 2, then groups of eight. GPU="--model tiny --cpu ..." tries the way.
-GPU ?= --model local --sft-steps 500 --sft-tokens 8192 --steps 100 --generations 8 --scenarios 2 \
-  --completion-tokens 4096 --evaluate 0-39 --temperature 0
+# 2,000 whole chats, once each, then groups of eight. GPU="--model tiny --cpu ..." tries the way.
+GPU ?= --model local --sft-steps 2000 --sft-tokens 8192 --steps 100 --generations 8 --scenarios 2 \
+  --completion-tokens 4096 --evaluate 0-19 --suite --temperature 0
 GPU_CHATS ?= 0-999
 
 train-lm-gpu: $(STAMP) | $(TRL) ## Train a pretrained language model on a GPU: chats, then GRPO, measured before and after

@@ -46,9 +46,9 @@ def new_model(vocabulary: int, width: int, layers: int, heads: int, seed: int) -
 def _look_back(decoder: Any) -> None:
     """Let one head of the first two layers each find what followed the present token when it stood before.
 
-    The first tells each place what stands before it; the second looks for the place that was told the present
-    token (induction heads: Olsson et al. 2022, https://arxiv.org/abs/2209.11895). From random weights neither is
-    of use without the other, and a small budget ends before they are found.
+    The first tells each place what stands before it; the second looks for the place that was told the
+    present token (induction heads: Olsson et al. 2022, https://arxiv.org/abs/2209.11895). From random weights
+    neither is of use without the other, and a small budget ends before they are found.
     """
     first, second = (layer.self_attn for layer in decoder.layers[:2])
     turns, width = decoder.rotary_emb.inv_freq, decoder.config.hidden_size
