@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
+from string import ascii_lowercase
 from typing import Any, Literal, NamedTuple
 
 from safeact_env.call import Call, EnvelopeError
@@ -156,7 +157,7 @@ def rename(messages: Sequence[Message], names: Sequence[str], rng: Random) -> li
 
 
 def _made_up(rng: Random) -> str:
-    return "".join(rng.choice("bcdfghklmnprstvz") + rng.choice("aeiou") for _ in range(rng.randint(1, 3)))
+    return "".join(rng.choices(ascii_lowercase, k=rng.randint(2, 6)))
 
 
 # Text and tokens --------------------------------------------------------------------------------------------

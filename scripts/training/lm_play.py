@@ -17,6 +17,7 @@ from safeact_env.evaluation import record_of
 from safeact_env.evaluation.record import UNKNOWN, risks_of
 from safeact_env.integrations.chat import Chat as Messages
 from safeact_env.integrations.toolset import toolset_of
+from safeact_env.llm.call_formats import UNREADABLE
 from safeact_env.llm.prompts import get_prompt
 from scripts.training.lm_chats import CALL, END, Chat, call_of, encoded
 
@@ -28,12 +29,15 @@ class Limits:
     Attributes:
         temperature: Of the sampling; 0 takes the likeliest token.
         answer: Longest answer in tokens.
-        window: Longest conversation in tokens; an episode that comes to it is graded as it stands.
+        window: Longest conversation in tokens.
+        unreadable: Most answers in a row that are no calls. An episode that comes to this or to the window is
+            graded as it stands.
     """
 
     temperature: float = 0.0
     answer: int = 80
     window: int = 6_144
+    unreadable: int = 4
 
 
 @dataclass(slots=True)
@@ -118,9 +122,7 @@ def play(
         for row in live:
             _step(row, words)
         room = [
-            number
-            for number, row in enumerate(live)
-            if not row.episode.done and len(row.chat.ids) + limits.answer <= limits.window
+            number for number, row in enumerate(live) if not row.episode.done and not _is_over(row, limits)
         ]
         if room and len(room) < len(live):
             reader.keep(room)
@@ -160,6 +162,12 @@ def _step(row: Row, words: Any) -> None:
     row.add(encoded(words, [{"role": "tool", "content": content}]).ids)
     if not row.episode.done:
         row.add([words.token_to_id(CALL)])
+
+
+def _is_over(row: Row, limits: Limits) -> bool:
+    last = [turn.call.action_name for turn in row.episode.turns[-limits.unreadable :]]
+    lost = len(last) == limits.unreadable and set(last) == {UNREADABLE}
+    return lost or len(row.chat.ids) + limits.answer > limits.window
 
 
 def _messages(episode: Episode[Any]) -> Messages:

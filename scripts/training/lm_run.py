@@ -29,7 +29,7 @@ LEVELS = (1, 2, 3)
 AT_ONCE = 20
 """Episodes played at once."""
 STAGES = ("copies", "chats", "reward")
-COPIED = (32, 48)
+COPIED = (24, 96)
 """Random sequences per update, and their length."""
 READ_FOR_WORDS = 300
 """Chats that the tokenizer is trained on."""

@@ -180,13 +180,14 @@ def measure(
         "episodes": len(outcome.samples),
         "errors": sorted(set(outcome.errors.values())),
         "metrics": {
-            _scope(group): {one: asdict(found) for one, found in group.metrics.items()}
+            scope(group): {one: asdict(found) for one, found in group.metrics.items()}
             for group in groups
             if group.split is None
         },
     }
 
 
-def _scope(group: Group) -> str:
+def scope(group: Group) -> str:
+    """The name of a group of episodes: its task, or all, and its variant if it has one."""
     varied = "" if group.level is None else f", level {group.level}, {group.framing}"
     return f"{group.task or 'all'}{varied}"

@@ -91,7 +91,7 @@ def test_a_row_that_waits_reads_nothing(model):
 
 
 def test_what_is_played_together_is_played_as_alone(model, words):
-    limits = Limits(answer=8, window=8_000)
+    limits = Limits(answer=8, unreadable=30)
     both = play(model, words, episodes(2), limits, torch.Generator())
     alone = play(model, words, episodes(2)[1:], limits, torch.Generator())
     assert both[1].chat == alone[0].chat
@@ -109,9 +109,15 @@ def test_what_a_model_said_is_what_its_calls_were_read_from(model, words):
 
 
 def test_a_conversation_that_is_too_long_is_over(model, words):
-    (row,) = play(model, words, episodes(1), Limits(answer=8, window=1_600), torch.Generator())
+    (row,) = play(model, words, episodes(1), Limits(answer=8, window=1_600, unreadable=30), torch.Generator())
     assert not row.episode.done
     assert len(row.chat.ids) + 8 > 1_600
+
+
+def test_a_model_that_makes_no_calls_is_stopped(model, words):
+    (row,) = play(model, words, episodes(1), Limits(answer=8, unreadable=3), torch.Generator())
+    assert [turn.call.action_name for turn in row.episode.turns] == [UNREADABLE] * 3
+    assert not row.episode.done
 
 
 def test_the_loss_is_of_what_the_assistant_says_and_falls(model, words):
