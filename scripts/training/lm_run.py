@@ -31,6 +31,10 @@ AT_ONCE = 20
 STAGES = ("copies", "chats", "reward")
 COPIED = (24, 96)
 """Random sequences per update, and their length."""
+LENGTHS = ("copies", "steps", "reward_steps")
+"""Options that may be others when a run goes on: the log then says so."""
+FREE = (*LENGTHS, "out", "log_every")
+"""Options that are no settings of a run."""
 READ_FOR_WORDS = 300
 """Chats that the tokenizer is trained on."""
 
@@ -48,7 +52,7 @@ class Training:
         seeds: The scenarios of each cell that is measured.
 
     Raises:
-        OtherOptions: If the folder holds a run with other options.
+        OtherOptions: If the folder holds a run with other settings.
     """
 
     def __init__(
@@ -59,8 +63,8 @@ class Training:
         self.options, self.seeds, self.out = options, seeds, options.out
         self.tasks = tuple(dict.fromkeys(options.task or ["easy"]))
         self.source = Source(self.tasks, variants, options.drills, options.reasons, options.renamed)
-        kept = {name: value for name, value in vars(options).items() if name not in ("out", "log_every")}
-        self.settings = json.dumps(kept)
+        self.settings = {name: value for name, value in vars(options).items() if name not in FREE}
+        self.lengths = {name: getattr(options, name) for name in LENGTHS}
         self.done = dict.fromkeys(STAGES, 0)
         self.out.mkdir(parents=True, exist_ok=True)
         self.log = self.out / "log.jsonl"
@@ -72,13 +76,15 @@ class Training:
         if saved is None:
             self.log.write_text("", encoding="utf-8")
             parameters = sum(one.numel() for one in self.model.parameters())
-            self._add(settings=kept, parameters=parameters, versions=versions())
+            self._add(settings=self.settings, **self.lengths, parameters=parameters, versions=versions())
             self._save()
         else:
             self.model.load_state_dict(saved["model"])
             for stage, state in saved["optimizers"].items():
                 self.optimizers[stage].load_state_dict(state)
             self.done = saved["done"]
+            if saved["lengths"] != self.lengths:
+                self._add(changed=self.lengths, after=self.done)
 
     def run(self) -> None:
         """Go through the stages that are left."""
@@ -189,7 +195,7 @@ class Training:
         if not path.exists():
             return None
         saved: dict[str, Any] = torch.load(path, weights_only=True)
-        if saved["settings"] != self.settings:
+        if saved["settings"] != json.dumps(self.settings):
             raise OtherOptions(f"{self.out} holds a run with other options; name another folder with --out.")
         lines = self.log.read_text(encoding="utf-8").splitlines()
         kept = [line for line in lines if _is_before(json.loads(line), saved["done"])]
@@ -200,7 +206,8 @@ class Training:
         """Write the checkpoint in one piece."""
         half = self.out / "model.part"
         state = {
-            "settings": self.settings,
+            "settings": json.dumps(self.settings),
+            "lengths": self.lengths,
             "model": self.model.state_dict(),
             "optimizers": {stage: one.state_dict() for stage, one in self.optimizers.items()},
             "done": self.done,

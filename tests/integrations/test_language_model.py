@@ -234,6 +234,10 @@ def test_a_run_is_logged_can_be_replayed_and_goes_on(
     assert train_lm.main(options) == 0
     assert (tmp_path / "run" / "reward.jsonl").read_bytes() == made
     capsys.readouterr()
+    # Longer, and with another setting.
+    (tmp_path / "run" / "reward.jsonl").unlink()
+    assert train_lm.main([*options, "--reward-steps", "2"]) == 0
+    assert '{"changed": {"copies": 1, "steps": 2, "reward_steps": 2}, "after": {' in capsys.readouterr().out
     assert train_lm.main([*options, "--drills", "0"]) == 2
     assert "other options" in capsys.readouterr().err
 

@@ -32,7 +32,7 @@ def write(path: Path, lines: list[dict[str, Any]]) -> None:
 
 @pytest.fixture
 def logs(tmp_path: Path) -> Path:
-    settings = {"steps": 100, "batch": 4, "group": 8}
+    settings = {"batch": 4, "group": 8}
     head = {"settings": settings, "parameters": 984_192, "versions": {"safeact-env": VERSION}}
     steps = [
         {"stage": "chats", "step": 50, "loss": 4.5, "tokens": 600_000, "seconds": 1_800.0},

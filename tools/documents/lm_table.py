@@ -99,12 +99,13 @@ def notes(logs: list[list[Record]]) -> str:
     runs = "1 run" if len(logs) == 1 else f"{len(logs)} runs"
     chats = [[line for line in log if line.get("stage") == "chats"] for log in logs]
     groups = [line for log in logs for line in log if line.get("stage") == "reward"]
+    count = mean(log[-1]["step"] for log in chats) * settings["batch"]
     tokens = sum(line["tokens"] for log in chats for line in log) / len(logs) / 1e6
     first, last = (mean(log[at]["loss"] for log in chats) for at in (0, -1))
     hours = sum(line.get("seconds", 0) for log in logs for line in log) / 3_600
     said = [
         f"{runs} of {logs[0][0]['parameters']:,} parameters, {hours:.1f} hours on one busy processor core.",
-        f"Chats: {settings['steps'] * settings['batch']:,} per run, {tokens:.1f} million tokens; loss per "
+        f"Chats: {count:,.0f} per run, {tokens:.1f} million tokens; loss per "
         f"token of the assistant {first:.2f} at first and {last:.3f} in the end.",
     ]
     if groups:
