@@ -8,7 +8,7 @@ again after the reward stage, the model plays (the likeliest token each time): u
 words it knows, and of `test`, in words that it has never seen, by level and by framing. OUT/log.jsonl has
 the settings and a line per some steps, OUT/chats.jsonl and OUT/reward.jsonl the episodes, OUT/model.pt and
 OUT/tokenizer.json the model. A run that was interrupted goes on from its last checkpoint when it is started
-again with the same options; only the numbers of updates may then be others.
+again with the same options; the numbers of updates and the share of drills may then be others.
 
 Exit code 0: trained. 2: the options or the installed packages do not allow it; a message says why.
 """

@@ -31,9 +31,9 @@ AT_ONCE = 20
 STAGES = ("copies", "chats", "reward")
 COPIED = (24, 96)
 """Random sequences per update, and their length."""
-LENGTHS = ("copies", "steps", "reward_steps")
+COURSE = ("copies", "steps", "drills", "reward_steps")
 """Options that may be others when a run goes on: the log then says so."""
-FREE = (*LENGTHS, "out", "log_every")
+FREE = (*COURSE, "out", "log_every")
 """Options that are no settings of a run."""
 READ_FOR_WORDS = 300
 """Chats that the tokenizer is trained on."""
@@ -64,7 +64,7 @@ class Training:
         self.tasks = tuple(dict.fromkeys(options.task or ["easy"]))
         self.source = Source(self.tasks, variants, options.drills, options.reasons, options.renamed)
         self.settings = {name: value for name, value in vars(options).items() if name not in FREE}
-        self.lengths = {name: getattr(options, name) for name in LENGTHS}
+        self.course = {name: getattr(options, name) for name in COURSE}
         self.done = dict.fromkeys(STAGES, 0)
         self.out.mkdir(parents=True, exist_ok=True)
         self.log = self.out / "log.jsonl"
@@ -76,15 +76,15 @@ class Training:
         if saved is None:
             self.log.write_text("", encoding="utf-8")
             parameters = sum(one.numel() for one in self.model.parameters())
-            self._add(settings=self.settings, **self.lengths, parameters=parameters, versions=versions())
+            self._add(settings=self.settings, **self.course, parameters=parameters, versions=versions())
             self._save()
         else:
             self.model.load_state_dict(saved["model"])
             for stage, state in saved["optimizers"].items():
                 self.optimizers[stage].load_state_dict(state)
             self.done = saved["done"]
-            if saved["lengths"] != self.lengths:
-                self._add(changed=self.lengths, after=self.done)
+            if saved["course"] != self.course:
+                self._add(changed=self.course, after=self.done)
 
     def run(self) -> None:
         """Go through the stages that are left."""
@@ -207,7 +207,7 @@ class Training:
         half = self.out / "model.part"
         state = {
             "settings": json.dumps(self.settings),
-            "lengths": self.lengths,
+            "course": self.course,
             "model": self.model.state_dict(),
             "optimizers": {stage: one.state_dict() for stage, one in self.optimizers.items()},
             "done": self.done,
