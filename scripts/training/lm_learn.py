@@ -19,7 +19,7 @@ SHARP = 6.0
 
 
 def new_model(vocabulary: int, width: int, layers: int, heads: int, seed: int) -> Any:
-    """A Llama, random but for two heads: 1 to 10 million weights for a width of 128 to 320 and 4 to 8 layers."""
+    """A Llama, random but for two heads; 1 to 10 million weights for a width of 128 to 320, 4 to 8 layers."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
