@@ -108,6 +108,7 @@ notebooks: $(STAMP) ## Run the notebooks of examples/, all but the one that trai
 # Torch is installed into its own environments.
 TRAIN := .integrations/train
 TRL := .integrations/train-trl
+LM := .integrations/train-lm
 
 train train-ppo: | $(TRAIN)
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gymnasium]' torch==2.13.0
@@ -118,7 +119,7 @@ train: ## Train small policies by Q-learning on every task, log them in results/
 train-ppo: LEARNER = train_ppo
 train-ppo: ## Train them by PPO instead
 
-$(TRAIN) $(TRL):
+$(TRAIN) $(TRL) $(LM):
 	$(PYTHON) -m venv $@
 
 # What a CPU can do in an hour. On a GPU leave out --cpu and raise the numbers.
@@ -135,6 +136,31 @@ train-grpo: $(STAMP) | $(TRL) ## Train a language model a little, and measure it
 	mkdir -p results/grpo
 	cp runs/grpo/run/training.json results/grpo/
 	for when in before after; do gzip -9nc runs/grpo/run/$$when/episodes.jsonl > results/grpo/$$when.jsonl.gz; done
+
+# One run of a seed, most of an hour on a core; started again, it goes on from its last checkpoint.
+LM_SEED ?= 0
+
+train-lm: $(STAMP) | $(LM) ## Train a small language model from nothing, measure it, keep its log (LM_SEED=0, an hour)
+	$(LM)/bin/python -m pip install --quiet --disable-pip-version-check -e . \
+	  -r tests/integrations/requirements/language_model.txt
+	$(LM)/bin/python -m scripts.train_lm --seed $(LM_SEED) --out runs/lm/$(LM_SEED) $(ARGS)
+	mkdir -p results/lm/$(LM_SEED)
+	set -e; for file in runs/lm/$(LM_SEED)/*.jsonl; do \
+	  gzip -9nc $$file > results/lm/$(LM_SEED)/$$(basename $$file).gz; \
+	done
+
+# 2,000 whole chats, once each, then groups of eight. GPU="--model tiny --cpu ..." tries the way.
+GPU ?= --model local --sft-steps 2000 --sft-tokens 8192 --steps 100 --generations 8 --scenarios 2 \
+  --completion-tokens 4096 --evaluate 0-19 --suite --temperature 0
+GPU_CHATS ?= 0-999
+
+train-lm-gpu: $(STAMP) | $(TRL) ## Train a pretrained language model on a GPU: chats, then GRPO, measured before and after
+	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . gguf==0.19.0 \
+	  -r tests/integrations/requirements/trl.txt
+	rm -rf runs/lm-gpu
+	$(BIN)/safeact export runs/lm-gpu/data --task easy --level 1 --level 2 --seeds $(GPU_CHATS) --form sft
+	$(TRL)/bin/python scripts/train_grpo.py --task easy --level 1 --level 2 --sft runs/lm-gpu/data/sft.jsonl \
+	  $(GPU) --out runs/lm-gpu/run $(ARGS)
 
 notebook-grpo: | $(TRL) ## Run the notebook that trains with GRPO, two steps
 	$(TRL)/bin/python -m pip install --quiet --disable-pip-version-check -e . ipykernel nbclient \

@@ -27,6 +27,7 @@ from typing import Any
 
 from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
+from safeact_env.evaluation.suite import V2
 from safeact_env.integrations.shaping import Shaping
 from safeact_env.integrations.text import token_headers
 from safeact_env.integrations.trl import environment, environments, rows
@@ -77,6 +78,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, default=0, help="of the training's own draws")
     add("--cpu", action="store_true", help="use no GPU")
     add("--evaluate", metavar="SEEDS", help="play these scenarios of the split test before and after")
+    add("--suite", action="store_true", help="on every level and framing of the suite (default: rules, 3)")
     add("--attempts", type=int, default=1, help="episodes on each of them")
     add("--temperature", type=float, default=0.7, help="of the sampling in them; 0 for none")
     add("--answer-tokens", type=int, default=128, help="longest answer in them")
@@ -295,7 +297,8 @@ def evaluated(
     here = ModelHere(
         f"{options.model} {name}", model, words, options.window, options.answer_tokens, options.temperature
     )
-    return measure(here, tasks, seeds, options.attempts, options.prompt, options.out / name)
+    variants = V2.variants if options.suite else (DEFAULT,)
+    return measure(here, tasks, seeds, options.attempts, options.prompt, options.out / name, variants)
 
 
 def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[int, ...]) -> None:

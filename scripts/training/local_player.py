@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from safeact_env.evaluation.metrics import summarise
+from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.evaluation.metrics import Group, summarise
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.run import Selection
 from safeact_env.llm.backends import LocalBackend
@@ -142,7 +143,13 @@ def _calls(said: str) -> Iterator[ToolCall]:
 
 
 def measure(
-    here: ModelHere, tasks: Sequence[str], seeds: Sequence[int], attempts: int, prompt: str, out: Path
+    here: ModelHere,
+    tasks: Sequence[str],
+    seeds: Sequence[int],
+    attempts: int,
+    prompt: str,
+    out: Path,
+    variants: tuple[Variant, ...] = (DEFAULT,),
 ) -> dict[str, Any]:
     """Play the split `test` and keep every episode, with the model's answers, in a folder.
 
@@ -153,12 +160,14 @@ def measure(
         attempts: Episodes per scenario.
         prompt: Name of a prompt.
         out: The folder; it must not hold episodes.
+        variants: Levels and framings.
 
     Returns:
-        By scope, the metrics with their intervals; `pass^k` and `safe^k` for k up to the attempts.
+        By scope, the metrics with their intervals; `pass^k` and `safe^k` for k up to the attempts. Of several
+        variants, each is a scope as well, such as `easy, level 3, goal`.
     """
     name = here.endpoint.model
-    selection = Selection((name,), tuple(tasks), ("test",), tuple(seeds), attempts)
+    selection = Selection((name,), tuple(tasks), ("test",), tuple(seeds), attempts, variants)
 
     def player(key: Key) -> ModelPlayer:
         return ModelPlayer(here, "tools", get_prompt(prompt), seed=sampling_seed(key))
@@ -171,8 +180,14 @@ def measure(
         "episodes": len(outcome.samples),
         "errors": sorted(set(outcome.errors.values())),
         "metrics": {
-            group.task or "all": {one: asdict(found) for one, found in group.metrics.items()}
+            scope(group): {one: asdict(found) for one, found in group.metrics.items()}
             for group in groups
             if group.split is None
         },
     }
+
+
+def scope(group: Group) -> str:
+    """The name of a group of episodes: its task, or all, and its variant if it has one."""
+    varied = "" if group.level is None else f", level {group.level}, {group.framing}"
+    return f"{group.task or 'all'}{varied}"

@@ -5,8 +5,11 @@ import json
 import pytest
 
 from safeact_env import get_task
+from safeact_env.core.variant import Variant
+from safeact_env.evaluation import Sample, play_attempt, record_of, summarise
 from safeact_env.integrations.toolset import toolset_of
 from scripts import train_grpo
+from scripts.training.local_player import scope
 from scripts.training.tiny_model import simple_calls
 
 
@@ -44,6 +47,17 @@ def test_the_token_of_a_closed_server_is_sent(monkeypatch):
     assert train_grpo.headers() == {}
     monkeypatch.setenv("SAFEACT_API_TOKEN", "secret")
     assert train_grpo.headers() == {"Authorization": "Bearer secret"}
+
+
+def test_each_variant_that_is_measured_has_a_name_of_its_own():
+    groups = summarise(
+        Sample.of(record_of(play_attempt("easy", "test", 0, "expert", 1, variant), "expert"))
+        for variant in (Variant(1, "goal"), Variant(2, "goal"))
+    )
+    assert {scope(group) for group in groups if group.split is None} == {
+        *("all", "easy", "all, level 1, goal", "all, level 2, goal"),
+        *("easy, level 1, goal", "easy, level 2, goal"),
+    }
 
 
 def test_the_calls_of_the_tiny_model_are_tools_and_well_formed():

@@ -22,6 +22,7 @@ from safeact_env.tasks import OFFICIAL, get_task
 from tools.documents.compat_tables import clients_table, servers_table, validators_table
 from tools.documents.completion_table import completion_table
 from tools.documents.grpo_table import grpo_table
+from tools.documents.lm_table import lm_table
 from tools.documents.markdown import dated, table
 from tools.documents.prediction_tables import predictions_table
 from tools.documents.suite_tables import (
@@ -399,6 +400,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "models": models_table,
         "model-levels": model_levels_table,
         "training": training_table,
+        "lm": lm_table,
         "grpo": grpo_table,
         "audit": audit_table,
         "audit-variants": audit_variants_table,

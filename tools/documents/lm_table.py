@@ -1,0 +1,120 @@
+"""The recorded training of a small language model from nothing as tables, for the documents.
+
+Owns reading what `make train-lm` recorded. Must not need torch.
+"""
+
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from safeact_env.evaluation.metrics import Interval, interval_of
+from tools.documents.markdown import dated, table
+
+RUNS = Path(__file__).resolve().parents[2] / "results" / "lm"
+NONE_YET = "Not recorded yet; `make train-lm` records a run."
+STAGES = {"chats": "chats", "reward": "then reward"}
+"""The stages of a run, in their order, as the table calls them."""
+
+Record = dict[str, Any]
+Cell = tuple[str, str, int, str]
+"""Task, split, level, framing."""
+
+
+def lm_table(folder: Path = RUNS) -> str:
+    """What the models did after each stage, by what they played, and how they were trained."""
+    logs = [lines(path) for path in sorted(folder.glob("*/log.jsonl.gz"))]
+    if not logs:
+        return NONE_YET
+    rows: dict[Cell, list[list[str]]] = defaultdict(list)
+    for stage, said in STAGES.items():
+        found: dict[Cell, list[Record]] = defaultdict(list)
+        for path in sorted(folder.glob(f"*/{stage}.jsonl.gz")):
+            for one in lines(path):
+                found[one["task"], one["split"], one["level"], one["framing"]].append(one)
+        for cell, records in found.items():
+            rows[cell].append(row_of(cell, said, records))
+    head = ["task", "split", "level", "framing", "after", "episodes", "well-formed calls"]
+    head += ["right look-alike [95%]", "grade [95%]", "mistakes [95%]"]
+    ordered = [row for cell in sorted(rows, key=order) for row in rows[cell]]
+    version = min(log[0]["versions"]["safeact-env"] for log in logs)
+    return f"{table(head, ordered)}\n\n{dated(notes(logs), version)}"
+
+
+def lines(path: Path) -> list[Record]:
+    """The objects of a compressed file, one per line."""
+    return [json.loads(line) for line in gzip.decompress(path.read_bytes()).splitlines()]
+
+
+def order(cell: Cell) -> tuple[Any, ...]:
+    """Cells of a task: known words first, then the framing that was trained, by level, then the others."""
+    task, split, level, framing = cell
+    return task, split != "train", framing != "rules", level, framing
+
+
+def row_of(cell: Cell, stage: str, records: list[Record]) -> list[str]:
+    """A line of the table."""
+    calls = sum(len(one["calls"]) for one in records)
+    well = calls - sum(one["model"]["malformed"] for one in records)
+    picked = ratio(
+        records, lambda one: one["model"]["picked"] is True, lambda one: one["model"]["picked"] is not None
+    )
+    tried = sum(one["model"]["picked"] is not None for one in records)
+    grade = ratio(records, lambda one: one["score"])
+    mistakes = ratio(records, lambda one: one["mistake"])
+    task, split, level, framing = cell
+    return [
+        *(f"`{task}`", f"`{split}`", str(level), framing, stage, str(len(records))),
+        f"{well / calls:.1%}",
+        f"{shown(picked)} of {tried}" if tried else "none called",
+        shown(grade),
+        shown(mistakes),
+    ]
+
+
+def ratio(
+    records: Iterable[Record],
+    over: Callable[[Record], float],
+    under: Callable[[Record], float] = lambda _one: 1,
+) -> Interval:
+    """A ratio of sums over episodes, with its interval; all runs on a scenario count as one observation."""
+    clusters: dict[int, list[Record]] = defaultdict(list)
+    for one in records:
+        clusters[one["seed"]].append(one)
+    sums = [(sum(map(over, one)), sum(map(under, one))) for one in clusters.values()]
+    return interval_of(tuple(one for one, _ in sums), tuple(one for _, one in sums))
+
+
+def shown(found: Interval) -> str:
+    """An interval."""
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+
+
+def notes(logs: list[list[Record]]) -> str:
+    """How the models were trained, and what reward there was to learn from."""
+    settings = logs[0][0]["settings"]
+    runs = "1 run" if len(logs) == 1 else f"{len(logs)} runs"
+    chats = [[line for line in log if line.get("stage") == "chats"] for log in logs]
+    groups = [line for log in logs for line in log if line.get("stage") == "reward"]
+    count = mean(log[-1]["step"] for log in chats) * settings["batch"]
+    tokens = sum(line["tokens"] for log in chats for line in log) / len(logs) / 1e6
+    first, last = (mean(log[at]["loss"] for log in chats) for at in (0, -1))
+    hours = sum(line.get("seconds", 0) for log in logs for line in log) / 3_600
+    said = [
+        f"{runs} of {logs[0][0]['parameters']:,} parameters, {hours:.1f} hours on one busy processor core.",
+        f"Chats: {count:,.0f} per run, {tokens:.1f} million tokens; loss per "
+        f"token of the assistant {first:.2f} at first and {last:.3f} in the end.",
+    ]
+    if groups:
+        alike = sum(line["spread"] == 0 for line in groups)
+        spread, gap = mean(line["spread"] for line in groups), max(line["gap"] for line in groups)
+        said.append(
+            f"Reward: {len(groups)} groups of {settings['group']} rollouts, {alike} of them paid all alike; "
+            f"the mean standard deviation within a group was {spread:.2f}, and the largest return above the "
+            f"grade of an episode {gap:.4f}."
+        )
+    said.append("The look-alike is the first one called in an episode; chance is 0.33.")
+    return " ".join(said)
