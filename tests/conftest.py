@@ -5,6 +5,7 @@ import logging
 import socket
 import threading
 import time
+from collections import ChainMap
 from contextlib import contextmanager
 
 import httpx
@@ -41,18 +42,21 @@ def unaffected():
 
 @pytest.fixture(scope="session")
 def served():
-    """A client of an app with the default settings that runs as long as the tests do, and its service."""
+    """A client of an app with the default settings that runs as long as the tests, its service and slots."""
     with TestClient(create_app(Settings())) as client:
-        kwargs = (one.kwargs for one in client.app.user_middleware)
-        yield client, next(given["service"] for given in kwargs if "service" in given)
+        given = ChainMap(*(one.kwargs for one in client.app.user_middleware))
+        yield client, given["service"], given["slots"]
 
 
 @pytest.fixture
 def client(served):
     """A client without cookies of that app, in which no episode has begun."""
-    running, service = served
+    running, service, slots = served
     # To make an app takes longer than most of what is asked of it.
     service.__post_init__(MemoryStore)
+    # Sessions of earlier tests would wait a minute for their next connection, and few may wait.
+    for session_id in [*slots._waiting]:
+        running.portal.call(slots.close, session_id)
     client = TestClient(running.app, raise_server_exceptions=False)
     client.portal = running.portal
     return client
