@@ -205,6 +205,12 @@ def tokenizer(source: Source, size: int, chats: int) -> Any:
         size: Of the vocabulary, at least 300.
         chats: How many to train on.
     """
+    texts = (text_of(one) for number in range(chats) for one in source.messages(number))
+    return byte_level_bpe(texts, size, SPECIAL)
+
+
+def byte_level_bpe(texts: Iterable[str], size: int, special: Sequence[str]) -> Any:
+    """A byte-level BPE tokenizer of this many tokens, the special ones first, trained on texts."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
     words = Tokenizer(models.BPE())
@@ -212,10 +218,9 @@ def tokenizer(source: Source, size: int, chats: int) -> Any:
     words.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=size,
-        special_tokens=list(SPECIAL),
+        special_tokens=list(special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (text_of(one) for number in range(chats) for one in source.messages(number))
     words.train_from_iterator(texts, trainer)
     return words

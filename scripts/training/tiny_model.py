@@ -14,6 +14,7 @@ from safeact_env.core.task import Task
 from safeact_env.integrations.toolset import toolset_of
 from safeact_env.llm.prompts import get_prompt
 from safeact_env.tasks import OFFICIAL, get_task
+from scripts.training.lm_chats import byte_level_bpe
 
 SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>")
 VOCABULARY = 2_000
@@ -91,20 +92,11 @@ def _texts() -> Iterable[str]:
 
 
 def _tokenizer(calls: Sequence[str]) -> Any:
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from tokenizers import AddedToken
     from transformers import PreTrainedTokenizerFast
     from trl.chat_template_utils import qwen2_5_chat_template
 
-    inner = Tokenizer(models.BPE())
-    inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    inner.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=list(SPECIAL),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    inner.train_from_iterator(_texts(), trainer)
+    inner = byte_level_bpe(_texts(), VOCABULARY, SPECIAL)
     inner.add_tokens([AddedToken(call, normalized=False) for call in calls])
     end, _, turn = SPECIAL
     return PreTrainedTokenizerFast(
