@@ -40,8 +40,9 @@ def as_it_is(encoder: Encoder, episode: Episode[Any], earlier: Encoded | None) -
 
 
 def data(encoded: Encoded) -> tuple[Any, ...]:
-    """All that is told: the features, the mask, and the calls in their cells."""
-    calls = {cell: (move.name, move.params) for cell, move in encoded.menu.cells.items()}
+    """All that is told: the features, the mask, and what the calls in their cells are made of."""
+    cells = encoded.menu.cells
+    calls = cells.ask_action, cells.listed, cells.offers
     return encoded.rows.tobytes(), encoded.job.tobytes(), encoded.mask.tobytes(), calls
 
 
