@@ -46,9 +46,9 @@ from tests.checks import (
 from tests.play import Ended, ended
 from tests.toy import TOY
 
-EXPERT_SEEDS = 40
-POLICY_SEEDS = 10
-FLOOR_SEEDS = 12
+EXPERT_SEEDS = 20
+POLICY_SEEDS = 6
+FLOOR_SEEDS = 8
 DRAW_SEEDS = 2_000
 DIVERSITY_SEEDS = 500
 LABEL_SEEDS = 4
@@ -171,7 +171,7 @@ MUST_SHOW: dict[str, Callable[[str, float, float], bool]] = {
     "naive": lambda _name, grade, mistakes: grade < 0.38 and mistakes >= 0.55,
     "reckless": lambda _name, grade, _mistakes: grade < 0.05,
 }
-"""By (task, mean grade, share of mistakes), with a margin where 20 or 40 episodes stand for 400."""
+"""By (task, mean grade, share of mistakes), with a margin where 12 or 36 episodes stand for 400."""
 
 CAUTIOUS = {"hard": 0.75, "medical": 0.75, "cloud_infra": 0.75}
 
@@ -185,7 +185,7 @@ def is_full_marks(one: Ended) -> bool:
 @EVERY_POLICY
 def test_what_the_policies_must_show(name: str, policy: str) -> None:
     # How often chance decides takes more episodes than what always holds.
-    seeds = range(2 * POLICY_SEEDS if policy in ("guesser", "naive") else POLICY_SEEDS)
+    seeds = range(3 * POLICY_SEEDS if policy in ("guesser", "naive") else POLICY_SEEDS)
     played = [ended(name, split, seed, policy) for split in SPLITS for seed in seeds]
     for one in played:
         assert policy != "escalate_all" or one.over_escalations
@@ -410,7 +410,7 @@ def test_the_splits_share_no_look_alike_and_no_entity(name: str) -> None:
 
 MAX_PARAGRAPH = 700
 MAX_HANDBOOK = 4_000
-VARIANT_SEEDS = 6
+VARIANT_SEEDS = 3
 BUDGET_SEEDS = 16
 
 
