@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from safeact_env.audit.rollouts import clone
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import CRITICAL, Episode
@@ -912,7 +913,7 @@ def moves(played: Episode[Any], state: Any, calls: list[Call]) -> list[tuple[str
         p = action.params.parse(call.parameters, state.knowledge.tables)
         if (action.blocked and action.blocked(state, p)) or action.unmet(state, p):
             continue
-        risk, gate, after = action.risk_in(state, p), action.gate, deepcopy(state)
+        risk, gate, after = action.risk_in(state, p), action.gate, clone(state)
         allowed = risk is not Risk.IRREVERSIBLE or (
             gate is not None and not gate.hopeless(state, p) and all(n.met(state, p) for n in gate.conditions)
         )
