@@ -446,6 +446,13 @@ def test_over_a_server_the_same_episode_is_played(task, live_url):
         there.finish(**WHY, summary="Done.")
 
 
+@pytest.fixture
+def short_pauses(monkeypatch):
+    """A client that loses its connection asks again soon."""
+    monkeypatch.setattr("safeact_env.client.http.FIRST_PAUSE_S", 0.01)
+
+
+@pytest.mark.usefixtures("short_pauses")
 def test_a_dropped_connection_loses_neither_a_reset_nor_a_step(live_url):
     with wired(live_url) as wire:
         env = environment("easy", wire.url)()
@@ -464,6 +471,7 @@ def test_a_dropped_connection_loses_neither_a_reset_nor_a_step(live_url):
         assert wire.dropped > 10
 
 
+@pytest.mark.usefixtures("short_pauses")
 def test_a_server_that_was_started_again_is_played_on(monkeypatch):
     monkeypatch.setattr(backends, "RETRIES", 2)
     with running(Settings()) as first, running(Settings()) as second, wired(first) as wire:
