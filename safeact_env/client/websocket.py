@@ -53,6 +53,14 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
         except ConnectionError as error:
             raise _unconnected(error) from error.__cause__
 
+    if not hasattr(EnvClient, "_connect_async"):
+        # Older releases open the socket here.
+        async def connect(self) -> Any:
+            try:
+                return await super().connect()
+            except ConnectionError as error:
+                raise _unconnected(error) from error.__cause__
+
     async def _send_and_receive(self, message: dict[str, Any]) -> dict[str, Any]:
         # Every release of OpenEnv sends a reset through this method.
         if message["type"] == "reset":
