@@ -10,6 +10,7 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
@@ -210,9 +211,10 @@ def area(scores: Any, labels: Any, scenarios: Any) -> tuple[float, float]:
     import numpy as np
 
     won, pairs, squares = 0.0, 0, 0.0
-    for seed in np.unique(scenarios):
-        own = scenarios == seed
-        yes, no = scores[own & (labels == 1)], scores[own & (labels == 0)]
+    order = np.argsort(scenarios, kind="stable")
+    _, firsts = np.unique(scenarios[order], return_index=True)
+    for own in np.split(order, firsts[1:]):
+        yes, no = scores[own[labels[own] == 1]], scores[own[labels[own] == 0]]
         if len(yes) and len(no):
             difference = yes[:, None] - no[None, :]
             own_won = float((difference > 0).sum() + 0.5 * (difference == 0).sum())
@@ -228,8 +230,15 @@ def vectors(rows: list[Row]) -> Any:
     return DictVectorizer().fit_transform([features for _, features, _ in rows])
 
 
-def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, float] | None:
-    """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity.
+Learned = tuple[float, float, float]
+"""The best area that a learner reaches on the later half of the scenarios, its error, and the rarity."""
+
+_LEARNED: dict[bytes, Learned | None] = {}
+"""What this process has learned, by the digest of all that it was learned from. Framings share most of it."""
+
+
+def learned(rows: list[Row], matrix: Any, label: str) -> Learned | None:
+    """What is learned of a label; `None` if it cannot be judged.
 
     Args:
         rows: The records of one kind.
@@ -237,16 +246,27 @@ def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, flo
         label: What is to be told of them.
     """
     import numpy as np
+
+    having = [number for number, row in enumerate(rows) if label in row[2]]
+    matrix = matrix[having]
+    scenarios = np.array([rows[number][0] for number in having])
+    labels = np.array([int(rows[number][2][label]) for number in having])
+    digest = sha256(f"{matrix.shape} {matrix.nnz} {MOST_BY_TREES}".encode())
+    for part in (matrix.data, matrix.indices, matrix.indptr, scenarios, labels):
+        digest.update(part.tobytes())
+    if (key := digest.digest()) not in _LEARNED:
+        _LEARNED[key] = _learned(matrix, scenarios, labels)
+    return _LEARNED[key]
+
+
+def _learned(matrix: Any, scenarios: Any, labels: Any) -> Learned | None:
+    import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import MaxAbsScaler
 
     from safeact_env.audit.learning import single_threaded
 
-    having = [number for number, row in enumerate(rows) if label in row[2]]
-    rows, matrix = [rows[number] for number in having], matrix[having]
-    scenarios = np.array([row[0] for row in rows])
-    labels = np.array([int(row[2][label]) for row in rows])
     train = scenarios < np.median(scenarios)
     test = ~train
     rare = min(float(labels.mean()), 1 - float(labels.mean()))
@@ -258,7 +278,7 @@ def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, flo
     dense = matrix[:, most].toarray()
     with single_threaded():
         linear = LogisticRegression(max_iter=300, C=0.3).fit(matrix[train], labels[train])
-        trees = HistGradientBoostingClassifier(max_iter=60).fit(dense[train], labels[train])
+        trees = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(dense[train], labels[train])
         scores = linear.decision_function(matrix[test]), trees.predict_proba(dense[test])[:, 1]
     return (*max(area(one, labels[test], scenarios[test]) for one in scores), rare)
 

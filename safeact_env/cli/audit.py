@@ -150,18 +150,30 @@ def _results(
     context = get_context("spawn")
     shares = context.Array("d", len(jobs))
     with context.Pool(min(workers, len(jobs)), _begin, (shares,)) as pool:
-        results = pool.imap_unordered(_run_apart, enumerate(jobs))
+        results = pool.imap_unordered(_run_alike, _alike(jobs))
         while True:
             try:
-                number, result = results.next(LOOK_S)
+                found = results.next(LOOK_S)
             except StopIteration:
                 return
             except TimeoutError:
                 moved(sum(shares[:]))
                 continue
-            shares[number] = 1.0
-            moved(sum(shares[:]))
-            yield number, result
+            for number, result in found:
+                shares[number] = 1.0
+                moved(sum(shares[:]))
+                yield number, result
+
+
+def _alike(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
+    """The jobs with their numbers, those together that differ in framing only.
+
+    Framings share their scenarios, and a process does not learn or search the same twice.
+    """
+    found: dict[Job, list[tuple[int, Job]]] = {}
+    for number, job in enumerate(jobs):
+        found.setdefault(job._replace(variant=Variant(job.variant.level)), []).append((number, job))
+    return list(found.values())
 
 
 def _beyond(moved: Callable[[float], None], before: int, share: float) -> None:
@@ -176,6 +188,10 @@ def _begin(shares: Any) -> None:
     """Leave interrupts to the process that draws the bar."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _SHARES[:] = [shares]
+
+
+def _run_alike(jobs: Iterable[tuple[int, Job]]) -> list[tuple[int, dict[str, Any]]]:
+    return [_run_apart(job) for job in jobs]
 
 
 def _run_apart(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
