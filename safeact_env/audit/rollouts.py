@@ -34,6 +34,7 @@ __all__ = [
     "fork",
     "frozen",
     "is_question",
+    "look_at_all",
     "looked_at_all",
     "parsed",
     "replayed",
@@ -91,10 +92,15 @@ def replayed(scope: Scope, seed: int, calls: Iterable[Call], max_steps: int | No
 def looked_at_all(scope: Scope, seed: int, start: Start[Any] | None = None) -> Episode[Any]:
     """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
     episode = scope.episode(seed, start=start, max_steps=UNLIMITED)
-    for call in calls_of(make_policy("look_only", scope.task, seed), episode):
+    look_at_all(episode)
+    return episode
+
+
+def look_at_all(episode: Episode[Any]) -> None:
+    """Inspect everything in an episode that has just begun, with an unlimited budget."""
+    for call in calls_of(make_policy("look_only", episode.task, episode.seed), episode):
         if call.action_name == "finish":
             break
-    return episode
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------
