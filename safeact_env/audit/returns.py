@@ -9,6 +9,7 @@ once, in the ledger only: for the upkeep when it is first carried out, and undoi
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -29,7 +30,7 @@ from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.scoring import POINTS
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["RETURNS"]
 
@@ -90,21 +91,20 @@ def _check(result: Result, episode: Episode[Any]) -> bool:
 
 def _played(scope: Scope, seed: int, policy: str, result: Result) -> None:
     episode: Episode[Any] = scope.episode(seed)
-    player = make_policy(policy, scope.task, seed)
-    while not episode.done:
-        call = player.act(episode.observation())
-        move = Move(call.action_name, dict(call.parameters))
-        approved = verdict(episode.actions, episode.state, move) == "approved"
-        episode.step(call)
-        if not _check(result, episode):
+    approved = None
+    for call in chain(calls_of(make_policy(policy, scope.task, seed), episode), [None]):
+        if episode.turns and not _check(result, episode):
             return
-        action = episode.actions.get(move.name)
-        if approved and action is not None:
-            target = action.target_of(parsed(episode.actions, episode.state, move))
+        if approved is not None:
+            action = episode.actions[approved.name]
+            target = action.target_of(parsed(episode.actions, episode.state, approved))
             if (action.name, target) in episode.state.ledger.approvals:
                 calls = [turn.call for turn in episode.turns]
                 result.breach(f"the approval of {action.name} outlives its use", seed, calls)
                 return
+        if call is not None:
+            move = Move(call.action_name, dict(call.parameters))
+            approved = move if verdict(episode.actions, episode.state, move) == "approved" else None
 
 
 # Loops ---------------------------------------------------------------------------------------------------
