@@ -18,6 +18,7 @@ from safeact_env.audit.beam import best_by
 from safeact_env.audit.rollouts import (
     UNLIMITED,
     Truths,
+    course_of,
     every_move,
     fork,
     is_question,
@@ -203,19 +204,29 @@ LIMITED: dict[str, tuple[Allows, int, int]] = {
 """Per figure: the calls that may be made, the width of the beam, and the most that may be found."""
 
 
+_SEARCHED: dict[tuple[object, ...], tuple[int, int]] = {}
+"""The points found by searches without a breach, and the steps checked, by all that they depend on."""
+
+
 def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
     for figure, (allows, width, most) in LIMITED.items():
-        best = best_by(
-            looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed),
-            allows,
-            max(1, width // narrower),
-            lambda one: _check(result, one),
-        )
-        found = best.points
+        start = looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed)
+        width = max(1, width // narrower)
+        key = (scope.task, figure, width, course_of(scope, seed, start))
+        if key in _SEARCHED:
+            found, checked = _SEARCHED[key]
+            result.checked += checked
+        else:
+            checked = result.checked
+            best = best_by(start, allows, width, lambda one: _check(result, one))
+            found = best.points
+            if found > most:
+                calls = [turn.call for turn in best.turns]
+                message = f"{figure} is {found / POINTS}, at most {most / POINTS} is right"
+                result.breach(message, seed, calls)
+            if not result.breaches:
+                _SEARCHED[key] = found, result.checked - checked
         result.figures[figure] = max(result.figures.get(figure, 0.0), found / POINTS)
-        if found > most:
-            calls = [turn.call for turn in best.turns]
-            result.breach(f"{figure} is {found / POINTS}, at most {most / POINTS} is right", seed, calls)
 
 
 RETURNS = Audit(

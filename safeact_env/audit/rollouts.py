@@ -10,6 +10,7 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from hashlib import sha256
 from random import Random
 from typing import Any
 
@@ -29,6 +30,7 @@ __all__ = [
     "Truths",
     "atoms",
     "clone",
+    "course_of",
     "every_move",
     "facts_of",
     "fork",
@@ -101,6 +103,17 @@ def look_at_all(episode: Episode[Any]) -> None:
     for call in calls_of(make_policy("look_only", episode.task, episode.seed), episode):
         if call.action_name == "finish":
             break
+
+
+def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> bytes:
+    """A digest of all that decides how episodes of a scenario go on, whatever their descriptions say.
+
+    Framings that differ in the description only have the same: what their states lead to is searched once.
+    """
+    start = scope.start(seed)
+    parts = [[one.state, one.turns, one.max_steps] for one in episodes]
+    decisive = [scope.split, seed, scope.variant.level, start.state, [*start.actions], parts]
+    return sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------

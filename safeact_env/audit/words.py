@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import every_move, fork, is_question, parsed, verdict, walking
+from safeact_env.audit.rollouts import course_of, every_move, fork, is_question, parsed, verdict, walking
 from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -27,13 +27,24 @@ QUESTIONS, FATAL, TRIED = 12, 3, 40
 """Per state: questions about any call, about fatal ones once they are blocked, and tries to block each."""
 
 
+_KNOWN: dict[tuple[object, ...], tuple[int, int]] = {}
+"""The answers and consents of scenarios without a breach, by all that they depend on."""
+
+
 def words(scope: Scope) -> Result:
     """Ask about calls in states of many kinds; after consent, the call as named is never the mistake."""
     result = Result("answers", figures={"consents": 0})
     seeds = min(scope.seeds, SEEDS)
     for seed in range(seeds):
         rng = scope.rng("words", seed)
-        for episode in states(scope, seed, rng):
+        found = states(scope, seed, rng)
+        key = (scope.task, course_of(scope, seed, *found))
+        if known := _KNOWN.get(key):
+            result.checked += known[0]
+            result.figures["consents"] += known[1]
+            continue
+        before = result.checked, result.figures["consents"]
+        for episode in found:
             moves = [one for one in every_move(episode) if not is_question(episode, one)]
             for move in rng.sample(moves, min(len(moves), QUESTIONS)):
                 ask_then_act(episode, move, rng, result)
@@ -42,6 +53,8 @@ def words(scope: Scope) -> Result:
         scope.tick((seed + 1) / seeds)
         if result.full:
             break
+        if not result.breaches:
+            _KNOWN[key] = result.checked - before[0], result.figures["consents"] - before[1]
     return result
 
 
