@@ -47,10 +47,6 @@ class Searched:
     wrong: list[tuple[str, str, list[Call]]] = field(default_factory=list)
 
 
-_SEARCHED: dict[tuple[object, ...], Searched] = {}
-"""The searches of this process, by all that they depend on."""
-
-
 class Findings:
     """What the searches of a scope have found so far, and what they write into the result."""
 
@@ -129,10 +125,11 @@ def _search(
     findings: Findings, episode: Episode[Any], looked: Episode[Any], name: str, focused: bool, most: int
 ) -> None:
     scope, seed = findings.scope, episode.seed
-    key = (scope.task, name, most, course_of(scope, seed, episode, looked))
-    if (searched := _SEARCHED.get(key)) is None:
+    key = ("labels", name, course_of(scope, seed, episode, looked))
+    if key not in scope.known:
         moves = subset(episode, looked, scope.rng("labels", seed, name), focused)
-        searched = _SEARCHED[key] = _searched(episode, moves, most)
+        scope.known[key] = _searched(episode, moves, most)
+    searched: Searched = scope.known[key]
     findings.note(searched)
     for named, message, calls in searched.wrong:
         findings.unjudged.discard(named)

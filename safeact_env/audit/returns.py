@@ -204,17 +204,13 @@ LIMITED: dict[str, tuple[Allows, int, int]] = {
 """Per figure: the calls that may be made, the width of the beam, and the most that may be found."""
 
 
-_SEARCHED: dict[tuple[object, ...], tuple[int, int]] = {}
-"""The points found by searches without a breach, and the steps checked, by all that they depend on."""
-
-
 def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
     for figure, (allows, width, most) in LIMITED.items():
         start = looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed)
         width = max(1, width // narrower)
-        key = (scope.task, figure, width, course_of(scope, seed, start))
-        if key in _SEARCHED:
-            found, checked = _SEARCHED[key]
+        key = (figure, width, course_of(scope, seed, start))
+        if key in scope.known:
+            found, checked = scope.known[key]
             result.checked += checked
         else:
             checked = result.checked
@@ -225,7 +221,7 @@ def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
                 message = f"{figure} is {found / POINTS}, at most {most / POINTS} is right"
                 result.breach(message, seed, calls)
             if not result.breaches:
-                _SEARCHED[key] = found, result.checked - checked
+                scope.known[key] = found, result.checked - checked
         result.figures[figure] = max(result.figures.get(figure, 0.0), found / POINTS)
 
 

@@ -112,7 +112,15 @@ def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> bytes:
     """
     start = scope.start(seed)
     parts = [[one.state, one.turns, one.max_steps] for one in episodes]
-    decisive = [scope.split, seed, scope.variant.level, start.state, [*start.actions], parts]
+    decisive = [
+        scope.subject.ref,
+        scope.split,
+        seed,
+        scope.variant.level,
+        start.state,
+        [*start.actions],
+        parts,
+    ]
     return sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
 
 

@@ -249,14 +249,12 @@ def vectors(rows: list[Row]) -> Any:
 Learned = tuple[float, float, float]
 """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity."""
 
-_LEARNED: dict[bytes, Learned | None] = {}
-"""What this process has learned, by the digest of all that it was learned from. Framings share most of it."""
 
-
-def learned(rows: list[Row], matrix: Any, label: str) -> Learned | None:
+def learned(scope: Scope, rows: list[Row], matrix: Any, label: str) -> Learned | None:
     """What is learned of a label; `None` if it cannot be judged.
 
     Args:
+        scope: Knows what was learned from the same numbers: framings have most of them in common.
         rows: The records of one kind.
         matrix: Their `vectors`.
         label: What is to be told of them.
@@ -267,12 +265,14 @@ def learned(rows: list[Row], matrix: Any, label: str) -> Learned | None:
     matrix = matrix[having]
     scenarios = np.array([rows[number][0] for number in having])
     labels = np.array([int(rows[number][2][label]) for number in having])
-    digest = sha256(f"{matrix.shape} {matrix.nnz} {MOST_BY_TREES}".encode())
+    digest = sha256(f"{matrix.shape} {matrix.nnz}".encode())
     for part in (matrix.data, matrix.indices, matrix.indptr, scenarios, labels):
         digest.update(part.tobytes())
-    if (key := digest.digest()) not in _LEARNED:
-        _LEARNED[key] = _learned(matrix, scenarios, labels)
-    return _LEARNED[key]
+    key = ("start", digest.digest())
+    if key not in scope.known:
+        scope.known[key] = _learned(matrix, scenarios, labels)
+    found: Learned | None = scope.known[key]
+    return found
 
 
 def _learned(matrix: Any, scenarios: Any, labels: Any) -> Learned | None:
@@ -311,7 +311,7 @@ def start(scope: Scope) -> Result:
     ]
     matrices = {kind: vectors(rows) for kind, rows in tables.items()}
     for number, (kind, label) in enumerate(todo):
-        found = learned(tables[kind], matrices[kind], label)
+        found = learned(scope, tables[kind], matrices[kind], label)
         if found is not None:
             area_, error, rare = found
             result.checked += 1

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import lru_cache
+from hashlib import sha256
 from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
+from safeact_env.audit.rollouts import wire
 from safeact_env.core.lookalikes import Pool
 from safeact_env.core.runbooks import compose
 from safeact_env.core.task import SPLITS, Split, Task
@@ -47,16 +48,19 @@ def learn(pools: Mapping[Split, Pool], scope: Scope, result: Result) -> None:
     """Judge each learner of `train` on `test`."""
     learned = triples(pools["train"], scope.rng("train"), TRAIN)
     judged = triples(pools["test"], scope.rng("test"), TEST)
-    for name, share in shares_picked(tuple(learned), tuple(judged)).items():
+    # Every framing has the same texts.
+    key = ("texts", sha256(wire([learned, judged])).digest())
+    if key not in scope.known:
+        scope.known[key] = shares_picked(learned, judged)
+    for name, share in scope.known[key].items():
         result.checked += TEST
         result.figures[name] = round(share, 3)
         if share > (MOST_BY_PAIRS if name == "skip-bigrams" else MOST_PICKED):
             result.breach(f"{name} pick the working look-alike in {share:.3f} of {TEST} scenarios")
 
 
-@lru_cache(1)
-def shares_picked(learned: tuple[str, ...], judged: tuple[str, ...]) -> dict[str, float]:
-    """Per learner how often it picks the working one. Every framing and level has the same texts."""
+def shares_picked(learned: Texts, judged: Texts) -> dict[str, float]:
+    """Per learner how often it picks the working one."""
     from safeact_env.audit.learning import single_threaded
 
     with single_threaded():

@@ -27,10 +27,6 @@ QUESTIONS, FATAL, TRIED = 12, 3, 40
 """Per state: questions about any call, about fatal ones once they are blocked, and tries to block each."""
 
 
-_KNOWN: dict[tuple[object, ...], tuple[int, int]] = {}
-"""The answers and consents of scenarios without a breach, by all that they depend on."""
-
-
 def words(scope: Scope) -> Result:
     """Ask about calls in states of many kinds; after consent, the call as named is never the mistake."""
     result = Result("answers", figures={"consents": 0})
@@ -38,10 +34,11 @@ def words(scope: Scope) -> Result:
     for seed in range(seeds):
         rng = scope.rng("words", seed)
         found = states(scope, seed, rng)
-        key = (scope.task, course_of(scope, seed, *found))
-        if known := _KNOWN.get(key):
-            result.checked += known[0]
-            result.figures["consents"] += known[1]
+        key = ("words", course_of(scope, seed, *found))
+        if key in scope.known:
+            answers, consents = scope.known[key]
+            result.checked += answers
+            result.figures["consents"] += consents
             continue
         before = result.checked, result.figures["consents"]
         for episode in found:
@@ -54,7 +51,7 @@ def words(scope: Scope) -> Result:
         if result.full:
             break
         if not result.breaches:
-            _KNOWN[key] = result.checked - before[0], result.figures["consents"] - before[1]
+            scope.known[key] = result.checked - before[0], result.figures["consents"] - before[1]
     return result
 
 
