@@ -14,6 +14,8 @@ from hashlib import sha256
 from random import Random
 from typing import Any
 
+from pydantic_core import to_json
+
 from safeact_env.audit.base import Scope
 from safeact_env.call import Call
 from safeact_env.core.action import Action, Malformed, Risk
@@ -22,7 +24,7 @@ from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import State
-from safeact_env.policies.calls import every_call, question, random_call
+from safeact_env.policies.calls import every_call_in, question_among, random_call, view_of
 from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = [
@@ -31,6 +33,7 @@ __all__ = [
     "atoms",
     "clone",
     "course_of",
+    "every_act",
     "every_move",
     "facts_of",
     "fork",
@@ -237,11 +240,22 @@ def is_question(episode: Episode[Any], move: Move) -> bool:
 
 def every_move(episode: Episode[Any]) -> list[Move]:
     """Every well-formed call in this state, and a question about each action and target."""
-    obs, task = episode.observation(), episode.task
-    ask = task.escalation.name
-    moves = [move for name in episode.actions if name != ask for move in every_call(obs, task.schemas, name)]
-    asked = {wire(asked.params): asked for asked in (question(obs, ask, move) for move in moves)}
+    view, ask = view_of(episode.observation()), episode.task.escalation.name
+    moves = _acts(episode, view)
+    listed = view["available_actions"]
+    asked = {to_json(one.params): one for one in (question_among(listed, ask, move) for move in moves)}
     return [*moves, *asked.values()]
+
+
+def every_act(episode: Episode[Any]) -> list[Move]:
+    """Every well-formed call in this state, without questions."""
+    return _acts(episode, view_of(episode.observation()))
+
+
+def _acts(episode: Episode[Any], view: Mapping[str, Any]) -> list[Move]:
+    task = episode.task
+    names = [name for name in episode.actions if name != task.escalation.name]
+    return [move for name in names for move in every_call_in(view, task.schemas, name)]
 
 
 def walking(
