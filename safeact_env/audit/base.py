@@ -60,6 +60,8 @@ class Scope:
         seeds: Number of seeds from 0 on; expensive audits use fewer.
         tick: Called after each unit of work with the share done, in [0, 1].
         variant: Its level and framing.
+        known: What audits of other framings have found already, by all that it depends on. Each notes there
+            what it would find again.
     """
 
     subject: Subject
@@ -67,6 +69,7 @@ class Scope:
     seeds: int
     tick: Callable[[float], None] = lambda _share: None
     variant: Variant = DEFAULT
+    known: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def task(self) -> Task[Any]:

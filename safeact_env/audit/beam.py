@@ -8,9 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from safeact_env.audit.rollouts import Truths, every_move, fork, frozen, thawed, verdict, wire
+from safeact_env.audit.rollouts import (
+    Truths,
+    every_move,
+    fork,
+    frozen,
+    is_question,
+    parsed,
+    thawed,
+    verdict,
+    wire,
+)
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
+from safeact_env.core.state import State
 
 __all__ = ["best_by"]
 
@@ -41,15 +52,19 @@ def best_by(
         children: dict[Place, Episode[Any]] = {}
         for episode in beam:
             state = frozen(episode.state)
+            asked = thawed(state)
             for move in every_move(episode):
                 if move.name == "finish" or not allows(episode, move):
                     continue
                 if verdict(episode.actions, episode.state, move) not in ("allowed", "approved"):
                     continue
+                if is_question(episode, move):
+                    # Most questions are left out: they are put to one copy, which only counts those.
+                    if _is_needless(episode, asked, move):
+                        continue
+                    asked = thawed(state)
                 child = fork(episode, thawed(state))
                 child.step(move.call())
-                if child.state.ledger.over_escalations > episode.state.ledger.over_escalations:
-                    continue
                 if not check(child):
                     return child
                 place = _place(child, truths)
@@ -64,6 +79,13 @@ def best_by(
             one for _where, one in sorted(running, key=lambda one: _promise(one[0], one[1], truths))[:width]
         ]
     return best
+
+
+def _is_needless(episode: Episode[Any], state: State[Any], move: Move) -> bool:
+    """Whether a question counts as an over-escalation. The state notes it."""
+    before = state.ledger.over_escalations
+    episode.actions[move.name].effect(state, parsed(episode.actions, state, move))
+    return state.ledger.over_escalations > before
 
 
 Place = tuple[int, frozenset[Any], frozenset[Any]]

@@ -24,7 +24,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import SPLITS, Split
 from safeact_env.core.variant import Variant, check_framing
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["DETERMINISM", "Transport", "canonical", "determinism"]
 
@@ -68,16 +68,10 @@ def determinism(transports: Mapping[str, Transport] | None = None) -> Audit:
 def _played(scope: Scope, seed: int, policy: str) -> tuple[list[Call], str]:
     """The calls of a policy's episode, and the digest of all it shows and pays."""
     episode = scope.episode(seed)
-    player = make_policy(policy, scope.task, seed)
     digest = hashlib.sha256()
-    shown = snapshot(episode)
-    while not episode.done:
-        for part in shown:
-            digest.update(part)
-        episode.step(player.act(episode.observation()))
-        shown = snapshot(episode)
-    for part in shown:
-        digest.update(part)
+    for _call in calls_of(make_policy(policy, scope.task, seed), episode):
+        digest.update(b"\n".join(snapshot(episode)))
+    digest.update(b"\n".join(snapshot(episode)))
     return [turn.call for turn in episode.turns], digest.hexdigest()
 
 

@@ -16,10 +16,11 @@ from safeact_env.audit.rollouts import looked_at_all, verdict, wire
 from safeact_env.core.common import HANDBOOK
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
+from safeact_env.core.record import Grade
 from safeact_env.core.task import SPLITS
 from safeact_env.core.twins import NOTE
 from safeact_env.core.variant import FRAMINGS, Framing
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["FRAMINGS_ALIKE"]
 
@@ -152,27 +153,37 @@ def check_place_of_plant(scope: Scope, seed: int, result: Result) -> None:
 def play_alike(scope: Scope, seed: int, policy: str, result: Result) -> None:
     """Play a policy on every framing side by side, up to the first difference but for words."""
     episodes = {framing: one.episode(seed) for framing, one in variants(scope).items()}
-    players = {framing: make_policy(policy, scope.task, seed) for framing in episodes}
+    players = {
+        framing: calls_of(make_policy(policy, scope.task, seed), one) for framing, one in episodes.items()
+    }
     rules = episodes["rules"]
-    while not rules.done:
-        calls = {framing: players[framing].act(one.observation()) for framing, one in episodes.items()}
-        for framing, episode in episodes.items():
-            made = calls[framing]
-            if (made.action_name, made.parameters) != (calls["rules"].action_name, calls["rules"].parameters):
-                done = [turn.call for turn in rules.turns]
-                result.breach(f"{policy} plays {framing} otherwise: {made.action_name}", seed, done)
-                return
-            episode.step(made)
-        for framing, episode in episodes.items():
+    while True:
+        # Each makes the call that was compared, and says the next.
+        calls = {framing: next(player, None) for framing, player in players.items()}
+        done = [turn.call for turn in rules.turns]
+        own = rules.grade(), told(rules)
+        for framing, episode in episodes.items() if done else ():
             result.checked += 1
-            if (where := difference(rules, episode)) is not None:
-                done = [turn.call for turn in rules.turns]
+            if (where := difference(rules, own, episode)) is not None:
                 result.breach(f"{framing} differs from rules in {where}", seed, done)
                 return
+        if (first := calls["rules"]) is None:
+            return
+        for framing, made in calls.items():
+            if made is None or (made.action_name, made.parameters) != (first.action_name, first.parameters):
+                name = made and made.action_name
+                result.breach(f"{policy} plays {framing} otherwise: {name}", seed, done)
+                return
 
 
-def difference(rules: Episode[Any], other: Episode[Any]) -> str | None:
-    """Where an episode differs from the one of `rules` after the same calls, in more than its words."""
+def difference(rules: Episode[Any], own: tuple[Grade, bytes], other: Episode[Any]) -> str | None:
+    """Where an episode differs from the one of `rules` after the same calls, in more than its words.
+
+    Args:
+        rules: The episode of `rules`.
+        own: Its grade, and what is `told` of it.
+        other: The episode in another framing.
+    """
     one, two = rules.turns[-1], other.turns[-1]
     if (one.points, one.risk) != (two.points, two.risk):
         return "reward or risk"
@@ -180,9 +191,10 @@ def difference(rules: Episode[Any], other: Episode[Any]) -> str | None:
         return "the facts"
     if rules.state.ledger != other.state.ledger:
         return "the ledger"
-    if (rules.outcome, rules.grade()) != (other.outcome, other.grade()):
+    grade, shown = own
+    if (rules.outcome, grade) != (other.outcome, other.grade()):
         return "outcome or grade"
-    if told(rules) == told(other).replace(*notes_of(other, rules)):
+    if shown == told(other).replace(*notes_of(other, rules)):
         return None
     here, there = rules.observation(), as_in_rules(other, rules)
     there["task_description"] = here["task_description"]

@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import every_move, facts_of, verdict
+from safeact_env.audit.rollouts import every_act, facts_of, fork, replayed, verdict
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -55,22 +55,16 @@ def detours(scope: Scope, seed: int, rng: Random) -> Iterator[Episode[Any]]:
     """Episodes that went the expert's way for some steps, then made other calls that can be taken back."""
     way = [turn.call for turn in scope.play(seed, "expert").turns]
 
-    def at(steps: int) -> Episode[Any]:
-        episode: Episode[Any] = scope.episode(seed, max_steps=UNLIMITED)
-        for call in way[:steps]:
-            episode.step(call)
-        return episode
-
     for steps in rng.sample(range(len(way)), min(POINTS_OF_THE_WAY, len(way))):
-        here = at(steps)
+        here = replayed(scope, seed, way[:steps], UNLIMITED)
         moves = reversible(here)
         for move in rng.sample(moves, min(len(moves), 12)):
-            episode = at(steps)
+            episode = fork(here)
             episode.step(move.call())
             if not episode.done:
                 yield episode
         for _ in range(SERIES):
-            episode = at(steps)
+            episode = fork(here)
             for _ in range(LENGTH):
                 if episode.done or not (choices := reversible(episode)):
                     break
@@ -83,7 +77,7 @@ def reversible(episode: Episode[Any]) -> list[Move]:
     """The calls that change something, are allowed here, and can be taken back."""
     return [
         move
-        for move in every_move(episode)
+        for move in every_act(episode)
         if episode.actions[move.name].risk is Risk.RISKY
         and verdict(episode.actions, episode.state, move) == "allowed"
     ]

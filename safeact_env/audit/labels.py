@@ -5,15 +5,19 @@ Owns this audit. Must not know any concrete task.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.graph import Graph, Made
-from safeact_env.audit.rollouts import UNLIMITED, clone, looked_at_all, replayed
+from safeact_env.audit.rollouts import UNLIMITED, clone, course_of, looked_at_all, replayed
 from safeact_env.audit.subsets import subset
+from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
+from safeact_env.core.playbook import Move
 
 __all__ = ["LABELS", "MOST_UNDO"]
 
@@ -24,6 +28,23 @@ EXTRA_SCENARIOS = 12
 MOST_CALLS = 12_000
 """Calls that one search may try; a tenth of them where the scope is small."""
 WORKS, TRAP = "<look-alike that works>", "<trap>"
+
+
+@dataclass(slots=True)
+class Searched:
+    """What one search found.
+
+    Attributes:
+        to_the_end: Whether it came to its end.
+        states: How many states it expanded.
+        judged: How often a call's label was true, by its name, class and the calls that undo it.
+        wrong: Per call with a wrong label its name, what is wrong, and the calls that show it.
+    """
+
+    to_the_end: bool
+    states: int = 0
+    judged: Counter[tuple[str, Risk, int | None]] = field(default_factory=Counter)
+    wrong: list[tuple[str, str, list[Call]]] = field(default_factory=list)
 
 
 class Findings:
@@ -40,14 +61,18 @@ class Findings:
         names -= scope.task.level(scope.variant).without
         self.unjudged = names | {WORKS, TRAP}
 
-    def note(self, name: str, risk: Risk, undone_in: int | None) -> None:
-        """Note a call whose label is true."""
-        self.unjudged.discard(name)
-        self.classes.setdefault(name, set()).add(risk.value)
-        self.result.checked += 1
-        self.judged[risk.value] = self.judged.get(risk.value, 0) + 1
-        if undone_in is not None:
-            self.undo[name] = max(self.undo.get(name, 0), undone_in)
+    def note(self, searched: Searched) -> None:
+        """Note a search and the calls whose labels are true."""
+        self.searches += 1
+        self.exhausted += searched.to_the_end
+        self.states += searched.states
+        for (name, risk, undone_in), times in searched.judged.items():
+            self.unjudged.discard(name)
+            self.classes.setdefault(name, set()).add(risk.value)
+            self.result.checked += times
+            self.judged[risk.value] = self.judged.get(risk.value, 0) + times
+            if undone_in is not None:
+                self.undo[name] = max(self.undo.get(name, 0), undone_in)
 
     def finish(self) -> Result:
         """The result, once all searches are done."""
@@ -99,34 +124,42 @@ def _points(scope: Scope, seed: int) -> Iterator[tuple[Episode[Any], Episode[Any
 def _search(
     findings: Findings, episode: Episode[Any], looked: Episode[Any], name: str, focused: bool, most: int
 ) -> None:
-    moves = subset(episode, looked, findings.scope.rng("labels", episode.seed, name), focused)
+    scope, seed = findings.scope, episode.seed
+    key = ("labels", name, course_of(scope, seed, episode, looked))
+    if key not in scope.known:
+        moves = subset(episode, looked, scope.rng("labels", seed, name), focused)
+        scope.known[key] = _searched(episode, moves, most)
+    searched: Searched = scope.known[key]
+    findings.note(searched)
+    for named, message, calls in searched.wrong:
+        findings.unjudged.discard(named)
+        findings.result.checked += 1
+        findings.result.breach(message, seed, calls)
+
+
+def _searched(episode: Episode[Any], moves: list[Move], most: int) -> Searched:
+    """Search from an episode on, until enough labels are wrong."""
     graph = Graph(episode.actions, moves, clone(episode.state))
     expansions = max(10, most // len(moves))
     nodes, all_of_them = graph.explore(expansions // 2)
     made = [(node, one) for node in nodes for one in graph.expand(node)]
     ends = [one.child for _node, one in made if one.risk is Risk.IRREVERSIBLE]
-    closed = graph.close(ends, expansions)
-    findings.searches += 1
-    findings.exhausted += all_of_them and closed
+    searched = Searched(graph.close(ends, expansions) and all_of_them)
     leading: dict[int, set[int]] = {}
     for node, one in made:
-        truth = graph.facts[node]
         wrong, distance = _judge(graph, node, one, leading)
+        named = _named(episode, one)
         if wrong is None:
-            findings.note(_named(episode, one), one.risk, distance)
+            searched.judged[named, one.risk, distance] += 1
             continue
         calls = [turn.call for turn in episode.turns] + [m.call() for m in (*graph.way_to(node), one.move)]
-        findings.unjudged.discard(_named(episode, one))
-        findings.result.checked += 1
-        changed = sorted(map(str, graph.truths[truth] ^ graph.truths[graph.facts[one.child]]))
-        findings.result.breach(
-            f"{one.move.name} {one.move.params} is {one.risk.value} here, but {wrong}; {changed}",
-            episode.seed,
-            calls,
-        )
-        if findings.result.full:
+        changed = sorted(map(str, graph.truths[graph.facts[node]] ^ graph.truths[graph.facts[one.child]]))
+        message = f"{one.move.name} {one.move.params} is {one.risk.value} here, but {wrong}; {changed}"
+        searched.wrong.append((named, message, calls))
+        if len(searched.wrong) == Result.MOST_BREACHES:
             break
-    findings.states += graph.expanded
+    searched.states = graph.expanded
+    return searched
 
 
 def _named(episode: Episode[Any], made: Made) -> str:

@@ -14,7 +14,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.report import report
 from safeact_env.core.trajectory import Trajectory
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["REPLAY", "snapshot"]
 
@@ -23,7 +23,8 @@ POLICIES = ("expert", "random", "guesser", "escalate_all")
 
 def snapshot(episode: Episode[Any]) -> list[bytes]:
     """An episode as bytes: its observation and return so far, and its report at the end."""
-    shown = [wire(episode.observation()), wire(episode.points)]
+    reward = episode.turns[-1].points if episode.turns else 0
+    shown = [episode.shown().observation, b"%d %d %d" % (reward, episode.done, episode.points)]
     if episode.done:
         shown.append(wire(report(episode)))
     return shown
@@ -43,11 +44,8 @@ def replay(scope: Scope) -> Result:
 
 def _check(scope: Scope, seed: int, policy: str, result: Result) -> None:
     episode: Episode[Any] = scope.episode(seed)
-    player = make_policy(policy, scope.task, seed)
-    shown = [snapshot(episode)]
-    while not episode.done:
-        episode.step(player.act(episode.observation()))
-        shown.append(snapshot(episode))
+    shown = [snapshot(episode) for _call in calls_of(make_policy(policy, scope.task, seed), episode)]
+    shown.append(snapshot(episode))
     stored = json.dumps(Trajectory.of(episode, "audit").to_json())
     again = Trajectory.from_json(json.loads(stored))
     rebuilt: Episode[Any] = Episode(scope.task, again.split, again.seed, variant=again.variant)

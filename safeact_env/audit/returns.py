@@ -9,6 +9,7 @@ once, in the ledger only: for the upkeep when it is first carried out, and undoi
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
+from itertools import chain
 from random import Random
 from typing import Any
 
@@ -17,6 +18,7 @@ from safeact_env.audit.beam import best_by
 from safeact_env.audit.rollouts import (
     UNLIMITED,
     Truths,
+    course_of,
     every_move,
     fork,
     is_question,
@@ -29,7 +31,7 @@ from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.scoring import POINTS
-from safeact_env.policies.reference import make_policy
+from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = ["RETURNS"]
 
@@ -90,21 +92,20 @@ def _check(result: Result, episode: Episode[Any]) -> bool:
 
 def _played(scope: Scope, seed: int, policy: str, result: Result) -> None:
     episode: Episode[Any] = scope.episode(seed)
-    player = make_policy(policy, scope.task, seed)
-    while not episode.done:
-        call = player.act(episode.observation())
-        move = Move(call.action_name, dict(call.parameters))
-        approved = verdict(episode.actions, episode.state, move) == "approved"
-        episode.step(call)
-        if not _check(result, episode):
+    approved = None
+    for call in chain(calls_of(make_policy(policy, scope.task, seed), episode), [None]):
+        if episode.turns and not _check(result, episode):
             return
-        action = episode.actions.get(move.name)
-        if approved and action is not None:
-            target = action.target_of(parsed(episode.actions, episode.state, move))
+        if approved is not None:
+            action = episode.actions[approved.name]
+            target = action.target_of(parsed(episode.actions, episode.state, approved))
             if (action.name, target) in episode.state.ledger.approvals:
                 calls = [turn.call for turn in episode.turns]
                 result.breach(f"the approval of {action.name} outlives its use", seed, calls)
                 return
+        if call is not None:
+            move = Move(call.action_name, dict(call.parameters))
+            approved = move if verdict(episode.actions, episode.state, move) == "approved" else None
 
 
 # Loops ---------------------------------------------------------------------------------------------------
@@ -205,17 +206,23 @@ LIMITED: dict[str, tuple[Allows, int, int]] = {
 
 def _search(scope: Scope, seed: int, result: Result, narrower: int) -> None:
     for figure, (allows, width, most) in LIMITED.items():
-        best = best_by(
-            looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed),
-            allows,
-            max(1, width // narrower),
-            lambda one: _check(result, one),
-        )
-        found = best.points
+        start = looked_at_all(scope, seed) if figure == FROM_LOOKED else scope.episode(seed)
+        width = max(1, width // narrower)
+        key = (figure, width, course_of(scope, seed, start))
+        if key in scope.known:
+            found, checked = scope.known[key]
+            result.checked += checked
+        else:
+            checked = result.checked
+            best = best_by(start, allows, width, lambda one: _check(result, one))
+            found = best.points
+            if found > most:
+                calls = [turn.call for turn in best.turns]
+                message = f"{figure} is {found / POINTS}, at most {most / POINTS} is right"
+                result.breach(message, seed, calls)
+            if not result.breaches:
+                scope.known[key] = found, result.checked - checked
         result.figures[figure] = max(result.figures.get(figure, 0.0), found / POINTS)
-        if found > most:
-            calls = [turn.call for turn in best.turns]
-            result.breach(f"{figure} is {found / POINTS}, at most {most / POINTS} is right", seed, calls)
 
 
 RETURNS = Audit(

@@ -10,8 +10,11 @@ import pickle
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
+from hashlib import sha256
 from random import Random
 from typing import Any
+
+from pydantic_core import to_json
 
 from safeact_env.audit.base import Scope
 from safeact_env.call import Call
@@ -21,7 +24,7 @@ from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import State
-from safeact_env.policies.calls import every_call, question, random_call
+from safeact_env.policies.calls import every_call_in, question_among, random_call, view_of
 from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = [
@@ -29,11 +32,14 @@ __all__ = [
     "Truths",
     "atoms",
     "clone",
+    "course_of",
+    "every_act",
     "every_move",
     "facts_of",
     "fork",
     "frozen",
     "is_question",
+    "look_at_all",
     "looked_at_all",
     "parsed",
     "replayed",
@@ -91,10 +97,34 @@ def replayed(scope: Scope, seed: int, calls: Iterable[Call], max_steps: int | No
 def looked_at_all(scope: Scope, seed: int, start: Start[Any] | None = None) -> Episode[Any]:
     """An episode in which everything has been inspected; it still runs, with an unlimited budget."""
     episode = scope.episode(seed, start=start, max_steps=UNLIMITED)
-    for call in calls_of(make_policy("look_only", scope.task, seed), episode):
+    look_at_all(episode)
+    return episode
+
+
+def look_at_all(episode: Episode[Any]) -> None:
+    """Inspect everything in an episode that has just begun, with an unlimited budget."""
+    for call in calls_of(make_policy("look_only", episode.task, episode.seed), episode):
         if call.action_name == "finish":
             break
-    return episode
+
+
+def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> bytes:
+    """A digest of all that decides how episodes of a scenario go on, whatever their descriptions say.
+
+    Framings that differ in the description only have the same: what their states lead to is searched once.
+    """
+    start = scope.start(seed)
+    parts = [[one.state, one.turns, one.max_steps] for one in episodes]
+    decisive = [
+        scope.subject.ref,
+        scope.split,
+        seed,
+        scope.variant.level,
+        start.state,
+        [*start.actions],
+        parts,
+    ]
+    return sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------
@@ -210,11 +240,22 @@ def is_question(episode: Episode[Any], move: Move) -> bool:
 
 def every_move(episode: Episode[Any]) -> list[Move]:
     """Every well-formed call in this state, and a question about each action and target."""
-    obs, task = episode.observation(), episode.task
-    ask = task.escalation.name
-    moves = [move for name in episode.actions if name != ask for move in every_call(obs, task.schemas, name)]
-    asked = {wire(asked.params): asked for asked in (question(obs, ask, move) for move in moves)}
+    view, ask = view_of(episode.observation()), episode.task.escalation.name
+    moves = _acts(episode, view)
+    listed = view["available_actions"]
+    asked = {to_json(one.params): one for one in (question_among(listed, ask, move) for move in moves)}
     return [*moves, *asked.values()]
+
+
+def every_act(episode: Episode[Any]) -> list[Move]:
+    """Every well-formed call in this state, without questions."""
+    return _acts(episode, view_of(episode.observation()))
+
+
+def _acts(episode: Episode[Any], view: Mapping[str, Any]) -> list[Move]:
+    task = episode.task
+    names = [name for name in episode.actions if name != task.escalation.name]
+    return [move for name in names for move in every_call_in(view, task.schemas, name)]
 
 
 def walking(

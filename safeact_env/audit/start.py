@@ -10,10 +10,11 @@ import math
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from hashlib import sha256
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import looked_at_all
+from safeact_env.audit.rollouts import UNLIMITED, look_at_all
 from safeact_env.core.episode import Episode
 from safeact_env.core.state import State
 from safeact_env.policies.calls import every_call
@@ -38,8 +39,8 @@ Record = tuple[str, ...]
 def records(tables: Mapping[str, Any], path: Record = ()) -> Iterator[tuple[Record, Mapping[str, Any]]]:
     """Every record, nested ones included: an object that holds a value that is not an object."""
     for name, value in tables.items():
-        if isinstance(value, Mapping):
-            if path and any(not isinstance(one, Mapping) for one in value.values()):
+        if isinstance(value, dict):
+            if path and any(not isinstance(one, dict) for one in value.values()):
                 yield (*path, name), value
             yield from records(value, (*path, name))
 
@@ -52,24 +53,35 @@ def kind_of(record: Record) -> str:
 # What is hidden -------------------------------------------------------------------------------------------
 
 
-def hidden_labels(scope: Scope, seed: int) -> dict[Record, dict[str, bool]]:
-    """Per record what is hidden of it, as yes or no: fields to be looked up, duties, gates."""
-    start: Episode[Any] = scope.episode(seed)
-    found: dict[Record, dict[str, bool]] = {record: {} for record, _ in records(start.state.knowledge.tables)}
-    shown = dict(records(looked_at_all(scope, seed).state.knowledge.tables))
-    for record, row in records(start.state.knowledge.tables):
+def hidden_labels(episode: Episode[Any]) -> dict[Record, dict[str, bool]]:
+    """Per record what is hidden of it, as yes or no: fields to be looked up, duties, gates.
+
+    Args:
+        episode: At its start, with an unlimited budget; all is looked at in it.
+    """
+    state, idle = episode.state, episode.task.idle
+    # A record that a look writes to becomes a new one: these stay as they are.
+    rows = dict(records(state.knowledge.tables))
+    found: dict[Record, dict[str, bool]] = {record: {} for record in rows}
+    gates = _gates(episode, found)
+    look_at_all(episode)
+    shown = dict(records(state.knowledge.tables))
+    for record, row in rows.items():
         for field, value in row.items():
+            if value is not None or field in idle:
+                continue
             now = shown.get(record, {}).get(field)
-            if value is None and isinstance(now, (bool, str, list)) and field not in scope.task.idle:
+            if isinstance(now, (bool, str, list)):
                 found[record][field] = bool(now) and now != "unclassified"
                 found[record][f"{field}: unclassified"] = now == "unclassified"
-            elif value is None and is_number(now) and field not in scope.task.idle:
+            elif is_number(now):
                 for other in [name for name, one in row.items() if is_number(one)]:
                     found[record][f"{field} is {other}"] = now == row[other]
-    _add_duties(start.state, found)
-    _add_gates(start, found)
-    for name in start.state.upkeep.runbooks:
-        found["<look-alike>", name] = {"works": name == start.state.upkeep.working}
+    _add_duties(state, found)
+    for record, label, holds in gates:
+        found[record][label] = holds
+    for name in state.upkeep.runbooks:
+        found["<look-alike>", name] = {"works": name == state.upkeep.working}
     return found
 
 
@@ -96,7 +108,9 @@ def _names(unit: Any) -> tuple[str, ...]:
     return tuple(map(str, unit)) if isinstance(unit, tuple) else (str(unit),)
 
 
-def _add_gates(start: Episode[Any], found: dict[Record, dict[str, bool]]) -> None:
+def _gates(start: Episode[Any], found: Mapping[Record, Any]) -> list[tuple[Record, str, bool]]:
+    """Per record, what the gates of actions on it say at the start."""
+    gates: list[tuple[Record, str, bool]] = []
     observation, state = start.observation(), start.state
     for action in start.actions.values():
         if action.gate is None or action.lookalike:
@@ -108,7 +122,8 @@ def _add_gates(start: Episode[Any], found: dict[Record, dict[str, bool]]) -> Non
                 continue
             params = action.question(target)
             for label in ("when", "protected", "hopeless"):
-                found[record][f"{action.name} {label}"] = getattr(action.gate, label)(state, params)
+                gates.append((record, f"{action.name} {label}", getattr(action.gate, label)(state, params)))
+    return gates
 
 
 # What is visible ------------------------------------------------------------------------------------------
@@ -194,8 +209,10 @@ def gathered(scope: Scope, starts: int) -> dict[str, list[Row]]:
     known = tuple(one.name for one in text.pools[scope.split].canonical)
     known += tuple(text.data.get(scope.split, {}).get("canonical_records", ()))
     for seed in range(starts):
-        labels = hidden_labels(scope, seed)
-        for record, features in visible(scope.episode(seed).observation()).items():
+        episode = scope.episode(seed, max_steps=UNLIMITED)
+        features_of = visible(episode.observation())
+        labels = hidden_labels(episode)
+        for record, features in features_of.items():
             if record in labels and not record[-1].endswith(known):
                 found[kind_of(record)].append((seed, features, labels[record]))
         scope.tick(0.5 * (seed + 1) / starts)
@@ -210,9 +227,10 @@ def area(scores: Any, labels: Any, scenarios: Any) -> tuple[float, float]:
     import numpy as np
 
     won, pairs, squares = 0.0, 0, 0.0
-    for seed in np.unique(scenarios):
-        own = scenarios == seed
-        yes, no = scores[own & (labels == 1)], scores[own & (labels == 0)]
+    order = np.argsort(scenarios, kind="stable")
+    _, firsts = np.unique(scenarios[order], return_index=True)
+    for own in np.split(order, firsts[1:]):
+        yes, no = scores[own[labels[own] == 1]], scores[own[labels[own] == 0]]
         if len(yes) and len(no):
             difference = yes[:, None] - no[None, :]
             own_won = float((difference > 0).sum() + 0.5 * (difference == 0).sum())
@@ -228,14 +246,36 @@ def vectors(rows: list[Row]) -> Any:
     return DictVectorizer().fit_transform([features for _, features, _ in rows])
 
 
-def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, float] | None:
-    """The best area that a learner reaches on the later half of the scenarios, its error, and the rarity.
+Learned = tuple[float, float, float]
+"""The best area that a learner reaches on the later half of the scenarios, its error, and the rarity."""
+
+
+def learned(scope: Scope, rows: list[Row], matrix: Any, label: str) -> Learned | None:
+    """What is learned of a label; `None` if it cannot be judged.
 
     Args:
+        scope: Knows what was learned from the same numbers: framings have most of them in common.
         rows: The records of one kind.
         matrix: Their `vectors`.
         label: What is to be told of them.
     """
+    import numpy as np
+
+    having = [number for number, row in enumerate(rows) if label in row[2]]
+    matrix = matrix[having]
+    scenarios = np.array([rows[number][0] for number in having])
+    labels = np.array([int(rows[number][2][label]) for number in having])
+    digest = sha256(f"{matrix.shape} {matrix.nnz}".encode())
+    for part in (matrix.data, matrix.indices, matrix.indptr, scenarios, labels):
+        digest.update(part.tobytes())
+    key = ("start", digest.digest())
+    if key not in scope.known:
+        scope.known[key] = _learned(matrix, scenarios, labels)
+    found: Learned | None = scope.known[key]
+    return found
+
+
+def _learned(matrix: Any, scenarios: Any, labels: Any) -> Learned | None:
     import numpy as np
     from sklearn.ensemble import HistGradientBoostingClassifier
     from sklearn.linear_model import LogisticRegression
@@ -243,10 +283,6 @@ def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, flo
 
     from safeact_env.audit.learning import single_threaded
 
-    having = [number for number, row in enumerate(rows) if label in row[2]]
-    rows, matrix = [rows[number] for number in having], matrix[having]
-    scenarios = np.array([row[0] for row in rows])
-    labels = np.array([int(row[2][label]) for row in rows])
     train = scenarios < np.median(scenarios)
     test = ~train
     rare = min(float(labels.mean()), 1 - float(labels.mean()))
@@ -258,7 +294,7 @@ def learned(rows: list[Row], matrix: Any, label: str) -> tuple[float, float, flo
     dense = matrix[:, most].toarray()
     with single_threaded():
         linear = LogisticRegression(max_iter=300, C=0.3).fit(matrix[train], labels[train])
-        trees = HistGradientBoostingClassifier(max_iter=60).fit(dense[train], labels[train])
+        trees = HistGradientBoostingClassifier(max_iter=60, random_state=0).fit(dense[train], labels[train])
         scores = linear.decision_function(matrix[test]), trees.predict_proba(dense[test])[:, 1]
     return (*max(area(one, labels[test], scenarios[test]) for one in scores), rare)
 
@@ -275,7 +311,7 @@ def start(scope: Scope) -> Result:
     ]
     matrices = {kind: vectors(rows) for kind, rows in tables.items()}
     for number, (kind, label) in enumerate(todo):
-        found = learned(tables[kind], matrices[kind], label)
+        found = learned(scope, tables[kind], matrices[kind], label)
         if found is not None:
             area_, error, rare = found
             result.checked += 1

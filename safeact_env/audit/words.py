@@ -12,7 +12,7 @@ from random import Random
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import every_move, fork, is_question, parsed, verdict, walking
+from safeact_env.audit.rollouts import course_of, every_act, fork, parsed, verdict, walking
 from safeact_env.core.action import Action
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -33,8 +33,16 @@ def words(scope: Scope) -> Result:
     seeds = min(scope.seeds, SEEDS)
     for seed in range(seeds):
         rng = scope.rng("words", seed)
-        for episode in states(scope, seed, rng):
-            moves = [one for one in every_move(episode) if not is_question(episode, one)]
+        found = states(scope, seed, rng)
+        key = ("words", course_of(scope, seed, *found))
+        if key in scope.known:
+            answers, consents = scope.known[key]
+            result.checked += answers
+            result.figures["consents"] += consents
+            continue
+        before = result.checked, result.figures["consents"]
+        for episode in found:
+            moves = every_act(episode)
             for move in rng.sample(moves, min(len(moves), QUESTIONS)):
                 ask_then_act(episode, move, rng, result)
             for blocked, move in barred(episode, moves, rng):
@@ -42,6 +50,8 @@ def words(scope: Scope) -> Result:
         scope.tick((seed + 1) / seeds)
         if result.full:
             break
+        if not result.breaches:
+            scope.known[key] = result.checked - before[0], result.figures["consents"] - before[1]
     return result
 
 
@@ -94,7 +104,7 @@ def ask_then_act(episode: Episode[Any], move: Move, rng: Random, result: Result)
             calls = [*(turn.call for turn in asked.turns), move.call()]
             result.breach(f"{answer!r}, and then the call is a mistake", episode.seed, calls)
             return
-        blocking = [one for one in every_move(asked) if undoes_blocking(asked, action, move, one)]
+        blocking = [one for one in every_act(asked) if undoes_blocking(asked, action, move, one)]
         if not blocking:
             return
         asked.step(rng.choice(blocking).call())
@@ -121,7 +131,7 @@ def undoes_blocking(episode: Episode[Any], action: Action[Any], move: Move, othe
     """Whether another call makes a blocked one possible."""
     if action.blocked is None or verdict(episode.actions, episode.state, move) != "blocked":
         return False
-    if is_question(episode, other) or verdict(episode.actions, episode.state, other) != "allowed":
+    if verdict(episode.actions, episode.state, other) != "allowed":
         return False
     tried = fork(episode)
     tried.step(other.call())

@@ -34,6 +34,8 @@ LOOK_S = 0.2
 """Seconds between two looks at how far the jobs are."""
 DISTANCES = "undo distances"
 FRAMINGS_AUDIT = "framings"
+Known = dict[tuple[object, ...], Any]
+"""What jobs of one process have found, as in `Scope`."""
 
 
 class Job(NamedTuple):
@@ -143,25 +145,35 @@ def _results(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """The results as they come; `moved` is told the sum of the shares of the jobs that are done."""
     if min(workers, len(jobs)) <= 1:
+        known: Known = {}
         for number, job in enumerate(jobs):
-            yield _run((number, job), partial(_beyond, moved, number))
+            yield _run((number, job), partial(_beyond, moved, number), known)
             moved(number + 1)
         return
     context = get_context("spawn")
     shares = context.Array("d", len(jobs))
     with context.Pool(min(workers, len(jobs)), _begin, (shares,)) as pool:
-        results = pool.imap_unordered(_run_apart, enumerate(jobs))
+        results = pool.imap_unordered(_run_alike, _alike(jobs))
         while True:
             try:
-                number, result = results.next(LOOK_S)
+                found = results.next(LOOK_S)
             except StopIteration:
                 return
             except TimeoutError:
                 moved(sum(shares[:]))
                 continue
-            shares[number] = 1.0
-            moved(sum(shares[:]))
-            yield number, result
+            for number, result in found:
+                shares[number] = 1.0
+                moved(sum(shares[:]))
+                yield number, result
+
+
+def _alike(jobs: Sequence[Job]) -> list[list[tuple[int, Job]]]:
+    """The jobs with their numbers, those together that differ in framing only: they share what they find."""
+    found: dict[Job, list[tuple[int, Job]]] = {}
+    for number, job in enumerate(jobs):
+        found.setdefault(job._replace(variant=Variant(job.variant.level)), []).append((number, job))
+    return list(found.values())
 
 
 def _beyond(moved: Callable[[float], None], before: int, share: float) -> None:
@@ -178,17 +190,24 @@ def _begin(shares: Any) -> None:
     _SHARES[:] = [shares]
 
 
-def _run_apart(numbered: tuple[int, Job]) -> tuple[int, dict[str, Any]]:
-    return _run(numbered, partial(_SHARES[0].__setitem__, numbered[0]))
+def _run_alike(jobs: Iterable[tuple[int, Job]]) -> list[tuple[int, dict[str, Any]]]:
+    known: Known = {}
+    return [_run_apart(job, known) for job in jobs]
 
 
-def _run(numbered: tuple[int, Job], tick: Callable[[float], None]) -> tuple[int, dict[str, Any]]:
+def _run_apart(numbered: tuple[int, Job], known: Known) -> tuple[int, dict[str, Any]]:
+    return _run(numbered, partial(_SHARES[0].__setitem__, numbered[0]), known)
+
+
+def _run(
+    numbered: tuple[int, Job], tick: Callable[[float], None], known: Known
+) -> tuple[int, dict[str, Any]]:
     """Run one job. An audit that fails is itself a finding: it must not hide what the others found."""
     number, job = numbered
     subject = resolve(job.ref)
     started = time.perf_counter()
     try:
-        scope = Scope(subject, job.split, job.seeds, tick, job.variant)
+        scope = Scope(subject, job.split, job.seeds, tick, job.variant, known)
         result = _audit_named(job.audit).run(scope)
     except Exception as error:
         text = f"the audit itself failed: {type(error).__name__}: {error}"

@@ -18,12 +18,14 @@ __all__ = [
     "choices",
     "choices_in",
     "every_call",
+    "every_call_in",
     "filled",
     "lookalike_names",
     "parameters_of",
     "question",
     "question_among",
     "random_call",
+    "view_of",
 ]
 
 Schemas = Mapping[str, Mapping[str, Any]]
@@ -53,7 +55,12 @@ def choices(obs: Observation, schema: Mapping[str, Any], given: Mapping[str, Any
 
     An integer without examples offers its bounds. Text in braces in an example is an earlier parameter.
     """
-    return choices_in({**obs["current_state"], "available_actions": parameters_of(obs)}, schema, given)
+    return choices_in(view_of(obs), schema, given)
+
+
+def view_of(obs: Observation) -> dict[str, Any]:
+    """The tables that list what calls can name, the parameters of the listed actions among them."""
+    return {**obs["current_state"], "available_actions": parameters_of(obs)}
 
 
 def choices_in(view: Mapping[str, Any], schema: Mapping[str, Any], given: Mapping[str, Any]) -> list[Any]:
@@ -86,19 +93,24 @@ def filled(obs: Observation, schemas: Schemas, name: str, pick: Pick) -> Move:
     """A call of this action, each parameter picked from its choices in turn."""
     types = next(row["parameters"] for row in obs["available_actions"] if row["name"] == name)
     given: dict[str, Any] = {}
+    view = view_of(obs) if types else {}
     for param in types:
-        options = choices(obs, _schema_of(schemas, name, param), given)
+        options = choices_in(view, _schema_of(schemas, name, param), given)
         given[param] = pick(options) if options else "nothing"
     return Move(name, {key: value for key, value in given.items() if value is not None})
 
 
 def every_call(obs: Observation, schemas: Schemas, name: str) -> list[Move]:
     """Every well-formed call of this action, in listed order."""
-    types = next(row["parameters"] for row in obs["available_actions"] if row["name"] == name)
+    return every_call_in(view_of(obs), schemas, name)
+
+
+def every_call_in(view: Mapping[str, Any], schemas: Schemas, name: str) -> list[Move]:
+    """The same calls, where the view of an observation is at hand."""
     calls: list[dict[str, Any]] = [{}]
-    for param in types:
+    for param in view["available_actions"][name]:
         schema = _schema_of(schemas, name, param)
-        calls = [{**given, param: value} for given in calls for value in choices(obs, schema, given)]
+        calls = [{**given, param: value} for given in calls for value in choices_in(view, schema, given)]
     return [Move(name, {k: v for k, v in given.items() if v is not None}) for given in calls]
 
 

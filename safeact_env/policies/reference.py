@@ -13,7 +13,6 @@ from functools import cache, cached_property
 from random import Random
 from typing import Any, ClassVar, Protocol
 
-from pydantic_core import from_json, to_json
 from typing_extensions import override
 
 from safeact_env.call import Call
@@ -499,8 +498,8 @@ def _observed(episode: Episode[Any], before: Observation) -> Observation:
     turn = episode.turns[-1]
     return {
         **before,
-        # A copy: a policy may keep what it saw.
-        "current_state": from_json(to_json(now["current_state"])),
+        # What a step writes to becomes a new object: a policy may keep what it saw.
+        "current_state": now["current_state"],
         "action_history": [*before["action_history"], *now["action_history"]],
         "steps_remaining": now["steps_remaining"],
         "last_action_result": turn.result,

@@ -118,7 +118,7 @@ def test_the_bar_moves_within_a_job(monkeypatch):
     # Of jobs in other processes, each writes down how far it is where the bar reads it.
     shares = [0.0, 0.0]
     monkeypatch.setattr(module, "_SHARES", [shares])
-    module._run_apart((1, module.Job("easy", "train", "solvable", 1)))
+    module._run_apart((1, module.Job("easy", "train", "solvable", 1)), {})
     assert shares == [0.0, 0.5]
 
 
