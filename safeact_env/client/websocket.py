@@ -54,8 +54,9 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
             raise _unconnected(error) from error.__cause__
 
     if not hasattr(EnvClient, "_connect_async"):
-        # Older releases open the socket here.
+
         async def connect(self) -> Any:
+            """Open the socket, as releases of OpenEnv before 0.4 do it."""
             try:
                 return await super().connect()
             except ConnectionError as error:
