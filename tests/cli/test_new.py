@@ -148,8 +148,7 @@ def files_under(folder: Path) -> set[Path]:
 def test_it_conforms_in_a_checkout(tmp_path: Path) -> None:
     """In a copy: the command, then what it advises, and the style of the house."""
     for folder in ("safeact_env", "tests"):
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=ignored)
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     environment = os.environ | {"PYTHONPATH": str(tmp_path), "NO_COLOR": "1", "COLUMNS": "200"}
     # The other plugins are slow to import.
