@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from fastmcp import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
@@ -41,6 +40,8 @@ def tools_of_start(task: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", task_names())
 async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> None:
+    from fastmcp import Client
+
     async with httpx.AsyncClient(base_url=live_url) as trainer:
         started = (await trainer.post("/reset", json={"task_name": task, "seed": SEED})).json()
         episode, start = started["episode_id"], started["observation"]
@@ -72,6 +73,8 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
 
 @pytest.mark.parametrize("variant", [Variant(1, "goal"), Variant(4, "planted")], ids=str)
 async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, variant: Variant) -> None:
+    from fastmcp import Client
+
     made: Episode[Any] = play(get_task("easy"), "train", SEED, "expert", variant=variant)
     start: Episode[Any] = Episode(get_task("easy"), "train", SEED, variant=variant)
     async with httpx.AsyncClient(base_url=live_url) as trainer:
