@@ -25,10 +25,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "browser" not in item.keywords)
 
 
-def pytest_collection_finish():
+def pytest_collection():
     """What is imported and collected stays; the garbage collector need not walk it again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Begin to collect garbage, in larger portions than is the default."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
