@@ -8,7 +8,6 @@ import time
 from collections import ChainMap
 from contextlib import contextmanager
 
-import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -95,12 +94,8 @@ def running(settings):
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            httpx.get(f"{url}/health", timeout=1)
-            break
-        except httpx.TransportError:
-            time.sleep(0.05)
+    while thread.is_alive() and not server.started:
+        time.sleep(0.01)
     yield url
     server.should_exit = True
     thread.join(timeout=10)
