@@ -14,6 +14,7 @@ from mcp.client.streamable_http import streamable_http_client
 from safeact_env import get_task, play, task_names
 from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
+from safeact_env.network import options_for
 from safeact_env.server.mcp import episode_endpoint
 from safeact_env.server.mcp.episode_endpoint import EpisodeMcpEndpoint
 from safeact_env.server.mcp.tools import tools_of
@@ -42,7 +43,7 @@ def tools_of_start(task: str) -> list[dict[str, Any]]:
 async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> None:
     from fastmcp import Client
 
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         started = (await trainer.post("/reset", json={"task_name": task, "seed": SEED})).json()
         episode, start = started["episode_id"], started["observation"]
         async with Client(f"{live_url}/episodes/own/mcp", auth=started["agent_key"]) as agent:
@@ -77,7 +78,7 @@ async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, varian
 
     made: Episode[Any] = play(get_task("easy"), "train", SEED, "expert", variant=variant)
     start: Episode[Any] = Episode(get_task("easy"), "train", SEED, variant=variant)
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         wanted = {"task_name": "easy", "seed": SEED, **variant.to_json()}
         started = (await trainer.post("/reset", json=wanted)).json()
         episode = started["episode_id"]
@@ -93,7 +94,7 @@ async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, varian
 
 
 async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         started = (await trainer.post("/reset", json={"task_name": "hard", "seed": SEED})).json()
         episode = started["episode_id"]
         async with (
