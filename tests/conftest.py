@@ -8,7 +8,6 @@ import time
 from collections import ChainMap
 from contextlib import contextmanager
 
-import httpx
 import pytest
 import uvicorn
 from fastapi.testclient import TestClient
@@ -25,10 +24,17 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: "browser" not in item.keywords)
 
 
-def pytest_collection_finish():
+def pytest_collection():
     """What is imported and collected stays; the garbage collector need not walk it again and again."""
+    gc.disable()
+
+
+def pytest_collection_finish():
+    """Begin to collect garbage, in larger portions than is the default."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +46,33 @@ def unaffected():
     logger.setLevel(logging.NOTSET)
 
 
+def parts(app):
+    """What the middleware of an app was given, its `service` and `slots` for two."""
+    return ChainMap(*(one.kwargs for one in app.user_middleware))
+
+
+def begin_anew(app):
+    """Forget the episodes of an app: to make another takes longer than most of what is asked of it."""
+    parts(app)["service"].__post_init__(MemoryStore)
+
+
 @pytest.fixture(scope="session")
 def served():
-    """A client of an app with the default settings that runs as long as the tests, its service and slots."""
+    """A client of an app with the default settings that runs as long as the tests."""
     with TestClient(create_app(Settings())) as client:
-        given = ChainMap(*(one.kwargs for one in client.app.user_middleware))
-        yield client, given["service"], given["slots"]
+        yield client
 
 
 @pytest.fixture
 def client(served):
     """A client without cookies of that app, in which no episode has begun."""
-    running, service, slots = served
-    # To make an app takes longer than most of what is asked of it.
-    service.__post_init__(MemoryStore)
+    begin_anew(served.app)
     # Sessions of earlier tests would wait a minute for their next connection, and few may wait.
+    slots = parts(served.app)["slots"]
     for session_id in [*slots._waiting]:
-        running.portal.call(slots.close, session_id)
-    client = TestClient(running.app, raise_server_exceptions=False)
-    client.portal = running.portal
+        served.portal.call(slots.close, session_id)
+    client = TestClient(served.app, raise_server_exceptions=False)
+    client.portal = served.portal
     return client
 
 
@@ -80,12 +94,8 @@ def running(settings):
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     url = f"http://127.0.0.1:{port}"
-    for _ in range(200):
-        try:
-            httpx.get(f"{url}/health", timeout=1)
-            break
-        except httpx.TransportError:
-            time.sleep(0.05)
+    while thread.is_alive() and not server.started:
+        time.sleep(0.01)
     yield url
     server.should_exit = True
     thread.join(timeout=10)

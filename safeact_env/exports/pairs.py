@@ -1,9 +1,10 @@
-"""Preference pairs by branching replays: one state, a safe call, and a call that ends in a mistake.
+"""Preference pairs by branching: one state, a safe call, and a call that ends in a mistake.
 
 Owns how both calls are found. Must not know how they are written. No risk table is used: a call is a mistake
 if playing it in this state ends the episode in one, and safe if it does not and costs nothing.
 """
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -23,7 +24,7 @@ MISTAKE = "irreversible_mistake"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a replay showed of a call.
+    """What playing a call showed.
 
     Attributes:
         call: The call, with the common reasoning.
@@ -98,22 +99,19 @@ class _Branch:
     def __init__(self, episode: Episode[Any], step: int) -> None:
         self._episode = episode
         self.before = tuple(turn.call for turn in episode.turns[:step])
-        here = self._replayed()
-        self._names = [row["name"] for row in here.observation()["available_actions"]]
-        self._seen: Observation = here.observation()
-
-    def _replayed(self) -> Episode[Any]:
-        whole = self._episode
-        again: Episode[Any] = Episode(
-            whole.task, whole.split, whole.seed, variant=whole.variant, max_steps=whole.max_steps
+        self._here: Episode[Any] = Episode(
+            episode.task, episode.split, episode.seed, variant=episode.variant, max_steps=episode.max_steps
         )
         for call in self.before:
-            again.step(call)
-        return again
+            self._here.step(call)
+        self._state = pickle.dumps(self._here.state, protocol=pickle.HIGHEST_PROTOCOL)
+        self._seen: Observation = self._here.observation()
+        self._names = [row["name"] for row in self._seen["available_actions"]]
+        self._lookalikes = set(lookalike_names(self._seen, episode.task.schemas))
 
     def play(self, call: Call) -> Outcome:
         """Try a call here."""
-        again = self._replayed()
+        again = self._here.fork(pickle.loads(self._state))
         tried = Call(call.action_name, dict(call.parameters), REASON)
         turn = again.step(tried)
         return Outcome(tried, turn.reward, turn.result, again.outcome, again.grade().score)
@@ -126,7 +124,7 @@ class _Branch:
         return next((one for move in moves if (one := self.play(move.call())).outcome == MISTAKE), None)
 
     def alternative(self, mistake: Call) -> Outcome | None:
-        """Return the best safe call on the same target, according to replays."""
+        """Return the best safe call on the same target, as it turns out when played."""
         move = Move(mistake.action_name, dict(mistake.parameters), REASON)
         moves = [
             one for one in self._moves(self._names) if self._nearness(one, mistake) and one.name != "finish"
@@ -143,9 +141,8 @@ class _Branch:
 
     def _nearness(self, move: Move, call: Call) -> int:
         """How closely two calls are related: the number of names and targets that both mention."""
-        lookalikes = set(lookalike_names(self._seen, self._episode.task.schemas))
         common = {move.name, *_targets(move.params)} & {call.action_name, *_targets(call.parameters)}
-        return len(common) + ({move.name, call.action_name} <= lookalikes)
+        return len(common) + ({move.name, call.action_name} <= self._lookalikes)
 
 
 def _targets(params: Any) -> set[str]:

@@ -51,9 +51,16 @@ def changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, An
         if isinstance(value, dict) and isinstance(before.get(key), dict)
         else value
         for key, value in after.items()
-        if key not in before or json.dumps(before[key]) != json.dumps(value)
+        if key not in before or not _same(before[key], value)
     }
     return found | dict.fromkeys((key for key in before if key not in after), GONE)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: unlike in Python, 1 is neither `true` nor 1.0."""
+    if one is None or isinstance(one, str | int):
+        return type(one) is type(other) and bool(one == other)
+    return json.dumps(one) == json.dumps(other)
 
 
 def change_lines(fields: Mapping[str, Any], place: str = "") -> Iterator[str]:
@@ -90,8 +97,7 @@ def state_lines(state: Mapping[str, Any], job: str, unknown: str) -> Iterator[st
         everywhere = {
             key: told
             for key, told in rows[0].items()
-            if all(key in row and json.dumps(row[key]) == json.dumps(told) for row in rows)
-            and (told is None or len(rows) > 1)
+            if all(key in row and _same(row[key], told) for row in rows) and (told is None or len(rows) > 1)
         }
         common = _fields({key: told for key, told in everywhere.items() if told is not None})
         nowhere = ", ".join(key for key, told in everywhere.items() if told is None)

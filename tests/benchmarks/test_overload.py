@@ -1,15 +1,20 @@
 """The programs that load a server: they pass on a sound one, and say what is wrong with a broken one."""
 
 import json
+import os
 import socketserver
 import threading
 import tomllib
+from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import overload as load
 from benchmarks import soak
 from benchmarks.plain_http import Connection
+from safeact_env.server.settings import Settings
+from tests.conftest import running
 from tools.servers import fuzz_api
 from tools.servers.replicas import CheckFailed
 
@@ -37,7 +42,7 @@ class Scripted(socketserver.ThreadingTCPServer):
 
         super().__init__(("127.0.0.1", 0), Handler)
         self.port = self.server_address[1]
-        threading.Thread(target=self.serve_forever, daemon=True).start()
+        threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
 
 def answer(status, body, *headers):
@@ -97,7 +102,20 @@ def test_ten_episodes_are_held_and_one_more_is_refused(tmp_path):
     assert found["process, MB"] > found["without episodes, MB"] > 10
 
 
+def in_this_process(**settings):
+    """Instead of a replica: a server with these settings in a thread, which starts at once."""
+
+    @contextmanager
+    def started(_store, log, *_options):
+        log.touch()
+        with running(Settings(**settings)) as url:
+            yield SimpleNamespace(port=int(url.rpartition(":")[2]), process=SimpleNamespace(pid=os.getpid()))
+
+    return started
+
+
 def test_too_much_memory_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "Replica", in_this_process(max_episodes=10))
     monkeypatch.setattr(load, "MOST_BYTES", 1_000_000)
     with pytest.raises(CheckFailed, match="10 episodes take"):
         load.ten_thousand(tmp_path, 10)
@@ -105,19 +123,15 @@ def test_too_much_memory_is_noticed(tmp_path, monkeypatch):
 
 def test_a_server_without_a_bound_is_noticed(tmp_path, monkeypatch):
     """One that takes one more than it was told to."""
-    real = load.Replica
-
-    def unbounded(store, log, *options):
-        return real(store, log, *("11" if one == "10" else one for one in options))
-
-    monkeypatch.setattr(load, "Replica", unbounded)
+    monkeypatch.setattr(load, "Replica", in_this_process(max_episodes=11))
     with pytest.raises(CheckFailed, match="one more was answered 200"):
         load.ten_thousand(tmp_path, 10)
 
 
-def test_a_load_that_is_none_is_noticed(tmp_path):
+def test_a_load_that_is_none_is_noticed(tmp_path, monkeypatch):
+    monkeypatch.setattr(load, "Replica", in_this_process())
     with pytest.raises(CheckFailed, match="there was no overload"):
-        load.overload(tmp_path, 1, 1.0)
+        load.overload(tmp_path, 1, 0.3)
 
 
 # Soak ----------------------------------------------------------------------------------------------------
@@ -134,15 +148,16 @@ def test_a_soak_says_what_was_wrong(tmp_path, monkeypatch, capsys):
     record = tmp_path / "soak.json"
     monkeypatch.setattr(soak, "MOST_SLOPE", 1e9)
     monkeypatch.setattr(soak, "EVERY_SECONDS", 0.05)
-    arguments = ["--minutes", "0.02", "--json", str(record)]
+    arguments = ["--minutes", "0.01", "--json", str(record)]
     assert soak.main(arguments) == 0
     found = json.loads(record.read_text())
     assert found["steps"] > 10
     assert found["wrong answers"] == 0
+    monkeypatch.setattr(soak, "Replica", in_this_process())
     monkeypatch.setattr(soak, "MOST_SLOPE", -1e9)
     assert soak.main(arguments) == 1
     monkeypatch.setattr(soak, "MOST_SLOPE", 1e9)
-    monkeypatch.setattr(soak, "OPTIONS", (*soak.OPTIONS, "--max-body-bytes", "1024", "--api-token", "x"))
+    monkeypatch.setattr(soak, "Replica", in_this_process(api_token="x"))
     with pytest.raises(KeyError):
         soak.main(arguments)
     capsys.readouterr()

@@ -4,12 +4,12 @@ from fastapi.testclient import TestClient
 
 from benchmarks.views import DOORS, measured, tokenizer
 
-LIMIT = 6_000 + 130
-"""Tokens. The mean over so few seeds differs from that over many by 65 (its standard error)."""
+LIMIT = 6_000 + 160
+"""Tokens. The mean over so few seeds differs from that over many by 80 (its standard error)."""
 
 
 def test_an_experts_episode_takes_under_6_000_tokens_at_every_door(own_client: TestClient) -> None:
-    found = measured(own_client, 3, ["changes"])
+    found = measured(own_client, 2, ["changes"])
     assert [name.removesuffix(", changes") for name in found] == list(DOORS)
     sizes = {name: round(row["bytes / 4"]) for name, row in found.items()}
     assert max(sizes.values()) < LIMIT, sizes

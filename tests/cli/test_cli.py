@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from importlib import import_module
 from io import StringIO
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +153,10 @@ def typed(episode: Episode[Any], policy: str = "expert") -> list[str]:
     return lines
 
 
-@pytest.mark.parametrize("task", task_names())
-@pytest.mark.parametrize(("split", "seed"), [("train", 3), ("test", 4)])
+@pytest.mark.parametrize(
+    ("task", "split", "seed"),
+    [(task, *where) for task, where in zip(task_names(), cycle([("train", 3), ("test", 4)]), strict=False)],
+)
 def test_a_person_who_plays_as_the_expert_succeeds(task: str, split: Any, seed: int) -> None:
     lines = typed(Episode(get_task(task), split, seed))
     result = run("play", "--task", task, "--split", split, "--seed", str(seed), stdin="\n".join(lines) + "\n")
@@ -300,7 +303,7 @@ def test_a_turn_fits_a_terminal_of_40_lines(task: str) -> None:
             whole += "What is new" not in text
     assert tallest <= 40
     assert whole > 2, "the whole state is shown where it fits"
-    assert max(text.count("\n") for text, _ in turns_of(task, 0, 400)) > 40, "with more room it is taller"
+    assert any(text.count("\n") > 40 for text, _ in turns_of(task, 0, 400)), "with more room it is taller"
 
 
 @pytest.mark.parametrize("task", task_names())

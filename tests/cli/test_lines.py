@@ -13,8 +13,10 @@ from pathlib import Path
 
 import pytest
 from rich.cells import cell_len
+from typer.testing import CliRunner
 
 from safeact_env.call import Call
+from safeact_env.cli.inference import app
 from safeact_env.cli.lines import Lines, Steps
 from safeact_env.evaluation import Key
 from safeact_env.evaluation.record import play_attempt, record_of
@@ -75,7 +77,7 @@ def test_a_person_reads_a_line_per_step_and_a_program_what_it_always_read():
         == (piped.split("\n[END]")[0])
     )
     assert piped.count("[STEP] step=") == len(turns)
-    assert piped == in_a_pipe(*ARGUMENTS, "--lines")
+    assert piped == CliRunner().invoke(app, [*ARGUMENTS, "--lines"]).stdout
 
 
 def printed(monkeypatch, columns, call, result, rewards=(0.5,), encoding="utf-8", kind=Steps):

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import ssl
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -129,6 +130,13 @@ def test_addresses_of_this_machine_use_no_proxy(monkeypatch, url):
     assert is_this_machine(url)
     assert options_for(url)["trust_env"] is False
     assert by_proxy(url) == ""
+
+
+def test_without_certificates_none_is_trusted_and_none_is_needed():
+    context = options_for("http://127.0.0.1:7860")["verify"]
+    assert (context.verify_mode, context.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert context.get_ca_certs() == []
+    assert "verify" not in options_for("https://127.0.0.1:7860"), "those of httpx"
 
 
 @pytest.mark.parametrize(

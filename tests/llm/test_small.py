@@ -57,6 +57,14 @@ def test_the_prompt_for_other_models_does_not_keep_that_bound():
     assert tokens(begun(episode, prompt=get_prompt("neutral")).messages()) > FIRST
 
 
+@pytest.mark.parametrize(
+    ("was", "now"), [(1, True), (0, False), (1, 1.0), ("1", 1), (None, False), ([1], [True]), ({"b": 1}, 1)]
+)
+def test_a_value_changes_where_its_json_does(was, now):
+    assert brief.changed({"a": was}, {"a": now}) == {"a": now}
+    assert brief.changed({"a": now}, {"a": now}) == {}
+
+
 @pytest.mark.parametrize("task", task_names())
 @pytest.mark.parametrize("policy", ["thorough", "random", "patient"])
 def test_later_requests_are_short_too(task, policy):

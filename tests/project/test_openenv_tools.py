@@ -24,9 +24,6 @@ from safeact_env.version import VERSION
 from tools.servers.local_servers import Server, free_port, healthy
 from tools.servers.throwaway import ROOT, UNCOPIED
 
-with lightly():
-    from openenv.cli.__main__ import app
-
 BIN = Path(sys.executable).parent
 MANIFEST = yaml.safe_load((ROOT / "openenv.yaml").read_text())
 DECLARED = MANIFEST["validation"]
@@ -38,6 +35,10 @@ CANARIES = [
 
 
 def openenv(*words: str, cwd: Path, **more: str) -> Result:
+    # Every process of the tests reads this file, and only one needs what this imports.
+    with lightly():
+        from openenv.cli.__main__ import app
+
     with chdir(cwd):
         return CliRunner().invoke(app, words, env={"COLUMNS": "400", **more})
 

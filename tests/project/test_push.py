@@ -3,14 +3,14 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
 from huggingface_hub import HfApi
-from openenv.cli._cli_utils import validate_env_structure
-from openenv.cli.commands import push
 from typer.testing import CliRunner
 
 from safeact_env import client
@@ -44,7 +44,13 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
+def push() -> ModuleType:
+    """The command. Every process of the tests reads this file, and only one needs what it imports."""
+    return import_module("openenv.cli.commands.push")
+
+
+@pytest.fixture
+def hub(push: ModuleType, monkeypatch: pytest.MonkeyPatch) -> Hub:
     hub = Hub()
     monkeypatch.setattr(push, "whoami", lambda: {"name": "someone"})
     monkeypatch.setattr(push, "HfApi", lambda: hub)
@@ -52,17 +58,19 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
 
 
 def test_the_structure_is_what_openenv_asks_for(checkout: Path) -> None:
+    from openenv.cli._cli_utils import validate_env_structure
+
     assert validate_env_structure(checkout) == ["Recommended directory missing: outputs/"]
 
 
 @pytest.mark.parametrize("missing", ["__init__.py", "client.py", "openenv.yaml", "README.md", "Dockerfile"])
-def test_nothing_is_pushed_without(missing: str, checkout: Path, hub: Hub) -> None:
+def test_nothing_is_pushed_without(missing: str, checkout: Path, hub: Hub, push: ModuleType) -> None:
     (checkout / missing).unlink()
     assert CliRunner().invoke(push.app, [str(checkout)]).exit_code != 0
     assert not hasattr(hub, "created")
 
 
-def test_a_push_uploads_what_the_image_is_built_from(checkout: Path, hub: Hub) -> None:
+def test_a_push_uploads_what_the_image_is_built_from(checkout: Path, hub: Hub, push: ModuleType) -> None:
     done = CliRunner().invoke(push.app, [str(checkout), "--no-interface"])
     assert done.exit_code == 0, done.output
     assert hub.created["repo_id"] == hub.uploaded["repo_id"] == "someone/safeact"
@@ -76,7 +84,7 @@ def test_a_push_uploads_what_the_image_is_built_from(checkout: Path, hub: Hub) -
 
 
 def test_the_program_pushes_to_a_hub_that_answers_over_http(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch
+    checkout: Path, push: ModuleType, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with hub_server() as hub:
         monkeypatch.setattr(push, "HfApi", lambda: HfApi(endpoint=hub.url, token="hf_stand_in"))

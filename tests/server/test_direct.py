@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from safeact_env.core.episode import Episode
+from safeact_env.network import options_for
 from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.http.test_steps import LOOK, REQUESTS, answered
 from tests.server.serving import serving
@@ -44,7 +45,8 @@ def watched(monkeypatch: pytest.MonkeyPatch, protocol: Any) -> Taken:
 
 @contextmanager
 def client_of(port: int, **headers: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=30) as client:
+    url = f"http://127.0.0.1:{port}"
+    with httpx.Client(base_url=url, headers=headers, timeout=30, **options_for(url)) as client:
         yield client
         client.cookies.clear()
         client.delete("/episodes/e")

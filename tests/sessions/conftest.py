@@ -10,7 +10,6 @@ import pytest
 from safeact_env.sessions.errors import SessionError
 from safeact_env.sessions.stores.base import Clock, Limits, Store, StoreMaker
 from safeact_env.sessions.stores.memory import MemoryStore
-from safeact_env.sessions.stores.redis import RedisStore
 from safeact_env.sessions.stores.sqlite import SQLiteStore
 from tools.servers.local_servers import Redis
 
@@ -86,6 +85,8 @@ def place_of(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callabl
         if kind == "sqlite":
             make = partial(SQLiteStore, str(tmp_path / f"{len(places)}.db"))
         elif kind == "redis":
+            from safeact_env.sessions.stores.redis import RedisStore
+
             server: Redis = request.getfixturevalue("redis_server")
             emptied = RedisStore(server.store, Limits())
             emptied._redis.flushdb()

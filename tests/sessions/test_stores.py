@@ -13,7 +13,6 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
-import redis
 
 from safeact_env.sessions.errors import StoreUnavailable
 from safeact_env.sessions.stores import store_maker
@@ -478,6 +477,8 @@ def test_no_time_passes_while_no_process_runs(shared_place: Place) -> None:
 def test_an_outage_of_the_store_uses_up_nobodys_time(
     shared_place: Place, clock: HandClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    import redis
+
     store = shared_place.maker()(LIMITS, clock)
     begun(store)
 

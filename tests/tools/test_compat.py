@@ -237,6 +237,10 @@ def test_wrong():
 """
 
 
+ALONE = ("-n", "0")
+"""Without further processes, which take longer to start than these tests to run."""
+
+
 @pytest.mark.parametrize("outcome", [True, False])
 def test_a_failing_test_is_counted_and_named(tmp_path: Path, outcome: bool) -> None:
     for name in ("server", "client"):
@@ -245,7 +249,7 @@ def test_a_failing_test_is_counted_and_named(tmp_path: Path, outcome: bool) -> N
     (tmp_path / "tests" / "client" / "test_more.py").write_text("def test_more(): pass\n")
     tried = sandbox(tmp_path)
     tried.project = tmp_path
-    said = compat.suite(tried, "some", Path(sys.executable))
+    said = compat.suite(tried, "some", Path(sys.executable), *ALONE)
     assert said.skipped == 1
     assert said.passed == (3 if outcome else 2)
     names = [told.partition("\n")[0].rpartition("::")[2] for told in said.failed]
@@ -255,7 +259,7 @@ def test_a_failing_test_is_counted_and_named(tmp_path: Path, outcome: bool) -> N
 def test_tests_that_do_not_run_are_a_failure(tmp_path: Path) -> None:
     tried = sandbox(tmp_path)
     tried.project = tmp_path
-    assert compat.suite(tried, "none", Path(sys.executable)).failed
+    assert compat.suite(tried, "none", Path(sys.executable), *ALONE).failed
 
 
 # The validators ---------------------------------------------------------------------------------------------

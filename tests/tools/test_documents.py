@@ -1,9 +1,11 @@
 """The documents say what the code and the recorded runs say, and their examples run."""
 
+import gzip
 import json
 import re
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,14 @@ from safeact_env.evaluation import (
     to_json,
     verify,
 )
+from safeact_env.evaluation.mismatches import (
+    OwnPlays,
+    agent_mismatches,
+    file_mismatches,
+    replay_of,
+    task_mismatches,
+)
+from safeact_env.evaluation.report import begun
 from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
 from safeact_env.evaluation.verify import read_lines, records_in
@@ -61,6 +71,7 @@ def test_the_page_shows_the_recorded_runs_of_the_documents():
 def test_stale_results_of_the_page_are_noticed_and_made_anew(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(gen_page, "ROOT", tmp_path)
     monkeypatch.setattr(gen_page, "STATIC", tmp_path / "static")
+    monkeypatch.setattr(gen_page, "SHOWN", {"audit": gen_page.SHOWN["audit"]})
     (tmp_path / "static").mkdir()
     assert gen_page.main(["--check"]) == 1
     assert gen_page.main([]) == 0
@@ -162,26 +173,57 @@ def test_every_policy_under_a_budget_plays_the_suite():
 RUNS = sorted((suite_tables.RESULTS / "suite_v2").glob("*/report.json"))
 
 
+SAMPLED = 23
+"""One record of so many is played again here; `make verify` plays all, which takes longer than most tests."""
+
+
+@pytest.fixture(scope="module")
+def here():
+    """What a report of the official suite says of this installation."""
+    return begun(SUITES["v2"], GUESSER)
+
+
+def faults(path, here):
+    """What is wrong with a recorded report of a policy, its records, and a sample of their episodes."""
+    report, plays = read_report(path), OwnPlays()
+    content = read_lines(path.with_name(report.trajectories.file))
+    sample = b"\n".join(content.splitlines()[::SAMPLED])
+    again = [replay_of(key, record, plays) for key, record in records_in(sample, path.name)]
+    assert again
+    assert report.suite == here.suite
+    return [
+        *task_mismatches(report, here),
+        *file_mismatches(report.trajectories, content),
+        *(mismatch for one in again for mismatch in one.mismatches),
+        *agent_mismatches(SUITES["v2"], report, again),
+    ]
+
+
 @pytest.mark.parametrize("path", RUNS, ids=lambda path: path.parent.name)
-def test_a_recorded_run_of_the_suite_is_of_a_policy(path):
-    assert read_report(path).agent.name == path.parent.name
+def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path, here):
+    report = read_report(path)
+    assert report.agent.name == path.parent.name
     assert path.parent.name in POLICIES
-
-
-# `make verify` checks all of them, which takes longer than most of the tests together.
-@pytest.mark.parametrize("name", ["expert", "ritual", "random"])
-def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(name):
-    path = suite_tables.RESULTS / "suite_v2" / name / "report.json"
-    version = read_report(path).version
-    if version == VERSION:
-        assert [check for check in verify(path) if check.mismatches] == [], "run `make results`"
+    if report.version == VERSION:
+        assert faults(path, here) == [], "run `make results`"
         return
     with pytest.raises(ReportError) as refused:
         verify(path)
     assert str(refused.value) == (
-        f"The report was made with safeact-env {version}, and this is {VERSION}. "
-        f"Verify it with safeact-env {version}."
+        f"The report was made with safeact-env {report.version}, and this is {VERSION}. "
+        f"Verify it with safeact-env {report.version}."
     )
+
+
+def test_a_recorded_run_of_another_policy_is_noticed(tmp_path, here):
+    recorded(RESULTS / "suite_v2" / "ritual" / "report.json")
+    shutil.copytree(RESULTS / "suite_v2" / "ritual", tmp_path / "run")
+    packed = tmp_path / "run" / "trajectories.jsonl.gz"
+    records = gzip.decompress(packed.read_bytes())
+    packed.write_bytes(gzip.compress(records.replace(b'"ritual"', b'"expert"'), 1))
+    found = faults(tmp_path / "run" / "report.json", here)
+    assert "The hash of" in found[0]
+    assert len([one for one in found if "expert plays other calls here" in one]) > 1
 
 
 def test_the_recorded_audit_ran_every_audit_without_a_breach():
@@ -312,12 +354,14 @@ def test_models_on_several_levels_and_framings_fill_a_table_that_names_their_ter
 
 def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
+    # Fewer scenarios; the 900 episodes of the suite are played and verified by a policy.
+    monkeypatch.setitem(SUITES, "v2", replace(SUITES["v2"], seeds=SUITES["v2"].seeds[:2]))
     (example,) = blocks("docs/evaluate.md")
     exec(compile(example, "evaluate.md", "exec"), {})
     assert capsys.readouterr().out == "1.0\n"
     assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
     lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
-    assert len(list(records_in(lines, "records"))) == 900
+    assert len(list(records_in(lines, "records"))) == 180
 
 
 def curl_requests():

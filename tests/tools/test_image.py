@@ -1,7 +1,6 @@
 """The image: what the Dockerfile says, what is left out, what is compiled; all without a container engine."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -170,9 +169,7 @@ sys.meta_path.insert(0, LeftOut())
 """
 """Modules that are named on the command line cannot be imported."""
 
-PROBE = (
-    BLOCK
-    + """
+PROBE = """
 import importlib, json
 from tools.bytecode import imports, modules_of
 
@@ -186,11 +183,22 @@ def load(importer, module, attribute=None):
     except ImportError as error:
         missing.append((importer, module))
 
-for package in ("safeact_env", "server"):
+def load_all(package):
     for module, path in modules_of(package):
         load(module, module)
         for name in imports(path.read_text(encoding="utf-8")):
             load(module, *name)
+"""
+"""Notes which imports fail, by importer and name."""
+
+SERVER = """
+load_all("server")
+print(json.dumps(missing))
+"""
+
+IMAGE = """
+for package in ("safeact_env", "server"):
+    load_all(package)
 for module in ("openenv.core.generic_client", "openenv.core.mcp_client", "fastmcp", "fastmcp.server.http"):
     load("openenv", module)
 
@@ -204,7 +212,6 @@ with TestClient(create_app()) as client:
         assert ws.receive_json()["type"] == "observation"
 print(json.dumps(missing))
 """
-)
 
 
 def canonical(name: str) -> str:
@@ -219,12 +226,16 @@ def locked(*pruned: str) -> set[str]:
     return {canonical(name) for name in re.findall(r"(?m)^([\w.-]+)==", listed)}
 
 
-def failing(*modules: str) -> set[tuple[str, str]]:
-    """The imports, by importer and name, that fail where these modules are not installed."""
-    command = [sys.executable, "-c", PROBE, *modules]
-    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+def python(code: str, *arguments: str) -> str:
+    """What a program prints that is run in the root."""
+    run = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
-    return {(importer, name) for importer, name in json.loads(run.stdout)}
+    return run.stdout
+
+
+def pairs(printed: str) -> set[tuple[str, str]]:
+    """The failed imports that the last line of what was printed tells."""
+    return {(importer, name) for importer, name in json.loads(printed.splitlines()[-1])}
 
 
 @cache
@@ -250,37 +261,7 @@ def test_what_is_left_out_is_locked() -> None:
     assert names <= locked() - locked(*names)
 
 
-def test_nothing_that_the_image_needs_is_left_out() -> None:
-    missing = failing(*modules_without(*PRUNED))
-    # The page, and what plays with other people's libraries, have extras; the learners of two audits come
-    # with `dev`. Nothing else imports them.
-    learners = ("safeact_env.audit.learning", "safeact_env.audit.start", "safeact_env.audit.texts")
-    optional = (PAGE, "safeact_env.integrations.", *learners)
-    needed = {(who, name) for who, name in missing if not who.startswith(optional) and name != PAGE}
-    assert {(who, name) for who, name in needed if is_here(name)} == set()
-
-
-def test_leaving_out_what_is_needed_is_noticed() -> None:
-    modules = modules_without("typer", *PRUNED)
-    assert ("safeact_env.cli", "safeact_env.cli") in failing(*modules)
-
-
-# Bytecode ------------------------------------------------------------------------------------------------
-
-LOADED = """
-import sys
-import safeact_env.server.main, safeact_env.server.app
-for module in list(sys.modules.values()):
-    file = getattr(module, "__file__", None)
-    frozen = getattr(getattr(module, "__spec__", None), "origin", None) == "frozen"
-    if file and file.endswith(".py") and not frozen:
-        print(file)
-"""
-
-
-COMPILE = (
-    BLOCK
-    + """
+COMPILE = """
 import py_compile
 from importlib.util import cache_from_source
 from pathlib import Path
@@ -304,8 +285,46 @@ def compile_there():
 
 bytecode.compile_loaded = compile_there
 bytecode.main(["safeact_env"])
+sys.pycache_prefix = None
 """
-)
+
+
+@pytest.fixture(scope="module")
+def image(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, set[tuple[str, str]]]:
+    """A folder with bytecode as the image has it, and the imports that fail without what is left out."""
+    folder = tmp_path_factory.mktemp("bytecode")
+    # One process, as most of the time goes into importing all there is; the bytecode first.
+    printed = python(BLOCK + COMPILE + PROBE + IMAGE, *modules_without(*PRUNED), str(folder))
+    return folder, pairs(printed)
+
+
+def test_nothing_that_the_image_needs_is_left_out(image: tuple[Path, set[tuple[str, str]]]) -> None:
+    _, missing = image
+    assert (PAGE, PAGE) in missing
+    # The page, and what plays with other people's libraries, have extras; the learners of two audits come
+    # with `dev`. Nothing else imports them.
+    learners = ("safeact_env.audit.learning", "safeact_env.audit.start", "safeact_env.audit.texts")
+    optional = (PAGE, "safeact_env.integrations.", *learners)
+    needed = {(who, name) for who, name in missing if not who.startswith(optional) and name != PAGE}
+    assert {(who, name) for who, name in needed if is_here(name)} == set()
+
+
+def test_leaving_out_what_is_needed_is_noticed() -> None:
+    modules = modules_without("typer", *PRUNED)
+    assert ("server.app", "server.app") in pairs(python(BLOCK + PROBE + SERVER, *modules))
+
+
+# Bytecode ------------------------------------------------------------------------------------------------
+
+LOADED = """
+import sys
+import safeact_env.server.main, safeact_env.server.app
+for module in list(sys.modules.values()):
+    file = getattr(module, "__file__", None)
+    frozen = getattr(getattr(module, "__spec__", None), "origin", None) == "frozen"
+    if file and file.endswith(".py") and not frozen:
+        print(file)
+"""
 
 
 def bytecode_of(source: str, folder: Path) -> Path:
@@ -314,21 +333,14 @@ def bytecode_of(source: str, folder: Path) -> Path:
     return folder.joinpath(*Path(source).parent.parts[1:], cached.name)
 
 
-def test_a_starting_server_finds_its_bytecode(tmp_path: Path) -> None:
-    def python(*arguments: str) -> str:
-        return subprocess.run(
-            [sys.executable, *arguments],
-            check=True, capture_output=True, text=True, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-        ).stdout  # fmt: skip
-
-    loaded = python("-c", LOADED).split()
+def test_a_starting_server_finds_its_bytecode(image: tuple[Path, set[tuple[str, str]]]) -> None:
+    folder, _ = image
+    loaded = python(LOADED).split()
     assert len(loaded) > 300
-    # As in the image, without what is left out.
-    python("-c", COMPILE, *modules_without(*PRUNED), str(tmp_path))
     # What a package imports may depend on where it runs; the server does not miss a module or two.
-    assert len([source for source in loaded if not bytecode_of(source, tmp_path).exists()]) < 5
+    assert len([source for source in loaded if not bytecode_of(source, folder).exists()]) < 5
     # Checked by the hash of its source: both flags are set.
-    (compiled,) = tmp_path.rglob("safeact_env/version.cpython-*.pyc")
+    (compiled,) = folder.rglob("safeact_env/version.cpython-*.pyc")
     assert compiled.read_bytes()[4:8] == b"\x03\0\0\0"
 
 

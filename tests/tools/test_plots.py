@@ -6,6 +6,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from functools import cache
+from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -15,12 +17,9 @@ from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.predictions import scores_of
 from safeact_env.evaluation.record import Predicted
 from safeact_env.evaluation.result_files import Row
-
-pytest.importorskip("matplotlib", reason="the extra `plots` is not installed")
-
-import matplotlib
-
 from tools.documents import plots
+
+pytestmark = pytest.mark.skipif(find_spec("matplotlib") is None, reason="the extra `plots` is not installed")
 
 DRAWN = [name for name in plots.PLOTS if (plots.RESULTS / name).exists()]
 """Those of which something is recorded."""
@@ -51,12 +50,14 @@ def test_the_drawings_are_fresh(name: str) -> None:
     drawn = (plots.RESULTS / name).read_bytes()
     found = re.search(rb"matplotlib ([0-9.]+)", drawn)
     assert found
-    if found[1].decode() != matplotlib.__version__:
-        pytest.skip(f"drawn with matplotlib {found[1].decode()}, and this is {matplotlib.__version__}")
+    if found[1].decode() != version("matplotlib"):
+        pytest.skip(f"drawn with matplotlib {found[1].decode()}, and this is {version('matplotlib')}")
     assert fresh(name) == drawn, "run `make plots`"
 
 
 def test_what_was_set_elsewhere_does_not_show() -> None:
+    import matplotlib
+
     with matplotlib.rc_context({"font.size": 20, "svg.hashsalt": None, "figure.facecolor": "black"}):
         assert plots.errors(ROWS) == fresh("errors.svg")
 

@@ -36,8 +36,8 @@ def shown(folder: Path) -> list[dict[str, Any]]:
     return sorted(found, key=lambda one: (one["task"], one["level"], one["seed"]))
 
 
-def player(folder: Path) -> dict[str, Any]:
-    """One row: its figures as in its report, and an outcome for every scenario."""
+def player(folder: Path, episodes: list[dict[str, Any]]) -> dict[str, Any]:
+    """One row: its figures as in its report, and an outcome for each of these episodes."""
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     groups = [
         {
@@ -51,7 +51,7 @@ def player(folder: Path) -> dict[str, Any]:
         "title": report["agent"]["name"],
         "kind": report["agent"]["kind"],
         "groups": groups,
-        "cells": [[one["score"], one["steps"], int(one["mistake"])] for one in shown(folder)],
+        "cells": [[one["score"], one["steps"], int(one["mistake"])] for one in episodes],
     }
 
 
@@ -64,14 +64,16 @@ def atlas(root: Path) -> dict[Path, bytes]:
     folders = sorted(path.parent for path in (root / "results" / "suite_v2").glob("*/report.json"))
     if not folders:
         return {}
-    scenarios = [[one["task"], one["level"], one["seed"]] for one in shown(folders[0])]
-    whole = {"framing": FRAMING, "scenarios": scenarios, "players": [player(folder) for folder in folders]}
+    episodes = {folder: shown(folder) for folder in folders}
+    scenarios = [[one["task"], one["level"], one["seed"]] for one in episodes[folders[0]]]
+    players = [player(folder, played) for folder, played in episodes.items()]
+    whole = {"framing": FRAMING, "scenarios": scenarios, "players": players}
     static = root / "static"
     found = {static / "atlas.json": json.dumps(whole, separators=(",", ":")).encode() + b"\n"}
-    for folder in folders:
+    for folder, played in episodes.items():
         lines = [
             json.dumps({"policy": folder.name, **{key: one[key] for key in KEPT}}, separators=(",", ":"))
-            for one in shown(folder)
+            for one in played
         ]
         packed = gzip.compress("\n".join(lines).encode() + b"\n", mtime=0)
         found[static / "recorded" / "suite" / f"{folder.name}.jsonl.gz"] = packed

@@ -3,15 +3,14 @@
 from math import inf
 from pathlib import Path
 from statistics import mean
-from typing import NamedTuple
-
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from safeact_env.tasks import OFFICIAL
-from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
+from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, as_svg, blank
 from tools.documents.training_table import KINDS, RUNS, Trained, half_width, on_default, trained
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TITLE = "What small policies learn from reward alone, on unseen test scenarios; thin: runs, bands: 95%"
 LEAST_RUNS = 3
@@ -47,8 +46,7 @@ def curves(folder: Path = RUNS) -> bytes:
     """The curves of every task that was trained on the default level, a column each, as SVG."""
     runs = on_default(trained(folder))
     tasks = [task for task in OFFICIAL if any(key[0] == task for key in runs)]
-    with style.context(["default", STYLE]):
-        figure = Figure(figsize=(1 + 2 * max(len(tasks), 2), 7.2), layout="constrained")
+    with blank(1 + 2 * max(len(tasks), 2), 7.2) as figure:
         figure.suptitle(TITLE, x=0.01, ha="left", fontsize=11, fontweight="bold")
         axes = figure.subplots(len(MEASURES), max(len(tasks), 1), sharex="col", squeeze=False)
         for line, measure in zip(axes, MEASURES, strict=True):
@@ -71,7 +69,7 @@ def curves(folder: Path = RUNS) -> bytes:
         return as_svg(figure, TITLE)
 
 
-def draw(axis: Axes, runs: list[Trained], measure: Measure, colour: str) -> None:
+def draw(axis: "Axes", runs: list[Trained], measure: Measure, colour: str) -> None:
     """One kind of run: the mean over runs at each evaluation, and its interval."""
     # Runs of one kind are evaluated after the same numbers of calls.
     points = list(zip(*(one.points for one in runs), strict=True))

@@ -10,18 +10,17 @@ import sys
 from collections.abc import Callable, Sequence
 from itertools import cycle
 from pathlib import Path
-from typing import NamedTuple
-
-from matplotlib import style
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING, NamedTuple
 
 from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from tools.documents.curves import curves
-from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, STYLE, as_svg
+from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, as_svg, blank
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ROOT = Path(__file__).resolve().parents[2]
 RESULTS = ROOT / "results"
@@ -82,8 +81,7 @@ def errors(rows: Sequence[Row]) -> bytes:
 
 def drawn(rows: Sequence[Row], panels: Sequence[Panel], title: str) -> bytes:
     """Horizontal bars with 95% intervals, a line per row, the panels side by side, as SVG."""
-    with style.context(["default", STYLE]):
-        figure = Figure(figsize=(10, 1.35 + 0.27 * len(rows)), layout="constrained")
+    with blank(10, 1.35 + 0.27 * len(rows)) as figure:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)  # type: ignore[union-attr, call-arg]
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
@@ -94,7 +92,7 @@ def drawn(rows: Sequence[Row], panels: Sequence[Panel], title: str) -> bytes:
         return as_svg(figure, title)
 
 
-def draw(axis: Axes, panel: Panel, rows: Sequence[Row]) -> None:
+def draw(axis: "Axes", panel: Panel, rows: Sequence[Row]) -> None:
     """The bars of one panel."""
     found = [(place, panel.of(row)) for place, row in enumerate(rows)]
     shown = [(place, one) for place, one in found if one is not None]
@@ -129,8 +127,7 @@ def calibration(rows: Sequence[Row]) -> bytes | None:
     if not shown:
         return None
     title = "Predictions of models: said to be undoable, and undoable"
-    with style.context(["default", STYLE]):
-        figure = Figure(figsize=(5.6, 5.2), layout="constrained")
+    with blank(5.6, 5.2) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         axis = figure.subplots()
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="as it is")

@@ -1,12 +1,17 @@
-"""How drawings look, and their bytes: the same figure gives the same ones."""
+"""How drawings look, and their bytes: the same figure gives the same ones.
+
+Matplotlib takes most of a second to import, so only what draws does so.
+"""
 
 import io
-from typing import Any
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
-from matplotlib.figure import Figure
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "STYLE", "as_svg"]
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "as_svg", "blank"]
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
 """Colours of Okabe and Ito's palette, which people with any colour vision can tell apart."""
@@ -27,8 +32,20 @@ STYLE: dict[str, Any] = {
 }
 
 
-def as_svg(figure: Figure, title: str) -> bytes:
+@contextmanager
+def blank(width: float, height: float) -> Iterator["Figure"]:
+    """An empty figure of this size, in inches, to be drawn in `STYLE`."""
+    from matplotlib import style
+    from matplotlib.figure import Figure
+
+    with style.context(["default", STYLE]):
+        yield Figure(figsize=(width, height), layout="constrained")
+
+
+def as_svg(figure: "Figure", title: str) -> bytes:
     """The bytes of a figure that was made in `STYLE`, without a date."""
+    import matplotlib
+
     out = io.BytesIO()
     about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": title}
     figure.savefig(out, format="svg", metadata=about)

@@ -244,10 +244,10 @@ def test_two_writers_share_one_budget(live_url):
 
     import httpx
 
-    httpx.post(f"{live_url}/reset", json={"seed": 1, "episode_id": "race"})
     body = {"action": LOOK, "episode_id": "race"}
-    with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: httpx.post(f"{live_url}/step", json=body), range(40)))
+    with httpx.Client(base_url=live_url) as http, ThreadPoolExecutor(8) as pool:
+        http.post("/reset", json={"seed": 1, "episode_id": "race"})
+        answers = list(pool.map(lambda _: http.post("/step", json=body), range(40)))
     assert sorted(answer.status_code for answer in answers) == [200] * 36 + [409] * 4
     used = [len(a.json()["observation"]["action_history"]) for a in answers if a.status_code == 200]
     assert sorted(used) == list(range(1, 37))

@@ -17,6 +17,7 @@ from safeact_env.server.app import create_app
 from safeact_env.server.http import baseline
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL
+from scripts import baseline as program
 from tests.llm.conftest import _nothing_configured, serve  # noqa: F401  # fixtures
 from tests.llm.stub import KEY, MODEL, Expert, calls, fails, in_turn, is_probe
 
@@ -226,7 +227,8 @@ def test_the_script_prints_the_answer_of_the_route(client):
     assert json.loads(done.stdout) == client.post("/baseline", json=body).json()
 
 
-def test_the_script_tells_that_no_model_is_configured():
-    done = script("--agent", "llm")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("no model is configured")
+def test_the_script_tells_that_no_model_is_configured(capsys):
+    assert program.main(["--agent", "llm"]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("no model is configured")

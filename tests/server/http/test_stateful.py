@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ from safeact_env.server.app import create_app
 from safeact_env.server.settings import Settings
 from safeact_env.sessions import service as sessions
 from safeact_env.tasks import OFFICIAL, get_task
+from tests.conftest import begin_anew
 
 MOST = 2
 IDS = ("a", "b", "c", "d")
@@ -64,12 +66,13 @@ class TwoClients(RuleBasedStateMachine):
     """Two clients, one server, one model."""
 
     episodes: Bundle[str] = Bundle("episodes")
+    app: FastAPI
     portal: BlockingPortal
     """Runs the requests: without it, each would start an event loop of its own."""
 
     @initialize()
     def start(self) -> None:
-        self.app = create_app(Settings(max_episodes=MOST))
+        begin_anew(self.app)
         self.clients = [TestClient(self.app, raise_server_exceptions=False) for _ in range(2)]
         for client in self.clients:
             client.portal = self.portal
@@ -230,12 +233,12 @@ class TwoClients(RuleBasedStateMachine):
 
     @invariant()
     def as_many_are_counted_as_there_are(self) -> None:
-        if hasattr(self, "app"):
+        if hasattr(self, "known"):
             assert self.ask(0, "GET", "/health").json()["live_episodes"] == len(self.live)
 
 
 BRIEF = settings(
-    max_examples=12,
+    max_examples=8,
     stateful_step_count=25,
     deadline=None,
     derandomize=True,
@@ -248,7 +251,8 @@ BRIEF = settings(
 
 
 @pytest.fixture(autouse=True)
-def one_loop() -> Iterator[None]:
+def one_server() -> Iterator[None]:
+    TwoClients.app = create_app(Settings(max_episodes=MOST))
     with start_blocking_portal() as TwoClients.portal:
         yield
 

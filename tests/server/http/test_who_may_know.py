@@ -1,6 +1,7 @@
 """An agent is not its trainer, and a stranger is neither: what each may do and know over the network."""
 
 from collections.abc import Iterator
+from functools import cache
 from hashlib import md5
 from typing import Any
 from uuid import NAMESPACE_DNS, UUID, uuid4, uuid5
@@ -17,6 +18,7 @@ from safeact_env.server.settings import Settings
 from safeact_env.sessions.service import SessionService
 from safeact_env.sessions.stores import store_maker
 from safeact_env.tasks import get_task
+from tests.conftest import begin_anew
 from tests.server.http.refusals import code
 from tests.server.mcp.rpc import message
 
@@ -41,9 +43,22 @@ def shown(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
+@cache
+def kept(token: str | None) -> Any:
+    """An app that several tests ask."""
+    return app_of(api_token=token)
+
+
+@pytest.fixture
+def open_app() -> Any:
+    begin_anew(kept(None))
+    return kept(None)
+
+
 @pytest.fixture(params=[None, TOKEN], ids=["no token", "token"])
 def app(request: pytest.FixtureRequest) -> Any:
-    return app_of(api_token=request.param)
+    begin_anew(kept(request.param))
+    return kept(request.param)
 
 
 @pytest.fixture
@@ -272,11 +287,10 @@ def test_a_chosen_id_is_not_shared(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shared(app_of()), "a server that shares them is noticed"
 
 
-def test_an_id_that_is_a_secret_holds_from_any_address() -> None:
-    app = app_of()
+def test_an_id_that_is_a_secret_holds_from_any_address(open_app: Any) -> None:
     for name in (uuid4().hex, str(uuid4()), "019352a1-7c3e-7b52-9d41-6f0e8a2c5b17", fresh_id()):
-        begun(at(app, "192.0.2.1"), episode_id=name)
-        moved = at(app, "2001:db8::1").post("/step", json={"action": LOOK, "episode_id": name})
+        begun(at(open_app, "192.0.2.1"), episode_id=name)
+        moved = at(open_app, "2001:db8::1").post("/step", json={"action": LOOK, "episode_id": name})
         assert moved.json()["episode_id"] == name
 
 
@@ -289,11 +303,10 @@ def test_an_id_that_is_a_secret_holds_from_any_address() -> None:
         *(md5(b"run-1").hexdigest(), str(UUID(md5(b"run-2").hexdigest())), str(uuid5(NAMESPACE_DNS, "run"))),
     ],
 )
-def test_an_id_that_can_be_guessed_is_its_clients_own(name: str) -> None:
+def test_an_id_that_can_be_guessed_is_its_clients_own(open_app: Any, name: str) -> None:
     assert not is_drawn(name)
-    app = app_of()
-    begun(at(app, "192.0.2.1"), episode_id=name)
-    stranger = at(app, "192.0.2.66")
+    begun(at(open_app, "192.0.2.1"), episode_id=name)
+    stranger = at(open_app, "192.0.2.66")
     assert code(stranger.get("/state", params={"episode_id": name}), 404) == "unknown_episode"
 
 

@@ -8,13 +8,13 @@ from typing import Any
 import httpx
 import pytest
 from fastapi.testclient import TestClient
-from fastmcp import Client
 from mcp import ClientSession
 from mcp.client.streamable_http import streamable_http_client
 
 from safeact_env import get_task, play, task_names
 from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
+from safeact_env.network import options_for
 from safeact_env.server.mcp import episode_endpoint
 from safeact_env.server.mcp.episode_endpoint import EpisodeMcpEndpoint
 from safeact_env.server.mcp.tools import tools_of
@@ -41,7 +41,9 @@ def tools_of_start(task: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("task", task_names())
 async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> None:
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    from fastmcp import Client
+
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         started = (await trainer.post("/reset", json={"task_name": task, "seed": SEED})).json()
         episode, start = started["episode_id"], started["observation"]
         async with Client(f"{live_url}/episodes/own/mcp", auth=started["agent_key"]) as agent:
@@ -72,9 +74,11 @@ async def test_an_ordinary_client_plays_an_episode(live_url: str, task: str) -> 
 
 @pytest.mark.parametrize("variant", [Variant(1, "goal"), Variant(4, "planted")], ids=str)
 async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, variant: Variant) -> None:
+    from fastmcp import Client
+
     made: Episode[Any] = play(get_task("easy"), "train", SEED, "expert", variant=variant)
     start: Episode[Any] = Episode(get_task("easy"), "train", SEED, variant=variant)
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         wanted = {"task_name": "easy", "seed": SEED, **variant.to_json()}
         started = (await trainer.post("/reset", json=wanted)).json()
         episode = started["episode_id"]
@@ -90,7 +94,7 @@ async def test_the_tools_are_those_of_the_episodes_variant(live_url: str, varian
 
 
 async def test_the_client_of_the_sdk_plays_as_well(live_url: str) -> None:
-    async with httpx.AsyncClient(base_url=live_url) as trainer:
+    async with httpx.AsyncClient(base_url=live_url, **options_for(live_url)) as trainer:
         started = (await trainer.post("/reset", json={"task_name": "hard", "seed": SEED})).json()
         episode = started["episode_id"]
         async with (

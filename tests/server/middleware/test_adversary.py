@@ -9,10 +9,12 @@ check is shown to catch a server that is broken on purpose.
 import json
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from typing import Any
 
 import pytest
 from anyio.from_thread import start_blocking_portal
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from safeact_env.core.episode import Episode
@@ -286,9 +288,14 @@ def tell_by_a_header(monkeypatch: pytest.MonkeyPatch) -> None:
         *(tell_in_the_metrics, tell_in_the_tools, tell_by_a_header),
     ],
 )
-def test_a_server_that_tells_is_caught(broken: Callable[[pytest.MonkeyPatch], None], monkeypatch):
+def test_a_server_that_tells_is_caught(broken: Callable[[pytest.MonkeyPatch], None], servers, monkeypatch):
     broken(monkeypatch)
-    assert difference("easy", "train", two_servers()) is not None
+    telling = two_servers()
+    for one, sound in zip(telling, servers, strict=True):
+        # It takes longer to make than all the rest, and says nothing of an episode.
+        one.app.openapi_schema = sound.app.openapi()
+        one.portal = sound.portal
+    assert difference("easy", "train", telling) is not None
 
 
 def test_the_two_servers_differ_where_they_should():
@@ -398,10 +405,16 @@ def asked(monkeypatch):
     return played
 
 
+@cache
+def app_with(token: str | None) -> FastAPI:
+    """An app that the attacks have in common."""
+    return create_app(Settings(api_token=token))
+
+
 def attack(asked: list[Any]) -> int:
     """Try everything; how often the model was played."""
     before = len(asked)
-    open_app, closed_app = create_app(Settings()), create_app(Settings(api_token=TOKEN))
+    open_app, closed_app = app_with(None), app_with(TOKEN)
     far, here = ("203.0.113.9", 1), ("127.0.0.1", 1)
     for app, client, attempts in (
         (open_app, far, FROM_AFAR),
@@ -423,12 +436,12 @@ def test_nobody_else_can_have_the_model_played(asked):
 
 
 def test_the_operator_can(asked):
-    own = TestClient(create_app(Settings()), client=("127.0.0.1", 1), base_url="http://localhost:7860")
+    own = TestClient(app_with(None), client=("127.0.0.1", 1), base_url="http://localhost:7860")
     assert own.post("/baseline", json=LLM).status_code == 200
     # As a header: a test client of older releases cannot read such an address.
-    own6 = TestClient(create_app(Settings()), client=("::1", 1))
+    own6 = TestClient(app_with(None), client=("::1", 1))
     assert own6.post("/baseline", json=LLM, headers={"Host": "[::1]:7860"}).status_code == 200
-    closed = TestClient(create_app(Settings(api_token=TOKEN)), client=("203.0.113.9", 1))
+    closed = TestClient(app_with(TOKEN), client=("203.0.113.9", 1))
     shown = {"Authorization": f"Bearer {TOKEN}"}
     assert closed.post("/baseline", json=LLM, headers=shown).status_code == 200
     assert len(asked) == 3
@@ -452,7 +465,7 @@ def test_a_server_that_lets_others_spend_is_caught(asked, monkeypatch, module, n
 
 def test_a_refusal_names_no_secret(asked, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", "sk-the-operators-key")
-    for app in (create_app(Settings()), create_app(Settings(api_token=TOKEN))):
+    for app in (app_with(None), app_with(TOKEN)):
         answer = TestClient(app).post("/baseline", json=LLM)
         said = json.dumps(dict(answer.headers)) + answer.text
         assert answer.status_code in (401, 403)

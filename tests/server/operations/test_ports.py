@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
+from safeact_env.server.main import serve
 from safeact_env.server.operations.ports import PortError, listen, url
 from safeact_env.server.settings import Settings
 
@@ -80,17 +81,23 @@ def test_a_stop_while_the_server_still_starts_is_obeyed():
     assert (run.returncode, run.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("option", ["--port", "--also-port"])
-def test_a_taken_port_is_told_in_a_sentence(option):
+def taken_is_told(taken):
+    return f"Port {taken} of 127.0.0.1 is taken; stop the program that listens there, or choose another port."
+
+
+def test_a_taken_port_is_told_in_a_sentence():
     with listener() as taken:
-        options = {"--port": "0", option: str(taken)}
-        words = [word for pair in options.items() for word in pair]
-        run = subprocess.run([*SERVE, *words], capture_output=True, text=True, timeout=60)
-    assert run.returncode == 1
-    assert run.stderr == (
-        f"Port {taken} of 127.0.0.1 is taken; stop the program that listens there, or choose another port.\n"
-    )
-    assert run.stdout == ""
+        run = subprocess.run([*SERVE, "--port", str(taken)], capture_output=True, text=True, timeout=60)
+    assert (run.returncode, run.stdout, run.stderr) == (1, "", taken_is_told(taken) + "\n")
+
+
+def test_a_taken_further_port_is_told_in_a_sentence():
+    handler = signal.getsignal(signal.SIGTERM)
+    try:
+        with listener() as taken, pytest.raises(SystemExit, match=taken_is_told(taken)):
+            serve(Settings(port=0, also_port=taken))
+    finally:
+        signal.signal(signal.SIGTERM, handler)
 
 
 def test_a_name_with_several_addresses_is_an_ipv4_one():

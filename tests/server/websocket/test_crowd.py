@@ -15,7 +15,7 @@ from safeact_env import get_task, play, task_names
 from safeact_env.server.settings import Settings
 from tests.conftest import running
 
-SESSIONS = int(os.environ.get("SESSIONS", "128"))
+SESSIONS = int(os.environ.get("SESSIONS", "64"))
 """As many as the server admits, so that one that leaked keeps out the last of the next crowd."""
 
 

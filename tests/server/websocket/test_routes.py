@@ -15,6 +15,7 @@ from websockets.asyncio.client import connect as connect_later
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from safeact_env.network import options_for
 from safeact_env.server.settings import Settings
 from safeact_env.server.websocket.routes import WebSocketMiddleware
 from safeact_env.server.websocket.session_slots import SessionSlots
@@ -38,7 +39,7 @@ def url() -> Iterator[str]:
 def address(url: str, request: pytest.FixtureRequest) -> str:
     path: str = request.param
     if path.endswith("="):
-        answer = httpx.post(f"{url}/mcp", json=message("openenv/session/create")).json()
+        answer = httpx.post(f"{url}/mcp", json=message("openenv/session/create"), **options_for(url)).json()
         path += answer["result"]["session_id"]
     return url.replace("http", "ws", 1) + path
 
@@ -71,7 +72,9 @@ def release(url: str, address: str) -> None:
     """End the session that an address attaches to; any other has ended with its socket."""
     _, _, session = address.partition("=")
     if session:
-        httpx.post(f"{url}/mcp", json=message("openenv/session/close", session_id=session))
+        httpx.post(
+            f"{url}/mcp", json=message("openenv/session/close", session_id=session), **options_for(url)
+        )
 
 
 def ask(socket: ClientConnection, frame: Any) -> Any:
