@@ -16,8 +16,8 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Each visitor's context would start a second renderer, in reserve.
-    "--disable-features=SpareRendererForSitePerProcess",
+    # Each visitor's context would start a second renderer, in reserve, and each address make a frame anew.
+    "--disable-features=SpareRendererForSitePerProcess,RenderDocument",
 ]
 
 
