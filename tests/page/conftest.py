@@ -68,6 +68,16 @@ def tab(browser):
 
 
 @pytest.fixture
+def second(tab, live_url) -> Iterator[Visitor]:
+    """A visitor in a second tab of that window, which may be changed for good. It may not complain either."""
+    page = tab.context.new_page()
+    visitor = Visitor(page, live_url)
+    yield visitor
+    page.close()
+    assert not visitor.complaints
+
+
+@pytest.fixture
 def visitor(tab, live_url) -> Iterator[Visitor]:
     """A visitor at a desk, who likes no motion, as tests do. At the end, the page may not have complained."""
     visitor = Visitor(tab, live_url)

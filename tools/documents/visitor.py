@@ -42,6 +42,15 @@ def window(browser: Any, *, size: tuple[int, int] = DESK, motion: bool = False, 
     return context.new_page()
 
 
+LEAVE = """() => new Promise(done => {
+    addEventListener("hashchange", done, {once: true});
+    location.hash = `#/branch?left=${performance.now()}`;
+}).then(() => {
+    sessionStorage.clear();
+    localStorage.clear();
+    document.getElementById("view").replaceChildren();
+})"""
+"""Leaves a view for one that asks for nothing, whose complaint of a link without calls nobody sees."""
 STOP = """
     window.stop();
     for (let timer = setTimeout(() => {}); timer > 0; timer -= 1) clearTimeout(timer);
@@ -53,7 +62,7 @@ STOP = """
 """
 """Ends what a document does and keeps nothing of it; the next address is another document's.
 
-To load one in between takes a fifth of what a visit takes.
+To load one in between takes a fifth of what a visit takes; a document that can stay, half of it.
 """
 
 
@@ -136,23 +145,26 @@ class Visitor:
         """Made to take steps: a choice from a list is two, a field to type into is one."""
         self._begun: set[Any] = set()
         """Requests that are this visitor's, and not of who had the tab before."""
+        self._under_way: set[Any] = set()
         self._requests: list[Any] = []
         self._listeners = {
             "pageerror": lambda error: self.complaints.append(f"error: {error}"),
             "console": self._console,
-            "request": lambda request: self._begun.add(request),
+            "request": self._asked,
             "requestfinished": self._finished,
+            "requestfailed": lambda request: self._under_way.discard(request),
         }
         for event, listener in self._listeners.items():
             page.on(event, listener)
 
     def leave(self) -> None:
-        """Leave the tab to the next visitor, as if it were new."""
+        """Leave the tab to the next visitor with nothing kept; as if it were new if an answer is awaited."""
         page = self.page
         for event, listener in self._listeners.items():
             page.remove_listener(event, listener)
         page.unroute_all(behavior="ignoreErrors")
-        page.evaluate(STOP)
+        is_quiet = not self._under_way and page.url.startswith(f"{self.url}/demo")
+        page.evaluate(LEAVE if is_quiet else STOP)
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.set_viewport_size({"width": DESK[0], "height": DESK[1]})
         page.mouse.move(0, 0)
@@ -163,7 +175,12 @@ class Visitor:
         if message.type in ("error", "warning") and not is_answer:
             self.complaints.append(f"{message.type}: {message.text}")
 
+    def _asked(self, request: Any) -> None:
+        self._begun.add(request)
+        self._under_way.add(request)
+
     def _finished(self, request: Any) -> None:
+        self._under_way.discard(request)
         if request not in self._begun:
             return
         if self.url not in request.url:
@@ -171,7 +188,7 @@ class Visitor:
         self._requests.append(request)
 
     def exchanges(self) -> list[Exchange]:
-        """All that the page has sent and got since the last call of this; of its own files not what is in them."""
+        """All that the page has sent and got since the last call of this; not what is in its own files."""
         found = []
         for request in self._requests:
             answer = request.response()
@@ -194,14 +211,14 @@ class Visitor:
         self.open(f"#/play?task={task}&split={split}&level={level}&seed={seed}")
         self.page.wait_for_selector(".action-name")
 
-    def take_on(self, task: str, seed: int, calls: list[Call]) -> None:
+    def take_on(self, task: str, seed: int, calls: list[Call], level: int = 3) -> None:
         """Start an episode of `train` of which some steps are taken, by the link for that.
 
         Where the way there is not what a test is about, it takes a tenth of the time.
         """
         short = json.dumps([list(call.to_json().values()) for call in calls]).encode()
         packed = base64.urlsafe_b64encode(zlib.compress(short, wbits=-15)).decode().rstrip("=")
-        self.open(f"#/branch?task={task}&seed={seed}&calls={packed}")
+        self.open(f"#/branch?task={task}&seed={seed}&level={level}&calls={packed}")
         taken = f'.history .turn[value="{len(calls)}"]'
         self.page.wait_for_selector(taken if calls else ".action-name")
 
