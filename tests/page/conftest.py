@@ -16,8 +16,11 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Each visitor's context would start a second renderer, in reserve, and each address make a frame anew.
-    "--disable-features=SpareRendererForSitePerProcess,RenderDocument",
+    "--disable-features="
+    # Each window would start a second renderer, in reserve, and two for lists below the address bar.
+    "SpareRendererForSitePerProcess,WebUIOmniboxPopup,WebUIOmniboxAimPopup,"
+    # Each address would make a frame anew.
+    "RenderDocument",
 ]
 
 
