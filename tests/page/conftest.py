@@ -16,8 +16,11 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Each visitor's context would start a second renderer, in reserve.
-    "--disable-features=SpareRendererForSitePerProcess",
+    "--disable-features="
+    # Each window would start a second renderer, in reserve, and two for lists below the address bar.
+    "SpareRendererForSitePerProcess,WebUIOmniboxPopup,WebUIOmniboxAimPopup,"
+    # Each address would make a frame anew.
+    "RenderDocument",
 ]
 
 
@@ -65,6 +68,16 @@ def visit(browser, live_url, tmp_path: Path) -> Iterator[object]:
 def tab(browser):
     """A tab that visitors use one after the other: to open one takes longer than most of what they do."""
     return window(browser)
+
+
+@pytest.fixture
+def second(tab, live_url) -> Iterator[Visitor]:
+    """A visitor in a second tab of that window, which may be changed for good. It may not complain either."""
+    page = tab.context.new_page()
+    visitor = Visitor(page, live_url)
+    yield visitor
+    page.close()
+    assert not visitor.complaints
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import expect
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.variant import Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task, task_names
 
@@ -25,7 +26,9 @@ RULES = {
 
 
 def calls(task, seed, policy="expert"):
-    return [turn.call for turn in play(get_task(task), "train", seed, policy).turns]
+    """Of the smallest job: it has all that a screen shows, and what is looked at is a third."""
+    made = play(get_task(task), "train", seed, policy, variant=Variant(1, "rules"))
+    return [turn.call for turn in made.turns]
 
 
 def lobby(visitor):
@@ -35,7 +38,7 @@ def lobby(visitor):
 
 def game(task, steps=4):
     def screen(visitor):
-        visitor.take_on(task, 42, calls(task, 42)[:steps])
+        visitor.take_on(task, 42, calls(task, 42)[:steps], level=1)
         visitor.page.locator(".world button.thing").last.click()
         visitor.page.locator(".action-name").first.click()
 
@@ -45,19 +48,20 @@ def game(task, steps=4):
 def approval(visitor):
     wanted = calls("easy", 42)
     asked = [call.action_name for call in wanted].index("escalate_to_human")
-    visitor.take_on("easy", 42, wanted[: asked + 1])
+    visitor.take_on("easy", 42, wanted[: asked + 1], level=1)
 
 
 def fatal(visitor):
     *before, last = calls("easy", 6, "naive")
-    visitor.take_on("easy", 6, before)
+    visitor.take_on("easy", 6, before, level=1)
     visitor.play([last])
+    expect(visitor.page.get_by_role("heading", name="This cannot be undone.")).to_be_visible()
     visitor.page.get_by_role("button", name="Step through it").click()
     visitor.page.get_by_role("button", name="To the end").click()
 
 
 def watch(visitor):
-    visitor.open("#/watch?task=hard&seed=3&a=guesser&b=expert")
+    visitor.open("#/watch?task=hard&seed=3&level=1&a=guesser&b=expert")
     expect(visitor.page.locator(".screen")).to_have_count(2)
     visitor.page.get_by_role("button", name="To the end").click()
 
@@ -113,13 +117,18 @@ SCREENS = {
 def findings(page, scheme="light"):
     """What axe objects to, a line each."""
     page.emulate_media(color_scheme=scheme)
-    # What passes is left out of the answer: to describe it takes as long as to check it.
-    options = {"runOnly": RULES[scheme], "resultTypes": ["violations"]}
+    # To describe what passes, to find selectors for it and to load its files again takes as long as to check.
+    options = {
+        "runOnly": RULES[scheme],
+        "resultTypes": ["violations"],
+        "selectors": False,
+        "preload": False,
+    }
     # Its script, of half a megabyte, is put into a document once.
     axe = Axe("0") if page.evaluate("'axe' in window") else Axe()
     found = axe.run(page, options=options).response["violations"]
     return [
-        f"{one['id']} ({one['impact']}): {node['target']} {node['failureSummary']}"
+        f"{one['id']} ({one['impact']}): {node['html']} {node['failureSummary']}"
         for one in found
         for node in one["nodes"]
     ]
@@ -253,6 +262,9 @@ def test_a_page_that_is_too_wide_or_too_small_to_hit_would_be_noticed(visitor):
     assert len(too_small(visitor.page)) == 1
 
 
+OUTLINE = "one => one === document.activeElement ? getComputedStyle(one).outlineStyle : null"
+
+
 class Keyboard:
     """Hands on the keyboard only."""
 
@@ -261,10 +273,11 @@ class Keyboard:
 
     def tab_to(self, locator, most=60):
         """Press Tab until it is there; what has the focus must look like it."""
+        wanted = locator.element_handle()
         for _ in range(most):
             self.page.keyboard.press("Tab")
-            if locator.evaluate("one => one === document.activeElement"):
-                shape = locator.evaluate("one => getComputedStyle(one).outlineStyle")
+            shape = self.page.evaluate(OUTLINE, wanted)
+            if shape:
                 assert shape != "none"
                 return
         raise AssertionError(f"{locator} is not reached by {most} presses of Tab")

@@ -72,8 +72,8 @@ def log(tmp_path):
     return path.read_text().splitlines(keepends=True)
 
 
-def test_the_run_of_a_model_is_followed_as_its_file_grows(visit, log):
-    visitor = visit()
+def test_the_run_of_a_model_is_followed_as_its_file_grows(second, log):
+    visitor = second
     page = visitor.page
     page.add_init_script(PICKER)
     visitor.open("#/live")
@@ -96,7 +96,8 @@ def test_the_run_of_a_model_is_followed_as_its_file_grows(visit, log):
     assert page.get_by_label("Where the file and the replay differ").count() == 0
 
 
-def test_where_a_file_cannot_be_read_again_the_terminal_is_named(visitor, log):
+def test_where_a_file_cannot_be_read_again_the_terminal_is_named(second, log):
+    visitor = second
     visitor.open()
     visitor.page.evaluate("delete window.showOpenFilePicker")
     visitor.open("#/live")
@@ -137,13 +138,8 @@ def test_a_file_that_is_replaced_is_read_anew_though_it_is_longer(followed, log)
     ("held", "said"),
     [("", "Nothing is in it yet"), ("\0\1\2\n\n[1]\n", "No line of it is of a run that this page can read.")],
 )
-def test_a_file_without_an_episode_is_empty_or_something_else(visitor, held, said):
-    visitor.open()
-    visitor.page.evaluate("delete window.showOpenFilePicker")
-    visitor.open("#/live")
-    file = {"name": "odd.jsonl", "mimeType": "application/json", "buffer": held.encode()}
-    visitor.page.locator("#live-file").set_input_files(file)
-    expect(visitor.page.locator(".stage").first).to_contain_text(said)
+def test_a_file_without_an_episode_is_empty_or_something_else(followed, held, said):
+    expect(followed(held).locator(".stage").first).to_contain_text(said)
 
 
 def test_what_follows_a_missing_step_is_not_played(followed, log):

@@ -25,6 +25,12 @@ AT_ONCE = 6
 """One on which its first call but the handbook is the mistake."""
 
 
+CURTAINS = """
+    window.curtains = 0;
+    new MutationObserver(() => (curtains += document.querySelectorAll(".closing").length))
+        .observe(document.documentElement, {childList: true, subtree: true});
+"""
+"""Counts how often one was seen."""
 MOST_CLICKS = 2.5
 """For a step of the expert, on average over an episode."""
 
@@ -34,14 +40,15 @@ def first_of(task, table):
     return next(iter(Episode(get_task(task), "train", SEED).observation()["current_state"][table]))
 
 
-def calls(task, seed, policy="expert", split="train"):
-    return [turn.call for turn in play(get_task(task), split, seed, policy).turns]
+def calls(task, seed, policy="expert", level=3):
+    made = play(get_task(task), "train", seed, policy, variant=Variant(level, "rules"))
+    return [turn.call for turn in made.turns]
 
 
 @pytest.mark.parametrize("task", task_names())
 def test_a_task_is_played_to_success_through_the_forms(visitor, task):
-    wanted = calls(task, SEED)
-    visitor.start(task, SEED)
+    wanted = calls(task, SEED, level=2)
+    visitor.start(task, SEED, level=2)
     visitor.play(wanted[:-1])
     assert leaks(visitor.exchanges(), over=set()) == []
     visitor.play(wanted[-1:])
@@ -185,38 +192,33 @@ def test_the_moment_is_shown_and_any_key_ends_it(visitor):
     visitor.page.emulate_media(reduced_motion="no-preference")
     trap = calls("easy", AT_ONCE, "naive")
     visitor.start("easy", AT_ONCE)
+    visitor.page.evaluate(CURTAINS)
     visitor.take(trap[-1])
     curtain = visitor.page.locator(".closing")
     expect(curtain).to_contain_text("There is no way back.")
     visitor.page.keyboard.press("Escape")
     expect(curtain).to_have_count(0)
     expect(visitor.page.locator(".end")).to_be_visible()
+    assert visitor.page.evaluate("curtains") > 0
 
 
-def test_it_is_not_shown_to_those_who_want_no_motion(visitor):
-    visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
-    expect(visitor.page.locator(".end")).to_be_visible()
-    assert visitor.page.locator(".closing").count() == 0
+def test_nothing_hidden_reaches_the_browser_before_the_end(visitor):
+    for task in task_names():
+        wanted = calls(task, 7, "naive")
+        visitor.take_on(task, 7, wanted[:-2])
+        visitor.play(wanted[-2:-1])
+        before = visitor.exchanges()
+        assert len([one for one in before if one.path == "/step"]) == len(wanted) - 1
+        assert leaks(before, over=set()) == []
+        visitor.play(wanted[-1:])
+        expect(visitor.page.locator(".end")).to_be_visible()
+        after = visitor.exchanges()
+        # The check can fail: what comes after the end would be caught if it came before.
+        assert leaks(after, over=set())
+        assert leaks(after, over={visitor.episode_id()}) == []
 
 
-@pytest.mark.parametrize("task", task_names())
-def test_nothing_hidden_reaches_the_browser_before_the_end(visitor, task):
-    wanted = calls(task, 7, "naive")
-    visitor.take_on(task, 7, wanted[:-2])
-    visitor.play(wanted[-2:-1])
-    before = visitor.exchanges()
-    assert len([one for one in before if one.path == "/step"]) == len(wanted) - 1
-    assert leaks(before, over=set()) == []
-    visitor.play(wanted[-1:])
-    expect(visitor.page.locator(".end")).to_be_visible()
-    after = visitor.exchanges()
-    # The check can fail: what comes after the end would be caught if it came before.
-    assert leaks(after, over=set())
-    assert leaks(after, over={visitor.episode_id()}) == []
-
-
-def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
+def test_what_is_not_known_looks_unknown_and_the_job_is_a_checklist_of_what_is_known(visitor):
     visitor.start("easy", SEED)
     page = visitor.page
     gaps = page.locator(".fact-table .gap")
@@ -224,6 +226,10 @@ def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
     # Of what is known of no file, a table of question marks would tell no more.
     expect(gaps).to_have_text([*names, "erasure order", "snapshots", "owner", "referenced by", "note"])
     assert page.locator(".fact.is-gap").count() == 0
+    numbers, unknown = page.locator(".checklist-number"), "none known so far"
+    expect(numbers).to_have_text(["0 of 10", unknown, unknown, unknown])
+    expect(page.locator(".checklist .is-done")).to_have_count(0)
+    expect(page.locator(".brief li").first).to_be_visible()
     path = first_of("easy", "files")
     facts = Episode(get_task("easy"), "train", SEED).state.facts.files
     card = page.locator(".card").first
@@ -235,6 +241,23 @@ def test_what_is_not_known_looks_unknown_until_it_is_looked_up(visitor):
     expect(card.locator(".is-gap")).to_have_count(0)
     # Now the gaps of the others are drawn, in the column of what is known of this one.
     expect(page.locator(".card").nth(1).locator(".is-gap .unknown")).to_have_count(8)
+    visitor.play(calls("easy", SEED)[2:6])
+    # The brief was read; the list says what has come of it.
+    expect(page.locator(".brief li").first).to_be_hidden()
+    seen = play(get_task("easy"), "train", SEED, "expert")
+    state = report(seen, states=True)["steps"][5]["current_state"]["files"]
+    known = [file for file in state.values() if file["important"] is not None]
+    free = [file for file in known if file["important"] is False]
+    ordered = sum(file["erasure_order"] for file in free)
+    expect(numbers).to_have_text(
+        [
+            f"{len(known)} of {len(facts)}",
+            f"0 of {len(free) - ordered} known so far",
+            f"0 of {ordered} known so far",
+            f"{sum(file['important'] is True for file in known)} of "
+            f"{sum(file['important'] is True for file in known)} known so far",
+        ]
+    )
 
 
 def edges(page):
@@ -274,34 +297,6 @@ def test_facts_stand_in_aligned_columns_where_there_is_room_and_in_cards_elsewhe
     page.set_viewport_size({"width": 390, "height": 844})
     expect(page.locator(".fact-table thead")).to_be_hidden()
     expect(page.locator(".fact-table .card").first).to_have_css("border-left-width", "1px")
-
-
-def test_the_job_is_a_checklist_of_what_is_known(visitor):
-    visitor.start("easy", SEED)
-    page = visitor.page
-    numbers = page.locator(".checklist-number")
-    unknown = "none known so far"
-    expect(numbers).to_have_text(["0 of 10", unknown, unknown, unknown])
-    expect(page.locator(".checklist .is-done")).to_have_count(0)
-    expect(page.locator(".brief li").first).to_be_visible()
-    visitor.play(calls("easy", SEED)[1:6])
-    # The brief was read; the list says what has come of it.
-    expect(page.locator(".brief li").first).to_be_hidden()
-    facts = Episode(get_task("easy"), "train", SEED).observation()["current_state"]["files"]
-    seen = play(get_task("easy"), "train", SEED, "expert")
-    state = report(seen, states=True)["steps"][5]["current_state"]["files"]
-    known = [file for file in state.values() if file["important"] is not None]
-    free = [file for file in known if file["important"] is False]
-    ordered = sum(file["erasure_order"] for file in free)
-    expect(numbers).to_have_text(
-        [
-            f"{len(known)} of {len(facts)}",
-            f"0 of {len(free) - ordered} known so far",
-            f"0 of {ordered} known so far",
-            f"{sum(file['important'] is True for file in known)} of "
-            f"{sum(file['important'] is True for file in known)} known so far",
-        ]
-    )
 
 
 def test_what_a_step_has_changed_comes_into_sight(visitor):
@@ -436,16 +431,11 @@ def test_a_denial_and_a_needless_question_are_shown_as_they_are(visitor):
     )
     expect(visitor.page.locator(".question-needless")).to_contain_text("No approval needed")
     assert visitor.page.locator(".token").count() == 0
-
-
-def test_what_is_taken_off_the_sum_is_told_at_the_end(visitor):
-    visitor.start("easy", SEED)
-    question = {"reason": "May I?", "action_being_considered": "list_directory"}
-    done = Call("finish", {"summary": "Enough."}, "x")
-    visitor.play([Call("escalate_to_human", question, "Needless."), done])
+    # Both are taken off the sum, which is told at the end.
+    visitor.play([Call("finish", {"summary": "Enough."}, "x")])
     factor = visitor.page.locator(".sum-factor")
-    expect(factor).to_contain_text("1 question asked needlessly, too early or in vain")
-    expect(factor).to_contain_text("7/8")
+    expect(factor).to_contain_text("2 questions asked needlessly, too early or in vain")
+    expect(factor).to_contain_text("6/8")
 
 
 def test_a_size_is_unknown_until_the_instance_is_described(visitor):
@@ -482,32 +472,32 @@ def test_text_from_elsewhere_stays_text(visitor):
     assert page.title() == "Play - SafeAct-Env"
 
 
-def test_the_same_seed_again_and_another_one(visitor):
+def test_an_episode_that_is_over_is_played_again_or_another_or_stepped_through(visitor):
+    trap = calls("easy", AT_ONCE, "naive")[-1]
     visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
-    page = visitor.page
-    first = visitor.episode_id()
+    page, first = visitor.page, visitor.episode_id()
+    page.evaluate(CURTAINS)
+    visitor.take(trap)
     page.get_by_role("button", name="Same seed again").click()
     expect(page.locator(".status")).to_contain_text("36 of 36 steps left")
+    # To those who want no motion the moment is not shown.
+    assert page.evaluate("curtains") == 0
     expect(page.locator(".status")).to_contain_text(f"seed {AT_ONCE}")
     assert visitor.episode_id() != first
-    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
+    visitor.take(trap)
+    page.get_by_role("button", name="Step through it").click()
+    expect(page.locator(".player-number")).to_have_text("0 of 1")
+    page.get_by_role("button", name="Step", exact=True).click()
+    expect(page.locator(".screen .verdict")).to_contain_text("ended by an irreversible mistake")
+    visitor.open(f"#/play?task=easy&seed={AT_ONCE}")
     page.get_by_role("button", name="Another seed").click()
     expect(page.locator(".end")).to_have_count(0)
     assert f"seed={AT_ONCE}&" not in f"{page.url}&"
 
 
-def test_an_episode_that_is_over_can_be_stepped_through(visitor):
-    visitor.start("easy", AT_ONCE)
-    visitor.take(calls("easy", AT_ONCE, "naive")[-1])
-    page = visitor.page
-    page.get_by_role("button", name="Step through it").click()
-    expect(page.locator(".player-number")).to_have_text("0 of 1")
-    page.get_by_role("button", name="Step", exact=True).click()
-    expect(page.locator(".screen .verdict")).to_contain_text("ended by an irreversible mistake")
+def test_a_task_without_a_picture_is_drawn_plainly(second):
+    visitor = second
 
-
-def test_a_task_without_a_picture_is_drawn_plainly(visitor):
     def renamed(route):
         answer = route.fetch()
         text = answer.text().replace('"name":"easy"', '"name":"sixth"')

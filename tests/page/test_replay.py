@@ -29,8 +29,6 @@ def records(tmp_path):
 
 
 def opened(visitor, path):
-    # From another view, and not by a new document.
-    visitor.open("#/nowhere")
     visitor.open("#/replay")
     visitor.page.locator("#file").set_input_files(path)
 
@@ -136,12 +134,14 @@ ODD_MESSAGES = [
 
 def test_messages_of_any_form_do_no_harm(visitor, tmp_path):
     page = visitor.page
-    for messages in ODD_MESSAGES:
-        opened(visitor, saved(tmp_path, one(model={"name": "m", "messages": messages})))
+    models = [{"name": f"model-{n}", "messages": messages} for n, messages in enumerate(ODD_MESSAGES)]
+    opened(visitor, saved(tmp_path, *(one(model=model) for model in models)))
+    expect(page.locator(".recording")).to_have_count(len(models))
+    for number, model in enumerate(models):
+        visitor.open(f"#/replay?file=own.jsonl&episode={number}")
+        expect(page.locator(".screen")).to_contain_text(model["name"])
         page.get_by_role("button", name="To the end").click()
         expect(page.locator(".verdict-loss")).to_be_visible()
-        page.get_by_role("link", name="SafeAct-Env").click()
-        expect(page.locator(".verdict-loss")).to_have_count(0)
 
 
 def test_marks_that_turn_the_text_are_seen_and_do_nothing(visitor, tmp_path):
@@ -183,8 +183,10 @@ CLAIMS = {
 def test_what_a_file_claims_is_not_believed(visitor, tmp_path):
     page = visitor.page
     record = one()
-    for sentence, claim in CLAIMS.items():
-        opened(visitor, saved(tmp_path, {**record, **claim}))
+    opened(visitor, saved(tmp_path, *({**record, **claim} for claim in CLAIMS.values())))
+    expect(page.locator(".recording")).to_have_count(len(CLAIMS))
+    for number, sentence in enumerate(CLAIMS):
+        visitor.open(f"#/replay?file=own.jsonl&episode={number}")
         differ = page.get_by_label("Where the file and the replay differ")
         expect(differ).to_contain_text(sentence.format(**record))
         expect(page.locator(".agreed")).to_have_count(0)
@@ -205,6 +207,7 @@ def test_calls_after_the_end_and_an_end_that_is_missing(visitor, tmp_path):
 
 ODD_FILES = {
     "": "The file is empty.",
+    "no gzip at all": "odd.gz cannot be read.",
     "not json\n": "This is not a JSON object.",
     '{"task": "easy"}\n': "It has no seed",
     '{"task": "easy", "seed": 9223372036854775807, "calls": []}\n': "It has no seed that this page can read",
@@ -215,18 +218,12 @@ ODD_FILES = {
 
 
 def test_a_file_that_is_none_is_a_sentence(visitor, tmp_path):
-    path = tmp_path / "odd.jsonl"
+    visitor.open("#/replay")
     for text, sentence in ODD_FILES.items():
+        path = tmp_path / ("odd.gz" if "gzip" in text else "odd.jsonl")
         path.write_text(text)
-        opened(visitor, path)
+        visitor.page.locator("#file").set_input_files(path)
         expect(visitor.page.get_by_role("alert")).to_contain_text(sentence)
-
-
-def test_a_broken_packed_file_is_a_sentence(visitor, tmp_path):
-    path = tmp_path / "odd.gz"
-    path.write_bytes(b"no gzip at all")
-    opened(visitor, path)
-    expect(visitor.page.get_by_role("alert")).to_contain_text("odd.gz cannot be read.")
 
 
 def test_a_torn_last_line_and_a_task_of_elsewhere(visitor, tmp_path):
@@ -258,7 +255,7 @@ def test_a_file_can_be_dropped(visitor):
     expect(page.locator(".player")).to_be_visible()
 
 
-def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
+def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor):
     record = one()
     calls = [Call(**call) for call in record["calls"]]
     visitor.take_on("easy", SEED, calls[:-1])
@@ -266,11 +263,14 @@ def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
     field = visitor.page.get_by_label("A link to this episode")
     expect(field).to_have_value(re.compile("calls="))
     link = field.input_value()
-    other = visit()
-    other.page.goto(link)
-    other.page.get_by_role("button", name="To the end").click()
-    expect(other.page.locator(".verdict-loss")).to_contain_text(f"{record['score']}, ended")
-    sent = [json.loads(e.sent)["action"] for e in other.exchanges() if e.path == "/step"]
+    # Whoever gets it keeps nothing of the episode.
+    visitor.exchanges()
+    visitor.page.evaluate("sessionStorage.clear()")
+    visitor.page.goto("about:blank")
+    visitor.page.goto(link)
+    visitor.page.get_by_role("button", name="To the end").click()
+    expect(visitor.page.locator(".verdict-loss")).to_contain_text(f"{record['score']}, ended")
+    sent = [json.loads(e.sent)["action"] for e in visitor.exchanges() if e.path == "/step"]
     # The reasons are those that the page gave.
     for call in [*sent, *record["calls"]]:
         del call["reasoning"]
@@ -278,6 +278,7 @@ def test_the_link_of_an_episode_plays_it_again_call_by_call(visitor, visit):
 
 
 def test_what_was_replayed_is_given_back(visitor, tmp_path):
+    visitor.page.goto("about:blank")
     opened(visitor, saved(tmp_path, one()))
     expect(visitor.page.locator(".player")).to_be_visible()
     visitor.page.wait_for_load_state("networkidle")

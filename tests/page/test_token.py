@@ -5,7 +5,7 @@ from playwright.sync_api import expect
 
 from safeact_env.server.settings import Settings
 from tests.conftest import running
-from tools.documents.visitor import Visitor, window
+from tools.documents.visitor import Visitor
 
 pytestmark = pytest.mark.browser
 
@@ -19,13 +19,12 @@ def closed_url():
 
 
 @pytest.fixture
-def stranger(browser, closed_url):
-    visitor = Visitor(window(browser), closed_url)
+def stranger(tab, closed_url):
+    visitor = Visitor(tab, closed_url)
     yield visitor
+    visitor.leave()
     # That a request was refused is told on the console; nothing else may be.
-    others = [text for text in visitor.complaints if "401" not in text]
-    visitor.page.context.close()
-    assert others == []
+    assert [text for text in visitor.complaints if "401" not in text] == []
 
 
 def give(page, token):

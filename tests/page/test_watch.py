@@ -137,6 +137,7 @@ def test_a_busy_server_is_told_of_with_a_way_on(visitor):
 
 
 def test_what_was_watched_is_given_back(visitor):
+    visitor.page.goto("about:blank")
     visitor.open("#/watch?task=easy&seed=3&a=expert&b=naive")
     expect(visitor.page.locator(".screen")).to_have_count(2)
     visitor.page.wait_for_load_state("networkidle")
