@@ -83,7 +83,9 @@ def test_the_run_of_a_model_is_followed_as_its_file_grows(second, log):
     # Half a line waits for its other half.
     expect(page.locator(".live .turn")).to_have_count(begun - 2)
     expect(page.locator(".live .turn").first).to_contain_text(MADE.turns[0].result[:60])
-    expect(page.locator(".recording")).to_contain_text("being played")
+    left = MADE.observation()["steps_remaining"] + len(MADE.turns) - 1
+    told = ["1. a-model easy train, seed 6", f"1 step, {left} left, being played"]
+    expect(page.locator(".recording span")).to_have_text(told)
     assert leaks(visitor.exchanges(), over=set()) == []
     page.evaluate(WRITE, [log[3][half:], True])
     rest = log[4:]
@@ -129,7 +131,7 @@ def test_a_file_that_is_replaced_is_read_anew_though_it_is_longer(followed, log)
     expect(page.locator(".recording")).to_have_count(1)
     other = [line.replace('"seed": 6', '"seed": 7').replace("a-model", "another-model") for line in log[:2]]
     page.evaluate(WRITE, ["".join(other) + "\n" * len("".join(log)), False])
-    expect(page.locator(".recording")).to_contain_text("another-model easy train seed 7")
+    expect(page.locator(".recording")).to_contain_text("another-model easy train, seed 7")
     expect(page.locator(".recording")).to_have_count(1)
     expect(page.locator("[role=status]")).not_to_contain_text("cannot be read")
 
