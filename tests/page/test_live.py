@@ -53,6 +53,22 @@ def test_an_agents_episode_is_followed_with_its_reasons_and_without_a_word_on_ri
     assert leaks(visitor.exchanges(), over=set())
 
 
+def test_an_episode_that_is_given_back_while_it_is_followed_stays_in_sight(visitor):
+    episode = httpx.post(f"{visitor.url}/reset", json={"task_name": "easy", "seed": 6}).json()["episode_id"]
+    action = {**MADE.turns[0].call.to_json(), "reasoning": "Reason of a model."}
+    httpx.post(f"{visitor.url}/step", json={"episode_id": episode, "action": action})
+    visitor.open(f"#/live?episode={episode}")
+    page = visitor.page
+    expect(page.locator(".live .turn")).to_have_count(1)
+    # As `inference.py --url` does after its last step.
+    httpx.delete(f"{visitor.url}/episodes/{episode}")
+    said = page.locator("[role=status]")
+    expect(said).to_contain_text("no longer on this server: who played it gave it back, or it expired.")
+    expect(said).to_contain_text("Below is what was seen of it, 1 step.")
+    expect(page.locator(".live .turn")).to_contain_text("Reason of a model.")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_an_episode_that_is_not_there_is_said_with_a_way_on(visitor):
     visitor.open("#/live?episode=nobody")
     expect(visitor.page.get_by_role("alert")).to_contain_text("There is no episode with this id")
