@@ -40,8 +40,8 @@ export async function played(recording, card, progress, isLate) {
 
 /** @param {Recording} one */
 export function label({ who, scenario, attempt }) {
-  const parts = [who, scenario.task, `${scenario.split}${variantText(scenario)}`, `seed ${scenario.seed}`];
-  return [...parts, attempt !== null && attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(" ");
+  const parts = [`${who} ${scenario.task} ${scenario.split}${variantText(scenario)}`, `seed ${scenario.seed}`];
+  return [...parts, attempt !== null && attempt > 1 && `attempt ${attempt}`].filter(Boolean).join(", ");
 }
 
 /** @param {Recording} one */

@@ -44,6 +44,7 @@ export async function mount(place, params) {
   for (const call of kept) {
     if (answer.done) throw new Unreadable("The episode of this link is over before its last step.");
     answer = await step(episode.id, call, randomId());
+    if (!place.isConnected) return;
     episode.turns.push({ ...call, result: answer.observation.last_action_result, reward: answer.reward });
   }
   keep(episode);

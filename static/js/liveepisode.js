@@ -22,7 +22,14 @@ export function followEpisode(id, place, said) {
   const stage = new LiveStage();
   let taken = -1;
   return async () => {
-    const found = await live(id);
+    const found = await live(id).catch((error) => {
+      if (taken >= 0 && isUnknown(error)) return null;
+      throw error;
+    });
+    if (found === null) {
+      said.textContent = `The episode is no longer on this server: who played it gave it back, or it expired. Below is what was seen of it, ${count(taken, "step")}.`;
+      return false;
+    }
     if (!stage.element.isConnected) put(place, stage.element);
     if (found.done) {
       await showEnd(id, found, place);
@@ -37,6 +44,11 @@ export function followEpisode(id, place, said) {
     }
     return true;
   };
+}
+
+/** @param {unknown} error */
+function isUnknown(error) {
+  return error instanceof ApiError && error.code === "unknown_episode";
 }
 
 /**
@@ -61,7 +73,7 @@ async function told(id, found) {
     const made = await report(id);
     return { title: who, report: made, told: await explanation(id, made) };
   } catch (error) {
-    if (!(error instanceof ApiError && error.code === "unknown_episode") || found.seed === null) throw error;
+    if (!isUnknown(error) || found.seed === null) throw error;
   }
   const { task_name: task, split, seed, level, framing, steps } = found;
   const recording = { who, scenario: { task, split, seed, level, framing }, calls: steps, attempt: null, messages: [], claims: {} };

@@ -37,6 +37,8 @@ export function followRun(file, place, said) {
     for (const [number, text] of lines) run.read(number, text);
     if (lines.length > 0 || isAnew) drawList();
     await showOne();
+    // Only now it is known how many steps are left.
+    if (lines.length > 0) drawList();
     const isQuiet = run.isOver && lines.length === 0;
     show(said, `${file.name}: ${count(run.episodes.length, "episode")}. `, isQuiet ? "The run is over." : "It is looked at every second.", run.unread.count > 0 && ` ${count(run.unread.count, "line")} cannot be read. ${run.unread.first}`);
     return !isQuiet;
@@ -93,10 +95,10 @@ export function followRun(file, place, said) {
 const PASSING = ["at_capacity", "busy", "http_error", "unreachable", "unreadable"];
 
 /** @param {Followed} episode */
-function state({ calls, isOver, isTorn, claims }) {
+function state({ calls, isOver, isTorn, claims, left }) {
   if (isTorn) return `${count(calls.length, "step")}, then one is missing: the rest is not played`;
   const grade = isOver && typeof claims.score === "number" ? `${points(claims.score)}, ${ending(claims.outcome === null ? null : String(claims.outcome))}` : isOver ? "over" : "being played";
-  return `${count(calls.length, "step")}, ${grade}`;
+  return [count(calls.length, "step"), !isOver && left !== undefined && `${left} left`, grade].filter(Boolean).join(", ");
 }
 
 /** One episode of a run, played along on this server. */
@@ -168,12 +170,14 @@ class Mirror {
         const answer = await reset(scenario);
         this.id = answer.episode_id;
         this.state = answer.observation.current_state;
+        this.episode.left = answer.observation.steps_remaining;
       }
       while (this.taken.length < calls.length && !this.isClosed && !this.isDone) {
         const call = calls[this.taken.length];
         const { observation, done } = await step(this.id, call, randomId());
         this.taken.push({ ...call, result: observation.last_action_result });
         this.state = observation.current_state;
+        this.episode.left = observation.steps_remaining;
         this.isDone = done;
       }
     }

@@ -14,7 +14,7 @@ export class LiveStage {
   constructor() {
     this.world = h("section", { class: "world", "aria-label": "What the agent knows" });
     this.steps = h("ol", { class: "turns", reversed: true });
-    this.element = h("div", { class: "game live" }, h("div", { class: "scene" }, this.world), h("div", { class: "panel", tabindex: "0", role: "region", "aria-label": "The steps, the latest first" }, this.steps));
+    this.element = h("div", { class: "game live" }, h("div", { class: "scene" }, this.world), h("div", { class: "panel", tabindex: "0", role: "region", "aria-label": "The steps, the latest first" }, h("h2", {}, "What it has done"), this.steps));
     /** @type {Record<string, any> | null} */
     this.before = null;
   }

@@ -187,6 +187,8 @@ class Game {
   }
 
   async open() {
+    // Left while the server was answering: another view has the address now.
+    if (!this.place.isConnected) return;
     const { scenario } = this.episode;
     history.replaceState(null, "", to("play", scenario));
     keep(this.episode);

@@ -9,7 +9,7 @@ import { Told, Unreadable } from "./notice.js";
 import { readRecord } from "./records.js";
 
 /** @typedef {import("./records.js").Recording} Recording */
-/** @typedef {Recording & {isOver: boolean, isTorn?: boolean}} Followed  An episode of the run, as far as it has been played; torn if a step is missing. */
+/** @typedef {Recording & {isOver: boolean, isTorn?: boolean, left?: number}} Followed  An episode of the run, as far as it has been played, with the steps left where they are known; torn if a step is missing. */
 
 export class Run {
   constructor() {

@@ -53,6 +53,22 @@ def test_an_agents_episode_is_followed_with_its_reasons_and_without_a_word_on_ri
     assert leaks(visitor.exchanges(), over=set())
 
 
+def test_an_episode_that_is_given_back_while_it_is_followed_stays_in_sight(visitor):
+    episode = httpx.post(f"{visitor.url}/reset", json={"task_name": "easy", "seed": 6}).json()["episode_id"]
+    action = {**MADE.turns[0].call.to_json(), "reasoning": "Reason of a model."}
+    httpx.post(f"{visitor.url}/step", json={"episode_id": episode, "action": action})
+    visitor.open(f"#/live?episode={episode}")
+    page = visitor.page
+    expect(page.locator(".live .turn")).to_have_count(1)
+    # As `inference.py --url` does after its last step.
+    httpx.delete(f"{visitor.url}/episodes/{episode}")
+    said = page.locator("[role=status]")
+    expect(said).to_contain_text("no longer on this server: who played it gave it back, or it expired.")
+    expect(said).to_contain_text("Below is what was seen of it, 1 step.")
+    expect(page.locator(".live .turn")).to_contain_text("Reason of a model.")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_an_episode_that_is_not_there_is_said_with_a_way_on(visitor):
     visitor.open("#/live?episode=nobody")
     expect(visitor.page.get_by_role("alert")).to_contain_text("There is no episode with this id")
@@ -83,7 +99,9 @@ def test_the_run_of_a_model_is_followed_as_its_file_grows(second, log):
     # Half a line waits for its other half.
     expect(page.locator(".live .turn")).to_have_count(begun - 2)
     expect(page.locator(".live .turn").first).to_contain_text(MADE.turns[0].result[:60])
-    expect(page.locator(".recording")).to_contain_text("being played")
+    left = MADE.observation()["steps_remaining"] + len(MADE.turns) - 1
+    told = ["1. a-model easy train, seed 6", f"1 step, {left} left, being played"]
+    expect(page.locator(".recording span")).to_have_text(told)
     assert leaks(visitor.exchanges(), over=set()) == []
     page.evaluate(WRITE, [log[3][half:], True])
     rest = log[4:]
@@ -129,7 +147,7 @@ def test_a_file_that_is_replaced_is_read_anew_though_it_is_longer(followed, log)
     expect(page.locator(".recording")).to_have_count(1)
     other = [line.replace('"seed": 6', '"seed": 7').replace("a-model", "another-model") for line in log[:2]]
     page.evaluate(WRITE, ["".join(other) + "\n" * len("".join(log)), False])
-    expect(page.locator(".recording")).to_contain_text("another-model easy train seed 7")
+    expect(page.locator(".recording")).to_contain_text("another-model easy train, seed 7")
     expect(page.locator(".recording")).to_have_count(1)
     expect(page.locator("[role=status]")).not_to_contain_text("cannot be read")
 

@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 
 from safeact_env.policies.reference import play
 from safeact_env.tasks import get_task
+from tools.documents.visitor import packed
 
 pytestmark = pytest.mark.browser
 
@@ -71,6 +72,23 @@ def test_another_link_starts_another_episode(playing):
     playing.open(f"#/play?task=easy&split=train&seed={SEED + 1}")
     page.get_by_role("button", name="Start the new one").click()
     expect(page.locator(".status")).to_contain_text("36 of 36 steps left")
+
+
+@pytest.mark.parametrize("door", ["reset", "step"])
+def test_a_view_that_was_left_before_it_was_there_takes_no_address_back(visitor, wanted, door):
+    page, held = visitor.page, []
+    page.route(f"**/{door}", lambda route: held.append(route))
+    view = "play?" if door == "reset" else f"branch?calls={packed(wanted[:1])}&"
+    visitor.open(f"#/{view}task=easy&seed={SEED}")
+    page.wait_for_function("document.title.startsWith('Play')")
+    page.get_by_role("link", name="Results").click()
+    expect(page.get_by_role("heading", name="Results")).to_be_visible()
+    (route,) = held
+    with page.expect_response(f"**/{door}"):
+        route.continue_()
+    page.wait_for_timeout(100)
+    assert page.url.endswith("#/results")
+    assert page.evaluate("sessionStorage.length") == 0
 
 
 def test_back_leaves_a_game_that_is_none(visitor):

@@ -129,6 +129,12 @@ Only what a pointer would hit is pressed. Returns the clicks.
 """
 
 
+def packed(calls: list[Call]) -> str:
+    """Calls as links have them."""
+    short = json.dumps([list(call.to_json().values()) for call in calls]).encode()
+    return base64.urlsafe_b64encode(zlib.compress(short, wbits=-15)).decode().rstrip("=")
+
+
 class Visitor:
     """One person with one tab.
 
@@ -216,9 +222,7 @@ class Visitor:
 
         Where the way there is not what a test is about, it takes a tenth of the time.
         """
-        short = json.dumps([list(call.to_json().values()) for call in calls]).encode()
-        packed = base64.urlsafe_b64encode(zlib.compress(short, wbits=-15)).decode().rstrip("=")
-        self.open(f"#/branch?task={task}&seed={seed}&level={level}&calls={packed}")
+        self.open(f"#/branch?task={task}&seed={seed}&level={level}&calls={packed(calls)}")
         taken = f'.history .turn[value="{len(calls)}"]'
         self.page.wait_for_selector(taken if calls else ".action-name")
 
