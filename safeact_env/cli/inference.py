@@ -79,7 +79,7 @@ LocalModelName = Annotated[
 Tasks = Annotated[list[str] | None, named("NAME", "Task; repeat for several (default: all).")]
 Attempts = Annotated[int, named("K", "Episodes per scenario.", min=1, max=1000)]
 SuiteName = Annotated[
-    str | None, named("NAME", "Play an official suite (v1); its report and records go to the folder --out.")
+    str | None, named("NAME", "Play an official suite (v2); its report and records go to the folder --out.")
 ]
 PromptName = Annotated[str, named("NAME", f"Prompt of the model: {' or '.join(PROMPTS)}.")]
 Predict = Annotated[
