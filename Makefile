@@ -3,8 +3,8 @@
 PYTHON ?= python3.11
 HOST ?= 0.0.0.0
 PORT ?= 7860
-# Test processes; one more than two cores, as many tests wait for a clock or another process.
-WORKERS ?= 3
+# Test processes; more than two cores have, as many tests wait for a clock or another process.
+WORKERS ?= 4
 # More arguments for the program of a target, e.g. make test ARGS="-k easy".
 ARGS ?=
 # The container engine with its options; by default docker or podman, whichever is installed.
@@ -45,7 +45,7 @@ $(STAMP): pyproject.toml uv.lock
 serve: $(STAMP) ## Start the server (HOST=0.0.0.0 PORT=7860)
 	$(BIN)/safeact serve --host $(HOST) --port $(PORT) $(ARGS)
 
-test: $(STAMP) ## Run the tests (WORKERS=3)
+test: $(STAMP) ## Run the tests (WORKERS=4)
 	$(PYTEST) $(ARGS)
 
 coverage: $(STAMP) ## Run the tests with branch coverage; fails under 95%
