@@ -23,7 +23,7 @@ from safeact_env.server.app import create_app
 from tools.documents.first_screen import FILE
 
 FOLDER = Path(__file__).resolve().parents[2] / "docs" / "screenshots"
-SIZES = {"laptop": (1200, 760), "phone": (360, 720)}
+SIZES = {"desktop": (1920, 1080), "laptop": (1200, 760), "phone": (360, 720)}
 SCHEMES = ("light", "dark")
 
 
