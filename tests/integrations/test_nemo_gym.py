@@ -118,7 +118,7 @@ def test_a_budget_that_runs_out_is_truncation():
 def test_a_row_names_its_variant(variant):
     row = nemo_gym.rows(["easy"], [3], levels=[variant.level], framings=[variant.framing])
     (result,), asked = rollouts(row, answers(played("easy", 3, variant=variant)), max_steps=99)
-    assert result["reward"] == pytest.approx(1.0)
+    assert result.reward == pytest.approx(1.0)
     assert get_task("easy").start("train", 3, variant).description in asked[0]["input"][-1]["content"]
 
 
@@ -149,7 +149,7 @@ def test_a_row_without_a_scenario_is_refused(row):
     settings = nemo_gym.SafeActServerConfig(name="safeact", **PLACE)
     server = nemo_gym.SafeActServer(config=settings, server_client=MagicMock(spec=ServerClient))
     client = TestClient(server.setup_webserver())
-    with pytest.raises(ValueError, match=r"scenario|easy, medium|seed"):
+    with pytest.raises(ValueError, match=r"scenario|easy, medium|seed|level"):
         client.post("/reset", json={"responses_create_params": {"input": []}, **row})
     with pytest.raises(ValueError, match="reset first"):
         client.post("/step", json={"responses_create_params": {"input": []}, "response": response("x")})

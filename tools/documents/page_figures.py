@@ -23,7 +23,7 @@ from tools.documents.tables import ROOT, rewritten
 from tools.documents.visitor import Visitor, window
 
 FILE = ROOT / "docs" / "reference" / "page.md"
-SIZES = {**screenshots.SIZES, "desktop": (1920, 1080)}
+SIZES = screenshots.SIZES
 VIEWS: dict[str, tuple[str, Any]] = {
     **screenshots.VIEWS,
     # Its own address, and not the way from another view.
