@@ -134,7 +134,7 @@ def main(folder: Path) -> None:
                 page.mouse.move(0, 0)
                 page.wait_for_timeout(300)
                 with Image.open(io.BytesIO(page.screenshot())) as image:
-                    image.save(folder / f"{name}_{size}_{scheme}.webp", quality=48, method=6)
+                    image.save(folder / f"{name}_{size}_{scheme}.webp", quality=40, method=6)
             context.close()
         browser.close()
 
