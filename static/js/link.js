@@ -43,17 +43,20 @@ let keeping;
  * @param {number} step
  */
 export function keepStep(step) {
-  const { view } = parse(location.hash);
+  const address = location.hash;
   clearTimeout(keeping);
   // Browsers allow a limited number of changes at a time, and a scrubber makes many.
   keeping = setTimeout(() => {
-    const now = parse(location.hash);
-    if (now.view !== view) return;
-    if (step > 0) now.params.set("step", String(step));
-    else now.params.delete("step");
-    history.replaceState(history.state, "", `#/${view}?${now.params}`);
+    // What is shown by now may be another recording.
+    if (location.hash !== address) return;
+    const { view, params } = parse(address);
+    if (step > 0) params.set("step", String(step));
+    else params.delete("step");
+    history.replaceState(history.state, "", `#/${view}?${params}`);
   }, 150);
 }
+
+window.addEventListener("hashchange", () => clearTimeout(keeping));
 
 /**
  * The step that an address names, 0 if it names none.

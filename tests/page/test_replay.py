@@ -123,6 +123,31 @@ def test_a_models_messages_are_shown_beside_its_steps(visitor, tmp_path):
     expect(page.locator(".message pre").first).to_have_text("Observation 2")
 
 
+LEAVE = """address => {
+    [...document.querySelectorAll("button")].find(one => one.textContent === "To the end").click();
+    location.hash = address;
+}"""
+
+
+def test_the_step_of_one_recording_is_not_kept_for_another(visitor, tmp_path):
+    opened(visitor, saved(tmp_path, one(), one("expert")))
+    page = visitor.page
+    expect(page.locator(".recording")).to_have_count(2)
+    visitor.open("#/replay?file=own.jsonl&episode=0")
+    page.get_by_role("button", name="To the end").wait_for()
+    held = []
+    page.route(re.compile("/(reset|step|trajector)"), lambda route: held.append(route))
+    # At once: a step is written into the address a little later.
+    page.evaluate(LEAVE, "#/replay?file=own.jsonl&episode=1")
+    page.wait_for_timeout(300)
+    assert held
+    assert page.url.endswith("&episode=1")
+    page.unroute_all()
+    for route in held:
+        route.continue_()
+    expect(page.locator(".player-number")).to_have_text(f"0 of {len(one('expert')['calls'])}")
+
+
 ODD_MESSAGES = [
     None,
     "text",
