@@ -19,7 +19,10 @@ from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.policies.reference import play
 from safeact_env.tasks import UnknownTask, get_task
 
-__all__ = ["Audit", "Breach", "Result", "Scope", "Subject", "resolve"]
+__all__ = ["Audit", "Breach", "Known", "Result", "Scope", "Subject", "resolve"]
+
+Known = dict[tuple[object, ...], Any]
+"""What audits of other framings have found already, by all that it depends on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +63,7 @@ class Scope:
         seeds: Number of seeds from 0 on; expensive audits use fewer.
         tick: Called after each unit of work with the share done, in [0, 1].
         variant: Its level and framing.
-        known: What audits of other framings have found already, by all that it depends on. Each notes there
-            what it would find again.
+        known: What is known from other framings; each audit notes there what it would find again.
     """
 
     subject: Subject
@@ -69,7 +71,7 @@ class Scope:
     seeds: int
     tick: Callable[[float], None] = lambda _share: None
     variant: Variant = DEFAULT
-    known: dict[tuple[object, ...], Any] = field(default_factory=dict, repr=False, compare=False)
+    known: Known = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def task(self) -> Task[Any]:

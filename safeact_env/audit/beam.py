@@ -12,16 +12,14 @@ from safeact_env.audit.rollouts import (
     Truths,
     every_move,
     fork,
-    frozen,
+    is_needless,
     is_question,
-    parsed,
-    thawed,
     verdict,
     wire,
 )
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.state import State
+from safeact_env.core.state import frozen, thawed
 
 __all__ = ["best_by"]
 
@@ -60,7 +58,7 @@ def best_by(
                     continue
                 if is_question(episode, move):
                     # Most questions are left out: they are put to one copy, which only counts those.
-                    if _is_needless(episode, asked, move):
+                    if is_needless(episode, asked, move):
                         continue
                     asked = thawed(state)
                 child = fork(episode, thawed(state))
@@ -79,13 +77,6 @@ def best_by(
             one for _where, one in sorted(running, key=lambda one: _promise(one[0], one[1], truths))[:width]
         ]
     return best
-
-
-def _is_needless(episode: Episode[Any], state: State[Any], move: Move) -> bool:
-    """Whether a question counts as an over-escalation. The state notes it."""
-    before = state.ledger.over_escalations
-    episode.actions[move.name].effect(state, parsed(episode.actions, state, move))
-    return state.ledger.over_escalations > before
 
 
 Place = tuple[int, frozenset[Any], frozenset[Any]]

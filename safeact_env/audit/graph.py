@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safeact_env.audit.rollouts import Truths, frozen, parsed, thawed, verdict
+from safeact_env.audit.rollouts import Truths, parsed, verdict
 from safeact_env.core.action import Action, Risk
 from safeact_env.core.playbook import Move
-from safeact_env.core.state import State
+from safeact_env.core.state import State, frozen, thawed
 
 __all__ = ["Graph", "Made"]
 

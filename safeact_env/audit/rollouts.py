@@ -23,7 +23,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
-from safeact_env.core.state import State
+from safeact_env.core.state import State, frozen, thawed
 from safeact_env.policies.calls import every_call_in, question_among, random_call, view_of
 from safeact_env.policies.reference import calls_of, make_policy
 
@@ -37,13 +37,12 @@ __all__ = [
     "every_move",
     "facts_of",
     "fork",
-    "frozen",
+    "is_needless",
     "is_question",
     "look_at_all",
     "looked_at_all",
     "parsed",
     "replayed",
-    "thawed",
     "verdict",
     "walking",
     "wire",
@@ -57,17 +56,6 @@ UNLIMITED = 100_000
 def wire(value: Any) -> bytes:
     """The bytes of a JSON value."""
     return json.dumps(value, ensure_ascii=False).encode()
-
-
-def frozen(state: State[Any]) -> bytes:
-    """A state as bytes, to be copied many times."""
-    return pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def thawed(dumped: bytes) -> State[Any]:
-    """A copy of a state; it shares nothing with other copies."""
-    state: State[Any] = pickle.loads(dumped)
-    return state
 
 
 def clone(state: State[Any]) -> State[Any]:
@@ -236,6 +224,13 @@ def verdict(actions: Mapping[str, Action[Any]], state: State[Any], move: Move) -
 def is_question(episode: Episode[Any], move: Move) -> bool:
     """Whether a move asks the reviewer."""
     return move.name == episode.task.escalation.name
+
+
+def is_needless(episode: Episode[Any], state: State[Any], move: Move) -> bool:
+    """Whether a question counts as an over-escalation; it is put to a copy of the episode's state."""
+    before = state.ledger.over_escalations
+    episode.actions[move.name].effect(state, parsed(episode.actions, state, move))
+    return state.ledger.over_escalations > before
 
 
 def every_move(episode: Episode[Any]) -> list[Move]:

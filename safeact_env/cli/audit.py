@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, TextColumn
 from rich.table import Table
 
 from safeact_env.audit import AUDIT_NAMES, AUDITS
-from safeact_env.audit.base import Breach, Result, Scope, resolve
+from safeact_env.audit.base import Breach, Known, Result, Scope, resolve
 from safeact_env.cli.arguments import INTERRUPTED, check_folder_of, picked
 from safeact_env.cli.progress import progress_bar
 from safeact_env.core.task import Split
@@ -34,8 +34,6 @@ LOOK_S = 0.2
 """Seconds between two looks at how far the jobs are."""
 DISTANCES = "undo distances"
 FRAMINGS_AUDIT = "framings"
-Known = dict[tuple[object, ...], Any]
-"""What jobs of one process have found, as in `Scope`."""
 
 
 class Job(NamedTuple):

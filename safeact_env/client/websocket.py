@@ -6,6 +6,8 @@ openenv-core 0.2.3 to openenv 0.10.
 
 import copy
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import wraps
 from inspect import signature
 from json import JSONDecodeError
@@ -48,19 +50,15 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
         super().__init__(*arguments, **options)
 
     async def _connect_async(self) -> Any:
-        try:
+        with _told():
             return await super()._connect_async()
-        except ConnectionError as error:
-            raise _unconnected(error) from error.__cause__
 
     if not hasattr(EnvClient, "_connect_async"):
 
         async def connect(self) -> Any:
             """Open the socket, as releases of OpenEnv before 0.4 do it."""
-            try:
+            with _told():
                 return await super().connect()
-            except ConnectionError as error:
-                raise _unconnected(error) from error.__cause__
 
     async def _send_and_receive(self, message: dict[str, Any]) -> dict[str, Any]:
         # Every release of OpenEnv sends a reset through this method.
@@ -99,6 +97,14 @@ class SafeActEnv(EnvClient[SafeActAction, SafeActObservation, SafeActState]):
 
 def _foreign(body: str) -> SafeActError:
     return SafeActError("foreign_answer", foreign("the socket was answered with a frame", body))
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    try:
+        yield
+    except ConnectionError as error:
+        raise _unconnected(error) from error.__cause__
 
 
 def _unconnected(error: ConnectionError) -> Unconnected:

@@ -6,6 +6,7 @@ Must not know any rule: who may change what is the engine's and the actions' bus
 
 from __future__ import annotations
 
+import pickle
 from collections import Counter
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 
-__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words"]
+__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "frozen", "thawed"]
 
 F = TypeVar("F")
 
@@ -238,3 +239,14 @@ class State(Generic[F]):
     def was_granted(self, action: str, *target: str) -> bool:
         """Whether an approval for this action and target was ever granted."""
         return (action, target) in self.ledger.granted
+
+
+def frozen(state: State[Any]) -> bytes:
+    """A state as bytes, to be copied many times."""
+    return pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
+
+
+def thawed(dumped: bytes) -> State[Any]:
+    """A copy of a state; it shares nothing with other copies."""
+    state: State[Any] = pickle.loads(dumped)
+    return state

@@ -4,7 +4,6 @@ Owns how both calls are found. Must not know how they are written. No risk table
 if playing it in this state ends the episode in one, and safe if it does not and costs nothing.
 """
 
-import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -13,6 +12,7 @@ from typing import Any
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move, Observation
+from safeact_env.core.state import frozen, thawed
 from safeact_env.policies.calls import every_call, lookalike_names, question
 
 __all__ = ["REASON", "Outcome", "Pair", "pairs_of"]
@@ -104,14 +104,14 @@ class _Branch:
         )
         for call in self.before:
             self._here.step(call)
-        self._state = pickle.dumps(self._here.state, protocol=pickle.HIGHEST_PROTOCOL)
+        self._state = frozen(self._here.state)
         self._seen: Observation = self._here.observation()
         self._names = [row["name"] for row in self._seen["available_actions"]]
         self._lookalikes = set(lookalike_names(self._seen, episode.task.schemas))
 
     def play(self, call: Call) -> Outcome:
         """Try a call here."""
-        again = self._here.fork(pickle.loads(self._state))
+        again = self._here.fork(thawed(self._state))
         tried = Call(call.action_name, dict(call.parameters), REASON)
         turn = again.step(tried)
         return Outcome(tried, turn.reward, turn.result, again.outcome, again.grade().score)

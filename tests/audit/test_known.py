@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Callable[[Audit, Scope], int]:
     made = []
     for where in ("labels._searched", "returns.best_by", "words.barred"):
         module, _, name = where.partition(".")
-        real = getattr(__import__(f"safeact_env.audit.{module}", fromlist=[name]), name)
+        real = getattr(import_module(f"safeact_env.audit.{module}"), name)
 
         def count(*args: Any, _real: Any = real) -> Any:
             made.append(args)

@@ -14,7 +14,7 @@ from typing import Any
 import jsonschema
 import pytest
 
-from safeact_env.audit.rollouts import clone, every_move, facts_of, parsed, walking
+from safeact_env.audit.rollouts import clone, every_move, facts_of, is_needless, parsed, walking
 from safeact_env.core.action import NoParams, Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.harm import HarmCounter
@@ -102,16 +102,9 @@ def nosy(task: Task[Any], split: Split, seed: int, *, shrewd: bool) -> Episode[A
     obs = played.observation()
     for move in final_moves(played, policy.playbook.irreversible, obs):
         asking = question(obs, task.escalation.name, move)
-        if not (shrewd and is_needless(played, asking)):
+        if not (shrewd and is_needless(played, clone(played.state), asking)):
             played.step(asking.call())
     return played
-
-
-def is_needless(played: Episode[Any], asking: Move) -> bool:
-    """Whether a question would count as an over-escalation."""
-    s = clone(played.state)
-    played.actions[asking.name].effect(s, parsed(played.actions, s, asking))
-    return s.ledger.over_escalations > played.state.ledger.over_escalations
 
 
 def final_moves(played: Episode[Any], listed: tuple[str, ...], obs: Observation) -> Iterator[Move]:

@@ -149,14 +149,13 @@ class Visitor:
         self.complaints: list[str] = []
         self.clicks = 0
         """Made to take steps: a choice from a list is two, a field to type into is one."""
-        self._begun: set[Any] = set()
-        """Requests that are this visitor's, and not of who had the tab before."""
         self._under_way: set[Any] = set()
+        """Requests that are this visitor's, and not of who had the tab before, until they are answered."""
         self._requests: list[Any] = []
         self._listeners = {
             "pageerror": lambda error: self.complaints.append(f"error: {error}"),
             "console": self._console,
-            "request": self._asked,
+            "request": lambda request: self._under_way.add(request),
             "requestfinished": self._finished,
             "requestfailed": lambda request: self._under_way.discard(request),
         }
@@ -181,14 +180,10 @@ class Visitor:
         if message.type in ("error", "warning") and not is_answer:
             self.complaints.append(f"{message.type}: {message.text}")
 
-    def _asked(self, request: Any) -> None:
-        self._begun.add(request)
-        self._under_way.add(request)
-
     def _finished(self, request: Any) -> None:
-        self._under_way.discard(request)
-        if request not in self._begun:
+        if request not in self._under_way:
             return
+        self._under_way.discard(request)
         if self.url not in request.url:
             self.complaints.append(f"a request to another place: {request.url}")
         self._requests.append(request)
