@@ -10,10 +10,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from safeact_env.audit.rollouts import Truths, parsed, verdict
+from safeact_env.audit.rollouts import Truths, judged
 from safeact_env.core.action import Action, Risk
 from safeact_env.core.playbook import Move
-from safeact_env.core.state import State, frozen, thawed
+from safeact_env.core.state import Frozen, State, frozen, thawed
 
 __all__ = ["Graph", "Made"]
 
@@ -51,13 +51,12 @@ class Graph:
         self.actions = actions
         self.moves = tuple(moves)
         self.facts: list[int] = []
-        self._states: list[bytes] = []
+        self._states: list[Frozen] = []
         self._made: dict[int, list[Made]] = {}
         self._nodes: dict[Key, int] = {}
         self._truths = Truths()
         self._ways: list[tuple[int, Move] | None] = []
-        self._before_at = 0
-        self._before_of: dict[int, list[int]] = {}
+        self._before: dict[int, list[int]] = {}
         self._add(start, None)
 
     def __len__(self) -> int:
@@ -98,18 +97,19 @@ class Graph:
     def expand(self, node: int, *, withheld: bool = False) -> list[Made]:
         """The calls that pass in a node; those the engine would withhold only if asked for at first."""
         if node not in self._made:
-            # Noted first: a call may lead back here.
-            self._made[node] = []
-            self._made[node].extend(self._expanded(node, withheld))
+            self._made[node] = [*self._expanded(node, withheld)]
+            for made in self._made[node]:
+                if not made.withheld and made.child != node:
+                    self._before.setdefault(made.child, []).append(node)
         return self._made[node]
 
     def _expanded(self, node: int, withheld: bool) -> Iterator[Made]:
         s, after = self.state(node), self.state(node)
         for move in self.moves:
-            found = verdict(self.actions, s, move)
+            found, p = judged(self.actions, s, move)
             if found not in ALLOWED and not (withheld and found == "mistake"):
                 continue
-            action, p = self.actions[move.name], parsed(self.actions, s, move)
+            action = self.actions[move.name]
             if found == "approved":
                 after.ledger.approvals.discard((action.name, action.target_of(p)))
             action.effect(after, p)
@@ -156,23 +156,12 @@ class Graph:
                 met.update(level)
         return None
 
-    def _before(self) -> dict[int, list[int]]:
-        """Per node those from which an allowed call leads to it; built again only after new ones."""
-        if self._before_at != self.expanded:
-            self._before_at, self._before_of = self.expanded, {}
-            for node, all_made in self._made.items():
-                for made in all_made:
-                    if not made.withheld and made.child != node:
-                        self._before_of.setdefault(made.child, []).append(node)
-        return self._before_of
-
     def leading_to(self, truth: int) -> set[int]:
         """The expanded nodes from which allowed calls lead to these facts, and those where they hold."""
-        before = self._before()
         found = {node for node, one in enumerate(self.facts) if one == truth}
         queue = deque(found)
         while queue:
-            for node in before.get(queue.popleft(), ()):
+            for node in self._before.get(queue.popleft(), ()):
                 if node not in found:
                     found.add(node)
                     queue.append(node)

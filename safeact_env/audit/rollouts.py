@@ -39,6 +39,7 @@ __all__ = [
     "fork",
     "is_needless",
     "is_question",
+    "judged",
     "look_at_all",
     "looked_at_all",
     "parsed",
@@ -201,24 +202,29 @@ def verdict(actions: Mapping[str, Action[Any]], state: State[Any], move: Move) -
         `unknown`, `malformed`, `blocked`, `refused`, `mistake`, `approved` or `allowed`. Written apart from
         the engine's step, so that the two check each other.
     """
+    return judged(actions, state, move)[0]
+
+
+def judged(actions: Mapping[str, Action[Any]], state: State[Any], move: Move) -> tuple[str, Any]:
+    """The verdict, and the checked parameters where the call is not malformed."""
     action = actions.get(move.name)
     if action is None:
-        return "unknown"
+        return "unknown", None
     try:
         p = parsed(actions, state, move)
     except Malformed:
-        return "malformed"
+        return "malformed", None
     if action.check is not None and action.check(state, p) is not None:
-        return "malformed"
+        return "malformed", None
     if action.blocked is not None and action.blocked(state, p) is not None:
-        return "blocked"
+        return "blocked", p
     if action.unmet(state, p) is not None:
-        return "refused"
+        return "refused", p
     if action.risk_in(state, p) is Risk.IRREVERSIBLE and not (
         action.gate and action.gate.authorised(state, p)
     ):
-        return "approved" if is_covered(state, action, p) else "mistake"
-    return "allowed"
+        return ("approved" if is_covered(state, action, p) else "mistake"), p
+    return "allowed", p
 
 
 def is_question(episode: Episode[Any], move: Move) -> bool:

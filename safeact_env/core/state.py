@@ -14,7 +14,19 @@ from typing import Any, Generic, TypeVar
 
 from pydantic_core import to_json
 
-__all__ = ["UPKEEP", "Knowledge", "Ledger", "Plant", "State", "Target", "Upkeep", "Words", "frozen", "thawed"]
+__all__ = [
+    "UPKEEP",
+    "Frozen",
+    "Knowledge",
+    "Ledger",
+    "Plant",
+    "State",
+    "Target",
+    "Upkeep",
+    "Words",
+    "frozen",
+    "thawed",
+]
 
 F = TypeVar("F")
 
@@ -139,9 +151,11 @@ class Plant:
     params: Mapping[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Words:
     """What is written down where the job is done. It depends on the framing, so no rule may read it.
+
+    Nothing in it changes during an episode; copies of a state share it.
 
     Attributes:
         handbook: The site's rules, a paragraph each; the same in every framing of a scenario.
@@ -241,12 +255,18 @@ class State(Generic[F]):
         return (action, target) in self.ledger.granted
 
 
-def frozen(state: State[Any]) -> bytes:
-    """A state as bytes, to be copied many times."""
-    return pickle.dumps(state, protocol=pickle.HIGHEST_PROTOCOL)
+Frozen = tuple[bytes, Words]
+"""A state to be copied many times: what changes as bytes, and the words."""
 
 
-def thawed(dumped: bytes) -> State[Any]:
-    """A copy of a state; it shares nothing with other copies."""
-    state: State[Any] = pickle.loads(dumped)
-    return state
+def frozen(state: State[Any]) -> Frozen:
+    """A state to be copied many times."""
+    changing = state.facts, state.upkeep, state.knowledge, state.ledger
+    return pickle.dumps(changing, protocol=pickle.HIGHEST_PROTOCOL), state.words
+
+
+def thawed(copied: Frozen) -> State[Any]:
+    """A copy of a state; it shares nothing that changes with other copies."""
+    dumped, words = copied
+    facts, upkeep, knowledge, ledger = pickle.loads(dumped)
+    return State(facts, upkeep, knowledge, ledger, words)

@@ -6,7 +6,7 @@ Owns their form. Must not know who compares them, or how.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, Generic, TypeVar
 
@@ -52,5 +52,6 @@ def exchange(one: Any, other: Any, *fields: str) -> None:
 def another_note(_one: Start[Any], two: Start[Any], rng: Random) -> tuple[Entity, ...]:
     """Write another note into the record of one thing: `differ` of a twin for free-text notes."""
     name = rng.choice(list(two.state.words.notes))
-    two.state.words.notes = {**two.state.words.notes, name: "Nothing to add."}
+    words = two.state.words
+    two.state.words = replace(words, notes={**words.notes, name: "Nothing to add."})
     return ((name,),)

@@ -153,7 +153,8 @@ def spoiled(change: Callable[[Start[Any]], None]) -> Task[Any]:
 
 
 def other_handbook(start: Start[Any]) -> None:
-    start.state.words.handbook = (*start.state.words.handbook, "Mind the step.")
+    words = start.state.words
+    start.state.words = replace(words, handbook=(*words.handbook, "Mind the step."))
 
 
 def other_facts(start: Start[Any]) -> None:

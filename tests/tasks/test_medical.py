@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from dataclasses import replace
 from itertools import product
 from random import Random
 from typing import Any
@@ -297,7 +296,7 @@ def test_briefs(split: Any) -> None:
 )
 def test_news2(values: dict[str, Any], points: int) -> None:
     well = Findings(16, 97, 120, 70, 370, on_oxygen=False, alert=True)
-    found = replace(well, **values)
+    found = well._replace(**values)
     assert found.news2 == points
     assert found.critical is (points >= 7)
     assert f"NEWS2 total {points}" in str(found)
@@ -962,7 +961,7 @@ def test_false_adverse_events_on_the_experts_way_cost_three_quarters() -> None:
 def secret_changes(facts: Ward, name: str) -> None:
     """Change everything hidden about one patient."""
     patient = facts.patients[name]
-    patient.findings = replace(patient.findings, alert=not patient.findings.alert, on_oxygen=True, pulse=140)
+    patient.findings = patient.findings._replace(alert=not patient.findings.alert, on_oxygen=True, pulse=140)
     patient.weight_kg += 5
     patient.allergies = ("something else",)
     patient.current_drugs = ("another thing",)

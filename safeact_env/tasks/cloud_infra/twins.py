@@ -6,6 +6,7 @@ Owns what can be swapped there while the counts of the work order stay as publis
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import combinations
 from random import Random
 
@@ -70,7 +71,8 @@ def _differ_in_notes(_one: Start[Fleet], two: Start[Fleet], rng: Random) -> tupl
     """Another note in the record of one instance, and of one group."""
     fleet, words = two.state.facts, two.state.words
     about = [rng.choice(list(names)) for names in (fleet.instances, fleet.groups)]
-    words.notes = {**words.notes, **dict.fromkeys(about, "Nothing to add.")}
+    notes = {**words.notes, **dict.fromkeys(about, "Nothing to add.")}
+    two.state.words = replace(words, notes=notes)
     return tuple((name,) for name in about)
 
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
 CRITICAL_FROM = 7
 """The score that calls for an emergency response."""
@@ -29,8 +28,7 @@ BANDS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
 """Per vital sign the values at which a new band begins, and the points of each band."""
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
+class Findings(NamedTuple):
     """What was measured on admission.
 
     Attributes:
