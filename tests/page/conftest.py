@@ -25,8 +25,9 @@ FLAGS = [
 
 
 def chromium() -> str | None:
-    """The browser of this machine."""
-    return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    """The browser of this machine, without a desktop if there is one: it takes a fifth less time."""
+    names = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+    return next(filter(None, map(shutil.which, names)), None)
 
 
 @pytest.fixture(scope="package")

@@ -196,8 +196,8 @@ def difference(task: str, split: str, servers: list[TestClient]) -> tuple[Any, A
     return None
 
 
-@pytest.mark.parametrize("split", ["train", "test"])
-@pytest.mark.parametrize("task", OFFICIAL)
+# What a server tells of a split differs in who may know the way through it, not by task.
+@pytest.mark.parametrize(("task", "split"), [*((task, "test") for task in OFFICIAL), (OFFICIAL[0], "train")])
 def test_no_transport_tells_which_look_alike_works(task, split, servers):
     assert difference(task, split, servers) is None
 
