@@ -18,6 +18,7 @@ from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
+from safeact_env.core.variant import DEFAULT
 
 __all__ = ["LABELS", "MOST_UNDO"]
 
@@ -26,7 +27,8 @@ SCENARIOS = 12
 EXTRA_SCENARIOS = 12
 """Scenarios taken beyond the scope while some action has not been judged yet."""
 MOST_CALLS = 12_000
-"""Calls that one search may try; a tenth of them where the scope is small."""
+"""Calls that one search may try; a tenth of them where the scope is small, and in framings other than the
+default, whose calls do and pay the same: that is what the audit of framings shows."""
 WORKS, TRAP = "<look-alike that works>", "<trap>"
 
 
@@ -93,7 +95,8 @@ def labels(scope: Scope) -> Result:
     """Judge every call of small subsets of calls, in every state that allowed calls of the subset reach."""
     findings = Findings(scope)
     planned = min(scope.seeds, SCENARIOS)
-    most = MOST_CALLS if planned >= SCENARIOS else MOST_CALLS // 10
+    is_whole = planned >= SCENARIOS and scope.variant.framing == DEFAULT.framing
+    most = MOST_CALLS if is_whole else MOST_CALLS // 10
     for seed in range(planned + EXTRA_SCENARIOS):
         if seed >= planned and not findings.unjudged:
             break
