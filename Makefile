@@ -65,6 +65,7 @@ crowd: $(STAMP) ## Play 1,024 WebSocket sessions at once (SESSIONS=1024)
 
 bench: $(STAMP) ## Measure speed, and the size of answers by door and view
 	$(BIN)/python -m benchmarks.speed $(ARGS)
+	$(BIN)/python -m benchmarks.scaling
 	$(BIN)/python -m benchmarks.views
 
 chaos: $(STAMP) ## Inject faults, and check that no acknowledged step is lost (ARGS=--quick)
@@ -180,6 +181,7 @@ results: $(STAMP) ## Record policies, suite, audit, benchmark, load and soak aga
 	$(BIN)/safeact audit --seeds 1000 --json results/audit.json
 	$(BIN)/python tools/compat/clients.py --json results/compat.json
 	$(BIN)/python -m benchmarks.speed --json results/bench.json
+	$(BIN)/python -m benchmarks.scaling --json results/scaling.json
 	$(BIN)/python -m benchmarks.sessions --json results/sessions.json
 	$(BIN)/python -m tools.chaos.faults --json results/chaos.json
 	$(BIN)/python -m tools.servers.fuzz_api --json results/api.json

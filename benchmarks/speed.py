@@ -161,15 +161,22 @@ def measured(release: str | None) -> dict[str, Any]:
         "two workers against one": (workers, ">= 1.8"),
     }
     return {
-        "version": VERSION,
-        "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} over 15 minutes",
-        "software": f"Python {platform.python_version()}, "
-        + ", ".join(f"{name} {version(name)}" for name in ("openenv", "fastapi", "starlette", "uvicorn")),
+        **conditions(),
         "runs": RUNS,
         "goals": {name: {"found": found, "goal": goal} for name, (found, goal) in goals.items()},
         "start": started,
         "wire": wired,
         "in process": engine,
+    }
+
+
+def conditions() -> dict[str, str]:
+    """What was measured, where and with what."""
+    return {
+        "version": VERSION,
+        "machine": f"{os.cpu_count()} cores, load {os.getloadavg()[2]:.1f} over 15 minutes",
+        "software": f"Python {platform.python_version()}, "
+        + ", ".join(f"{name} {version(name)}" for name in ("openenv", "fastapi", "starlette", "uvicorn")),
     }
 
 

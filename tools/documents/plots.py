@@ -1,4 +1,4 @@
-"""Draws the recorded runs in `results/` as SVG: grades, mistakes, questions too many, learning, predictions.
+"""Draws the recorded runs in `results/` as SVG: grades, mistakes, questions, learning, predictions, costs.
 
 The same results give the same bytes. With `--check` nothing is written, and the exit code is 1 if a drawing
 is stale. What nothing is recorded of is not drawn.
@@ -17,6 +17,7 @@ from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
 from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from tools.documents.curves import curves
+from tools.documents.scaling_curves import connections, step_costs
 from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, as_svg, blank
 
 if TYPE_CHECKING:
@@ -156,6 +157,8 @@ PLOTS: dict[str, Callable[[Sequence[Row]], bytes | None]] = {
     "errors.svg": errors,
     "learning.svg": lambda _rows: curves(),
     "calibration.svg": calibration,
+    "connections.svg": lambda _rows: connections(),
+    "step_costs.svg": lambda _rows: step_costs(),
 }
 """The drawings by file name in `results/`; `None` for one of which nothing is recorded."""
 

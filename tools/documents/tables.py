@@ -7,6 +7,7 @@ the exit code is 1 if a document is stale.
 import argparse
 import json
 import re
+import statistics
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -45,6 +46,7 @@ SOAK_RUN = RESULTS / "soak.json"
 SESSIONS_RUN = RESULTS / "sessions.json"
 AUDIT_RUN = RESULTS / "audit.json"
 BENCH_RUN = RESULTS / "bench.json"
+SCALING_RUN = RESULTS / "scaling.json"
 INTEGRATIONS_RUN = RESULTS / "integrations.json"
 CONTAINER_RUN = RESULTS / "container.json"
 POLICY_RUN = RESULTS / "reference_policies.json"
@@ -264,6 +266,22 @@ def peers_table() -> str:
     return table(heads, rows)
 
 
+def scaling_table() -> str:
+    """The recorded cost of a step by level, mean of a whole budget, and level 5 against level 3."""
+    run = json.loads(SCALING_RUN.read_text(encoding="utf-8"))
+    rows = []
+    for task, levels in run["steps"].items():
+        costs = {level: statistics.mean(found) for level, found in levels.items()}
+        rows.append([task, *map(_figure, costs.values()), _figure(costs["5"] / costs["3"])])
+    note = f"Recorded with {run['software']}; {run['machine']}; over WebSocket medians of {run['runs']} runs."
+    heads = [
+        "µs of a step",
+        *(f"level {level}" for level in next(iter(run["steps"].values()))),
+        "5 against 3",
+    ]
+    return "\n\n".join([table(heads, rows), dated(note, run["version"])])
+
+
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
@@ -407,6 +425,7 @@ SECTIONS: dict[str, dict[str, Callable[[], str]]] = {
         "undo": undo_table,
         "peers": peers_table,
         "bench": bench_table,
+        "scaling": scaling_table,
         "sessions": sessions_table,
         "trust": trust_table,
         "chaos": chaos_table,
