@@ -51,9 +51,9 @@ def step_costs(path: Path = RUN) -> bytes | None:
     title = "Processor time of a step with its answer, in process, by its number and the level"
     with blank(11, 3.4) as figure:
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
-        axes = figure.subplots(1, len(run["steps"]), sharey=True)
+        axes = figure.subplots(1, len(run["steps"]), sharey=True, squeeze=False)[0]
         for axis, (task, levels) in zip(axes, run["steps"].items(), strict=True):
-            for (level, costs), colour in zip(levels.items(), COLOURS, strict=True):
+            for (level, costs), colour in zip(levels.items(), COLOURS, strict=False):
                 numbers = [(place + 0.5) * run["steps per point"] for place in range(len(costs))]
                 axis.plot(numbers, costs, color=colour, linewidth=1.2, label=f"level {level}")
             axis.set_title(task)
