@@ -8,7 +8,6 @@ from safeact_env.audit.base import Scope, UnknownTask, resolve
 from safeact_env.audit.determinism import DETERMINISM, canonical, determinism
 from safeact_env.cli.transports import transports
 from safeact_env.core.variant import DEFAULT, Variant
-from safeact_env.tasks import OFFICIAL
 from tests.audit.mutants import FROM_SET, HIDDEN_STATE, scope_of
 
 MUTANTS = "tests.audit.mutants"
@@ -26,7 +25,8 @@ def alone(monkeypatch):
     monkeypatch.setattr("safeact_env.audit.determinism.HASH_SEEDS", ())
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+# Whether tasks keep the promise is for `make audit` and the tests of the tasks; these are of the audit.
+@pytest.mark.parametrize("name", ["hard", "medical"])
 def test_a_task_is_the_same_in_every_process_and_through_every_door(name, doors):
     found = determinism(doors).run(Scope(resolve(name), "train", 1))
     assert not found.breaches

@@ -12,7 +12,7 @@ from safeact_env.core import lookalikes
 from safeact_env.core.action import Risk
 from safeact_env.core.task import Task
 from safeact_env.core.variant import DEFAULT, Variant
-from safeact_env.tasks import OFFICIAL, get_task
+from safeact_env.tasks import get_task
 from tests.audit.mutants import REVIVED, changed, row, scope_of
 from tests.toy import TOY, with_action
 
@@ -22,7 +22,8 @@ def breaches(task: Task[Any], seeds: int = 1, variant: Variant = DEFAULT) -> str
     return "; ".join(breach.message for breach in LABELS.run(scope).breaches)
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+# Whether tasks keep the promise is for `make audit` and the tests of the tasks; these are of the audit.
+@pytest.mark.parametrize("name", ["easy", "medical"])
 def test_every_label_of_a_task_is_true_and_was_judged(name, monkeypatch):
     """At a level at which the world decides, where a task has one: there it has all its actions."""
     # A third of the audit's own search: it judges every action in both cases.

@@ -14,7 +14,7 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.scoring import Share, factor
 from safeact_env.core.task import Task
 from safeact_env.core.variant import Variant
-from safeact_env.tasks import OFFICIAL, get_task
+from safeact_env.tasks import get_task
 from tests.audit.mutants import keeps_approval, row, scope_of, scored, share_of
 from tests.play import do
 from tests.toy import TOY, box, toy, with_action
@@ -34,7 +34,8 @@ def breaches(task: Task[Any], seeds: int = 1) -> str:
     return "; ".join(breach.message for breach in run(task, seeds).breaches)
 
 
-@pytest.mark.parametrize("name", OFFICIAL)
+# Whether tasks keep the promise is for `make audit` and the tests of the tasks; these are of the audit.
+@pytest.mark.parametrize("name", ["easy", "cloud_infra"])
 def test_nothing_can_be_farmed(name):
     """On a small level: `make audit` searches the large ones, which takes much longer."""
     result = RETURNS.run(replace(scope_of(get_task(name), 1), variant=Variant(2)))
