@@ -39,7 +39,8 @@ class Curriculum:
         ValueError: If an argument is not what it must be.
 
     Attributes:
-        level: The level to play next.
+        levels: Those to go through.
+        level: The one to play next.
     """
 
     def __init__(
@@ -51,16 +52,16 @@ class Curriculum:
         window: int = 50,
         level: int | None = None,
     ) -> None:
-        self._levels = tuple(map(check_level, levels))
-        if not self._levels or list(self._levels) != sorted(set(self._levels)):
+        self.levels = tuple(map(check_level, levels))
+        if not self.levels or list(self.levels) != sorted(set(self.levels)):
             raise ValueError("levels must be ascending, and at least one")
         if not 0 <= demote < promote <= 1:
             raise ValueError("promote must be above demote, and both from 0 to 1")
         if window < 1:
             raise ValueError("window must be at least 1")
-        self.level = self._levels[0] if level is None else level
-        if self.level not in self._levels:
-            raise ValueError(f"level must be one of {', '.join(map(str, self._levels))}")
+        self.level = self.levels[0] if level is None else level
+        if self.level not in self.levels:
+            raise ValueError(f"level must be one of {', '.join(map(str, self.levels))}")
         self._promote, self._demote = promote, demote
         self._full: deque[bool] = deque(maxlen=window)
 
@@ -82,8 +83,8 @@ class Curriculum:
         Raises:
             ValueError: If the level is not one of the curriculum, or the grade not in its range.
         """
-        if level not in self._levels:
-            raise ValueError(f"level must be one of {', '.join(map(str, self._levels))}")
+        if level not in self.levels:
+            raise ValueError(f"level must be one of {', '.join(map(str, self.levels))}")
         if not 0 <= grade <= FULL:
             raise ValueError("grade must be from 0 to 1; a return is none")
         if level == self.level:
@@ -92,13 +93,13 @@ class Curriculum:
         return self.level
 
     def _move(self) -> None:
-        share, place = self.share, self._levels.index(self.level)
+        share, place = self.share, self.levels.index(self.level)
         if share is None:
             return
         if share >= self._promote:
-            place = min(place + 1, len(self._levels) - 1)
+            place = min(place + 1, len(self.levels) - 1)
         elif share < self._demote:
             place = max(place - 1, 0)
-        if self._levels[place] != self.level:
-            self.level = self._levels[place]
+        if self.levels[place] != self.level:
+            self.level = self.levels[place]
             self._full.clear()

@@ -28,6 +28,7 @@ from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, Framing, Variant
+from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.encoding import Clues, Encoded, Encoder
 from safeact_env.tasks import get_task, task_names
 
@@ -260,6 +261,11 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         autoreset_mode: When the next episode follows one that ended.
         level: See `SafeActGymEnv`.
         framing: See `SafeActGymEnv`.
+        curriculum: Says the level of each episode that begins, instead of `level`, and is told the grade of
+            each that ends. All levels then have as many rows as the largest.
+
+    Attributes:
+        encoder: Encodes the observations of the level; with a curriculum, of its last one.
     """
 
     def __init__(
@@ -271,11 +277,19 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         level: int = DEFAULT.level,
         framing: Framing = DEFAULT.framing,
+        curriculum: Curriculum | None = None,
     ) -> None:
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
-        self.encoder = Encoder(get_task(task), clues, Variant(level, framing))
+        self.curriculum = Curriculum((level,)) if curriculum is None else curriculum
+        self._encoders = {
+            one: Encoder(get_task(task), clues, Variant(one, framing)) for one in self.curriculum.levels
+        }
+        rows = max(one.rows for one in self._encoders.values())
+        for one in self._encoders.values():
+            one.rows = rows
+        self.encoder = self._encoders[self.curriculum.levels[-1]]
         self.split: Split = split
         self.single_observation_space, self.single_action_space = _spaces(self.encoder)
         self.observation_space = batch_space(self.single_observation_space, num_envs)
@@ -325,6 +339,7 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
                 continue
             rewards[number] = rollout.play(chosen[number])
             if rollout.episode.done:
+                self.curriculum.add(rollout.encoder.variant.level, rollout.episode.grade().score)
                 terminated[number], truncated[number] = rollout.terminated, rollout.truncated
                 infos = self._ended(infos, number, rollout)
         again = self.autoreset_mode is AutoresetMode.SAME_STEP
@@ -345,7 +360,8 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     def _start(self, number: int, seed: int | None = None) -> None:
         scenario = int(self._rngs[number].integers(SEEDS)) if seed is None else seed
-        self._rollouts[number] = _Rollout.at(self.encoder, self.split, scenario)
+        encoder = self._encoders[self.curriculum.level]
+        self._rollouts[number] = _Rollout.at(encoder, self.split, scenario)
 
     def _ended(self, infos: dict[str, Any], number: int, rollout: _Rollout) -> dict[str, Any]:
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:

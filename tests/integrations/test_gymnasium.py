@@ -12,6 +12,7 @@ from gymnasium.vector import AutoresetMode
 from safeact_env.core.episode import EpisodeDone
 from safeact_env.core.task import SPLITS
 from safeact_env.core.variant import FRAMINGS, LEVELS, Framing, Variant
+from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.gymnasium import SafeActGymEnv, SafeActVectorEnv, env_id
 from safeact_env.policies.reference import make_policy, play
 from safeact_env.tasks import OFFICIAL, get_task
@@ -272,6 +273,41 @@ def test_gymnasium_makes_the_vector_form() -> None:
     assert info["action_mask"].shape == (2, made.single_action_space.n)  # type: ignore[attr-defined]
     single = SafeActGymEnv("hard", "test")
     assert (single.reset(seed=9)[0]["rows"] == seen["rows"][1]).all()
+
+
+@pytest.mark.parametrize("mode", list(AutoresetMode))
+def test_a_curriculum_moves_a_vector_up_and_back(mode: AutoresetMode) -> None:
+    """Two episodes at once: whole jobs on the first level, nothing done on the second."""
+    curriculum = Curriculum((1, 2), window=2)
+    vector = SafeActVectorEnv(2, autoreset_mode=mode, curriculum=curriculum)
+    assert vector.single_observation_space == SafeActVectorEnv(1, level=2).single_observation_space
+    moves, levels = [curriculum.level], list[int]()
+    vector.reset(seed=5)
+    for _ in range(200):
+        actions = [action_in(rollout) for rollout in vector._rollouts.values()]
+        seen, _rewards, terminated, truncated, info = vector.step(np.array(actions))
+        assert seen in vector.observation_space
+        over = terminated | truncated
+        levels += info.get("final_info", info)["level"][over].tolist() if over.any() else []
+        if over.any() and mode is AutoresetMode.DISABLED:
+            vector.reset(options={"reset_mask": over})
+        if curriculum.level != moves[-1]:
+            moves.append(curriculum.level)
+        if len(moves) == 3:
+            break
+    assert moves == [1, 2, 1]
+    assert (levels[:2], levels[-1]) == ([1, 1], 2)
+
+
+def action_in(rollout: Any) -> int:
+    """The expert's next action on the first level; on others the one that ends the episode."""
+    episode, name, params = rollout.episode, "finish", {}
+    if episode.variant.level == 1 and not episode.done:
+        way = play(episode.task, episode.split, episode.seed, "expert", variant=episode.variant).turns
+        call = way[len(episode.turns)].call
+        name, params = call.action_name, dict(call.parameters)
+    row, column = rollout.encoded.menu.place_of(name, params)
+    return int(row * len(rollout.encoder.grid.columns) + column)
 
 
 def test_bad_calls_of_the_vector_form_are_refused() -> None:
