@@ -4,7 +4,7 @@ Owns playing. Must not know how a learner updates its network, nor how a run is 
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from safeact_env.core.variant import DEFAULT
+from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.encoding import Clues
 from safeact_env.integrations.gymnasium import SafeActVectorEnv
 from safeact_env.integrations.shaping import UNSHAPED, Shaping
@@ -64,20 +65,24 @@ class Learner(ABC, Generic[S]):
         clues: What tells look-alikes apart.
         config: Settings.
         seed: Of the weights, the random draws and the scenarios.
-        level: Of the scenarios.
+        levels: Of the scenarios; of several, a curriculum says which comes next.
 
     Attributes:
-        encoder: Encodes observations.
+        encoder: Encodes observations of the last level.
         net: The network.
         seen: The current observations.
         played: Calls played so far.
         ended: Episodes that ended since the list was last emptied.
     """
 
-    def __init__(self, task: str, clues: Clues, config: S, seed: int, level: int = DEFAULT.level) -> None:
+    def __init__(
+        self, task: str, clues: Clues, config: S, seed: int, levels: Sequence[int] = (DEFAULT.level,)
+    ) -> None:
         torch.manual_seed(seed)
+        # Half of them in full is much for episodes that explore.
+        curriculum = Curriculum(levels, promote=0.5, demote=0.05)
         # A new episode starts in the step in which the last one ends.
-        self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep", level)
+        self.env = SafeActVectorEnv(config.envs, task, "train", clues, "SameStep", curriculum=curriculum)
         self.config, self.encoder = config, self.env.encoder
         self.net = Network(self.encoder, config.hidden)
         # Far from the seeds of evaluations, and different in each run.

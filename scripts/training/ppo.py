@@ -4,7 +4,7 @@ Source: Schulman et al., arXiv:1707.06347. Owns the algorithm. Must not know tas
 logged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -60,9 +60,9 @@ class Learner(Base[Config]):
     """Learns by PPO."""
 
     def __init__(
-        self, task: str, clues: Clues, config: Config, seed: int, level: int = DEFAULT.level
+        self, task: str, clues: Clues, config: Config, seed: int, levels: Sequence[int] = (DEFAULT.level,)
     ) -> None:
-        super().__init__(task, clues, config, seed, level)
+        super().__init__(task, clues, config, seed, levels)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr, eps=1e-5)
 
     def policy(self, seen: Seen) -> tuple[Categorical, Tensor]:

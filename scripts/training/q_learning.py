@@ -14,7 +14,7 @@ less, Horgan et al., arXiv:1803.00933.
 Owns the algorithm. Must not know tasks, files or how a run is logged.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -194,9 +194,9 @@ class Learner(Base[Config]):
     """Learns by Q-learning."""
 
     def __init__(
-        self, task: str, clues: Clues, config: Config, seed: int, level: int = DEFAULT.level
+        self, task: str, clues: Clues, config: Config, seed: int, levels: Sequence[int] = (DEFAULT.level,)
     ) -> None:
-        super().__init__(task, clues, config, seed, level)
+        super().__init__(task, clues, config, seed, levels)
         self.target = deepcopy(self.net)
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=config.lr)
         self.kinds = Kinds(self.encoder)

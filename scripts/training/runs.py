@@ -52,13 +52,13 @@ class Algorithm:
 
     Attributes:
         name: In logs and file names.
-        learner: Makes a learner for a task, clues, settings, a seed and a level.
+        learner: Makes a learner for a task, clues, settings, a seed and levels.
         settings: The defaults.
         steps: Calls in the whole training, by task.
     """
 
     name: str
-    learner: Callable[[str, Clues, Any, int, int], Learner[Any]]
+    learner: Callable[[str, Clues, Any, int, Sequence[int]], Learner[Any]]
     settings: Settings
     steps: Mapping[str, int]
 
@@ -73,6 +73,7 @@ class Run:
         seed: Of the weights, the random draws and the training scenarios.
         clues: What tells look-alikes apart.
         level: Of the scenarios that it trains on.
+        curriculum: Whether it begins on level 1, and a curriculum takes it up to that level.
     """
 
     algorithm: str
@@ -80,10 +81,21 @@ class Run:
     seed: int
     clues: Clues
     level: int = DEFAULT.level
+    curriculum: bool = False
+
+    @property
+    def levels(self) -> range:
+        """The levels that it trains on, ascending."""
+        return range(1 if self.curriculum else self.level, self.level + 1)
+
+    @property
+    def name(self) -> str:
+        """Its levels, in file names and in what is printed."""
+        return f"1-{self.level}" if self.curriculum else f"{self.level}"
 
     def path(self, out: Path) -> Path:
         """The file of its log."""
-        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.level}-{self.seed}.jsonl.gz"
+        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.name}-{self.seed}.jsonl.gz"
 
 
 def play_all(
@@ -140,7 +152,7 @@ def of_training(ended: Sequence[Ended]) -> dict[str, float]:
 def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
     """Train, and yield the log: the settings, then evaluations, the last one with every episode."""
     yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
-    learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.level)
+    learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.levels)
     encoder = learner.encoder
     started, due, before = time.monotonic(), 0.0, 0
     yield {"played": 0, **measured(play_all(untrained(encoder), encoder, "test", WHILE))}
@@ -168,7 +180,7 @@ def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:
     """The figures of a learner on these test scenarios, and in training since the last evaluation."""
     found = measured(play_all(learner.best, learner.encoder, "test", seeds)) | of_training(learner.ended)
     learner.ended = []
-    return found
+    return {**found, "level_in_training": learner.env.curriculum.level}
 
 
 def versions() -> dict[str, str]:
@@ -190,7 +202,7 @@ def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> Non
         if "played" in line:
             named = ("played", "grade", "return", "mistakes", "over_escalations")
             shown = {name: line[name] for name in named}
-            print(f"{run.algorithm} {run.clues} {run.task} level {run.level} {run.seed}: {shown}", flush=True)
+            print(f"{run.algorithm} {run.clues} {run.task} level {run.name} {run.seed}: {shown}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     half = run.path(out).with_suffix(".part")
     half.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
@@ -206,6 +218,8 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     said = ", ".join(f"{task} {steps:,}" for task, steps in algorithm.steps.items())
     about_levels = f"level to train on; repeat for runs on several (default: {DEFAULT.level})"
     parser.add_argument("--level", action="append", type=int, choices=LEVELS, help=about_levels)
+    about_it = "begin on level 1, and go up to the level as it is learned"
+    parser.add_argument("--curriculum", action="store_true", help=about_it)
     parser.add_argument("--steps", type=int, help=f"calls (default: {said})")
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of the logs (default: results/training)"
@@ -224,7 +238,7 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     torch.set_num_threads(1)
     tasks, levels = options.task or OFFICIAL, options.level or [DEFAULT.level]
     for level, clues, seed, task in product(levels, options.clues or CLUES, seeds, tasks):
-        run = Run(algorithm.name, task, seed, clues, level)
+        run = Run(algorithm.name, task, seed, clues, level, options.curriculum)
         if options.again or not run.path(options.out).exists():
             steps = algorithm.steps[task] if options.steps is None else options.steps
             settings = replace(algorithm.settings, steps=steps, **asdict(shaping))

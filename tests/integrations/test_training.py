@@ -255,13 +255,14 @@ def test_runs_are_recorded_once_and_tabled(
     arguments += ["--out", str(tmp_path)]
     assert training.main(arguments, algorithm, None) == 0
     assert f"{algorithm.name} names easy level 3 0: {{'played': 0" in capsys.readouterr().out
-    first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names", 3]
+    first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names", "3"]
     assert first.run == {
         "algorithm": algorithm.name,
         "task": "easy",
         "seed": 0,
         "clues": "names",
         "level": 3,
+        "curriculum": False,
     }
     assert second.versions["torch"] == torch.__version__
     assert (first.points[0]["played"], first.points[-1]["played"]) == (0, 4096)
@@ -285,11 +286,26 @@ def test_runs_are_recorded_once_and_tabled(
 def test_a_policy_is_trained_on_the_level_that_is_named(tmp_path: Path) -> None:
     arguments = ["--task", "easy", "--clues", "names", "--seeds", "0", "--steps", "2048", "--level", "1"]
     assert training.main([*arguments, "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0
-    (run,) = training_table.trained(tmp_path)["easy", "q", "names", 1]
+    (run,) = training_table.trained(tmp_path)["easy", "q", "names", "1"]
     # Evaluated on its own level, too: no episode is longer than its budget.
     assert 0 < run.points[-1]["steps"] <= get_task("easy").levels[1].max_steps
-    small, large = (q_learning.Learner("easy", "names", Q, 0, level).encoder for level in (1, 5))
+    small, large = (q_learning.Learner("easy", "names", Q, 0, [level]).encoder for level in (1, 5))
     assert (small.rows, small.max_steps) < (large.rows, large.max_steps)
+
+
+def test_a_curriculum_begins_on_the_first_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ["--task", "easy", "--clues", "names", "--seeds", "0", "--steps", "2048", "--level", "2"]
+    monkeypatch.setattr(training, "AT_END", range(2))
+    monkeypatch.setattr(training, "CELL", range(1))
+    assert training.main([*arguments, "--curriculum", "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0
+    (run,) = training_table.trained(tmp_path)["easy", "q", "names", "1 to 2"]
+    assert run.points[1]["level_in_training"] == 1
+    learner = q_learning.Learner("easy", "names", Q, 0, [1, 2])
+    assert learner.encoder.variant.level == 2
+    # It goes up once half of the latest episodes were done in full.
+    for _ in range(50):
+        learner.env.curriculum.add(1, 1.0)
+    assert learner.env.curriculum.level == 2
 
 
 def test_a_return_above_a_grade_would_show() -> None:

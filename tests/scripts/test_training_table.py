@@ -3,6 +3,7 @@
 import gzip
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,14 @@ from tools.documents.training_table import NONE_YET, Trained, interval, trained,
 
 
 def write(
-    folder: Path, task: str, seed: int, grade: float, mistakes: float, algorithm: str = "q", level: int = 3
+    folder: Path,
+    task: str,
+    seed: int,
+    grade: float,
+    mistakes: float,
+    algorithm: str = "q",
+    level: int = 3,
+    curriculum: bool = False,
 ) -> None:
     start = {"grade": 0.0, "return": -0.9, "mistakes": 0.9, "over_escalations": 3.0}
     end = {"grade": grade, "return": grade, "mistakes": mistakes, "over_escalations": 0.5}
@@ -23,10 +31,11 @@ def write(
         {"played": 500, **start, "trained_on": 20, "gap": -0.25},
         {"played": 1000, **end, "trained_on": 30, "gap": 0.0, "seconds": 120, "cells": cells},
     ]
-    run = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks", "level": level}
+    run: dict[str, Any] = {"algorithm": algorithm, "task": task, "seed": seed, "clues": "runbooks"}
+    run |= {"level": level} | ({"curriculum": True} if curriculum else {})
     head = {"run": run, "config": {}, "versions": {"safeact-env": VERSION}}
     lines = "\n".join(map(json.dumps, [head, *points]))
-    (folder / f"{algorithm}-runbooks-{task}-l{level}-{seed}.jsonl.gz").write_bytes(
+    (folder / f"{algorithm}-runbooks-{task}-l{'1-' * curriculum}{level}-{seed}.jsonl.gz").write_bytes(
         gzip.compress(lines.encode())
     )
 
@@ -45,7 +54,7 @@ def test_without_runs_it_says_so(tmp_path: Path) -> None:
 
 
 def test_a_row_per_task_and_learner_with_intervals_over_runs(logs: Path) -> None:
-    assert list(trained(logs)) == [("easy", "ppo", "runbooks", 3), ("hard", "q", "runbooks", 3)]
+    assert list(trained(logs)) == [("easy", "ppo", "runbooks", "3"), ("hard", "q", "runbooks", "3")]
     lines = training_table(logs).splitlines()
     assert lines[2] == "| `easy` | 3 | PPO | 1 | 1,000 | 0.970 | 90.0% | 0.0% | 0.50 | 2 |"
     assert lines[3].startswith(
@@ -63,6 +72,16 @@ def test_what_carries_over_is_told_by_level_and_framing(logs: Path) -> None:
         "| `hard` | 3 | Q-learning | ",
     ]
     assert lines[at + 3].count("0.50 (25%)") == len(V2.variants) == 9
+
+
+def test_a_curriculum_is_told_from_its_last_level_alone(logs: Path) -> None:
+    drawn = curves(logs)
+    write(logs, "hard", 0, 0.5, 0.25, curriculum=True)
+    assert [line[:20] for line in training_table(logs).splitlines()[3:5]] == [
+        "| `hard` | 1 to 3 | ",
+        "| `hard` | 3 | Q-lea",
+    ]
+    assert curves(logs) == drawn
 
 
 def test_the_largest_return_above_a_grade_is_told(logs: Path) -> None:
@@ -91,7 +110,7 @@ def test_curves_show_what_there_is(logs: Path, tmp_path_factory: pytest.TempPath
 
 
 def test_a_log_is_read_as_it_was_written(logs: Path) -> None:
-    first, second = trained(logs)["hard", "q", "runbooks", 3]
+    first, second = trained(logs)["hard", "q", "runbooks", "3"]
     assert isinstance(first, Trained)
     assert (first.run["seed"], second.run["seed"]) == (0, 1)
     assert [point["played"] for point in first.points] == [0, 500, 1000]

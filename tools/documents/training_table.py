@@ -43,8 +43,8 @@ class Trained(NamedTuple):
     points: list[dict[str, Any]]
 
 
-Group = tuple[str, str, str, int]
-"""What runs that differ in their seed alone have in common: task, algorithm, clues, level."""
+Group = tuple[str, str, str, str]
+"""What runs that differ in their seed alone have in common: task, algorithm, clues, levels."""
 
 
 def trained(folder: Path = RUNS) -> dict[Group, list[Trained]]:
@@ -54,13 +54,14 @@ def trained(folder: Path = RUNS) -> dict[Group, list[Trained]]:
         head, *points = map(json.loads, gzip.decompress(path.read_bytes()).splitlines())
         run = head["run"]
         one = Trained(run, head["config"], head["versions"], points)
-        found[run["task"], run["algorithm"], run["clues"], run["level"]].append(one)
+        levels = f"1 to {run['level']}" if run.get("curriculum") else f"{run['level']}"
+        found[run["task"], run["algorithm"], run["clues"], levels].append(one)
     return dict(found)
 
 
 def on_default(groups: dict[Group, list[Trained]]) -> dict[tuple[str, str, str], list[Trained]]:
     """The runs that were trained on the default level, by task, algorithm and clues: those that are drawn."""
-    return {group[:3]: runs for group, runs in groups.items() if group[3] == DEFAULT.level}
+    return {group[:3]: runs for group, runs in groups.items() if group[3] == f"{DEFAULT.level}"}
 
 
 def half_width(values: list[float]) -> float:
@@ -112,7 +113,7 @@ def named(variant: Variant) -> str:
 
 def carried_row(group: Group, runs: list[Trained]) -> list[str]:
     """What runs that were trained on one level do on every level and framing of the suite."""
-    task, algorithm, clues, level = group
+    task, algorithm, clues, levels = group
     cells = []
     for variant in V2.variants:
         found = [
@@ -123,16 +124,16 @@ def carried_row(group: Group, runs: list[Trained]) -> list[str]:
         ]
         grade, mistakes = (mean(cell[name] for cell in found) for name in ("grade", "mistakes"))
         cells.append(f"{grade:.2f} ({mistakes:.0%})")
-    return [f"`{task}`", str(level), KINDS[algorithm, clues], *cells]
+    return [f"`{task}`", levels, KINDS[algorithm, clues], *cells]
 
 
 def row_of(group: Group, runs: list[Trained]) -> list[str]:
     """A line of the table."""
-    task, algorithm, clues, level = group
+    task, algorithm, clues, levels = group
     last = [one.points[-1] for one in runs]
     return [
         f"`{task}`",
-        str(level),
+        levels,
         KINDS[algorithm, clues],
         str(len(runs)),
         f"{mean(point['played'] for point in last):,.0f}",
