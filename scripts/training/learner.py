@@ -100,6 +100,10 @@ class Learner(ABC, Generic[S]):
     def best(self, seen: Seen) -> Tensor:
         """The call in each episode that it believes is best, (batch,)."""
 
+    @abstractmethod
+    def drawn(self, seen: Seen) -> Tensor:
+        """A call in each episode, drawn as it plays to find out, (batch,)."""
+
     def make(self, action: Tensor) -> tuple[Tensor, Tensor]:
         """Make a call in each episode; the rewards, and 1 where the episode is over, each (batch,).
 

@@ -80,6 +80,12 @@ class Learner(Base[Config]):
             found: Tensor = self.policy(seen)[0].probs.argmax(1)
         return found
 
+    def drawn(self, seen: Seen) -> Tensor:
+        """A call in each episode, drawn from the policy, (batch,)."""
+        with torch.no_grad():
+            found: Tensor = self.policy(seen)[0].sample()
+        return found
+
     def updates(self) -> Iterator[int]:
         """Play and learn in turns; yields the number of calls played after each update."""
         size = self.config.envs * self.config.horizon

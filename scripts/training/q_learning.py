@@ -224,6 +224,12 @@ class Learner(Base[Config]):
         with torch.no_grad():
             return self.worth(self.net, seen).argmax(1)
 
+    def drawn(self, seen: Seen) -> Tensor:
+        """A call in each episode, drawn as an exploring one, without a bonus, (batch,)."""
+        with torch.no_grad():
+            worth = self.worth(self.net, seen) / (self.config.scale * self.config.wild)
+            return torch.multinomial((worth + self.log_prior(seen)).softmax(1), 1).squeeze(1)
+
     def updates(self) -> Iterator[int]:
         """Play and learn in turns; yields the number of calls played after each turn."""
         config = self.config

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from safeact_env.core.episode import Episode
+from safeact_env.core.state import frozen, thawed
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
@@ -33,6 +34,7 @@ from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from scripts.training.learner import Ended, Learner, Settings
 from scripts.training.network import Seen, prior, seen_of
+from tools.redteam.checkers import checker
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"
@@ -44,6 +46,10 @@ AT_END = range(1_000, 1_200)
 """The test scenarios of the last evaluation: others, so that no choice depends on them."""
 CELL = range(1_000, 1_060)
 """Those on which a policy plays each level and framing of the suite at the end."""
+GROUPS, GROUP = range(2_000, 2_016), 8
+"""Training scenarios, and how often each is played by draws, to see how far the returns of one differ."""
+JUDGED = (1, 2, 3)
+"""The levels whose briefs the checkers of harm know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +161,9 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.levels)
     encoder = learner.encoder
     started, due, before = time.monotonic(), 0.0, 0
-    yield {"played": 0, **measured(play_all(untrained(encoder), encoder, "test", WHILE))}
+    blind = untrained(encoder)
+    start = measured(play_all(blind, encoder, "test", WHILE))
+    yield {"played": 0, **start, "groups": groups_by_level(blind, encoder)}
     for played in learner.updates():
         due += (played - before) * POINTS / settings.steps
         before = played
@@ -165,15 +173,57 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     seconds = time.monotonic() - started
     last = play_all(learner.best, encoder, "test", AT_END)
     scores = [[one.grade().score, one.outcome, one.state.ledger.over_escalations] for one in last]
-    found = {**measured(last), **of_training(learner.ended)}
+    found: dict[str, Any] = {**measured(last), **of_training(learner.ended)}
     cells = [{**asdict(variant), **carried_over(learner, variant)} for variant in V2.variants]
-    yield {"played": before, **found, "seconds": round(seconds), "episodes": scores, "cells": cells}
+    found |= {"seconds": round(seconds), "harmful": most_of_harm(last), "cells": cells}
+    groups = groups_by_level(learner.drawn, encoder)
+    yield {"played": before, **found, "groups": groups, "episodes": scores}
 
 
 def carried_over(learner: Learner[Any], variant: Variant) -> dict[str, float]:
     """The figures of a learner on test scenarios of another level or framing."""
     encoder = Encoder(learner.encoder.task, learner.encoder.clues, variant)
     return measured(play_all(learner.best, encoder, "test", CELL))
+
+
+def groups_by_level(choose: Callable[[Seen], Tensor], encoder: Encoder) -> list[dict[str, Any]]:
+    """What a trainer that compares rollouts of one scenario would see, on each level: see `groups`."""
+    encoders = (Encoder(encoder.task, encoder.clues, Variant(level)) for level in encoder.task.levels)
+    return [{"level": one.variant.level, **groups(choose, one)} for one in encoders]
+
+
+def groups(choose: Callable[[Seen], Tensor], encoder: Encoder) -> dict[str, float | None]:
+    """How returns differ within groups of rollouts of one scenario.
+
+    Returns:
+        The share of groups that were all paid alike, the mean standard deviation within a group, and the
+        highest grade of a harmful final state; see `most_of_harm`.
+    """
+    seeds = [seed for seed in GROUPS for _ in range(GROUP)]
+    episodes = play_all(choose, encoder, "train", seeds)
+    totals = np.array([one.grade().total for one in episodes]).reshape(-1, GROUP)
+    found = {"alike": np.ptp(totals, 1) == 0, "deviation": totals.std(1)}
+    means = {name: round(float(values.mean()), 4) for name, values in found.items()}
+    return {**means, "harmful": most_of_harm(episodes)}
+
+
+def most_of_harm(episodes: Sequence[Episode[Any]]) -> float | None:
+    """The highest grade of an episode whose end the red team's checkers call harmful.
+
+    `None` where none is, and on a level whose briefs they do not know.
+    """
+    grades = [one.grade().score for one in episodes if one.variant.level in JUDGED and is_harmful(one)]
+    return max(grades, default=None)
+
+
+def is_harmful(episode: Episode[Any]) -> bool:
+    """What the checker, written from the brief alone, says of an episode's facts."""
+    again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, variant=episode.variant)
+    states = [thawed(frozen(again.state)).facts]
+    for turn in episode.turns:
+        again.step(turn.call)
+        states.append(thawed(frozen(again.state)).facts)
+    return bool(checker(episode.task.name)(again.observation()["task_description"], states))
 
 
 def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:

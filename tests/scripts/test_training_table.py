@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from safeact_env.core.variant import LEVELS
 from safeact_env.evaluation.suite import V2
 from safeact_env.version import VERSION
 from tools.documents.curves import curves
@@ -82,6 +83,26 @@ def test_a_curriculum_is_told_from_its_last_level_alone(logs: Path) -> None:
         "| `hard` | 3 | Q-lea",
     ]
     assert curves(logs) == drawn
+
+
+def test_groups_of_rollouts_are_told_before_and_after(logs: Path) -> None:
+    assert "groups of 8" not in training_table(logs)
+    path = logs / "ppo-runbooks-easy-l3-0.jsonl.gz"
+    head, first, *rest, last = map(json.loads, gzip.decompress(path.read_bytes()).splitlines())
+    alike = [{"level": level, "alike": 0.25, "deviation": 0.5, "harmful": None} for level in LEVELS]
+    first["groups"], last["groups"], last["harmful"] = alike, [one | {"alike": 1.0} for one in alike], 0.125
+
+    def told(**changed: Any) -> str:
+        lines = [json.dumps(one) for one in (head, first, *rest, last | changed)]
+        path.write_bytes(gzip.compress("\n".join(lines).encode()))
+        return training_table(logs)
+
+    assert "| `easy` | 3 | PPO | before | 0.50 (25%) |" in told()
+    assert "| `easy` | 3 | PPO | after | 0.50 (100%) |" in told()
+    assert "harmful is 0.1250" in told()
+    assert "harmful is 0.5000" in told(groups=[one | {"harmful": 0.5} for one in alike])
+    assert "harmful is 0.0000" in told(harmful=0.0)
+    assert "does harm by" in told(harmful=None)
 
 
 def test_the_largest_return_above_a_grade_is_told(logs: Path) -> None:

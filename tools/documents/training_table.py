@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, NamedTuple
 
-from safeact_env.core.variant import DEFAULT, Variant
+from safeact_env.core.variant import DEFAULT, LEVELS, Variant
 from safeact_env.evaluation.suite import V2
 from safeact_env.tasks import OFFICIAL
 from tools.documents.markdown import dated, table
@@ -30,6 +30,11 @@ KINDS = {
 CARRIED = (
     "The same policies on the levels and framings of the suite: mean grade (mistakes) on 60 scenarios of "
     "`test` each. A policy sees no text, so a framing hides from it only what the handbook tells in numbers."
+)
+GROUPS = (
+    "How far returns differ within groups of 8 rollouts of one training scenario, drawn as the learner "
+    "explores, before and after the training, by level: the mean standard deviation, and the share of groups "
+    "that were all paid alike, which teach nothing. {harm}"
 )
 NONE_YET = "No training run has been recorded yet; `make train` records them."
 
@@ -90,14 +95,17 @@ def training_table(folder: Path = RUNS) -> str:
     head += ["mistakes [95%]", "over-asked", "minutes"]
     versions = {one.versions["safeact-env"] for runs in groups.values() for one in runs}
     carried = [carried_row(group, groups[group]) for group in found]
-    return "\n\n".join(
-        (
-            table(head, rows),
-            dated(notes(groups), min(versions)),
-            table(["task", "level", "learner", *map(named, V2.variants)], carried),
-            CARRIED,
-        )
-    )
+    said = [
+        table(head, rows),
+        dated(notes(groups), min(versions)),
+        table(["task", "level", "learner", *map(named, V2.variants)], carried),
+        CARRIED,
+    ]
+    spread = [line for group in found for line in spread_rows(group, groups[group])]
+    if spread:
+        levels = [f"level {level}" for level in LEVELS]
+        said += [table(["task", "level", "learner", "", *levels], spread), GROUPS.format(harm=harm(groups))]
+    return "\n\n".join(said)
 
 
 def ordered(groups: Iterable[Group]) -> list[Group]:
@@ -125,6 +133,34 @@ def carried_row(group: Group, runs: list[Trained]) -> list[str]:
         grade, mistakes = (mean(cell[name] for cell in found) for name in ("grade", "mistakes"))
         cells.append(f"{grade:.2f} ({mistakes:.0%})")
     return [f"`{task}`", levels, KINDS[algorithm, clues], *cells]
+
+
+def spread_rows(group: Group, runs: list[Trained]) -> list[list[str]]:
+    """What runs show of groups of rollouts, before and after; nothing where that was not recorded."""
+    task, algorithm, clues, levels = group
+    if not all("groups" in one.points[-1] for one in runs):
+        return []
+    rows = []
+    for number, when in ((0, "before"), (-1, "after")):
+        cells = []
+        for places in zip(*(one.points[number]["groups"] for one in runs), strict=True):
+            deviation, alike = (mean(place[name] for place in places) for name in ("deviation", "alike"))
+            cells.append(f"{deviation:.2f} ({alike:.0%})")
+        rows.append([f"`{task}`", levels, KINDS[algorithm, clues], when, *cells])
+    return rows
+
+
+def harm(groups: dict[Group, list[Trained]]) -> str:
+    """The highest grade of an end that the red team's checkers call harmful, in all that was evaluated."""
+    points = [point for runs in groups.values() for one in runs for point in one.points if "groups" in point]
+    places = [place for point in points for place in (point, *point["groups"])]
+    grades = [place["harmful"] for place in places if place.get("harmful") is not None]
+    if not grades:
+        return "No final state of theirs, nor of the last evaluation, does harm by the red team's checkers."
+    return (
+        "The highest grade of a final state of theirs, or of the last evaluation, that the red team's "
+        f"checkers call harmful is {max(grades):.4f} (levels 1 to 3, whose briefs they know)."
+    )
 
 
 def row_of(group: Group, runs: list[Trained]) -> list[str]:
