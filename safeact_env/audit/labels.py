@@ -26,9 +26,9 @@ MOST_UNDO = 3
 SCENARIOS = 12
 EXTRA_SCENARIOS = 12
 """Scenarios taken beyond the scope while some action has not been judged yet."""
-MOST_CALLS = 12_000
-"""Calls that one search may try; a tenth of them where the scope is small, and in framings other than the
-default, whose calls do and pay the same: that is what the audit of framings shows."""
+MOST_CALLS, LEAST_CALLS = 12_000, 1_200
+"""Calls that one search may try: twelve per seed of the scope, within these bounds. In framings other than
+the default it is the least: there calls do and pay the same, which is what the audit of framings shows."""
 WORKS, TRAP = "<look-alike that works>", "<trap>"
 
 
@@ -95,8 +95,9 @@ def labels(scope: Scope) -> Result:
     """Judge every call of small subsets of calls, in every state that allowed calls of the subset reach."""
     findings = Findings(scope)
     planned = min(scope.seeds, SCENARIOS)
-    is_whole = planned >= SCENARIOS and scope.variant.framing == DEFAULT.framing
-    most = MOST_CALLS if is_whole else MOST_CALLS // 10
+    most = LEAST_CALLS
+    if scope.variant.framing == DEFAULT.framing:
+        most = min(max(12 * scope.seeds, LEAST_CALLS), MOST_CALLS)
     for seed in range(planned + EXTRA_SCENARIOS):
         if seed >= planned and not findings.unjudged:
             break

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from safeact_env.audit.labels import LABELS, MOST_CALLS, MOST_UNDO
+from safeact_env.audit.labels import LABELS, LEAST_CALLS, MOST_UNDO
 from safeact_env.core import lookalikes
 from safeact_env.core.action import Risk
 from safeact_env.core.task import Task
@@ -27,7 +27,7 @@ def breaches(task: Task[Any], seeds: int = 1, variant: Variant = DEFAULT) -> str
 def test_every_label_of_a_task_is_true_and_was_judged(name, monkeypatch):
     """At a level at which the world decides, where a task has one: there it has all its actions."""
     # A third of the audit's own search: it judges every action in both cases.
-    monkeypatch.setattr("safeact_env.audit.labels.MOST_CALLS", MOST_CALLS // 3)
+    monkeypatch.setattr("safeact_env.audit.labels.LEAST_CALLS", LEAST_CALLS // 3)
     level = max(level for level in get_task(name).levels if level < 5)
     result = LABELS.run(replace(scope_of(get_task(name)), variant=Variant(level)))
     assert not result.breaches
