@@ -79,6 +79,14 @@ class Scope:
         return self.subject.task
 
     @property
+    def is_default_framing(self) -> bool:
+        """Whether it is the default framing.
+
+        In others an audit may search less: calls do and pay the same there, as the audit of framings shows.
+        """
+        return self.variant.framing == DEFAULT.framing
+
+    @property
     def budget(self) -> int:
         """The steps that an episode may take."""
         return self.task.level(self.variant).max_steps

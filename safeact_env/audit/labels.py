@@ -18,7 +18,6 @@ from safeact_env.call import Call
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
-from safeact_env.core.variant import DEFAULT
 
 __all__ = ["LABELS", "MOST_UNDO"]
 
@@ -28,7 +27,7 @@ EXTRA_SCENARIOS = 12
 """Scenarios taken beyond the scope while some action has not been judged yet."""
 MOST_CALLS, LEAST_CALLS = 12_000, 1_200
 """Calls that one search may try: twelve per seed of the scope, within these bounds. In framings other than
-the default it is the least: there calls do and pay the same, which is what the audit of framings shows."""
+the default it is the least."""
 WORKS, TRAP = "<look-alike that works>", "<trap>"
 
 
@@ -96,7 +95,7 @@ def labels(scope: Scope) -> Result:
     findings = Findings(scope)
     planned = min(scope.seeds, SCENARIOS)
     most = LEAST_CALLS
-    if scope.variant.framing == DEFAULT.framing:
+    if scope.is_default_framing:
         most = min(max(12 * scope.seeds, LEAST_CALLS), MOST_CALLS)
     for seed in range(planned + EXTRA_SCENARIOS):
         if seed >= planned and not findings.unjudged:

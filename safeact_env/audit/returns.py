@@ -37,7 +37,7 @@ __all__ = ["RETURNS"]
 
 POLICIES = ("expert", "random", "escalate_all", "guesser", "naive", "cautious", "asker")
 SEARCHED = 3
-"""Scenarios that are searched for the best return; one where the scope is small."""
+"""Scenarios that are searched for the best return; one where the scope is small, and in other framings."""
 WALKED = 20
 WALK = 80
 REPEATS = 4
@@ -46,7 +46,7 @@ REPEATS = 4
 def returns(scope: Scope) -> Result:
     """Check the rewards of many episodes; look for loops, repeats and searches that pay too much."""
     result = Result("steps", figures={"loops": 0, "calls repeated": 0})
-    searched = SEARCHED if scope.seeds >= WALKED else 1
+    searched = SEARCHED if scope.seeds >= WALKED and scope.is_default_framing else 1
     for seed in range(scope.seeds):
         for policy in POLICIES:
             _played(scope, seed, policy, result)
