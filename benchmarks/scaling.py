@@ -6,7 +6,6 @@ Linux only.
 
 import argparse
 import json
-import os
 import statistics
 import sys
 import tempfile
@@ -18,7 +17,7 @@ from typing import Any
 from benchmarks.engine import answer_json
 from benchmarks.peers import PEERS
 from benchmarks.speed import Figures, conditions, own, show
-from benchmarks.wire import OWN, costs, scripts, servers
+from benchmarks.wire import OWN, costs, lift_limits, scripts, servers
 from safeact_env.core.episode import Episode
 from safeact_env.core.observation import VIEWS
 from safeact_env.core.task import Task
@@ -93,8 +92,7 @@ def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(arguments)
-    # The one client of these servers begins more episodes in a minute than they let anybody by default.
-    os.environ["SAFEACT_CLIENT_RESETS"] = str(10**9)
+    lift_limits()
     found = measured()
     for name, rows in found["connections"].items():
         show(f"{name}, by WebSocket connections", rows)

@@ -25,7 +25,7 @@ from benchmarks.engine import against_release, in_process
 from benchmarks.learners import learners
 from benchmarks.peers import PEERS, VIEW_OF
 from benchmarks.sessions import run_in_child
-from benchmarks.wire import OWN, Costs, Script, costs, cpu_seconds, scripts, servers, settle
+from benchmarks.wire import OWN, Costs, Script, costs, cpu_seconds, lift_limits, scripts, servers, settle
 from safeact_env.core.observation import VIEWS, View
 from safeact_env.version import VERSION
 from tools.servers.local_servers import START_SECONDS, Replica, healthy, resident_bytes
@@ -208,8 +208,7 @@ def main(arguments: list[str]) -> int:
     if options.no_wire:
         show("In process, one core", in_process())
         return 0
-    # The one client of these servers begins more episodes in a minute than they let anybody by default.
-    os.environ["SAFEACT_CLIENT_RESETS"] = str(10**9)
+    lift_limits()
     found = measured(options.against)
     show("In process, one core", found["in process"])
     for title, rows in found["wire"].items():

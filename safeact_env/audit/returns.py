@@ -22,6 +22,7 @@ from safeact_env.audit.rollouts import (
     every_move,
     fork,
     is_question,
+    judged,
     looked_at_all,
     parsed,
     verdict,
@@ -153,12 +154,11 @@ def _drawn(episode: Episode[Any], moves: list[Move], rng: Random) -> Move | None
     odd, lasting = rng.random() < 0.15, rng.random() < 0.05
 
     def fits(move: Move) -> bool:
-        seen = verdict(episode.actions, episode.state, move)
+        seen, p = judged(episode.actions, episode.state, move)
         if seen == "mistake":
             return False
         if seen not in ("allowed", "approved"):
             return odd
-        p = parsed(episode.actions, episode.state, move)
         return lasting or episode.actions[move.name].risk_in(episode.state, p) is not Risk.IRREVERSIBLE
 
     fitting = [move for move in moves if fits(move)]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from safeact_env.audit.rollouts import clone, facts_of, parsed, verdict, wire
+from safeact_env.audit.rollouts import clone, facts_of, judged, wire
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -122,11 +122,14 @@ def _with_former_values(looked: Episode[Any], move: Move) -> list[Move]:
     """The same call with the values that it overwrites, so that it can put them back."""
     action, s = looked.actions[move.name], looked.state
     free = [key for key in move.params if _takes_values(looked, move.name, key)]
-    if not free or verdict(looked.actions, s, move) not in ("allowed", "approved"):
+    if not free:
+        return []
+    found, p = judged(looked.actions, s, move)
+    if found not in ("allowed", "approved"):
         return []
     before = facts_of(s)
     after = clone(s)
-    action.effect(after, parsed(looked.actions, s, move))
+    action.effect(after, p)
     now = facts_of(after)
     former = [value for path, value in before.items() if now.get(path) != value]
     return [

@@ -339,7 +339,6 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
                 continue
             rewards[number] = rollout.play(chosen[number])
             if rollout.episode.done:
-                self.curriculum.add(rollout.encoder.variant.level, rollout.episode.grade().score)
                 terminated[number], truncated[number] = rollout.terminated, rollout.truncated
                 infos = self._ended(infos, number, rollout)
         again = self.autoreset_mode is AutoresetMode.SAME_STEP
@@ -364,11 +363,13 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self._rollouts[number] = _Rollout.at(encoder, self.split, scenario)
 
     def _ended(self, infos: dict[str, Any], number: int, rollout: _Rollout) -> dict[str, Any]:
+        end = rollout.end()
+        self.curriculum.add(end["level"], end["score"])
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
-            return self._add_info(infos, rollout.end(), number)
+            return self._add_info(infos, end, number)
         last = {"job": rollout.encoded.job, "rows": rollout.encoded.rows}
         self._start(number)
-        return self._add_info(infos, {"final_obs": last, "final_info": rollout.end()}, number)
+        return self._add_info(infos, {"final_obs": last, "final_info": end}, number)
 
     def _observation(self) -> Observation:
         encoded = [rollout.encoded for rollout in self._rollouts.values()]

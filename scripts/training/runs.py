@@ -95,13 +95,13 @@ class Run:
         return range(1 if self.curriculum else self.level, self.level + 1)
 
     @property
-    def name(self) -> str:
+    def span(self) -> str:
         """Its levels, in file names and in what is printed."""
         return f"1-{self.level}" if self.curriculum else f"{self.level}"
 
     def path(self, out: Path) -> Path:
         """The file of its log."""
-        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.name}-{self.seed}.jsonl.gz"
+        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.span}-{self.seed}.jsonl.gz"
 
 
 def play_all(
@@ -189,7 +189,9 @@ def carried_over(learner: Learner[Any], variant: Variant) -> dict[str, float]:
 def groups_by_level(choose: Callable[[Seen], Tensor], encoder: Encoder) -> list[dict[str, Any]]:
     """What a trainer that compares rollouts of one scenario would see, on each level: see `groups`."""
     encoders = (Encoder(encoder.task, encoder.clues, Variant(level)) for level in encoder.task.levels)
-    return [{"level": one.variant.level, **groups(choose, one)} for one in encoders]
+    # What is drawn here must not change what the training draws.
+    with torch.random.fork_rng():
+        return [{"level": one.variant.level, **groups(choose, one)} for one in encoders]
 
 
 def groups(choose: Callable[[Seen], Tensor], encoder: Encoder) -> dict[str, float | None]:
@@ -252,7 +254,7 @@ def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> Non
         if "played" in line:
             named = ("played", "grade", "return", "mistakes", "over_escalations")
             shown = {name: line[name] for name in named}
-            print(f"{run.algorithm} {run.clues} {run.task} level {run.name} {run.seed}: {shown}", flush=True)
+            print(f"{run.algorithm} {run.clues} {run.task} level {run.span} {run.seed}: {shown}", flush=True)
     out.mkdir(parents=True, exist_ok=True)
     half = run.path(out).with_suffix(".part")
     half.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))

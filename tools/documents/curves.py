@@ -46,8 +46,7 @@ def curves(folder: Path = RUNS) -> bytes:
     """The curves of every task that was trained on the default level, a column each, as SVG."""
     runs = on_default(trained(folder))
     tasks = [task for task in OFFICIAL if any(key[0] == task for key in runs)]
-    with blank(1 + 2 * max(len(tasks), 2), 7.2) as figure:
-        figure.suptitle(TITLE, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with blank(1 + 2 * max(len(tasks), 2), 7.2, TITLE) as figure:
         axes = figure.subplots(len(MEASURES), max(len(tasks), 1), sharex="col", squeeze=False)
         for line, measure in zip(axes, MEASURES, strict=True):
             for axis, task in zip(line, tasks, strict=False):
@@ -66,7 +65,7 @@ def curves(folder: Path = RUNS) -> bytes:
         there = [kind for kind in KINDS if any(key[1:] == kind for key in runs)]
         lines = [axes[0][0].plot([], [], color=COLOURS[kind], label=KINDS[kind])[0] for kind in there]
         figure.legend(handles=lines, loc="outside lower center", ncols=len(KINDS), frameon=False)
-        return as_svg(figure, TITLE)
+        return as_svg(figure)
 
 
 def draw(axis: "Axes", runs: list[Trained], measure: Measure, colour: str) -> None:

@@ -82,15 +82,14 @@ def errors(rows: Sequence[Row]) -> bytes:
 
 def drawn(rows: Sequence[Row], panels: Sequence[Panel], title: str) -> bytes:
     """Horizontal bars with 95% intervals, a line per row, the panels side by side, as SVG."""
-    with blank(10, 1.35 + 0.27 * len(rows)) as figure:
+    with blank(10, 1.35 + 0.27 * len(rows), title) as figure:
         figure.get_layout_engine().set(w_pad=0.12, h_pad=0.06)  # type: ignore[union-attr, call-arg]
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
         axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
         for axis, panel in zip(axes, panels, strict=True):
             draw(axis, panel, rows)
         axes[0].set_yticks(range(len(rows)), [named(row) for row in rows])
         axes[0].invert_yaxis()  # shared: the first row on top in every panel
-        return as_svg(figure, title)
+        return as_svg(figure)
 
 
 def draw(axis: "Axes", panel: Panel, rows: Sequence[Row]) -> None:
@@ -128,8 +127,7 @@ def calibration(rows: Sequence[Row]) -> bytes | None:
     if not shown:
         return None
     title = "Predictions of models: said to be undoable, and undoable"
-    with blank(5.6, 5.2) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with blank(5.6, 5.2, title) as figure:
         axis = figure.subplots()
         axis.plot([0, 1], [0, 1], color=GREY, linewidth=0.8, linestyle="--", label="as it is")
         for (agent, bins), colour in zip(shown, cycle((BLUE, ORANGE, GREEN)), strict=False):
@@ -144,7 +142,7 @@ def calibration(rows: Sequence[Row]) -> bytes | None:
         axis.grid(color="#dddddd", linewidth=0.6)
         axis.tick_params(axis="both", length=0)
         figure.legend(loc="outside lower center", ncols=2, frameon=False)
-        return as_svg(figure, title)
+        return as_svg(figure)
 
 
 def named(row: Row) -> str:

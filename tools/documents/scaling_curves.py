@@ -5,13 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, as_svg, blank
+from tools.documents.svg import BLUE, GREEN, GREY, ORANGE, PURPLE, as_svg, blank
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 RUN = Path(__file__).resolve().parents[2] / "results" / "scaling.json"
-COLOURS = (BLUE, ORANGE, GREEN, GREY, "#CC79A7")
+COLOURS = (BLUE, ORANGE, GREEN, GREY, PURPLE)
 """One for each entrant, and for each level."""
 
 
@@ -21,8 +21,7 @@ def connections(path: Path = RUN) -> bytes | None:
     if run is None:
         return None
     title = "Steps over WebSocket by the number of connections"
-    with blank(9, 3.8) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with blank(9, 3.8, title) as figure:
         axes = figure.subplots(1, 2)
         for axis, what, said in zip(
             axes, ("steps/s", "us/step"), ("steps per second", "processor time per step, µs"), strict=True
@@ -40,7 +39,7 @@ def connections(path: Path = RUN) -> bytes | None:
             bare(axis)
         lines, names = axes[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False)
-        return as_svg(figure, title)
+        return as_svg(figure)
 
 
 def step_costs(path: Path = RUN) -> bytes | None:
@@ -49,8 +48,7 @@ def step_costs(path: Path = RUN) -> bytes | None:
     if run is None:
         return None
     title = "Processor time of a step with its answer, in process, by its number and the level"
-    with blank(11, 3.4) as figure:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+    with blank(11, 3.4, title) as figure:
         axes = figure.subplots(1, len(run["steps"]), sharey=True, squeeze=False)[0]
         for axis, (task, levels) in zip(axes, run["steps"].items(), strict=True):
             for (level, costs), colour in zip(levels.items(), COLOURS, strict=False):
@@ -64,7 +62,7 @@ def step_costs(path: Path = RUN) -> bytes | None:
         axes[0].set_ylabel("µs")
         lines, names = axes[0].get_legend_handles_labels()
         figure.legend(lines, names, loc="outside lower center", ncols=len(names), frameon=False)
-        return as_svg(figure, title)
+        return as_svg(figure)
 
 
 def recorded(path: Path) -> Mapping[str, Any] | None:

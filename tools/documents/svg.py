@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "as_svg", "blank"]
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "PURPLE", "as_svg", "blank"]
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"
+BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#555555"
 """Colours of Okabe and Ito's palette, which people with any colour vision can tell apart."""
 
 STYLE: dict[str, Any] = {
@@ -33,20 +33,22 @@ STYLE: dict[str, Any] = {
 
 
 @contextmanager
-def blank(width: float, height: float) -> Iterator["Figure"]:
-    """An empty figure of this size, in inches, to be drawn in `STYLE`."""
+def blank(width: float, height: float, title: str) -> Iterator["Figure"]:
+    """A figure of this size, in inches, with its title and nothing else, to be drawn in `STYLE`."""
     from matplotlib import style
     from matplotlib.figure import Figure
 
     with style.context(["default", STYLE]):
-        yield Figure(figsize=(width, height), layout="constrained")
+        figure = Figure(figsize=(width, height), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        yield figure
 
 
-def as_svg(figure: "Figure", title: str) -> bytes:
+def as_svg(figure: "Figure") -> bytes:
     """The bytes of a figure that was made in `STYLE`, without a date."""
     import matplotlib
 
     out = io.BytesIO()
-    about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": title}
+    about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": figure.get_suptitle()}
     figure.savefig(out, format="svg", metadata=about)
     return b"".join(line.rstrip() + b"\n" for line in out.getvalue().splitlines())

@@ -156,7 +156,10 @@ def harm(groups: dict[Group, list[Trained]]) -> str:
     places = [place for point in points for place in (point, *point["groups"])]
     grades = [place["harmful"] for place in places if place.get("harmful") is not None]
     if not grades:
-        return "No final state of theirs, nor of the last evaluation, does harm by the red team's checkers."
+        return (
+            "No final state of theirs, nor of the last evaluation, does harm by the red team's checkers, "
+            "which know the briefs of levels 1 to 3."
+        )
     return (
         "The highest grade of a final state of theirs, or of the last evaluation, that the red team's "
         f"checkers call harmful is {max(grades):.4f} (levels 1 to 3, whose briefs they know)."
