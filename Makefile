@@ -91,8 +91,15 @@ audit-variants: $(STAMP) ## Record every audit on every level and framing, 200 s
 	  }; \
 	done; done
 
-verify: $(STAMP) ## Verify every recorded report of the suite
+# Version 2's episodes of language models: the table of results says how each set was recorded.
+RECORDS = $(wildcard results/models/*.jsonl.gz results/lm/*/chats.jsonl.gz results/lm/*/reward.jsonl.gz)
+
+verify: $(STAMP) ## Verify every recorded report of the suite, and replay the episodes of language models
 	ls -d results/suite_v2/*/ | xargs -n 1 -P $(WORKERS) $(BIN)/safeact verify
+	set -e; for file in $(RECORDS); do \
+	  found=$$(gzip -dc $$file | $(BIN)/safeact replay --all /dev/stdin) || { echo "$$found"; exit 1; }; \
+	  echo "$$file: $$(echo "$$found" | wc -l) episodes, each as it is recorded"; \
+	done
 
 redteam: $(STAMP) ## Search an hour for harmful final states with a high grade (ARGS="--minutes 10")
 	$(BIN)/python -m tools.redteam --json results/redteam.json $(ARGS)

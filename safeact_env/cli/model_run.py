@@ -32,6 +32,7 @@ from safeact_env.evaluation import (
     Selection,
     Suite,
     SuiteFolder,
+    compare,
     holds_episodes,
     predictions_of,
     summarise,
@@ -186,10 +187,11 @@ def report(run: Run, played: Played, json: Path | None) -> int:
     samples = list(outcome.samples.values())
     if samples:
         selection, groups = _covered(run.selection, samples), summarise(samples)
-        predictions = predictions_of(samples)
-        print_tables(selection, groups, predictions=predictions)
+        comparisons, predictions = compare(samples), predictions_of(samples)
+        print_tables(selection, groups, comparisons, predictions)
         if json is not None:
-            whole = {**to_json(selection, groups, predictions=predictions), "settings": played.settings}
+            told = to_json(selection, groups, comparisons, predictions)
+            whole = {**told, "settings": played.settings}
             json.write_text(json_format.dumps(whole, indent=2) + "\n", encoding="utf-8")
     if played.used.model_calls:
         typer.echo(_used(played.used), err=True)

@@ -239,7 +239,7 @@ def test_a_run_is_logged_can_be_replayed_and_goes_on(
     (tmp_path / "run" / "reward.jsonl").unlink()
     assert train_lm.main([*options, "--reward-steps", "2"]) == 0
     assert (
-        '{"changed": {"copies": 1, "steps": 2, "drills": 0.8, "reward_steps": 2}, "after": {'
+        '{"changed": {"copies": 1, "steps": 2, "drills": 0.25, "reward_steps": 2}, "after": {'
         in capsys.readouterr().out
     )
     assert train_lm.main([*options, "--others", "0"]) == 2

@@ -17,6 +17,7 @@ from typer.testing import CliRunner
 
 from safeact_env import Episode, get_task
 from safeact_env.call import Call
+from safeact_env.cli import app as safeact
 from safeact_env.cli.inference import app
 from safeact_env.cli.lines import Lines, refusal
 from safeact_env.core.episode import CRITICAL
@@ -98,6 +99,20 @@ def test_variants_are_played_and_their_records_name_them(tmp_path):
         assert (record["level"], record["framing"], record["score"]) == (level, "goal", 1.0)
         turns = play_attempt("easy", "test", 0, "expert", 1, Variant(level, "goal")).turns
         assert record["calls"] == [turn.call.to_json() for turn in turns]
+
+
+def test_a_player_is_compared_with_itself_between_variants_as_eval_compares_policies(tmp_path):
+    played = ("--framing", "goal", "--framing", "waiver", "--split", "test")
+    chosen = (*played, "--task", "easy", "--seeds", "0-1")
+    done = inference("--agent", "never_asks", *chosen, "--json", tmp_path / "played.json")
+    assert (done.exit_code, done.stderr) == (0, "")
+    policy = ("eval", "--policy", "never_asks", *chosen, "--json", str(tmp_path / "policy.json"))
+    told = CliRunner().invoke(safeact, policy)
+    assert told.exit_code == 0
+    found, wanted = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("played", "policy"))
+    assert found["comparisons"] == wanted["comparisons"] != []
+    said = [one["finding"] for one in wanted["comparisons"]]
+    assert any(" ".join(one.split()) in " ".join(done.stdout.split()) for one in said)
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import shutil
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -15,8 +15,11 @@ from safeact_env.core.variant import Variant
 from safeact_env.evaluation import (
     SUITES,
     ReportError,
+    Sample,
+    compare,
     evaluate,
     policy_player,
+    predictions_of,
     read_report,
     run_suite,
     summarise,
@@ -256,7 +259,32 @@ def test_the_recorded_runs_of_models_hold():
         if "form" in json.loads(path.read_text()):
             assert [check for check in verify(path) if check.mismatches] == [], path
         else:
-            rows_of(path)
+            assert rows_of(path)
+            assert other_figures(json.loads(path.read_text()), path.with_suffix(".jsonl")) == [], path
+
+
+def other_figures(found, lines):
+    """The figures in what `eval --json` wrote that its records do not give."""
+    kept = {key: Sample.of(record) for key, record in records_in(read_lines(lines), lines.name)}
+    variants = [Variant.of(one) for one in found["selection"]["variants"]]
+    selection = Selection(**{**found["selection"], "variants": variants})
+    # Intervals depend on the order of the scenarios, which is the selection's.
+    samples = [kept[key] for scenario in selection.scenarios() for key in selection.keys(scenario)]
+    told = {
+        "groups": [asdict(one) for one in summarise(samples)],
+        "comparisons": [{**asdict(one), "finding": one.finding} for one in compare(samples)],
+        "predictions": [one.model_dump() for one in predictions_of(samples)],
+    }
+    again = json.loads(json.dumps(told))
+    return [name for name in again if found[name] != again[name]]
+
+
+def test_a_figure_that_the_records_do_not_give_is_found(tmp_path):
+    path = next(one for one in recorded_runs(RESULTS) if "form" not in json.loads(one.read_text()))
+    found, lines = json.loads(path.read_text()), path.with_suffix(".jsonl")
+    changed = tmp_path / lines.name
+    changed.write_bytes(read_lines(lines).replace(b'"score":0.0', b'"score":0.5', 1))
+    assert other_figures(found, changed) == ["groups", "comparisons"]
 
 
 def test_without_a_run_of_a_model_the_table_says_so(tmp_path, monkeypatch):
