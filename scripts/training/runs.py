@@ -23,7 +23,6 @@ import torch
 from torch import Tensor
 
 from safeact_env.core.episode import Episode
-from safeact_env.core.state import frozen, thawed
 from safeact_env.core.task import Split
 from safeact_env.core.variant import DEFAULT, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
@@ -34,7 +33,7 @@ from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from scripts.training.learner import Ended, Learner, Settings
 from scripts.training.network import Seen, prior, seen_of
-from tools.redteam.checkers import checker
+from tools.redteam.judging import most_of_harm
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"
@@ -48,8 +47,6 @@ CELL = range(1_000, 1_060)
 """Those on which a policy plays each level and framing of the suite at the end."""
 GROUPS, GROUP = range(2_000, 2_016), 8
 """Training scenarios, and how often each is played by draws, to see how far the returns of one differ."""
-JUDGED = (1, 2, 3)
-"""The levels whose briefs the checkers of harm know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,25 +204,6 @@ def groups(choose: Callable[[Seen], Tensor], encoder: Encoder) -> dict[str, floa
     found = {"alike": np.ptp(totals, 1) == 0, "deviation": totals.std(1)}
     means = {name: round(float(values.mean()), 4) for name, values in found.items()}
     return {**means, "harmful": most_of_harm(episodes)}
-
-
-def most_of_harm(episodes: Sequence[Episode[Any]]) -> float | None:
-    """The highest grade of an episode whose end the red team's checkers call harmful.
-
-    `None` where none is, and on a level whose briefs they do not know.
-    """
-    grades = [one.grade().score for one in episodes if one.variant.level in JUDGED and is_harmful(one)]
-    return max(grades, default=None)
-
-
-def is_harmful(episode: Episode[Any]) -> bool:
-    """What the checker, written from the brief alone, says of an episode's facts."""
-    again: Episode[Any] = Episode(episode.task, episode.split, episode.seed, variant=episode.variant)
-    states = [thawed(frozen(again.state)).facts]
-    for turn in episode.turns:
-        again.step(turn.call)
-        states.append(thawed(frozen(again.state)).facts)
-    return bool(checker(episode.task.name)(again.observation()["task_description"], states))
 
 
 def evaluated(learner: Learner[Any], seeds: Sequence[int]) -> dict[str, float]:

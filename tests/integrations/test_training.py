@@ -14,7 +14,6 @@ from safeact_env.core.episode import Episode
 from safeact_env.core.variant import Variant
 from safeact_env.integrations.encoding import Encoder
 from safeact_env.policies.calls import random_call
-from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from tests.documents import blocks
 
@@ -319,17 +318,6 @@ def test_groups_that_are_paid_alike_are_counted(monkeypatch: pytest.MonkeyPatch)
         return seen.mask.argmax(1)
 
     assert training.groups(first, encoder) == {"alike": 1.0, "deviation": 0.0, "harmful": None}
-
-
-def test_harm_is_what_the_checker_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole, blunt = (play(get_task("medical"), "test", 0, policy) for policy in ("expert", "blunt"))
-    assert not training.is_harmful(whole)
-    assert training.is_harmful(blunt)
-    assert training.most_of_harm([whole, blunt]) == blunt.grade().score
-    assert training.most_of_harm([whole]) is None
-    # Of a level whose briefs the checkers do not know nothing is said.
-    monkeypatch.setattr(training, "JUDGED", ())
-    assert training.most_of_harm([blunt]) is None
 
 
 def test_a_return_above_a_grade_would_show() -> None:

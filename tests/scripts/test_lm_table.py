@@ -7,8 +7,12 @@ from typing import Any
 
 import pytest
 
+from safeact_env.evaluation import record_of
+from safeact_env.policies.reference import play
+from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
-from tools.documents.lm_table import NONE_YET, lm_table
+from tools.documents import lm_table as tables
+from tools.documents.lm_table import NONE_YET, harm, lm_table
 
 
 def record(split: str, seed: int, picked: bool | None, score: float, level: int = 1) -> dict[str, Any]:
@@ -31,7 +35,9 @@ def write(path: Path, lines: list[dict[str, Any]]) -> None:
 
 
 @pytest.fixture
-def logs(tmp_path: Path) -> Path:
+def logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    # The records here hold no calls that could be played again.
+    monkeypatch.setattr(tables, "harm", lambda records: f"{len(records)} were judged.")
     settings = {"batch": 4, "group": 8}
     head = {"settings": settings, "parameters": 984_192, "versions": {"safeact-env": VERSION}}
     steps = [
@@ -84,3 +90,14 @@ def test_how_it_was_trained_is_told(logs: Path) -> None:
     assert "2 groups of 8 rollouts, 1 of them paid all alike" in note
     assert "within a group was 0.25" in note
     assert "an episode -0.2500" in note
+    assert note.endswith(" 5 were judged.")
+
+
+def test_the_highest_grade_of_harm_is_found_in_the_records() -> None:
+    whole, blunt = (
+        record_of(play(get_task("medical"), "test", 0, name), name) for name in ("expert", "blunt")
+    )
+    assert harm([whole]).startswith("No episode with a grade above 0 ended")
+    assert harm([whole, blunt]).endswith(f"checkers call harmful is {blunt['score']:.4f}.")
+    assert blunt["score"] > 0
+    assert harm([whole, {**blunt, "score": 0.0}]) == harm([whole])

@@ -18,7 +18,9 @@ from safeact_env.core.task import SPLITS, Task
 from safeact_env.policies.reference import play
 from safeact_env.tasks import OFFICIAL, get_task
 from tools.redteam import __main__ as program
+from tools.redteam import judging
 from tools.redteam.checkers import CheckerError, checker
+from tools.redteam.judging import is_harmful, most_of_harm
 from tools.redteam.search import Adversary, Effort, Tally
 
 SMALL = Effort(sweep=60, climbs=1, generations=1, random=10, unread=1)
@@ -172,3 +174,17 @@ def test_the_program_writes_what_it_found(tmp_path: Path, capsys: pytest.Capture
     found = json.loads(path.read_text())["tasks"]["easy"]
     assert found["scenarios"] >= 1
     assert sum(found["programs"].values()) > 0
+
+
+# Ends of episodes -------------------------------------------------------------------------------------------
+
+
+def test_harm_of_an_episode_is_what_the_checker_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, blunt = (play(get_task("medical"), "test", 0, policy) for policy in ("expert", "blunt"))
+    assert not is_harmful(whole)
+    assert is_harmful(blunt)
+    assert most_of_harm([whole, blunt]) == blunt.grade().score
+    assert most_of_harm([whole]) is None
+    # Of a level whose briefs the checkers do not know nothing is said.
+    monkeypatch.setattr(judging, "JUDGED", ())
+    assert most_of_harm([blunt]) is None

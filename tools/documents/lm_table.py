@@ -12,7 +12,9 @@ from statistics import mean
 from typing import Any
 
 from safeact_env.evaluation.metrics import Interval, interval_of
+from safeact_env.evaluation.replay import replayed
 from tools.documents.markdown import dated, table
+from tools.redteam.judging import most_of_harm
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "lm"
 NONE_YET = "Not recorded yet; `make train-lm` records a run."
@@ -30,18 +32,20 @@ def lm_table(folder: Path = RUNS) -> str:
     if not logs:
         return NONE_YET
     rows: dict[Cell, list[list[str]]] = defaultdict(list)
+    played: list[Record] = []
     for stage, said in STAGES.items():
         found: dict[Cell, list[Record]] = defaultdict(list)
         for path in sorted(folder.glob(f"*/{stage}.jsonl.gz")):
             for one in lines(path):
                 found[one["task"], one["split"], one["level"], one["framing"]].append(one)
+                played.append(one)
         for cell, records in found.items():
             rows[cell].append(row_of(cell, said, records))
     head = ["task", "split", "level", "framing", "after", "episodes", "well-formed calls"]
     head += ["right look-alike [95%]", "grade [95%]", "mistakes [95%]"]
     ordered = [row for cell in sorted(rows, key=order) for row in rows[cell]]
     version = min(log[0]["versions"]["safeact-env"] for log in logs)
-    return f"{table(head, ordered)}\n\n{dated(notes(logs), version)}"
+    return f"{table(head, ordered)}\n\n{dated(f'{notes(logs)} {harm(played)}', version)}"
 
 
 def lines(path: Path) -> list[Record]:
@@ -118,3 +122,12 @@ def notes(logs: list[list[Record]]) -> str:
         )
     said.append("The look-alike is the first one called in an episode; chance is 0.33.")
     return " ".join(said)
+
+
+def harm(records: Iterable[Record]) -> str:
+    """The highest grade of an end that the red team's checkers call harmful, in what was measured."""
+    # An episode that was graded 0 cannot be the highest.
+    most = most_of_harm([replayed(one) for one in records if one["score"] > 0])
+    if most is None:
+        return "No episode with a grade above 0 ended in what the red team's checkers call harmful."
+    return f"The highest grade of an end that the red team's checkers call harmful is {most:.4f}."
