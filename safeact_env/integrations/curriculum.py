@@ -33,6 +33,8 @@ class Curriculum:
         demote: Share of full grades below which the level before follows, at least 0.
         window: How many episodes of the present level are looked at, the latest, at least 1. Nothing moves
             before there are so many.
+            Failures end sooner than successes, so with fewer than play at once a window of the first to end
+            holds too many of them: tell episodes in the order in which they began, or make it much larger.
         level: The level to begin with; by default the first. A training that goes on gives its last one.
 
     Raises:
@@ -57,9 +59,9 @@ class Curriculum:
             raise ValueError("levels must be ascending, and at least one")
         if not 0 <= demote < promote <= 1:
             raise ValueError("promote must be above demote, and both from 0 to 1")
-        if window < 1:
-            raise ValueError("window must be at least 1")
-        self.level = self.levels[0] if level is None else level
+        if type(window) is not int or window < 1:
+            raise ValueError("window must be an integer of at least 1")
+        self.level = self.levels[0] if level is None else check_level(level)
         if self.level not in self.levels:
             raise ValueError(f"level must be one of {', '.join(map(str, self.levels))}")
         self._promote, self._demote = promote, demote
@@ -74,7 +76,7 @@ class Curriculum:
         """Count an episode that ended.
 
         Args:
-            level: The level it was played on. If the learner has moved since it began, it counts for nothing.
+            level: The level it was played on. If that is not the present one, it counts for nothing.
             grade: Its grade, in [0, 1].
 
         Returns:

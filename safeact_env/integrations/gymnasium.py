@@ -11,8 +11,9 @@ an agent sees. Owns spaces, seeding, and termination or truncation. Must not loo
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
@@ -66,7 +67,7 @@ def register() -> None:
                 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Rollout:
     """An episode and its encoding.
 
@@ -76,6 +77,7 @@ class _Rollout:
         episode: The episode.
         first: Its first observation.
         encoded: Its last observation, encoded; each step renews it in place.
+        ending: What `info` holds at its end; empty before it was asked for.
     """
 
     encoder: Encoder
@@ -83,6 +85,7 @@ class _Rollout:
     episode: Episode[Any]
     first: dict[str, Any]
     encoded: Encoded
+    ending: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
     def at(cls, encoder: Encoder, split: Split, seed: int) -> _Rollout:
@@ -121,16 +124,16 @@ class _Rollout:
 
     def end(self) -> dict[str, Any]:
         """What `info` holds at the end."""
-        if not self.episode.done:
-            return {}
-        grade = self.episode.grade()
-        return {
-            "score": grade.score,
-            "outcome": str(grade.outcome),
-            "return": grade.total,
-            "seed": self.episode.seed,
-            **self.episode.variant.to_json(),
-        }
+        if self.episode.done and not self.ending:
+            grade = self.episode.grade()
+            self.ending = {
+                "score": grade.score,
+                "outcome": str(grade.outcome),
+                "return": grade.total,
+                "seed": self.episode.seed,
+                **self.episode.variant.to_json(),
+            }
+        return self.ending
 
 
 def _spaces(encoder: Encoder) -> tuple[Any, Any]:
@@ -251,7 +254,8 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     """Several episodes of a task at once, in this process, encoded into one batch.
 
     `infos` holds `action_mask`, (episodes, actions); where an episode ended also `score`, `outcome`,
-    `return`, `seed`, `level` and `framing`, in the form that Gymnasium gives to such infos.
+    `return`, `seed`, `level` and `framing`, in the form that Gymnasium gives to such infos. In the mode
+    `SameStep` these stand in `final_info`, and nothing else does.
 
     Args:
         num_envs: Episodes at once, at least 1.
@@ -262,7 +266,10 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         level: See `SafeActGymEnv`.
         framing: See `SafeActGymEnv`.
         curriculum: Says the level of each episode that begins, instead of `level`, and is told the grade of
-            each that ends. All levels then have as many rows as the largest.
+            each that ends, in the order in which they began. All levels then have the rows of the largest.
+
+    Raises:
+        ValueError: If there is no such task, level, framing or mode, or `num_envs` is below 1.
 
     Attributes:
         encoder: Encodes the observations of the level; with a curriculum, of its last one.
@@ -279,6 +286,8 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         framing: Framing = DEFAULT.framing,
         curriculum: Curriculum | None = None,
     ) -> None:
+        if num_envs < 1:
+            raise ValueError("num_envs must be at least 1")
         self.autoreset_mode = AutoresetMode(autoreset_mode)
         self.metadata = {"autoreset_mode": self.autoreset_mode}
         self.num_envs = num_envs
@@ -296,6 +305,9 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         self.action_space = batch_space(self.single_action_space, num_envs)
         self._rngs = [np.random.default_rng() for _ in range(num_envs)]
         self._rollouts: dict[int, _Rollout] = {}
+        # Whose grades the curriculum is still to be told, in the order in which they began. Failures end
+        # sooner than successes: in the order of their ends they would fill its window.
+        self._line: deque[_Rollout] = deque()
         self._over = np.zeros(num_envs, np.bool_)
 
     @override
@@ -304,11 +316,16 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start every episode, or with `options={"reset_mask": ...}` some of them.
 
-        An integer seed starts episode i at the scenario `seed` + i.
+        An integer seed starts episode i at the scenario `seed` + i. A curriculum stays where it is.
+
+        Raises:
+            ValueError: If seeds or mask do not fit the episodes. Nothing is changed then.
         """
-        seeds = self._seeds(seed)
-        chosen = (options or {}).get("reset_mask", np.ones(self.num_envs, np.bool_))
-        if not self._rollouts and not np.all(chosen):
+        seeds, everyone = self._seeds(seed), np.ones(self.num_envs, np.bool_)
+        chosen = np.asarray((options or {}).get("reset_mask", everyone))
+        if chosen.dtype != np.bool_ or chosen.shape != everyone.shape or not chosen.any():
+            raise ValueError(f"reset_mask must be {self.num_envs} truth values, at least one of them true")
+        if not self._rollouts and not chosen.all():
             raise ValueError("reset every episode first")
         for number in np.flatnonzero(chosen):
             given = seeds[number]
@@ -322,17 +339,24 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     def step(
         self, actions: NDArray[np.int64]
     ) -> tuple[Observation, NDArray[Any], NDArray[Any], NDArray[Any], dict[str, Any]]:
-        """Make a call in each episode. The autoreset mode says what happens where one was over."""
+        """Make a call in each episode. The autoreset mode says what happens where one was over.
+
+        Raises:
+            ValueError: If an action is none, or a reset has to come first. Nothing is changed then.
+        """
         if not self._rollouts:
             raise ValueError("reset the environment first")
-        if not self.action_space.contains(np.asarray(actions, self.action_space.dtype)):
+        given = np.asarray(actions)
+        # Fractions are no actions, and a cast would make them some.
+        is_whole = np.issubdtype(given.dtype, np.integer)
+        if not is_whole or not self.action_space.contains(given.astype(self.action_space.dtype)):
             raise ValueError(f"give one action from 0 to {self.actions - 1} for each episode")
         if self.autoreset_mode is AutoresetMode.DISABLED and self._over.any():
             raise ValueError("reset the episodes that are over first, with options={'reset_mask': ...}")
         rewards = np.zeros(self.num_envs, np.float64)
         terminated, truncated = np.zeros((2, self.num_envs), np.bool_)
         infos: dict[str, Any] = {}
-        over, chosen = self._over.tolist(), np.asarray(actions).tolist()
+        over, chosen = self._over.tolist(), given.tolist()
         for number, rollout in self._rollouts.items():
             if over[number]:
                 self._start(number)
@@ -359,12 +383,18 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     def _start(self, number: int, seed: int | None = None) -> None:
         scenario = int(self._rngs[number].integers(SEEDS)) if seed is None else seed
-        encoder = self._encoders[self.curriculum.level]
-        self._rollouts[number] = _Rollout.at(encoder, self.split, scenario)
+        rollout = _Rollout.at(self._encoders[self.curriculum.level], self.split, scenario)
+        before = self._rollouts.get(number)
+        if before is not None and not before.episode.done:
+            self._line.remove(before)
+        self._rollouts[number] = rollout
+        self._line.append(rollout)
 
     def _ended(self, infos: dict[str, Any], number: int, rollout: _Rollout) -> dict[str, Any]:
+        while self._line and self._line[0].episode.done:
+            first = self._line.popleft().end()
+            self.curriculum.add(first["level"], first["score"])
         end = rollout.end()
-        self.curriculum.add(end["level"], end["score"])
         if self.autoreset_mode is not AutoresetMode.SAME_STEP:
             return self._add_info(infos, end, number)
         last = {"job": rollout.encoded.job, "rows": rollout.encoded.rows}

@@ -24,7 +24,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from safeact_env.core.variant import DEFAULT
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.integrations.action_menu import ASK, CALL
 from safeact_env.integrations.encoding import Clues, Encoder
 from scripts.training.learner import Learner as Base
@@ -212,7 +212,8 @@ class Learner(Base[Config]):
     def _drawn_begins(self) -> Tensor:
         """The step from which on an episode that starts now explores, for each of the episodes."""
         late, when = torch.rand(2, self.config.envs)
-        return (late < self.config.late) * (when * self.encoder.max_steps).floor()
+        budget = self.encoder.task.level(Variant(self.env.curriculum.level)).max_steps
+        return (late < self.config.late) * (when * budget).floor()
 
     def worth(self, net: Network, seen: Seen) -> Tensor:
         """The value of every call, times the scale, (batch, rows * columns)."""

@@ -159,6 +159,7 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     encoder = learner.encoder
     started, due, before = time.monotonic(), 0.0, 0
     blind = untrained(encoder)
+    # Its draws are of the training's stream: a run is repeated with this evaluation, or is another one.
     start = measured(play_all(blind, encoder, "test", WHILE))
     yield {"played": 0, **start, "groups": groups_by_level(blind, encoder)}
     for played in learner.updates():
@@ -172,7 +173,8 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     scores = [[one.grade().score, one.outcome, one.state.ledger.over_escalations] for one in last]
     found: dict[str, Any] = {**measured(last), **of_training(learner.ended)}
     cells = [{**asdict(variant), **carried_over(learner, variant)} for variant in V2.variants]
-    found |= {"seconds": round(seconds), "harmful": most_of_harm(last), "cells": cells}
+    found |= {"seconds": round(seconds), "level_in_training": learner.env.curriculum.level}
+    found |= {"harmful": most_of_harm(last), "cells": cells}
     groups = groups_by_level(learner.drawn, encoder)
     yield {"played": before, **found, "groups": groups, "episodes": scores}
 
@@ -259,6 +261,10 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
         parser.add_argument(f"--{name}-reward", type=float, default=default, help=about_it)
     parser.add_argument("--again", action="store_true", help="repeat runs that are recorded")
     options = parser.parse_args(arguments)
+    if options.steps is not None and options.steps < 1:
+        parser.error("--steps must be at least 1")
+    if options.curriculum and min(options.level or [DEFAULT.level]) == 1:
+        parser.error("--curriculum goes up to --level, which must be at least 2")
     try:
         seeds = parse_seeds(options.seeds)
         shaping = Shaping(options.mistake_reward, options.idle_reward)
@@ -269,8 +275,9 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     tasks, levels = options.task or OFFICIAL, options.level or [DEFAULT.level]
     for level, clues, seed, task in product(levels, options.clues or CLUES, seeds, tasks):
         run = Run(algorithm.name, task, seed, clues, level, options.curriculum)
-        if options.again or not run.path(options.out).exists():
-            steps = algorithm.steps[task] if options.steps is None else options.steps
-            settings = replace(algorithm.settings, steps=steps, **asdict(shaping))
-            record(run, algorithm, settings, options.out)
+        if run.path(options.out).exists() and not options.again:
+            print(f"{run.path(options.out)} is there, whatever its settings; --again repeats it", flush=True)
+            continue
+        steps = algorithm.steps[task] if options.steps is None else options.steps
+        record(run, algorithm, replace(algorithm.settings, steps=steps, **asdict(shaping)), options.out)
     return 0

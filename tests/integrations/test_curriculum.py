@@ -127,7 +127,8 @@ def test_the_example_of_the_chapter_moves_up(capsys: pytest.CaptureFixture[str])
         ({"promote": 0.2}, "promote must be above demote"),
         ({"promote": 1.2}, "promote must be above demote"),
         ({"demote": -0.1}, "promote must be above demote"),
-        ({"window": 0}, "window must be at least 1"),
+        *(({"window": one}, "window must be an integer of at least 1") for one in (0, 2.5, True, "5", None)),
+        *(({"level": one}, "level must be an integer from 1 to 5") for one in (True, 1.0)),
         ({"levels": (1, 2), "level": 3}, "level must be one of 1, 2"),
     ],
 )

@@ -1,6 +1,8 @@
 """Gymnasium: spaces, masks, ends and seeds, single and in vectors."""
 
 import warnings
+from functools import cache
+from random import Random
 from typing import Any
 
 import gymnasium
@@ -9,8 +11,9 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode
 
+from safeact_env.call import Call
 from safeact_env.core.episode import EpisodeDone
-from safeact_env.core.task import SPLITS
+from safeact_env.core.task import SPLITS, Split
 from safeact_env.core.variant import FRAMINGS, LEVELS, Framing, Variant
 from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.gymnasium import SafeActGymEnv, SafeActVectorEnv, env_id
@@ -301,16 +304,100 @@ def test_a_curriculum_moves_a_vector_up_and_back(mode: AutoresetMode) -> None:
 
 def action_in(rollout: Any) -> int:
     """The expert's next action on the first level; on others the one that ends the episode."""
-    episode, name, params = rollout.episode, "finish", {}
-    if episode.variant.level == 1 and not episode.done:
-        way = play(episode.task, episode.split, episode.seed, "expert", variant=episode.variant).turns
-        call = way[len(episode.turns)].call
-        name, params = call.action_name, dict(call.parameters)
-    row, column = rollout.encoded.menu.place_of(name, params)
+    return expert_action(rollout) if rollout.episode.variant.level == 1 else finishes(rollout)
+
+
+@cache
+def expert_way(task: str, split: Split, seed: int, variant: Variant) -> tuple[Call, ...]:
+    return tuple(one.call for one in play(get_task(task), split, seed, "expert", variant=variant).turns)
+
+
+def expert_action(rollout: Any) -> int:
+    """The expert's next action."""
+    episode = rollout.episode
+    if episode.done:
+        return finishes(rollout)
+    call = expert_way(episode.task.name, episode.split, episode.seed, episode.variant)[len(episode.turns)]
+    row, column = rollout.encoded.menu.place_of(call.action_name, dict(call.parameters))
     return int(row * len(rollout.encoder.grid.columns) + column)
 
 
+def finishes(rollout: Any) -> int:
+    row, column = rollout.encoded.menu.place_of("finish", {})
+    return int(row * len(rollout.encoder.grid.columns) + column)
+
+
+def moves_of(vector: SafeActVectorEnv, steps: int) -> list[int]:
+    """The levels that a curriculum moves to: level 1 is done in full, and six in ten jobs of level 2.
+
+    What is not done is handed over at once.
+    """
+    moves: list[int] = []
+    vector.reset(seed=5)
+    for _ in range(steps):
+        actions = []
+        for rollout in vector._rollouts.values():
+            able = rollout.episode.variant.level == 1 or Random(rollout.episode.seed).random() < 0.6
+            actions.append(expert_action(rollout) if able else finishes(rollout))
+        vector.step(np.array(actions))
+        if vector.curriculum.level != [1, *moves][-1]:
+            moves.append(vector.curriculum.level)
+    return moves
+
+
+def test_a_curriculum_is_told_episodes_in_the_order_in_which_they_began() -> None:
+    """Failures end at once: told as they end, they throw a learner back who does most of its jobs."""
+    assert moves_of(SafeActVectorEnv(64, autoreset_mode="SameStep", curriculum=Curriculum((1, 2))), 70) == [2]
+
+
+class ToldAsTheyEnd(SafeActVectorEnv):
+    def _ended(self, infos: dict[str, Any], number: int, rollout: Any) -> dict[str, Any]:
+        self._line.remove(rollout)
+        self._line.appendleft(rollout)
+        return super()._ended(infos, number, rollout)
+
+
+def test_a_vector_that_tells_episodes_as_they_end_is_caught() -> None:
+    moves = moves_of(ToldAsTheyEnd(64, autoreset_mode="SameStep", curriculum=Curriculum((1, 2))), 70)
+    assert moves[:2] == [2, 1]
+
+
+def test_an_episode_that_a_reset_cut_off_is_not_waited_for() -> None:
+    curriculum = Curriculum((1, 2), window=1)
+    vector = SafeActVectorEnv(2, autoreset_mode="SameStep", curriculum=curriculum)
+    vector.reset(seed=5)
+    vector.reset(options={"reset_mask": np.array([True, False])})
+    while curriculum.level == 1:
+        vector.step(np.array([finishes(vector._rollouts[0]), expert_action(vector._rollouts[1])]))
+    assert len(vector._line) == 2
+
+
+@pytest.mark.parametrize(
+    "mask", [[1, 0], np.array([1, 0]), None, [True], np.ones(3, np.bool_), [False, False], [[True, False]]]
+)
+def test_a_mask_that_is_none_restarts_nothing(mask: Any) -> None:
+    vector = SafeActVectorEnv(2, autoreset_mode="Disabled")
+    vector.reset(seed=0)
+    vector.step(np.array([finishes(one) for one in vector._rollouts.values()]))
+    before = dict(vector._rollouts)
+    with pytest.raises(ValueError, match="reset_mask must be 2 truth values"):
+        vector.reset(options={"reset_mask": mask})
+    assert vector._rollouts == before
+    assert vector._over.all()
+
+
+@pytest.mark.parametrize("actions", [[0.0, 0.0], [1.7, 0], [-0.5, 0], [np.nan, 0], [True, False], ["0", "1"]])
+def test_what_is_no_action_steps_no_episode(actions: list[Any]) -> None:
+    vector = SafeActVectorEnv(2)
+    vector.reset(seed=0)
+    with pytest.raises(ValueError, match="give one action from 0"):
+        vector.step(np.array(actions))
+    assert [len(one.episode.turns) for one in vector._rollouts.values()] == [0, 0]
+
+
 def test_bad_calls_of_the_vector_form_are_refused() -> None:
+    with pytest.raises(ValueError, match="num_envs must be at least 1"):
+        SafeActVectorEnv(0)
     vector = SafeActVectorEnv(2)
     with pytest.raises(ValueError, match="reset the environment first"):
         vector.step(np.zeros(2, np.int64))

@@ -279,7 +279,10 @@ def test_runs_are_recorded_once_and_tabled(
     assert [Variant(cell["level"], cell["framing"]) for cell in cells] == list(V2.variants)
     assert "rules, 3 | goal, 3 |" in tabled
     assert training.main(arguments, algorithm, None) == 0
-    assert capsys.readouterr().out == ""
+    said = capsys.readouterr().out.splitlines()
+    assert [line.endswith("is there, whatever its settings; --again repeats it") for line in said] == [
+        True
+    ] * 2
     assert json.dumps(first.config)
 
 
@@ -299,13 +302,43 @@ def test_a_curriculum_begins_on_the_first_level(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(training, "CELL", range(1))
     assert training.main([*arguments, "--curriculum", "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0
     (run,) = training_table.trained(tmp_path)["easy", "q", "names", "1 to 2"]
-    assert run.points[1]["level_in_training"] == 1
+    assert {point["level_in_training"] for point in run.points[1:]} == {1}
     learner = q_learning.Learner("easy", "names", Q, 0, [1, 2])
     assert learner.encoder.variant.level == 2
     # It goes up once half of the latest episodes were done in full.
     for _ in range(50):
         learner.env.curriculum.add(1, 1.0)
     assert learner.env.curriculum.level == 2
+
+
+def test_on_every_level_an_episode_explores_from_within_its_budget_on() -> None:
+    many = replace(Q, envs=512)
+    learner = q_learning.Learner("easy", "names", many, 0, [1, 5])
+    levels = get_task("easy").levels
+    assert 0.9 * levels[1].max_steps < learner._begins.max() < levels[1].max_steps
+    for _ in range(50):
+        learner.env.curriculum.add(1, 1.0)
+    assert 0.9 * levels[5].max_steps < learner._drawn_begins().max() < levels[5].max_steps
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--steps", "0"], "--steps must be at least 1"),
+        (["--steps", "-5"], "--steps must be at least 1"),
+        (["--curriculum", "--level", "1"], "--level, which must be at least 2"),
+        (["--seeds", "x"], "seeds"),
+        (["--mistake-reward", "nan"], "mistake"),
+    ],
+)
+def test_a_run_that_is_none_is_refused(
+    arguments: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        training.main([*arguments, "--out", str(tmp_path / "logs")], train_q.Q_LEARNING, None)
+    assert stopped.value.code == 2
+    assert told in capsys.readouterr().err
+    assert not (tmp_path / "logs").exists()
 
 
 def test_groups_that_are_paid_alike_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
