@@ -82,7 +82,8 @@ class Scope:
     def is_default_framing(self) -> bool:
         """Whether it is the default framing.
 
-        In others an audit may search less: calls do and pay the same there, as the audit of framings shows.
+        In others an audit may search less: what policies do pays the same there, as the audit of framings
+        shows.
         """
         return self.variant.framing == DEFAULT.framing
 

@@ -37,7 +37,7 @@ __all__ = ["INTERFERENCE", "twins_of"]
 
 MOST_SEEDS = 250
 """Most scenarios played; more would only repeat them."""
-RUNS = 6
+RUNS = 8
 """Runs per scenario, each of one kind of twin with one prefix; they take turns from scenario to scenario."""
 SEARCHED = 40
 """Scenarios in which each kind of twin has to occur and to be revealed."""

@@ -132,6 +132,12 @@ def _search(
     if key not in scope.known:
         moves = subset(episode, looked, scope.rng("labels", seed, name), focused)
         scope.known[key] = _searched(episode, moves, most)
+        # All states of a search share one object of words, so a call that writes into it reaches them all.
+        if episode.state.words != scope.start(seed).state.words:
+            calls = [turn.call for turn in episode.turns]
+            findings.result.breach(
+                "a call writes into the words of the scenario, which never change", seed, calls
+            )
     searched: Searched = scope.known[key]
     findings.note(searched)
     for named, message, calls in searched.wrong:

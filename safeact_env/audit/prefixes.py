@@ -1,4 +1,4 @@
-"""Ways to play a pair of twins: at random, as the expert does, and as somebody who pries.
+"""Ways to play a pair of twins: at random, as the expert does, as one who pries, and every action in turn.
 
 Owns which calls are tried, malformed ones among them. Must not know which of them are compared.
 """
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from random import Random
 from typing import Any
 
-from safeact_env.audit.rollouts import every_move
+from safeact_env.audit.rollouts import every_move, in_turn
 from safeact_env.core.action import Risk
 from safeact_env.core.episode import Episode
 from safeact_env.core.playbook import Move
@@ -26,6 +26,7 @@ The caller makes or skips a move before it asks for the next.
 
 RANDOM_MOVES = 35
 PRYING_MOVES = 25
+UNDOING_MOVES = 40
 SPOILED = 0.15
 REPEATED = 0.15
 
@@ -64,6 +65,11 @@ def prying(episode: Episode[Any], near: Callable[[Move], bool], rng: Random) -> 
             yield move
 
 
+def undoing(episode: Episode[Any], near: Callable[[Move], bool], rng: Random) -> Iterator[Move]:
+    """Every action in turn, on anything but the preferred targets: what is done there is also taken back."""
+    return in_turn(episode, rng, UNDOING_MOVES, avoid=near)
+
+
 def _is_look(episode: Episode[Any], move: Move) -> bool:
     action = episode.actions[move.name]
     return action.risk is Risk.SAFE and move.name not in ("finish", "read_runbook")
@@ -92,5 +98,10 @@ def _entities(episode: Episode[Any]) -> list[str]:
     return [*(key for table in tables if isinstance(table, dict) for key in table), "nothing", ""]
 
 
-PREFIXES: dict[str, Prefix] = {"random": at_random, "scripted": scripted, "prying": prying}
+PREFIXES: dict[str, Prefix] = {
+    "random": at_random,
+    "scripted": scripted,
+    "prying": prying,
+    "undoing": undoing,
+}
 """The prefixes by name."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
@@ -24,7 +25,7 @@ from safeact_env.core.playbook import Move
 from safeact_env.core.reviewer import is_covered
 from safeact_env.core.scenario import Start
 from safeact_env.core.state import State, frozen, thawed
-from safeact_env.policies.calls import every_call_in, question_among, random_call, view_of
+from safeact_env.policies.calls import every_call_in, question, question_among, random_call, view_of
 from safeact_env.policies.reference import calls_of, make_policy
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "every_move",
     "facts_of",
     "fork",
+    "in_turn",
     "is_needless",
     "is_question",
     "judged",
@@ -97,23 +99,17 @@ def look_at_all(episode: Episode[Any]) -> None:
             break
 
 
-def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> bytes:
-    """A digest of all that decides how episodes of a scenario go on, whatever their descriptions say.
+def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> tuple[object, ...]:
+    """All that decides how episodes of a scenario go on, whatever their descriptions say.
 
     Framings that differ in the description only have the same: what their states lead to is searched once.
     """
     start = scope.start(seed)
     parts = [[one.state, one.turns, one.max_steps] for one in episodes]
-    decisive = [
-        scope.subject.ref,
-        scope.split,
-        seed,
-        scope.variant.level,
-        start.state,
-        [*start.actions],
-        parts,
-    ]
-    return sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
+    decisive = [scope.subject.ref, scope.split, seed, scope.variant.level, start.state, parts]
+    digest = sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
+    # The rows themselves: those of one name need not do the same in every framing.
+    return digest, *start.actions.values()
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------
@@ -257,6 +253,44 @@ def _acts(episode: Episode[Any], view: Mapping[str, Any]) -> list[Move]:
     task = episode.task
     names = [name for name in episode.actions if name != task.escalation.name]
     return [move for name in names for move in every_call_in(view, task.schemas, name)]
+
+
+def in_turn(
+    episode: Episode[Any],
+    rng: Random,
+    steps: int,
+    *,
+    avoid: Callable[[Move], bool] = lambda _move: False,
+    asks: bool = False,
+) -> Iterator[Move]:
+    """Calls that the rules allow, always of an action that was drawn least so far: each gets its turn.
+
+    So what is done is taken back now and then. No call falls under `avoid`. With `asks` the reviewer is asked
+    about an action of which every call would be a mistake. The caller may leave a call out.
+    """
+    drawn = Counter[str]()
+    for _ in range(steps):
+        if episode.done:
+            return
+        found: dict[str, list[Move]] = {}
+        denied: dict[str, list[Move]] = {}
+        for move in every_act(episode):
+            if move.name != "finish" and not avoid(move):
+                judged = verdict(episode.actions, episode.state, move)
+                if judged in ("allowed", "approved"):
+                    found.setdefault(move.name, []).append(move)
+                elif judged == "mistake" and asks:
+                    denied.setdefault(move.name, []).append(move)
+        names = [*found, *(name for name in denied if name not in found)]
+        if not names:
+            return
+        least = min(drawn[name] for name in names)
+        name = rng.choice([one for one in names if drawn[one] == least])
+        drawn[name] += 1
+        if name in found:
+            yield rng.choice(found[name])
+        else:
+            yield question(episode.observation(), episode.task.escalation.name, rng.choice(denied[name]))
 
 
 def walking(

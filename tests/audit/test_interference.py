@@ -94,6 +94,24 @@ def test_a_run_is_the_same_every_time() -> None:
     assert (first.checked, first.figures) == (second.checked, second.figures)
 
 
+@pytest.mark.parametrize(
+    ("name", "action", "level", "secret"),
+    [
+        ("cloud_infra", "recover_instance", 4, lambda f: [one.critical for one in f.instances.values()]),
+        ("hard", "deprovision_component", 3, lambda f: [one.local_state for one in f.services.values()]),
+        ("hard", "reinstate_service", 4, lambda f: [one.local_state for one in f.services.values()]),
+        ("medium", "recover_table", 4, lambda f: [one.last_access_days for one in f.tables.values()]),
+        ("medical", "readmit_patient", 4, lambda f: [one.critical for one in f.patients.values()]),
+    ],
+)
+def test_a_call_that_takes_back_and_tells_of_others_is_caught(
+    name: str, action: str, level: int, secret: Callable[[Any], object]
+) -> None:
+    task = telling(name, action, lambda s, _p: secret(s.facts))
+    scope = Scope(Subject(name, task), "train", 20, variant=Variant(level))
+    assert f"{action} tells it in action_history" in str(INTERFERENCE.run(scope).breaches)
+
+
 # A task from elsewhere -----------------------------------------------------------------------------------
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib import import_module
 from typing import Any
 
@@ -16,8 +16,9 @@ from safeact_env.audit.returns import RETURNS
 from safeact_env.audit.rollouts import course_of
 from safeact_env.audit.start import START
 from safeact_env.audit.words import WORDS
-from safeact_env.core.task import Task
-from safeact_env.core.variant import Variant
+from safeact_env.core.scenario import Start
+from safeact_env.core.task import Split, Task
+from safeact_env.core.variant import DEFAULT, Variant
 from safeact_env.tasks import get_task
 from tests.audit.mutants import changed, scope_of
 
@@ -98,3 +99,26 @@ def test_another_seed_or_split_or_level_is_another_scenario():
     keys = {course_of(one, 0, one.episode(0)), course_of(one, 1, one.episode(1))}
     keys |= {course_of(other, 0, other.episode(0)) for other in others}
     assert len(keys) == 5
+
+
+class OtherInHurry(Task[Any]):
+    """In one framing a row of the same name does something else."""
+
+    def start(self, split: Split, seed: int, variant: Variant = DEFAULT) -> Start[Any]:
+        start = super().start(split, seed, variant)
+        if variant.framing == "hurry":
+            real = start.actions["restore_file"]
+
+            def for_good(state: Any, params: Any) -> str:
+                state.upkeep.need += "."
+                return real.effect(state, params)
+
+            start.actions["restore_file"] = replace(real, effect=for_good)
+        return start
+
+
+def test_a_framing_in_which_a_row_of_that_name_does_something_else_is_searched_for_itself():
+    other = OtherInHurry(**{one.name: getattr(EASY, one.name) for one in fields(Task) if one.init})
+    known: dict[Any, Any] = {}
+    assert not LABELS.run(scope("goal", known, other, seeds=2)).breaches
+    assert LABELS.run(scope("hurry", known, other, seeds=2)).breaches

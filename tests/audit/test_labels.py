@@ -46,6 +46,23 @@ def test_the_same_scope_finds_the_same_and_a_safe_action_may_add_a_fact():
     assert row(TOY, "photograph").risk is Risk.SAFE
 
 
+def test_what_is_undone_only_before_a_look_writes_into_the_words_is_caught():
+    """All states of a search share their words: a look in one would hide the undoing in the others."""
+    easy = get_task("easy")
+    listed, blocked = row(easy, "list_directory").effect, row(easy, "restore_file").blocked
+
+    def marking(s, p):
+        s.words.notes.update(dict.fromkeys(s.words.notes, "seen"))
+        return listed(s, p)
+
+    def not_restorable(s, p):
+        is_undone = s.facts.files[p.path].removed_for_good and s.words.notes[p.path] != "seen"
+        return None if is_undone else blocked(s, p)
+
+    marked = changed(changed(easy, "list_directory", effect=marking), "restore_file", blocked=not_restorable)
+    assert "a call writes into the words of the scenario" in breaches(marked, seeds=2)
+
+
 def test_a_file_brought_back_after_its_removal_is_caught():
     easy = get_task("easy")
 

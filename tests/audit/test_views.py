@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,9 @@ from safeact_env.audit.views import VIEWS_MERGE, updated
 from safeact_env.core import observation
 from safeact_env.core.state import Knowledge
 from safeact_env.core.task import Task
+from safeact_env.core.variant import Variant
 from safeact_env.tasks import OFFICIAL, get_task
-from tests.audit.mutants import changed, scope_of
+from tests.audit.mutants import changed, row, scope_of
 from tests.toy import TOY
 
 
@@ -64,6 +66,40 @@ def test_a_field_that_comes_goes_or_moves_is_caught(effect: Callable[..., str]) 
 
 def test_a_write_past_show_is_caught() -> None:
     assert "what is shown is not what is known" in breaches(changed(TOY, "photograph", effect=writes_past))
+
+
+@pytest.mark.parametrize(
+    ("name", "call", "table"),
+    [
+        ("easy", "restore_file", "files"),
+        ("medium", "recover_table", "tables"),
+        ("hard", "rollback_migration", "services"),
+        ("medical", "retract_adverse_event", "patients"),
+        ("cloud_infra", "recover_instance", "instances"),
+    ],
+)
+def test_a_write_past_show_is_caught_in_a_call_that_no_policy_makes(name: str, call: str, table: str) -> None:
+    task = get_task(name)
+    effect = row(task, call).effect
+
+    def noting(state: Any, params: Any) -> str:
+        answer: str = effect(state, params)
+        next(iter(state.knowledge.tables[table].values()))["note"] += "!"
+        return answer
+
+    scope = replace(scope_of(changed(task, call, effect=noting), 2), variant=Variant(4))
+    assert "what is shown is not what is known" in str(VIEWS_MERGE.run(scope).breaches)
+
+
+def test_a_call_that_writes_into_the_words_is_caught() -> None:
+    easy = get_task("easy")
+    effect = row(easy, "archive_file").effect
+
+    def noting(state: Any, params: Any) -> str:
+        state.words.notes[params.path] = "It was archived."
+        return str(effect(state, params))
+
+    assert "writes into the words of the scenario" in breaches(changed(easy, "archive_file", effect=noting))
 
 
 def shows_in_place(self: Knowledge, table: str, /, *path: str, **values: Any) -> None:
