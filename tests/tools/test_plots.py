@@ -17,7 +17,8 @@ from safeact_env.evaluation.metrics import Interval
 from safeact_env.evaluation.predictions import scores_of
 from safeact_env.evaluation.record import Predicted
 from safeact_env.evaluation.result_files import Row
-from tools.documents import plots
+from tools.documents import curves, plots
+from tools.documents.svg import as_svg, blank
 
 pytestmark = pytest.mark.skipif(find_spec("matplotlib") is None, reason="the extra `plots` is not installed")
 
@@ -83,6 +84,16 @@ def test_a_drawing_is_readable_on_a_dark_page_and_tells_no_day(name: str) -> Non
     assert "fill: #ffffff" in background.attrib["style"]
     assert b"<dc:date>" not in drawn
     assert b"<dc:title>" in drawn
+
+
+@pytest.mark.parametrize("width", [5, 7, 9.5])
+def test_a_long_title_goes_on_in_a_second_line(width: float) -> None:
+    with blank(width, 3, curves.TITLE) as figure:
+        figure.subplots()
+        as_svg(figure)
+        (title,) = figure.texts
+        assert title.get_window_extent().x1 <= figure.bbox.x1
+        assert " ".join(title.get_text().split()) == curves.TITLE
 
 
 def bars(drawn: bytes, colour: str) -> int:

@@ -4,6 +4,7 @@ Matplotlib takes most of a second to import, so only what draws does so.
 """
 
 import io
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,10 @@ STYLE: dict[str, Any] = {
 }
 
 
+LETTERS = 9
+"""How many letters of a title an inch surely takes."""
+
+
 @contextmanager
 def blank(width: float, height: float, title: str) -> Iterator["Figure"]:
     """A figure of this size, in inches, with its title and nothing else, to be drawn in `STYLE`."""
@@ -40,7 +45,8 @@ def blank(width: float, height: float, title: str) -> Iterator["Figure"]:
 
     with style.context(["default", STYLE]):
         figure = Figure(figsize=(width, height), layout="constrained")
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, fontweight="bold")
+        lines = textwrap.fill(title, int(LETTERS * width))
+        figure.suptitle(lines, x=0.01, ha="left", fontsize=11, fontweight="bold")
         yield figure
 
 
@@ -49,6 +55,7 @@ def as_svg(figure: "Figure") -> bytes:
     import matplotlib
 
     out = io.BytesIO()
-    about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": figure.get_suptitle()}
+    title = " ".join(figure.get_suptitle().split())
+    about = {"Date": None, "Creator": f"matplotlib {matplotlib.__version__}", "Title": title}
     figure.savefig(out, format="svg", metadata=about)
     return b"".join(line.rstrip() + b"\n" for line in out.getvalue().splitlines())
