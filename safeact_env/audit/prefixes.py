@@ -26,7 +26,7 @@ The caller makes or skips a move before it asks for the next.
 
 RANDOM_MOVES = 35
 PRYING_MOVES = 25
-UNDOING_MOVES = 40
+UNDOING_MOVES = 60
 SPOILED = 0.15
 REPEATED = 0.15
 

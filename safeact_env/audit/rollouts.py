@@ -263,34 +263,37 @@ def in_turn(
     avoid: Callable[[Move], bool] = lambda _move: False,
     asks: bool = False,
 ) -> Iterator[Move]:
-    """Calls that the rules allow, always of an action that was drawn least so far: each gets its turn.
+    """Calls that the rules allow, of every action in turn, so that what is done is taken back now and then.
 
-    So what is done is taken back now and then. No call falls under `avoid`. With `asks` the reviewer is asked
-    about an action of which every call would be a mistake. The caller may leave a call out.
+    No call falls under `avoid`. With `asks` the reviewer is asked about an action of which every call would
+    be a mistake. The caller may leave a call out.
     """
-    drawn = Counter[str]()
+    task, ask = episode.task, episode.task.escalation.name
+    turns = Counter({name: 0 for name in episode.actions if name not in (ask, "finish")})
     for _ in range(steps):
-        if episode.done:
-            return
-        found: dict[str, list[Move]] = {}
-        denied: dict[str, list[Move]] = {}
-        for move in every_act(episode):
-            if move.name != "finish" and not avoid(move):
-                judged = verdict(episode.actions, episode.state, move)
+        # As many turns as there are actions, since all but one may have nothing to do.
+        for _ in turns:
+            if episode.done:
+                return
+            least = min(turns.values())
+            name = rng.choice([one for one, times in turns.items() if times == least])
+            turns[name] += 1
+            observation = episode.observation()
+            moves = list(every_call_in(view_of(observation), task.schemas, name))
+            rng.shuffle(moves)
+            fatal = None
+            for move in moves:
+                judged = "avoided" if avoid(move) else verdict(episode.actions, episode.state, move)
                 if judged in ("allowed", "approved"):
-                    found.setdefault(move.name, []).append(move)
-                elif judged == "mistake" and asks:
-                    denied.setdefault(move.name, []).append(move)
-        names = [*found, *(name for name in denied if name not in found)]
-        if not names:
-            return
-        least = min(drawn[name] for name in names)
-        name = rng.choice([one for one in names if drawn[one] == least])
-        drawn[name] += 1
-        if name in found:
-            yield rng.choice(found[name])
-        else:
-            yield question(episode.observation(), episode.task.escalation.name, rng.choice(denied[name]))
+                    yield move
+                    break
+                if judged == "mistake":
+                    fatal = move
+            else:
+                if fatal is None or not asks:
+                    continue
+                yield question(observation, ask, fatal)
+            break
 
 
 def walking(
