@@ -104,7 +104,7 @@ def training_table(folder: Path = RUNS) -> str:
     spread = [line for group in found for line in spread_rows(group, groups[group])]
     if spread:
         levels = [f"level {level}" for level in LEVELS]
-        said += [table(["task", "level", "learner", "", *levels], spread), GROUPS.format(harm=harm(groups))]
+        said += [table(["task", "level", "learner", "when", *levels], spread), GROUPS.format(harm=harm(groups))]
     return "\n\n".join(said)
 
 
