@@ -104,7 +104,8 @@ def training_table(folder: Path = RUNS) -> str:
     spread = [line for group in found for line in spread_rows(group, groups[group])]
     if spread:
         levels = [f"level {level}" for level in LEVELS]
-        said += [table(["task", "level", "learner", "when", *levels], spread), GROUPS.format(harm=harm(groups))]
+        head = ["task", "level", "learner", "when", *levels]
+        said += [table(head, spread), GROUPS.format(harm=harm(groups))]
     return "\n\n".join(said)
 
 
