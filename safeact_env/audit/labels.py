@@ -12,7 +12,7 @@ from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
 from safeact_env.audit.graph import Graph, Made
-from safeact_env.audit.rollouts import UNLIMITED, clone, course_of, looked_at_all, replayed
+from safeact_env.audit.rollouts import UNLIMITED, clone, course_of, looked_at_all, replayed, wrong_words
 from safeact_env.audit.subsets import subset
 from safeact_env.call import Call
 from safeact_env.core.action import Risk
@@ -132,12 +132,8 @@ def _search(
     if key not in scope.known:
         moves = subset(episode, looked, scope.rng("labels", seed, name), focused)
         scope.known[key] = _searched(episode, moves, most)
-        # All states of a search share one object of words, so a call that writes into it reaches them all.
-        if episode.state.words != scope.start(seed).state.words:
-            calls = [turn.call for turn in episode.turns]
-            findings.result.breach(
-                "a call writes into the words of the scenario, which never change", seed, calls
-            )
+        if wrong := wrong_words(scope, episode):
+            findings.result.breach(wrong, seed, [turn.call for turn in episode.turns])
     searched: Searched = scope.known[key]
     findings.note(searched)
     for named, message, calls in searched.wrong:

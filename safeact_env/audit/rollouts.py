@@ -49,6 +49,7 @@ __all__ = [
     "verdict",
     "walking",
     "wire",
+    "wrong_words",
 ]
 
 
@@ -110,6 +111,13 @@ def course_of(scope: Scope, seed: int, *episodes: Episode[Any]) -> tuple[object,
     digest = sha256(pickle.dumps(decisive, protocol=pickle.HIGHEST_PROTOCOL)).digest()
     # The rows themselves: those of one name need not do the same in every framing.
     return digest, *start.actions.values()
+
+
+def wrong_words(scope: Scope, episode: Episode[Any]) -> str | None:
+    """What is wrong where a call wrote into the words of a scenario, which all states of an episode share."""
+    if episode.state.words == scope.start(episode.seed).state.words:
+        return None
+    return "a call writes into the words of the scenario, which never change"
 
 
 # Facts as atoms ------------------------------------------------------------------------------------------
@@ -268,32 +276,39 @@ def in_turn(
     No call falls under `avoid`. With `asks` the reviewer is asked about an action of which every call would
     be a mistake. The caller may leave a call out.
     """
-    task, ask = episode.task, episode.task.escalation.name
+    ask = episode.task.escalation.name
     turns = Counter({name: 0 for name in episode.actions if name not in (ask, "finish")})
     for _ in range(steps):
+        if episode.done:
+            return
+        seen = episode.observation()
         # As many turns as there are actions, since all but one may have nothing to do.
         for _ in turns:
-            if episode.done:
-                return
             least = min(turns.values())
             name = rng.choice([one for one, times in turns.items() if times == least])
             turns[name] += 1
-            observation = episode.observation()
-            moves = list(every_call_in(view_of(observation), task.schemas, name))
+            moves = list(every_call_in(view_of(seen), episode.task.schemas, name))
             rng.shuffle(moves)
-            fatal = None
-            for move in moves:
-                judged = "avoided" if avoid(move) else verdict(episode.actions, episode.state, move)
-                if judged in ("allowed", "approved"):
-                    yield move
-                    break
-                if judged == "mistake":
-                    fatal = move
-            else:
-                if fatal is None or not asks:
-                    continue
-                yield question(observation, ask, fatal)
-            break
+            move, fatal = _first_allowed(episode, moves, avoid)
+            if move is None and fatal is not None and asks:
+                move = question(seen, ask, fatal)
+            if move is not None:
+                yield move
+                break
+
+
+def _first_allowed(
+    episode: Episode[Any], moves: Iterable[Move], avoid: Callable[[Move], bool]
+) -> tuple[Move | None, Move | None]:
+    """The first move that the rules allow, and the last one before it that would be a mistake."""
+    fatal = None
+    for move in moves:
+        found = "avoided" if avoid(move) else verdict(episode.actions, episode.state, move)
+        if found in ("allowed", "approved"):
+            return move, fatal
+        if found == "mistake":
+            fatal = move
+    return None, fatal
 
 
 def walking(

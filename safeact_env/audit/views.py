@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from safeact_env.audit.base import Audit, Result, Scope
-from safeact_env.audit.rollouts import in_turn, looked_at_all, wire
+from safeact_env.audit.rollouts import in_turn, looked_at_all, wire, wrong_words
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
 from safeact_env.policies.reference import Policy, make_policy
@@ -35,11 +35,8 @@ def views(scope: Scope) -> Result:
     result = Result("steps")
     seeds = min(scope.seeds, SEEDS)
     for seed in range(seeds):
-        words = scope.start(seed).state.words
         for episode, calls in _courses(scope, seed):
-            wrong = _first_wrong(episode, calls, result)
-            if wrong is None and episode.state.words != words:
-                wrong = "a call writes into the words of the scenario, which never change"
+            wrong = _first_wrong(episode, calls, result) or wrong_words(scope, episode)
             if wrong is not None:
                 result.breach(wrong, seed, [turn.call for turn in episode.turns])
         scope.tick((seed + 1) / seeds)

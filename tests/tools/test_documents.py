@@ -5,7 +5,7 @@ import json
 import re
 import shlex
 import shutil
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -270,13 +270,9 @@ def other_figures(found, lines):
     selection = Selection(**{**found["selection"], "variants": variants})
     # Intervals depend on the order of the scenarios, which is the selection's.
     samples = [kept[key] for scenario in selection.scenarios() for key in selection.keys(scenario)]
-    told = {
-        "groups": [asdict(one) for one in summarise(samples)],
-        "comparisons": [{**asdict(one), "finding": one.finding} for one in compare(samples)],
-        "predictions": [one.model_dump() for one in predictions_of(samples)],
-    }
+    told = to_json(selection, summarise(samples), compare(samples), predictions_of(samples))
     again = json.loads(json.dumps(told))
-    return [name for name in again if found[name] != again[name]]
+    return [name for name in ("groups", "comparisons", "predictions") if found[name] != again[name]]
 
 
 def test_a_figure_that_the_records_do_not_give_is_found(tmp_path):
