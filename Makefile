@@ -127,6 +127,15 @@ train: ## Train small policies by Q-learning on every task, log them in results/
 train-ppo: LEARNER = train_ppo
 train-ppo: ## Train them by PPO instead
 
+TRAINED ?= 0 1 2
+
+play-trained: | $(TRAIN) ## Play the official suite with the networks of these seeds (TRAINED="0 1 2"), and report it
+	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gymnasium]' torch==2.13.0
+	set -e; for seed in $(TRAINED); do \
+	  $(TRAIN)/bin/python -m scripts.play_trained --seed $$seed $(ARGS); \
+	  gzip -9nf results/suite_v2/q_learning_$$seed/trajectories.jsonl; \
+	done
+
 $(TRAIN) $(TRL) $(LM):
 	$(PYTHON) -m venv $@
 

@@ -27,6 +27,7 @@ MODEL = Agent(
     prompt=Prompt(name=V2.prompt, version=V2.prompt_version, sha256="ab" * 32),
     settings={"mode": "tools", "temperature": 0.0},
 )
+PROGRAM = Agent(name="network-0", kind="program", settings={"seed": 0})
 SAID: tuple[Said, ...] = (100, 90, None, 55, 50, 49, "unreadable", 0)
 """What the model predicts, over and over."""
 PRICES = Prices(tokens_in=2.5, tokens_out=10.0)
@@ -49,9 +50,21 @@ def model_player(key: Key) -> dict[str, Any]:
     return {**record_of(episode, MODEL.name, key.attempt, predictions=said), "model": used}
 
 
+def program_player(key: Key) -> dict[str, Any]:
+    """A program that plays as `guesser` does."""
+    episode = play_attempt(key.task, key.split, key.seed, "guesser", key.attempt, key.variant)
+    return record_of(episode, PROGRAM.name, key.attempt)
+
+
 def policy_run(folder: Path) -> Path:
     """A finished run of `guesser`; its folder."""
     run_suite(TINY, policy_player("guesser"), folder, GUESSER)
+    return folder
+
+
+def program_run(folder: Path) -> Path:
+    """A finished run of the program."""
+    run_suite(TINY, program_player, folder, PROGRAM)
     return folder
 
 

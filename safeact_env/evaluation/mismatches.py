@@ -25,6 +25,7 @@ from safeact_env.evaluation.record import (
 )
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import (
+    Agent,
     Bounds,
     Compared,
     Files,
@@ -194,8 +195,8 @@ def episode_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) 
 def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Check the suite's conditions, and that a reference policy's calls are the policy's own."""
     agent, prompt = report.agent, report.agent.prompt
-    if agent.kind == "policy" and agent.name not in POLICIES:
-        yield f"There is no reference policy {agent.name}."
+    if mismatch := misdescribed(agent):
+        yield mismatch
     if agent.kind == "model" and (
         prompt is None or (prompt.name, prompt.version) != (suite.prompt, suite.prompt_version)
     ):
@@ -203,13 +204,24 @@ def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) ->
     for again in replays:
         if again.fresh is None:
             continue
-        if agent.kind == "policy":
-            mismatches = _policy_mismatches(again)
-        else:
+        if agent.kind == "model":
             mismatches = _model_mismatches(suite, report, again.record, again.fresh)
+        else:
+            mismatches = _policy_mismatches(again)
         yield from (
             f"{again.key.place}: {mismatch}." for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
         )
+
+
+def misdescribed(agent: Agent) -> str | None:
+    """What cannot be true of an agent of this kind, in a sentence."""
+    if agent.kind == "policy" and agent.name not in POLICIES:
+        return f"There is no reference policy {agent.name}."
+    if agent.kind == "program" and agent.name in POLICIES:
+        return f"{agent.name} is the name of a reference policy; a program needs another one."
+    if agent.kind != "model" and agent.prompt is not None:
+        return f"A {agent.kind} reads no prompt, and the agent has one; with a prompt it is a model."
+    return None
 
 
 def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
@@ -220,8 +232,10 @@ def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
 
 def _policy_mismatches(again: Replay) -> Iterator[str]:
     # A policy that is not known here is reported once, or its record is not an episode of this run.
-    if again.fresh and again.own is not None and again.own != again.fresh["calls"]:
+    if again.own is not None and again.fresh and again.own != again.fresh["calls"]:
         yield f"{again.key.policy} plays other calls here"
+    elif again.fresh and again.fresh["outcome"] is None:
+        yield "the episode is not over"
 
 
 def _model_mismatches(
@@ -361,9 +375,9 @@ def _bounds(found: Bounds | None) -> str:
 
 def cost_mismatches(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
     """Compare the cost with the sums over the records."""
-    if report.agent.kind == "policy":
+    if report.agent.kind != "model":
         if report.cost is not None:
-            yield "A reference policy uses no model, and the report names a cost."
+            yield f"A {report.agent.kind} uses no model, and the report names a cost."
         return
     if report.cost is None:
         yield "The report does not say what the model used."

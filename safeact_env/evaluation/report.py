@@ -71,13 +71,14 @@ class Agent(Part):
 
     Attributes:
         name: Name of the policy or model; `policy` in its records.
-        kind: `policy` for a reference policy, `model` for anything else.
-        prompt: Prompt of a model; a policy has none.
+        kind: `policy` for a reference policy, `model` for a language model, which gets the suite's prompt and
+            has its limits, and `program` for any other agent, such as a trained small network.
+        prompt: Prompt of a model; the others have none.
         settings: What else determines how it plays, such as mode and temperature. Never a secret.
     """
 
     name: str = Field(min_length=1)
-    kind: Literal["policy", "model"]
+    kind: Literal["policy", "model", "program"]
     prompt: Prompt | None = None
     settings: dict[str, JsonValue] = Field(default_factory=dict)
 
@@ -180,7 +181,7 @@ class Report(Part):
         interval: How intervals are computed, as in `eval --json`.
         groups: All metrics, over all tasks and per task, and by variant, as in `eval --json`.
         comparisons: Paired differences of framings, and differences of levels, as in `eval --json`.
-        cost: What a model used; `None` for a policy, and until the run has ended.
+        cost: What a model used; `None` for the others, and until the run has ended.
         predictions: How good a model's predictions were, over all, per task and by variant; `None` if none
             were asked for, and until the run has ended. The file then has no such field.
     """

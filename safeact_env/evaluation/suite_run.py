@@ -16,6 +16,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from safeact_env.evaluation.cost import Prices, ReportError, usage_of
+from safeact_env.evaluation.mismatches import misdescribed
 from safeact_env.evaluation.record import UNDO_CHANCE, Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import (
     REPORT,
@@ -71,7 +72,8 @@ def run_suite(
         suite: The suite to play.
         player: Plays an episode. Called from several threads if `concurrency` is above 1.
         out: A folder; created if missing. It gets `report.json` and `trajectories.jsonl`.
-        agent: The player's description in the report. A model must have the suite's prompt.
+        agent: The player's description in the report. A model must have the suite's prompt, and a program
+            another name than the reference policies.
         resume: Whether to continue the run in the folder; otherwise it starts again.
         concurrency: Episodes at a time, at least 1.
         prices: Prices of tokens; without them the report has no costs in money.
@@ -106,7 +108,7 @@ class SuiteFolder:
     Args:
         suite: The suite to play.
         out: The folder; created if missing. It gets a report without results, and a file of records.
-        agent: The agent. A model must have the suite's prompt.
+        agent: The agent. A model must have the suite's prompt, a program a name of its own.
         resume: Whether to continue the run in the folder; otherwise it starts again.
 
     Raises:
@@ -205,7 +207,9 @@ class SuiteFolder:
 
 
 def _check_agent(suite: Suite, agent: Agent) -> None:
-    if agent.kind == "policy":
+    if mismatch := misdescribed(agent):
+        raise ReportError(mismatch)
+    if agent.kind != "model":
         return
     wanted = (suite.prompt, suite.prompt_version)
     if agent.prompt is None or (agent.prompt.name, agent.prompt.version) != wanted:
@@ -246,7 +250,9 @@ def _check_record(suite: Suite, agent: Agent, key: Key, record: Mapping[str, Any
             f"{key.place}: {key.policy} played under a budget of {record['max_steps']} steps. A suite is "
             f"played under the task's own, which is {budget}."
         )
-    if agent.kind == "policy":
+    if agent.kind == "program" and record["outcome"] is None:
+        raise ReportError(f"{key.place}: the episode is not over; a program plays each to its end.")
+    if agent.kind != "model":
         return
     usage_of(record)  # raises if the record lacks what the cost needs
     try:

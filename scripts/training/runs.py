@@ -2,8 +2,8 @@
 
 Training plays the split `train` on one level. Every recorded figure is from the split `test`, which has other
 names and wordings; at the end the policy plays the levels and framings of the suite as well. Each run writes
-one file, a JSON line per evaluation; a complete run is not repeated. Owns the runs and their logs. Must not
-know how a learner learns.
+a log, a JSON line per evaluation, and its network's weights; a complete run is not repeated. Owns the runs,
+their logs and weights. Must not know how a learner learns.
 """
 
 import argparse
@@ -37,6 +37,7 @@ from tools.redteam.judging import most_of_harm
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "results" / "training"
+WEIGHTS = ROOT / "runs" / "training"
 POINTS = 12
 """Evaluations during a run."""
 WHILE = range(60)
@@ -96,9 +97,18 @@ class Run:
         """Its levels, in file names and in what is printed."""
         return f"1-{self.level}" if self.curriculum else f"{self.level}"
 
+    @property
+    def name(self) -> str:
+        """Its files' name."""
+        return f"{self.algorithm}-{self.clues}-{self.task}-l{self.span}-{self.seed}"
+
     def path(self, out: Path) -> Path:
         """The file of its log."""
-        return out / f"{self.algorithm}-{self.clues}-{self.task}-l{self.span}-{self.seed}.jsonl.gz"
+        return out / f"{self.name}.jsonl.gz"
+
+    def weights(self, folder: Path) -> Path:
+        """The file of its network's weights."""
+        return folder / f"{self.name}.pt"
 
 
 def play_all(
@@ -152,8 +162,8 @@ def of_training(ended: Sequence[Ended]) -> dict[str, float]:
     }
 
 
-def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Train, and yield the log: the settings, then evaluations, the last one with every episode."""
+def train(run: Run, algorithm: Algorithm, settings: Settings, weights: Path) -> Iterator[dict[str, Any]]:
+    """Train, keep the weights, and yield the log: settings, then evaluations, the last with every episode."""
     yield {"run": asdict(run), "config": asdict(settings), "versions": versions()}
     learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.levels)
     encoder = learner.encoder
@@ -169,6 +179,7 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
             due -= 1
             yield {"played": played, **evaluated(learner, WHILE)}
     seconds = time.monotonic() - started
+    keep_weights(learner, run, run.weights(weights))
     last = play_all(learner.best, encoder, "test", AT_END)
     scores = [[one.grade().score, one.outcome, one.state.ledger.over_escalations] for one in last]
     found: dict[str, Any] = {**measured(last), **of_training(learner.ended)}
@@ -177,6 +188,28 @@ def train(run: Run, algorithm: Algorithm, settings: Settings) -> Iterator[dict[s
     found |= {"harmful": most_of_harm(last), "cells": cells}
     groups = groups_by_level(learner.drawn, encoder)
     yield {"played": before, **found, "groups": groups, "episodes": scores}
+
+
+def keep_weights(learner: Learner[Any], run: Run, path: Path) -> None:
+    """Write the weights of a network, with its run and settings, in one piece."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half = path.with_suffix(".part")
+    found = {"run": asdict(run), "config": asdict(learner.config), "weights": learner.net.state_dict()}
+    torch.save(found, half)
+    half.replace(path)
+
+
+def learner_of(run: Run, algorithm: Algorithm, folder: Path) -> Learner[Any]:
+    """A learner with the weights that a run kept.
+
+    Raises:
+        FileNotFoundError: If the run kept none in this folder.
+    """
+    found = torch.load(run.weights(folder), weights_only=True)
+    settings = replace(algorithm.settings, **found["config"])
+    learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.levels)
+    learner.net.load_state_dict(found["weights"])
+    return learner
 
 
 def carried_over(learner: Learner[Any], variant: Variant) -> dict[str, float]:
@@ -226,10 +259,10 @@ def versions() -> dict[str, str]:
     }
 
 
-def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path) -> None:
-    """Train and write the log in one piece."""
+def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path, weights: Path) -> None:
+    """Train, keep the weights, and write the log in one piece."""
     lines = []
-    for line in train(run, algorithm, settings):
+    for line in train(run, algorithm, settings, weights):
         lines.append(json.dumps(line))
         if "played" in line:
             named = ("played", "grade", "return", "mistakes", "over_escalations")
@@ -256,6 +289,12 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
     parser.add_argument(
         "--out", type=Path, default=OUT, help="folder of the logs (default: results/training)"
     )
+    parser.add_argument(
+        "--weights",
+        type=Path,
+        default=WEIGHTS,
+        help="folder of the networks' weights (default: runs/training)",
+    )
     for name, default in (("mistake", UNSHAPED.mistake), ("idle", UNSHAPED.idle)):
         about_it = f"what {name} pays in the training, -1 to 0 (default: {default})"
         parser.add_argument(f"--{name}-reward", type=float, default=default, help=about_it)
@@ -279,5 +318,6 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
             print(f"{run.path(options.out)} is there, whatever its settings; --again repeats it", flush=True)
             continue
         steps = algorithm.steps[task] if options.steps is None else options.steps
-        record(run, algorithm, replace(algorithm.settings, steps=steps, **asdict(shaping)), options.out)
+        settings = replace(algorithm.settings, steps=steps, **asdict(shaping))
+        record(run, algorithm, settings, options.out, options.weights)
     return 0

@@ -63,7 +63,7 @@ function drawScatter(rows) {
         row.kind !== "policy" && svg("text", { class: "scatter-name", x: x(row.mistakes) + (row.mistakes > 0.7 ? -10 : 10), y: y(row.grade) - 8, "text-anchor": row.mistakes > 0.7 ? "end" : "start" }, row.name),
       ]),
     ),
-    h("figcaption", { class: "soft" }, "Small: reference policies. Large: models, and you once you have played. Top left is where nothing is lost and the job is done."),
+    h("figcaption", { class: "soft" }, "Small: reference policies. Large: models and trained networks, and you once you have played. Top left is where nothing is lost and the job is done."),
   );
 }
 

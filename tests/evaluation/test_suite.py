@@ -13,9 +13,11 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from safeact_env.cli import app
+from safeact_env.core.episode import Episode
 from safeact_env.core.variant import DEFAULT, FRAMINGS, Variant
 from safeact_env.evaluation import (
     SUITES,
+    Agent,
     Limits,
     ReportError,
     StoreError,
@@ -26,7 +28,7 @@ from safeact_env.evaluation import (
     run_suite,
     summarise,
 )
-from safeact_env.evaluation.record import Key, Sample
+from safeact_env.evaluation.record import Key, Sample, record_of
 from safeact_env.evaluation.suite import V2, task_hash
 from safeact_env.tasks import OFFICIAL, get_task
 from safeact_env.version import VERSION
@@ -34,10 +36,12 @@ from tests.suites import (
     GUESSER,
     MODEL,
     PRICES,
+    PROGRAM,
     TINY,
     model_player,
     model_run,
     policy_run,
+    program_run,
     records,
     rewrite_report,
 )
@@ -387,10 +391,39 @@ def test_a_player_that_returns_another_episode_is_noticed(tmp_path: Path) -> Non
     assert records(tmp_path) == []
 
 
-def test_a_policy_without_a_budget_does_not_play_a_suite(tmp_path: Path) -> None:
-    agent = GUESSER.model_copy(update={"name": "look_only"})
-    with pytest.raises(ReportError, match="look_only played under a budget of 10000 steps"):
-        run_suite(TINY, policy_player("look_only"), tmp_path, agent)
+def test_an_agent_without_a_budget_does_not_play_a_suite(tmp_path: Path) -> None:
+    def player(key: Key) -> dict[str, Any]:
+        return {**policy_player("look_only")(key), "policy": PROGRAM.name}
+
+    with pytest.raises(ReportError, match="network-0 played under a budget of 10000 steps"):
+        run_suite(TINY, player, tmp_path, PROGRAM)
+
+
+@pytest.mark.parametrize(
+    ("agent", "sentence"),
+    [
+        (GUESSER.model_copy(update={"name": "clever"}), "There is no reference policy clever"),
+        (PROGRAM.model_copy(update={"name": "expert"}), "expert is the name of a reference policy"),
+        (PROGRAM.model_copy(update={"prompt": MODEL.prompt}), "A program reads no prompt"),
+        (GUESSER.model_copy(update={"prompt": MODEL.prompt}), "A policy reads no prompt"),
+    ],
+)
+def test_an_agent_that_cannot_be_does_not_play_a_suite(tmp_path: Path, agent: Agent, sentence: str) -> None:
+    with pytest.raises(ReportError, match=sentence):
+        run_suite(TINY, policy_player("guesser"), tmp_path / "run", agent)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_program_plays_each_episode_to_its_end(tmp_path: Path) -> None:
+    def player(key: Key) -> dict[str, Any]:
+        unplayed = Episode(get_task(key.task), key.split, key.seed, variant=key.variant)
+        return record_of(unplayed, PROGRAM.name, key.attempt)
+
+    with pytest.raises(ReportError, match="easy, seed 5, attempt 1: the episode is not over"):
+        run_suite(TINY, player, tmp_path, PROGRAM)
+    assert records(tmp_path) == []
+    report = read_report(program_run(tmp_path) / "report.json")
+    assert (report.cost, report.predictions) == (None, None)
 
 
 def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:

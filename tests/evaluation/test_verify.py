@@ -11,11 +11,22 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from safeact_env.call import Call
 from safeact_env.cli import app
 from safeact_env.core.episode import Episode
 from safeact_env.evaluation import SUITES, Agent, policy_player, run_suite, verify
+from safeact_env.evaluation.record import record_of
+from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
-from tests.suites import TINY, model_run, policy_run, records, rewrite_records, rewrite_report
+from tests.suites import (
+    TINY,
+    model_run,
+    policy_run,
+    program_run,
+    records,
+    rewrite_records,
+    rewrite_report,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -60,9 +71,10 @@ def output(result: Result) -> str:
 # What holds ------------------------------------------------------------------------------------------------
 
 
-def test_a_true_report_holds(policy: Path, model: Path) -> None:
+def test_a_true_report_holds(policy: Path, model: Path, tmp_path: Path) -> None:
     assert mismatches(policy) == {}
     assert mismatches(model / "report.json") == {}
+    assert mismatches(program_run(tmp_path)) == {}
     result = run(policy)
     assert result.exit_code == 0
     assert result.stdout.count("as reported") == 9
@@ -229,6 +241,55 @@ def test_the_command_names_what_does_not_hold_and_ends_with_code_1(policy: Path)
     assert result.exit_code == 1
     assert all(f"{check}: {sentence}" in result.stdout for check, sentence in expected.items())
     assert result.stdout.endswith("The report does not hold: episodes, metrics.\n")
+
+
+PROGRAMS: dict[str, tuple[Callable[[Path], Any], dict[str, list[str]]]] = {
+    "an episode that is not over": (
+        lambda folder: rewrite_records(folder, lambda found: found[1].update(cut_short(found[1]))),
+        {"agent": [f"{SECOND}the episode is not over."]},
+    ),
+    "the name of a reference policy": (
+        lambda folder: (
+            rewrite_records(folder, lambda found: [one.update(policy="expert") for one in found]),
+            rewrite_report(folder, renamed),
+        ),
+        {"agent": ["expert is the name of a reference policy; a program needs another one."]},
+    ),
+    "a prompt": (
+        lambda folder: rewrite_report(
+            folder,
+            lambda report: report["agent"].update(
+                prompt={"name": "neutral", "version": "1", "sha256": "ab" * 32}
+            ),
+        ),
+        {"agent": ["A program reads no prompt, and the agent has one; with a prompt it is a model."]},
+    ),
+}
+"""Reports of a program that cannot be, with what is said of them."""
+
+
+def cut_short(record: dict[str, Any]) -> dict[str, Any]:
+    """The record of an episode without its last call, with figures that are true of it."""
+    episode = Episode(get_task(record["task"]), record["split"], record["seed"])
+    for call in record["calls"][:-1]:
+        episode.step(Call(call["action_name"], call["parameters"], call["reasoning"]))
+    return record_of(episode, record["policy"], record["attempt"])
+
+
+def renamed(report: dict[str, Any]) -> None:
+    """Give the report's agent the name of a reference policy, everywhere."""
+    report["agent"]["name"] = "expert"
+    report["selection"]["policies"] = ["expert"]
+    for one in (*report["groups"], *report["comparisons"]):
+        one["policy"] = "expert"
+
+
+@pytest.mark.parametrize("case", PROGRAMS)
+def test_the_report_of_a_program_that_cannot_be_is_caught(tmp_path: Path, case: str) -> None:
+    forge, said = PROGRAMS[case]
+    forge(program_run(tmp_path))
+    found = mismatches(tmp_path)
+    assert {name: found[name] for name in said} == said
 
 
 def test_a_record_changed_without_its_hash_is_another_file(model: Path) -> None:
@@ -425,7 +486,7 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
         "no cost": (lambda r: r.update(cost=None), "The report does not say what the model used."),
         "a policy with a cost": (
             lambda r: r["agent"].update(kind="policy"),
-            "A reference policy uses no model, and the report names a cost.",
+            "A policy uses no model, and the report names a cost.",
         ),
     },
     "suite": {

@@ -19,8 +19,9 @@ from tests.documents import blocks
 
 torch = pytest.importorskip("torch", reason="torch is not installed here; `make integrations` runs this test")
 
+from safeact_env.evaluation import SUITES, read_report, verify  # noqa: E402
 from safeact_env.evaluation.suite import V2  # noqa: E402
-from scripts import train_ppo, train_q  # noqa: E402
+from scripts import play_trained, train_ppo, train_q  # noqa: E402
 from scripts.training import ppo, q_learning  # noqa: E402
 from scripts.training import runs as training  # noqa: E402
 from scripts.training.learner import Ended  # noqa: E402
@@ -252,7 +253,7 @@ def test_runs_are_recorded_once_and_tabled(
     algorithm: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = ["--task", "easy", "--clues", "names", "--seeds", "0-1", "--steps", "4096"]
-    arguments += ["--out", str(tmp_path)]
+    arguments += ["--out", str(tmp_path), "--weights", str(tmp_path)]
     assert training.main(arguments, algorithm, None) == 0
     assert f"{algorithm.name} names easy level 3 0: {{'played': 0" in capsys.readouterr().out
     first, second = training_table.trained(tmp_path)["easy", algorithm.name, "names", "3"]
@@ -288,6 +289,7 @@ def test_runs_are_recorded_once_and_tabled(
 
 def test_a_policy_is_trained_on_the_level_that_is_named(tmp_path: Path) -> None:
     arguments = ["--task", "easy", "--clues", "names", "--seeds", "0", "--steps", "2048", "--level", "1"]
+    arguments += ["--weights", str(tmp_path)]
     assert training.main([*arguments, "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0
     (run,) = training_table.trained(tmp_path)["easy", "q", "names", "1"]
     # Evaluated on its own level, too: no episode is longer than its budget.
@@ -296,8 +298,41 @@ def test_a_policy_is_trained_on_the_level_that_is_named(tmp_path: Path) -> None:
     assert (small.rows, small.max_steps) < (large.rows, large.max_steps)
 
 
+def test_trained_networks_play_a_suite_as_they_did(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    small = replace(V2, tasks=("easy", "medium"), seeds=(5, 3), variants=(Variant(3), Variant(1, "goal")))
+    monkeypatch.setattr(play_trained, "V2", small)
+    arguments = ["--seed", "4", "--clues", "names", "--weights", str(tmp_path)]
+    arguments += ["--out", str(tmp_path / "run")]
+    learners = {}
+    for task in small.tasks:
+        assert play_trained.main(arguments) == 2
+        assert capsys.readouterr().err.startswith(f"{tmp_path} has no q-names-{task}-l3-4.pt; ")
+        learner = q_learning.Learner(task, "names", Q, 4)
+        list(learner.updates())
+        run = training.Run("q", task, 4, "names")
+        training.keep_weights(learner, run, run.weights(tmp_path))
+        learners[task] = learner
+    assert play_trained.main(arguments) == 0
+    found = [json.loads(line) for line in (tmp_path / "run" / "trajectories.jsonl").read_text().splitlines()]
+    assert [one["task"] for one in found] == ["easy"] * 8 + ["medium"] * 8
+    for one in found:
+        encoder = Encoder(get_task(one["task"]), "names", Variant(one["level"], one["framing"]))
+        (played,) = training.play_all(learners[one["task"]].best, encoder, "test", [one["seed"]])
+        assert [turn.call.action_name for turn in played.turns] == [
+            call["action_name"] for call in one["calls"]
+        ]
+        assert one["return"] == played.grade().total
+    report = read_report(tmp_path / "run" / "report.json")
+    assert (report.agent.name, report.agent.kind) == ("q_learning_4", "program")
+    monkeypatch.setitem(SUITES, "v2", small)
+    assert [check for check in verify(tmp_path / "run") if check.mismatches] == []
+
+
 def test_a_curriculum_begins_on_the_first_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["--task", "easy", "--clues", "names", "--seeds", "0", "--steps", "2048", "--level", "2"]
+    arguments += ["--weights", str(tmp_path)]
     monkeypatch.setattr(training, "AT_END", range(2))
     monkeypatch.setattr(training, "CELL", range(1))
     assert training.main([*arguments, "--curriculum", "--out", str(tmp_path)], train_q.Q_LEARNING, None) == 0

@@ -187,8 +187,9 @@ def here():
 
 
 def faults(path, here):
-    """What is wrong with a recorded report of a policy, its records, and a sample of their episodes."""
-    report, plays = read_report(path), OwnPlays()
+    """What is wrong with a recorded report, its records, and a sample of their episodes."""
+    report = read_report(path)
+    plays = OwnPlays() if report.agent.kind == "policy" else None
     content = read_lines(path.with_name(report.trajectories.file))
     sample = b"\n".join(content.splitlines()[::SAMPLED])
     again = [replay_of(key, record, plays) for key, record in records_in(sample, path.name)]
@@ -206,7 +207,7 @@ def faults(path, here):
 def test_a_recorded_run_of_the_suite_holds_or_is_refused_as_one_of_another_version(path, here):
     report = read_report(path)
     assert report.agent.name == path.parent.name
-    assert path.parent.name in POLICIES
+    assert report.agent.kind == ("policy" if path.parent.name in POLICIES else "program")
     if report.version == VERSION:
         assert faults(path, here) == [], "run `make results`"
         return
@@ -376,16 +377,18 @@ def test_models_on_several_levels_and_framings_fill_a_table_that_names_their_ter
     assert "| `two` | test" in shown
 
 
-def test_the_example_of_an_agent_plays_the_suite_and_its_report_holds(tmp_path, monkeypatch, capsys):
+def test_the_examples_of_agents_play_the_suite_and_their_reports_hold(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     # Fewer scenarios; the 900 episodes of the suite are played and verified by a policy.
     monkeypatch.setitem(SUITES, "v2", replace(SUITES["v2"], seeds=SUITES["v2"].seeds[:2]))
-    (example,) = blocks("docs/evaluate.md")
-    exec(compile(example, "evaluate.md", "exec"), {})
+    scope = {}
+    for example in blocks("docs/evaluate.md"):
+        exec(compile(example, "evaluate.md", "exec"), scope)
     assert capsys.readouterr().out == "1.0\n"
-    assert [check for check in verify(tmp_path / "runs" / "my-model") if check.mismatches] == []
-    lines = read_lines(tmp_path / "runs" / "my-model" / "trajectories.jsonl")
-    assert len(list(records_in(lines, "records"))) == 180
+    for name in ("my-model", "my-network"):
+        assert [check for check in verify(tmp_path / "runs" / name) if check.mismatches] == []
+        lines = read_lines(tmp_path / "runs" / name / "trajectories.jsonl")
+        assert len(list(records_in(lines, "records"))) == 180
 
 
 def curl_requests():

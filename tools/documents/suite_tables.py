@@ -16,8 +16,10 @@ INTERVALS = "Intervals: 95% bootstrap, clustered by scenario."
 
 
 def reports() -> list[Report]:
-    """The finished reports of reference policies, in the order of the policies, then those of models."""
+    """The finished reports of reference policies, in their order, then those of programs and of models."""
     folders = [RESULTS / "suite_v2" / name for name in POLICIES]
+    played = sorted(path.parent for path in (RESULTS / "suite_v2").glob(f"*/{REPORT}"))
+    folders += [folder for folder in played if folder.name not in POLICIES]
     folders += sorted(path.parent for path in (RESULTS / "models").glob(f"*/{REPORT}"))
     found = [read_report(folder / REPORT) for folder in folders if (folder / REPORT).exists()]
     return [report for report in found if report.trajectories is not None]
