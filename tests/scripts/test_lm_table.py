@@ -17,6 +17,7 @@ from tools.documents.lm_table import NONE_YET, harm, lm_table
 
 def record(split: str, seed: int, picked: bool | None, score: float, level: int = 1) -> dict[str, Any]:
     return {
+        "policy": "lm",
         "task": "easy",
         "split": split,
         "seed": seed,
@@ -61,10 +62,10 @@ def test_without_a_run_it_says_so(tmp_path: Path) -> None:
 def test_a_row_per_cell_and_stage(logs: Path) -> None:
     rows = lm_table(logs).splitlines()[2:6]
     assert [row[:51] for row in rows] == [
-        "| `easy` | `train` | 1 | rules | chats | 1 | 75.0% ",
-        "| `easy` | `test` | 1 | rules | chats | 2 | 75.0% |",
-        "| `easy` | `test` | 1 | rules | then reward | 1 | 7",
-        "| `easy` | `test` | 2 | rules | chats | 1 | 75.0% |",
+        "| `easy` | `train` | 1 | rules | chats | 1 | 1 | 75",
+        "| `easy` | `test` | 1 | rules | chats | 1 | 2 | 75.",
+        "| `easy` | `test` | 1 | rules | then reward | 1 | 1",
+        "| `easy` | `test` | 2 | rules | chats | 1 | 1 | 75.",
     ]
     assert rows[0].endswith("| 1.00 [1.00, 1.00] of 1 | 1.00 [1.00, 1.00] | 0.00 [0.00, 0.00] |")
     # One of two episodes called a look-alike, the wrong one; it was a mistake, and graded 0.
@@ -77,9 +78,20 @@ def test_an_episode_without_a_look_alike_counts_for_none(logs: Path) -> None:
 
 
 def test_two_runs_on_a_scenario_are_one_observation(logs: Path) -> None:
-    write(logs / "1" / "chats.jsonl.gz", [record("train", 7, False, 0.0)])
+    write(logs / "1" / "chats.jsonl.gz", [{**record("train", 7, False, 0.0), "policy": "lm 1"}])
     row = lm_table(logs).splitlines()[2]
-    assert "| 2 | 75.0% | 0.50 [0.50, 0.50] of 2 | 0.50 [0.50, 0.50]" in row
+    assert "| 2 | 2 | 75.0% | 0.50 [0.50, 0.50] of 2 | 0.50 [0.50, 0.50]" in row
+
+
+def test_what_the_reward_changed_is_seen_in_the_same_runs(logs: Path) -> None:
+    write(logs / "1" / "chats.jsonl.gz", [{**record("test", 0, False, 0.75), "policy": "lm 1"}])
+    rows = [row for row in lm_table(logs).splitlines() if row.startswith("| `easy` | `test` | 1 |")]
+    assert [row.split(" | ")[4:7] for row in rows] == [
+        ["chats", "2", "3"],
+        ["chats, the rewarded", "1", "2"],
+        ["then reward", "1", "1"],
+    ]
+    assert ["0.42 [" in rows[0], "0.25 [" in rows[1], "1.00 [" in rows[2]] == [True] * 3
 
 
 def test_how_it_was_trained_is_told(logs: Path) -> None:
@@ -87,7 +99,7 @@ def test_how_it_was_trained_is_told(logs: Path) -> None:
     assert note.startswith(f"Version {VERSION}. 1 run of 984,192 parameters, 1.0 hours")
     assert "Chats: 400 per run, 1.2 million tokens" in note
     assert "4.50 at first and 0.125 in the end" in note
-    assert "2 groups of 8 rollouts, 1 of them paid all alike" in note
+    assert "Reward, in 1 of the runs: 2 groups of 8 rollouts, 1 of them paid all alike" in note
     assert "within a group was 0.25" in note
     assert "an episode -0.2500" in note
     assert note.endswith(" 5 were judged.")

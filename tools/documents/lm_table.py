@@ -7,6 +7,7 @@ import gzip
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -18,8 +19,8 @@ from tools.redteam.judging import most_of_harm
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "lm"
 NONE_YET = "Not recorded yet; `make train-lm` records a run."
-STAGES = {"chats": "chats", "reward": "then reward"}
-"""The stages of a run, in their order, as the table calls them."""
+STAGES = ("chats", "reward")
+"""The stages of a run, in their order."""
 
 Record = dict[str, Any]
 Cell = tuple[str, str, int, str]
@@ -31,21 +32,28 @@ def lm_table(folder: Path = RUNS) -> str:
     logs = [lines(path) for path in sorted(folder.glob("*/log.jsonl.gz"))]
     if not logs:
         return NONE_YET
+    files = {stage: sorted(folder.glob(f"*/{stage}.jsonl.gz")) for stage in STAGES}
+    played = {path: lines(path) for paths in files.values() for path in paths}
+    rewarded = {path.parent for path in files["reward"]}
+    chats = files["chats"]
+    stages = {"chats": chats, "then reward": files["reward"]}
+    if 0 < len(rewarded) < len(chats):
+        # What the reward changed is seen in the same runs.
+        before = [path for path in chats if path.parent in rewarded]
+        stages = {"chats": chats, "chats, the rewarded": before, "then reward": files["reward"]}
     rows: dict[Cell, list[list[str]]] = defaultdict(list)
-    played: list[Record] = []
-    for stage, said in STAGES.items():
+    for stage, paths in stages.items():
         found: dict[Cell, list[Record]] = defaultdict(list)
-        for path in sorted(folder.glob(f"*/{stage}.jsonl.gz")):
-            for one in lines(path):
-                found[one["task"], one["split"], one["level"], one["framing"]].append(one)
-                played.append(one)
+        for one in chain.from_iterable(played[path] for path in paths):
+            found[one["task"], one["split"], one["level"], one["framing"]].append(one)
         for cell, records in found.items():
-            rows[cell].append(row_of(cell, said, records))
-    head = ["task", "split", "level", "framing", "after", "episodes", "well-formed calls"]
-    head += ["right look-alike [95%]", "grade [95%]", "mistakes [95%]"]
+            rows[cell].append(row_of(cell, stage, records))
+    head = ["task", "split", "level", "framing", "after", "runs", "episodes"]
+    head += ["well-formed calls", "right look-alike [95%]", "grade [95%]", "mistakes [95%]"]
     ordered = [row for cell in sorted(rows, key=order) for row in rows[cell]]
     version = min(log[0]["versions"]["safeact-env"] for log in logs)
-    return f"{table(head, ordered)}\n\n{dated(f'{notes(logs)} {harm(played)}', version)}"
+    said = f"{notes(logs)} {harm([*chain.from_iterable(played.values())])}"
+    return f"{table(head, ordered)}\n\n{dated(said, version)}"
 
 
 def lines(path: Path) -> list[Record]:
@@ -71,7 +79,8 @@ def row_of(cell: Cell, stage: str, records: list[Record]) -> list[str]:
     mistakes = ratio(records, lambda one: one["mistake"])
     task, split, level, framing = cell
     return [
-        *(f"`{task}`", f"`{split}`", str(level), framing, stage, str(len(records))),
+        *(f"`{task}`", f"`{split}`", str(level), framing, stage),
+        *(str(len({one["policy"] for one in records})), str(len(records))),
         f"{well / calls:.1%}",
         f"{shown(picked)} of {tried}" if tried else "none called",
         shown(grade),
@@ -116,12 +125,17 @@ def notes(logs: list[list[Record]]) -> str:
         alike = sum(line["spread"] == 0 for line in groups)
         spread, gap = mean(line["spread"] for line in groups), max(line["gap"] for line in groups)
         said.append(
-            f"Reward: {len(groups)} groups of {settings['group']} rollouts, {alike} of them paid all alike; "
-            f"the mean standard deviation within a group was {spread:.2f}, and the largest return above the "
-            f"grade of an episode {gap:.4f}."
+            f"Reward, in {sum(map(_is_rewarded, logs))} of the runs: {len(groups)} groups of "
+            f"{settings['group']} rollouts, {alike} paid all alike; the mean standard deviation within a "
+            f"group was {spread:.2f}, and the largest return above the grade of an episode {gap:.4f}."
         )
     said.append("The look-alike is the first one called in an episode; chance is 0.33.")
     return " ".join(said)
+
+
+def _is_rewarded(log: list[Record]) -> bool:
+    """Whether a run has a second stage."""
+    return any(line.get("stage") == "reward" for line in log)
 
 
 def harm(records: Iterable[Record]) -> str:
