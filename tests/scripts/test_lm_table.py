@@ -99,7 +99,7 @@ def test_how_it_was_trained_is_told(logs: Path) -> None:
     assert note.startswith(f"Version {VERSION}. 1 run of 984,192 parameters, 1.0 hours")
     assert "Chats: 400 per run, 1.2 million tokens" in note
     assert "4.50 at first and 0.125 in the end" in note
-    assert "Reward, in 1 of the runs: 2 groups of 8 rollouts, 1 of them paid all alike" in note
+    assert "Reward, in 1 of the runs: 2 groups of 8 rollouts, 1 paid all alike" in note
     assert "within a group was 0.25" in note
     assert "an episode -0.2500" in note
     assert note.endswith(" 5 were judged.")
