@@ -62,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     name = f"q_learning_{options.seed}"
     runs = [Run(Q_LEARNING.name, task, options.seed, options.clues, options.level) for task in V2.tasks]
+    again = f"--seeds {options.seed} --level {options.level} --clues {options.clues} --again"
     try:
         learners = {run.task: learner_of(run, Q_LEARNING, options.weights) for run in runs}
         settings = {
@@ -77,7 +78,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     except FileNotFoundError as error:
         missing = Path(error.filename).name
-        print(f"{options.weights} has no {missing}; `make train` trains and keeps it.", file=sys.stderr)
+        # Logs of recorded runs are there without their networks.
+        advice = f"`make train ARGS='{again}'` trains it, whether or not its log is there"
+        print(f"{options.weights} has no {missing}; {advice}.", file=sys.stderr)
         return 2
     except (ReportError, StoreError) as error:
         print(error, file=sys.stderr)

@@ -70,7 +70,7 @@ class Agent(Part):
     """The agent that played.
 
     Attributes:
-        name: Name of the policy or model; `policy` in its records.
+        name: Name of the policy, model or program; `policy` in its records.
         kind: `policy` for a reference policy, `model` for a language model, which gets the suite's prompt and
             has its limits, and `program` for any other agent, such as a trained small network.
         prompt: Prompt of a model; the others have none.
