@@ -4,9 +4,9 @@
     safeact verify results/suite_v2/q_learning_0
 
 Each task is played by the network that `scripts.train_q` kept for it with this seed: always the call that it
-holds to be best. The report is that of a program.
+holds to be best. The report is that of a program, and takes the place of one that is there.
 
-Exit code 0: reported. 2: a network is missing, or the folder holds another run; a message says what to do.
+Exit code 0: reported. 2: a network is missing, or the folder cannot be written; a message says what to do.
 """
 
 import argparse
@@ -75,6 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             player(name, options.clues, learners),
             options.out or ROOT / "results" / "suite_v2" / name,
             Agent(name=name, kind="program", settings=settings),
+            resume=False,
         )
     except FileNotFoundError as error:
         missing = Path(error.filename).name

@@ -1,5 +1,6 @@
 """Small policies, with torch: skipped in the ordinary suite, run by `make integrations`."""
 
+import gzip
 import json
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -324,6 +325,11 @@ def test_trained_networks_play_a_suite_as_they_did(
             call["action_name"] for call in one["calls"]
         ]
         assert one["return"] == played.grade().total
+    # As `make play-trained` leaves it, and is asked again.
+    packed = tmp_path / "run" / "trajectories.jsonl.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "run" / "trajectories.jsonl").read_bytes()))
+    (tmp_path / "run" / "trajectories.jsonl").unlink()
+    assert play_trained.main(arguments) == 0
     report = read_report(tmp_path / "run" / "report.json")
     assert (report.agent.name, report.agent.kind) == ("q_learning_4", "program")
     monkeypatch.setitem(SUITES, "v2", small)
