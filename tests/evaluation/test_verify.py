@@ -11,12 +11,11 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from safeact_env.call import Call
 from safeact_env.cli import app
 from safeact_env.core.episode import Episode
 from safeact_env.evaluation import SUITES, Agent, policy_player, run_suite, verify
 from safeact_env.evaluation.record import record_of
-from safeact_env.tasks import get_task
+from safeact_env.evaluation.replay import replayed
 from safeact_env.version import VERSION
 from tests.suites import (
     TINY,
@@ -270,9 +269,7 @@ PROGRAMS: dict[str, tuple[Callable[[Path], Any], dict[str, list[str]]]] = {
 
 def cut_short(record: dict[str, Any]) -> dict[str, Any]:
     """The record of an episode without its last call, with figures that are true of it."""
-    episode = Episode(get_task(record["task"]), record["split"], record["seed"])
-    for call in record["calls"][:-1]:
-        episode.step(Call(call["action_name"], call["parameters"], call["reasoning"]))
+    episode = replayed({**record, "calls": record["calls"][:-1]})
     return record_of(episode, record["policy"], record["attempt"])
 
 

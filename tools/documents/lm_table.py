@@ -34,13 +34,11 @@ def lm_table(folder: Path = RUNS) -> str:
         return NONE_YET
     files = {stage: sorted(folder.glob(f"*/{stage}.jsonl.gz")) for stage in STAGES}
     played = {path: lines(path) for paths in files.values() for path in paths}
-    rewarded = {path.parent for path in files["reward"]}
-    chats = files["chats"]
-    stages = {"chats": chats, "then reward": files["reward"]}
-    if 0 < len(rewarded) < len(chats):
-        # What the reward changed is seen in the same runs.
-        before = [path for path in chats if path.parent in rewarded]
-        stages = {"chats": chats, "chats, the rewarded": before, "then reward": files["reward"]}
+    rewarded = [path for path in files["chats"] if path.with_name("reward.jsonl.gz") in played]
+    stages = {"chats": files["chats"], "chats, the rewarded": rewarded, "then reward": files["reward"]}
+    if rewarded == files["chats"]:
+        # What the reward changed is seen in the same runs, and these are all.
+        del stages["chats, the rewarded"]
     rows: dict[Cell, list[list[str]]] = defaultdict(list)
     for stage, paths in stages.items():
         found: dict[Cell, list[Record]] = defaultdict(list)
