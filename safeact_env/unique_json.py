@@ -5,6 +5,7 @@ Owns that check and where a key was repeated. Must not know what a file is for.
 
 import json
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -31,8 +32,8 @@ def repeated_key(pairs: Sequence[tuple[str, Any]]) -> str | None:
     """Return the first key that stands twice among the pairs of an object; `None` if each stands once."""
     if len(dict(pairs)) == len(pairs):
         return None
-    names = [name for name, _value in pairs]
-    return next(name for name in names if names.count(name) > 1)
+    times = Counter(name for name, _value in pairs)
+    return next(name for name in times if times[name] > 1)
 
 
 def unique_json(data: bytes | str) -> Any:

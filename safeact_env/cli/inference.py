@@ -28,6 +28,7 @@ from safeact_env.cli.model_run import Run, kept, play, report
 from safeact_env.cli.options import named
 from safeact_env.core.variant import Variant
 from safeact_env.evaluation import Prices, ReportError, Selection, StoreError
+from safeact_env.evaluation.cost import HIGHEST_PRICE
 from safeact_env.llm.client import RetryPolicy
 from safeact_env.llm.errors import LLMError, UnreadableFile
 from safeact_env.llm.local_models import LOCAL_MODELS
@@ -60,7 +61,7 @@ FIXED_BY_A_SUITE = (
 asked = partial(named, rich_help_panel="How the model is asked")
 limit = partial(named, rich_help_panel="Limits of an episode")
 run_limit = partial(named, rich_help_panel="Limits of the run")
-price = partial(named, rich_help_panel="What it costs, in any one currency", min=0)
+price = partial(named, rich_help_panel="What it costs, in any one currency", min=0, max=HIGHEST_PRICE)
 Amount = float | None
 Number = int | None
 

@@ -69,7 +69,7 @@ def _read(path: Path) -> list[Recorded]:
     except RepeatedKey as error:
         raise typer.BadParameter(f"{path}, line {error.line}: {error}.") from None
     except ValueError:
-        lines = [(n, part) for n, part in enumerate(text.splitlines(), 1) if part.strip()]
+        lines = [(n, part) for n, part in enumerate(text.split("\n"), 1) if part.strip()]
     try:
         found = [(n, _parsed(path, n, part)) for n, part in lines]
     except ValueError:

@@ -4,7 +4,7 @@ Owns the sums. Must not know what a token is, nor who sells it: a record says wh
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from math import fsum, isfinite
+from math import fsum
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +14,11 @@ from safeact_env.evaluation.record import Key
 __all__ = ["Cost", "Part", "Prices", "ReportError", "Usage", "cost_of", "usage", "usage_of"]
 
 MILLION = 1_000_000
+MOST_TOKENS = 10**12
+"""Most tokens that a record of one episode may say were used."""
+MOST_SECONDS = 10**9
+"""Longest wait for one answer that a record may say."""
+HIGHEST_PRICE = 10**9
 
 
 class ReportError(ValueError):
@@ -34,8 +39,8 @@ class Prices(Part):
         tokens_out: Price of tokens that it writes.
     """
 
-    tokens_in: float = Field(ge=0, allow_inf_nan=False)
-    tokens_out: float = Field(ge=0, allow_inf_nan=False)
+    tokens_in: float = Field(ge=0, le=HIGHEST_PRICE, allow_inf_nan=False)
+    tokens_out: float = Field(ge=0, le=HIGHEST_PRICE, allow_inf_nan=False)
 
 
 class Cost(Part):
@@ -80,12 +85,15 @@ def usage_of(record: Mapping[str, Any]) -> Usage:
     """
     try:
         used = record["model"]
-        waits = [_number(wait) for wait in used["latency_s"]]
-        return Usage(waits, _whole(used["tokens_in"]), _whole(used["tokens_out"]))
+        if not isinstance(used["latency_s"], list):
+            raise TypeError("not a list")
+        waits = [_seconds(wait) for wait in used["latency_s"]]
+        return Usage(waits, _tokens(used["tokens_in"]), _tokens(used["tokens_out"]))
     except (KeyError, TypeError, ValueError):
         raise ReportError(
             f"{Key.of(record).place}: the record does not say what the model used; its part `model` needs "
-            "tokens_in, tokens_out, and latency_s with the seconds of every answer."
+            f"tokens_in and tokens_out, at most {MOST_TOKENS} each, and latency_s with the seconds of every "
+            f"answer, at most {MOST_SECONDS} each."
         ) from None
 
 
@@ -123,13 +131,13 @@ def usage(waits: Sequence[float], tokens_in: int, tokens_out: int, prices: Price
     )
 
 
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value) or value < 0:
-        raise ValueError("not an amount")
+def _seconds(value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= MOST_SECONDS:
+        raise ValueError("not a time")
     return float(value)
 
 
-def _whole(value: Any) -> int:
-    if not isinstance(value, int):
-        raise ValueError("not a whole number")
-    return int(_number(value))
+def _tokens(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= MOST_TOKENS:
+        raise ValueError("not a number of tokens")
+    return value

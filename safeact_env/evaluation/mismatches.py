@@ -6,14 +6,13 @@ Owns the comparisons. Must not know files, nor how the sentences are used.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from safeact_env.core.episode import Episode
 from safeact_env.core.trajectory import TrajectoryError
-from safeact_env.core.variant import Variant
-from safeact_env.evaluation.cost import ReportError, cost_of, usage_of
+from safeact_env.evaluation.cost import ReportError, cost_of
 from safeact_env.evaluation.predictions import Predictions, predictions_of
 from safeact_env.evaluation.record import (
     Key,
@@ -21,11 +20,9 @@ from safeact_env.evaluation.record import (
     policy_seed,
     record_of,
     said_in,
-    went_without_temperature,
 )
 from safeact_env.evaluation.replay import differences, replayed
 from safeact_env.evaluation.report import (
-    Agent,
     Bounds,
     Compared,
     Files,
@@ -41,7 +38,6 @@ from safeact_env.tasks import get_task
 __all__ = [
     "OwnPlays",
     "Replay",
-    "agent_mismatches",
     "cost_mismatches",
     "episode_mismatches",
     "file_mismatches",
@@ -124,9 +120,14 @@ def replay_of(key: Key, record: Mapping[str, Any], plays: OwnPlays | None = None
     for name, value in fresh.items():
         if name not in record:
             found.append(f"{name}: not recorded")
-        elif name not in told and record[name] != value:
+        elif name not in told and not _same(record[name], value):
             found.append(f"{name}: recorded {json.dumps(record[name])}, replayed {json.dumps(value)}")
     return Replay(key, record, fresh, [f"{where}: {sentence}." for sentence in found], own)
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: to Python, 1, 1.0 and true are equal."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 # What was played -----------------------------------------------------------------------------------------
@@ -140,7 +141,7 @@ def suite_mismatches(report: Report, here: Report) -> Iterator[str]:
             f"here it is {here.suite.sha256}. Other episodes or other conditions cannot be compared."
         )
     for part in ("selection", "interval"):
-        if getattr(report, part) != getattr(here, part):
+        if not _same(getattr(report, part), getattr(here, part)):
             yield f"The report's {part} is not the suite's."
 
 
@@ -189,83 +190,6 @@ def episode_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) 
         yield f"{key.place}{split}{by}: not an episode of this run."
 
 
-# How it was played ---------------------------------------------------------------------------------------
-
-
-def agent_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -> Iterator[str]:
-    """Check the suite's conditions, and that a reference policy's calls are the policy's own."""
-    agent, prompt = report.agent, report.agent.prompt
-    if mismatch := misdescribed(agent):
-        yield mismatch
-    if agent.kind == "model" and (
-        prompt is None or (prompt.name, prompt.version) != (suite.prompt, suite.prompt_version)
-    ):
-        yield f"The report's prompt is not {suite.prompt}, version {suite.prompt_version}, as the suite asks."
-    for again in replays:
-        if again.fresh is None:
-            continue
-        if agent.kind == "model":
-            mismatches = _model_mismatches(suite, report, again.record, again.fresh)
-        else:
-            mismatches = _policy_mismatches(again)
-        yield from (
-            f"{again.key.place}: {mismatch}." for mismatch in (*_budget_mismatches(again.fresh), *mismatches)
-        )
-
-
-def misdescribed(agent: Agent) -> str | None:
-    """What cannot be true of an agent of this kind, in a sentence."""
-    if agent.kind == "policy" and agent.name not in POLICIES:
-        return f"There is no reference policy {agent.name}."
-    if agent.kind == "program" and agent.name in POLICIES:
-        return f"{agent.name} is the name of a reference policy; a program needs another one."
-    if agent.kind != "model" and agent.prompt is not None:
-        return f"A {agent.kind} reads no prompt, and the agent has one; with a prompt it is a model."
-    return None
-
-
-def _budget_mismatches(fresh: Mapping[str, Any]) -> Iterator[str]:
-    budget = get_task(fresh["task"]).level(Variant.of(fresh)).max_steps
-    if fresh["max_steps"] != budget:
-        yield f"played under a budget of {fresh['max_steps']} steps instead of the task's {budget}"
-
-
-def _policy_mismatches(again: Replay) -> Iterator[str]:
-    # A policy that is not known here is reported once, or its record is not an episode of this run.
-    if again.own is not None and again.fresh and again.own != again.fresh["calls"]:
-        yield f"{again.key.policy} plays other calls here"
-    elif again.fresh and again.fresh["outcome"] is None:
-        yield "the episode is not over"
-
-
-def _model_mismatches(
-    suite: Suite, report: Report, record: Mapping[str, Any], fresh: Mapping[str, Any]
-) -> Iterator[str]:
-    used = record.get("model")
-    if not isinstance(used, Mapping):
-        yield "the record has no part `model`"
-        return
-    if (used.get("prompt"), used.get("prompt_version")) != (suite.prompt, suite.prompt_version):
-        yield f"the model did not get the prompt {suite.prompt}, version {suite.prompt_version}"
-    if fresh["calls"] and (said_in(fresh) is not None) != suite.predict:
-        yield f"the suite is played {'with' if suite.predict else 'without'} predictions, and this was not"
-    said = report.agent.prompt
-    if said is not None and used.get("prompt_sha256", said.sha256) != said.sha256:
-        yield "the text of the prompt was another one than the report's"
-    if went_without_temperature(record) and report.agent.settings.get("temperature") is not None:
-        yield "a request went without the temperature that the report names"
-    if fresh["outcome"] is None and used.get("stop") not in asdict(suite.limits):
-        yield "the episode is not over, and the record does not name the limit that stopped the model"
-    try:
-        waits = usage_of(record).waits
-    except ReportError:
-        return  # reported by the check of the cost
-    if len(waits) > suite.limits.calls:
-        yield f"{len(waits)} answers were asked for, and the suite allows {suite.limits.calls}"
-    if sum(waits[:-1]) > suite.limits.seconds:
-        yield f"the model was asked again after the {suite.limits.seconds} seconds that the suite allows"
-
-
 # What came out -------------------------------------------------------------------------------------------
 
 
@@ -276,6 +200,7 @@ def metric_mismatches(suite: Suite, report: Report, replays: Iterable[Replay]) -
     told = {_scope_of(one): one for one in report.groups}
     if len(told) != len(report.groups):
         yield "The report has two results for the same episodes."
+    yield from _order_mismatches("results", map(_scope_of, report.groups), map(_scope_of, now))
     for one in now:
         said = told.pop(_scope_of(one), None)
         if said is None:
@@ -301,9 +226,10 @@ def prediction_mismatches(suite: Suite, report: Report, replays: Iterable[Replay
     )
     if len(there) != len(report.predictions or []):
         yield "The report scores the predictions of the same calls twice."
+    yield from _order_mismatches("scores of predictions", there, here)
     for scope in dict.fromkeys([*here, *there]):
         said, now = there.get(scope), here.get(scope)
-        where = " ".join(map(str, scope))
+        where = _where(scope)
         if said is None or now is None:
             yield f"{where}: {'not in the report' if said is None else 'no call has a prediction'}."
             continue
@@ -314,8 +240,14 @@ def prediction_mismatches(suite: Suite, report: Report, replays: Iterable[Replay
 
 
 def _scope_of_predictions(one: Predictions) -> tuple[Any, ...]:
-    variant = () if one.level is None else (f"level {one.level}", one.framing)
-    return (one.policy, one.task or "all tasks", *variant)
+    return one.policy, one.task, one.level, one.framing
+
+
+def _where(scope: Iterable[Any]) -> str:
+    policy, task, level, framing = scope
+    return " ".join(
+        [policy, task or "all tasks", *([] if level is None else [f"level {level}", str(framing)])]
+    )
 
 
 def _told(value: Any) -> str:
@@ -324,21 +256,26 @@ def _told(value: Any) -> str:
     return str(value) if value is not None else "nothing"
 
 
-def _comparison_mismatches(said: Iterable[Compared], now: Iterable[Compared]) -> Iterator[str]:
+def _comparison_mismatches(said: Sequence[Compared], now: Sequence[Compared]) -> Iterator[str]:
     there, here = ({_pair_of(one): one for one in found} for found in (said, now))
+    if len(there) != len(said):
+        yield "The report compares the same episodes twice."
+    yield from _order_mismatches("comparisons", there, here)
     for pair in dict.fromkeys([*here, *there]):
         old, new = there.get(pair), here.get(pair)
+        policy, task, by, this, that, metric = pair
+        what = f"{policy} {task or 'all tasks'} {by} {this} against {that} {metric}"
         if old is None or new is None:
-            yield f"{' '.join(pair)}: {'not in the report' if old is None else 'compared, but not played'}."
+            yield f"{what}: {'not in the report' if old is None else 'compared, but not played'}."
         elif not _close(old.difference, new.difference) or _counts(old) != _counts(new):
             yield (
-                f"{' '.join(pair)}: reported {_bounds(old.difference)}, {old.finding}, found "
+                f"{what}: reported {_bounds(old.difference)}, {old.finding}, found "
                 f"{_bounds(new.difference)}, {new.finding}."
             )
 
 
-def _pair_of(one: Compared) -> tuple[str, ...]:
-    return (one.policy, one.task or "all tasks", one.by, one.this, "against", one.that, one.metric)
+def _pair_of(one: Compared) -> tuple[Any, ...]:
+    return one.policy, one.task, one.by, one.this, one.that, one.metric
 
 
 def _counts(one: Compared) -> tuple[int, int, str]:
@@ -362,6 +299,13 @@ def _result_mismatches(said: Results, now: Results) -> Iterator[str]:
         there, here = said.metrics.get(name), now.metrics.get(name)
         if there is None or here is None or not _close(there, here):
             yield f"{_scope(now)}, {name}: reported {_bounds(there)}, found {_bounds(here)}."
+
+
+def _order_mismatches(what: str, said: Iterable[Any], now: Iterable[Any]) -> Iterator[str]:
+    """Tables take what is first. What is missing or there twice has a sentence of its own."""
+    there, here = list(said), list(now)
+    if there != here and set(there) == set(here) and len(there) == len(here):
+        yield f"The report's {what} stand in another order than a run writes them in."
 
 
 def _close(one: Bounds, other: Bounds) -> bool:
@@ -389,5 +333,6 @@ def cost_mismatches(report: Report, replays: Iterable[Replay]) -> Iterator[str]:
         return
     for name, value in now:
         said = getattr(report.cost, name)
-        if said != value and not (isinstance(value, float) and abs(said - value) <= TOLERANCE):
+        close = isinstance(said, float) and isinstance(value, float) and abs(said - value) <= TOLERANCE
+        if said != value and not close:
             yield f"{name.replace('_', ' ')}: reported {said}, found {value}."

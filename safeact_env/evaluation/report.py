@@ -8,10 +8,8 @@ A report has all fields that `eval --json` writes, so that one reader can read b
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import asdict
 from importlib.metadata import version as version_of
 from pathlib import Path
@@ -45,6 +43,8 @@ __all__ = [
     "results_of",
 ]
 
+Form = Literal["safeact-env suite report, form 2"]
+FORM: Form = "safeact-env suite report, form 2"
 REPORT = "report.json"
 TRAJECTORIES = "trajectories.jsonl"
 """Names of the two files of a run of a suite."""
@@ -186,12 +186,12 @@ class Report(Part):
             were asked for, and until the run has ended. The file then has no such field.
     """
 
-    form: Literal["safeact-env suite report, form 2"] = "safeact-env suite report, form 2"
+    form: Form
     suite: SuiteStamp
     agent: Agent
     version: str
     versions: Versions
-    date: str | None = None
+    date: str | None = Field(default=None, pattern=r"^\d{4}-\d\d-\d\d$")
     trajectories: Files | None = None
     cost: Cost | None = None
     selection: dict[str, JsonValue]
@@ -248,6 +248,7 @@ class Report(Part):
 def begun(suite: Suite, agent: Agent) -> Report:
     """Return the report of a run without results."""
     return Report(
+        form=FORM,
         suite=SuiteStamp(name=suite.name, sha256=suite.sha256),
         agent=agent,
         versions=Versions(
@@ -307,13 +308,16 @@ def read_report(path: Path) -> Report:
     """
     try:
         content = path.read_bytes()
-        with suppress(RecursionError, UnicodeDecodeError, json.JSONDecodeError):  # the model says where
-            unique_json(content)
-        return Report.model_validate_json(content)
-    except RepeatedKey as error:
-        raise ReportError(f"{path}, line {error.line}: {error}.") from None
     except OSError as error:
         raise ReportError(f"{path} cannot be read: {error.strerror}.") from None
+    try:
+        unique_json(content)
+    except RepeatedKey as error:
+        raise ReportError(f"{path}, line {error.line}: {error}.") from None
+    except (RecursionError, ValueError):
+        pass  # the model says where
+    try:
+        return Report.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"]))

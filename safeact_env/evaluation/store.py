@@ -20,6 +20,9 @@ from safeact_env.version import VERSION
 
 __all__ = ["RecordFile", "StoreError", "line_of", "occupied", "read_packed", "replace_file", "versions_of"]
 
+MOST_UNPACKED = 2**29
+"""Most bytes that a compressed file may unpack to: a small file can hold any number."""
+
 Versions = tuple[str, Mapping[str, int]]
 """The package's version, and that of each task by name."""
 
@@ -46,13 +49,16 @@ def read_packed(path: Path) -> bytes:
     Raises:
         OSError: If it cannot be read, or is not what its name says.
     """
-    content = path.read_bytes()
     if path.suffix != ".gz":
-        return content
+        return path.read_bytes()
     try:
-        return gzip.decompress(content)
+        with gzip.open(path) as file:
+            content = file.read(MOST_UNPACKED + 1)
     except (EOFError, zlib.error) as error:
         raise OSError(str(error)) from None
+    if len(content) > MOST_UNPACKED:
+        raise OSError(f"it unpacks to more than {MOST_UNPACKED} bytes")
+    return content
 
 
 def replace_file(path: Path, content: bytes) -> None:

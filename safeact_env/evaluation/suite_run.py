@@ -15,8 +15,8 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
+from safeact_env.evaluation.conditions import misdescribed
 from safeact_env.evaluation.cost import Prices, ReportError, usage_of
-from safeact_env.evaluation.mismatches import misdescribed
 from safeact_env.evaluation.record import UNDO_CHANCE, Key, Sample, play_attempt, record_of
 from safeact_env.evaluation.report import (
     REPORT,
@@ -72,8 +72,8 @@ def run_suite(
         suite: The suite to play.
         player: Plays an episode. Called from several threads if `concurrency` is above 1.
         out: A folder; created if missing. It gets `report.json` and `trajectories.jsonl`.
-        agent: The player's description in the report. A model must have the suite's prompt, and a program
-            another name than the reference policies.
+        agent: The player's description in the report. A model must have the suite's prompt, and models and
+            programs other names than the reference policies.
         resume: Whether to continue the run in the folder; otherwise it starts again.
         concurrency: Episodes at a time, at least 1.
         prices: Prices of tokens; without them the report has no costs in money.
@@ -108,7 +108,7 @@ class SuiteFolder:
     Args:
         suite: The suite to play.
         out: The folder; created if missing. It gets a report without results, and a file of records.
-        agent: The agent. A model must have the suite's prompt, a program a name of its own.
+        agent: The agent. A model must have the suite's prompt, models and programs names of their own.
         resume: Whether to continue the run in the folder; otherwise it starts again.
 
     Raises:
@@ -129,10 +129,14 @@ class SuiteFolder:
                 f"{out} holds a run of suite {before.suite.name} by {before.agent.name}, of another agent, "
                 "with other settings or other versions. Use another folder, or start again without resuming."
             )
-        if resume and (packed := _packed(out / TRAJECTORIES)) is not None:
-            raise ReportError(f"{packed} is compressed; unpack it (gunzip) to go on with its episodes.")
+        packed = _packed(out / TRAJECTORIES)
+        if resume and packed.exists():
+            raise ReportError(
+                f"{packed} is compressed; unpack it (gunzip) to go on with its episodes, or remove it."
+            )
         try:
             out.mkdir(parents=True, exist_ok=True)
+            packed.unlink(missing_ok=True)  # of the run that is started again
             if self._before is None:
                 _write(out / REPORT, self._report)
         except OSError as error:
@@ -224,16 +228,15 @@ def _before(path: Path) -> Report | None:
     return read_report(path) if path.exists() else None
 
 
-def _packed(path: Path) -> Path | None:
-    """The compressed file of records, if the folder holds no other."""
-    packed = path.with_name(f"{path.name}.gz")
-    return packed if packed.exists() and not path.exists() else None
+def _packed(path: Path) -> Path:
+    """The same file of records compressed, which may be there."""
+    return path.with_name(f"{path.name}.gz")
 
 
 def holds_episodes(out: Path) -> bool:
     """Whether a folder holds records of a suite."""
     path = out / TRAJECTORIES
-    return _packed(path) is not None or (path.exists() and path.stat().st_size > 0)
+    return _packed(path).exists() or (path.exists() and path.stat().st_size > 0)
 
 
 def _write(path: Path, report: Report) -> None:
@@ -253,6 +256,10 @@ def _check_record(suite: Suite, agent: Agent, key: Key, record: Mapping[str, Any
     if agent.kind == "program" and record["outcome"] is None:
         raise ReportError(f"{key.place}: the episode is not over; a program plays each to its end.")
     if agent.kind != "model":
+        if "model" in record:
+            raise ReportError(
+                f"{key.place}: the record says how a model played, and a {agent.kind} uses none."
+            )
         return
     usage_of(record)  # raises if the record lacks what the cost needs
     try:

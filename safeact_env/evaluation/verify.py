@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from safeact_env.evaluation.conditions import agent_mismatches
 from safeact_env.evaluation.cost import ReportError
 from safeact_env.evaluation.mismatches import (
     OwnPlays,
-    agent_mismatches,
     cost_mismatches,
     episode_mismatches,
     file_mismatches,
@@ -67,7 +67,7 @@ def verify(path: Path, suites: Mapping[str, Suite] = SUITES) -> list[Check]:
     here = begun(suite, report.agent)
     _same_versions(report, here)
     files = report.trajectories
-    if files is None:
+    if files is None or report.date is None:
         raise ReportError(f"{path} is of a run that was not finished; there is nothing to verify yet.")
     content = read_lines(path.with_name(files.file))
     plays = OwnPlays() if report.agent.kind == "policy" else None
@@ -121,11 +121,15 @@ def read_lines(path: Path) -> bytes:
     """Read a file of records, or the same file compressed as `.gz`.
 
     Raises:
-        ReportError: If neither can be read.
+        ReportError: If neither can be read, or both are there and only one can be meant.
     """
     packed = path.with_name(f"{path.name}.gz")
+    if packed.exists() and path.exists():
+        raise ReportError(
+            f"There are {path.name} and {packed.name} in {path.parent}, which may differ; leave one of them."
+        )
     try:
-        return read_packed(packed if packed.exists() and not path.exists() else path)
+        return read_packed(packed if packed.exists() else path)
     except FileNotFoundError:
         raise ReportError(
             f"There is no {path.name} or {packed.name} in {path.parent}; the records lie beside a report."
@@ -142,7 +146,7 @@ def records_in(content: bytes, name: str) -> Iterator[tuple[Key, dict[str, Any]]
     """
     for number, line in enumerate(content.splitlines(), start=1):
         try:
-            record = unique_json(line)
+            record = unique_json(line.decode())
             key = Key.of(record)
         except RepeatedKey as error:
             raise ReportError(f"{name}, line {number}: {error}.") from None

@@ -69,6 +69,15 @@ def test_a_compressed_file_is_read_as_it_is_and_a_broken_one_is_said_to_be(recor
         assert "cannot be read" in output(result)
 
 
+def test_only_the_end_of_a_line_ends_a_record(records: Path) -> None:
+    first, *rest = records.read_text().splitlines()
+    named = json.loads(first)
+    named["calls"][0]["reasoning"] = "One\u2028two\u0085three"
+    records.write_text("\n".join([json.dumps(named, ensure_ascii=False), *rest]) + "\n", encoding="utf-8")
+    result = run(records, "--all")
+    assert result.exit_code == 0, output(result)
+
+
 def test_the_episodes_of_a_file_of_many_are_listed(records: Path) -> None:
     made = [json.loads(line) for line in records.read_text().splitlines()]
     with records.open("a") as file:

@@ -247,6 +247,26 @@ def test_a_forged_comparison_is_found(varied: Path, change: Any) -> None:
     assert mismatches(varied)
 
 
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (
+            lambda found: found.insert(0, {**found[0], "task": "all tasks", "finding": "higher"}),
+            "but not played",
+        ),
+        (lambda found: found.insert(0, {**found[0], "task": "", "finding": "higher"}), "but not played"),
+        (
+            lambda found: found.insert(0, {**found[0], "finding": "higher"}),
+            "compares the same episodes twice",
+        ),
+        (list.reverse, "comparisons stand in another order"),
+    ],
+)
+def test_a_comparison_behind_another_one_is_found(varied: Path, change: Any, sentence: str) -> None:
+    rewrite_report(varied, lambda report: change(report["comparisons"]))
+    assert any(sentence in one for one in mismatches(varied))
+
+
 def test_a_comparison_that_is_left_out_is_found(varied: Path) -> None:
     rewrite_report(varied, lambda report: report["comparisons"].pop())
     assert [one for one in mismatches(varied) if "not in the report" in one]

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -42,6 +43,14 @@ def test_the_key_and_its_line_are_named(text, key, line):
             unique_json(data)
         assert (caught.value.line, key in str(caught.value)) == (line, True)
     json.loads(text)
+
+
+def test_the_first_of_many_keys_is_found_at_once():
+    names = "".join(f'"{n}": {n},' for n in range(300_000))
+    started = time.process_time()
+    with pytest.raises(RepeatedKey, match="'299999'"):
+        unique_json(f'{{{names}"299999": 0}}')
+    assert time.process_time() - started < 10, "a key is counted once, not compared with all others"
 
 
 @given(st.recursive(st.integers() | st.text(), lambda one: st.lists(one) | st.dictionaries(st.text(), one)))

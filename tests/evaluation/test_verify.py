@@ -129,12 +129,12 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
             unplayed = Episode(get_task(key.task), key.split, key.seed)
             fresh = record_of(unplayed, MODEL.name, key.attempt, predictions=[])
             record = {**fresh, "model": {**record["model"]}}
-            record["model"] |= {"latency_s": [1.0], "stop": "tokens"}
+            record["model"] |= {"latency_s": [1.0], "tokens_in": 3_000_000, "stop": "tokens"}
         return record
 
     run_suite(TINY, player, tmp_path, MODEL)
     assert mismatches(tmp_path) == {}
-    for other in ("done", "boredom", None):
+    for other in ("done", "boredom", None, [], {}, 1):
         rewrite_records(tmp_path, lambda found, stop=other: found[1]["model"].update(stop=stop))
         assert mismatches(tmp_path) == {
             "agent": [
@@ -142,6 +142,11 @@ def test_a_model_that_a_limit_stopped_is_graded_as_it_stands(tmp_path: Path) -> 
                 "model."
             ]
         }
+    for stop, why in (("calls", "1 answers"), ("tokens", "1102 tokens")):
+        change = {"stop": stop, "tokens_in": 1_002}
+        rewrite_records(tmp_path, lambda found, change=change: found[1]["model"].update(change))
+        said = f"{SECOND}the record says that {why} were all that the suite allows."
+        assert mismatches(tmp_path)["agent"] == [said]
 
 
 # What does not ---------------------------------------------------------------------------------------------
@@ -254,6 +259,10 @@ PROGRAMS: dict[str, tuple[Callable[[Path], Any], dict[str, list[str]]]] = {
         ),
         {"agent": ["expert is the name of a reference policy; a program needs another one."]},
     ),
+    "a record of a model": (
+        lambda folder: rewrite_records(folder, lambda found: found[1].update(model={"prompt": "hinted"})),
+        {"agent": [f"{SECOND}the record says how a model played, and a program uses none."]},
+    ),
     "a prompt": (
         lambda folder: rewrite_report(
             folder,
@@ -317,12 +326,24 @@ def test_a_policy_that_did_not_play_its_own_calls_is_caught(policy: Path) -> Non
         ({"prompt_version": "2"}, "the model did not get the prompt neutral, version 1."),
         ({"prompt_sha256": "cd" * 32}, "the text of the prompt was another one than the report's."),
         ({"latency_s": [0.1] * 151}, "151 answers were asked for, and the suite allows 150."),
-        ({"latency_s": [3601, 1]}, "the model was asked again after the 3600 seconds that the suite allows."),
+        (
+            {"latency_s": [250] * 18},
+            "the model was asked again after the 3600 seconds that the suite allows.",
+        ),
+        ({"latency_s": [1] * 3}, "18 calls came of 3 answers, and an answer is one call."),
+        (
+            {"stop": "tokens"},
+            "the episode is over, and the record says that its limit of tokens stopped the m",
+        ),
+        ({"name": "tiny-1"}, 'the model\'s name was "tiny-1", and the report\'s is "clever-1".'),
+        ({"mode": "text"}, 'the model\'s mode was "text", and the report\'s is "tools".'),
+        ({"temperature": 1.5}, "the model's temperature was 1.5, and the report's is 0.0."),
     ],
 )
 def test_a_model_outside_the_conditions_is_caught(model: Path, part: dict[str, Any], sentence: str) -> None:
     rewrite_records(model, lambda found: found[1]["model"].update(part))
-    assert mismatches(model)["agent"] == [SECOND + sentence]
+    (said,) = mismatches(model)["agent"]
+    assert said.startswith(SECOND + sentence)
 
 
 def test_a_model_whose_record_has_no_model_is_caught(model: Path) -> None:
@@ -332,8 +353,15 @@ def test_a_model_whose_record_has_no_model_is_caught(model: Path) -> None:
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
 
 
-def test_a_model_that_does_not_say_what_it_used_is_caught(model: Path) -> None:
-    rewrite_records(model, lambda found: found[1]["model"].update(tokens_in=-1))
+@pytest.mark.parametrize(
+    "part",
+    [
+        *({"tokens_in": one} for one in (-1, 1.0, True, 10**13, 10**400)),
+        *({"latency_s": one} for one in ("", {}, [True], [-1], [1e308] * 3, [10**400])),
+    ],
+)
+def test_a_model_that_does_not_say_what_it_used_is_caught(model: Path, part: dict[str, Any]) -> None:
+    rewrite_records(model, lambda found: found[1]["model"].update(part))
     found = mismatches(model)
     assert list(found) == ["cost"]
     assert found["cost"][0].startswith(f"{SECOND}the record does not say what the model used")
@@ -446,6 +474,10 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
             lambda r: r["groups"].append(r["groups"][0]),
             "The report has two results for the same episodes.",
         ),
+        "results in an order of its own": (
+            lambda r: r["groups"].reverse(),
+            "The report's results stand in another order than a run writes them in.",
+        ),
     },
     "predictions": {
         "a better score": (
@@ -476,10 +508,15 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
             lambda r: r["predictions"].append(r["predictions"][0]),
             "The report scores the predictions of the same calls twice.",
         ),
+        "scores in an order of their own": (
+            lambda r: r["predictions"].reverse(),
+            "The report's scores of predictions stand in another order than a run writes them in.",
+        ),
     },
     "cost": {
         "fewer tokens": (lambda r: r["cost"].update(tokens_in=1), "tokens in: reported 1, found 8012."),
         "less money": (lambda r: r["cost"].update(money=0.001), "money: reported 0.001, found "),
+        "no sum of money": (lambda r: r["cost"].update(money=None), "money: reported None, found "),
         "no cost": (lambda r: r.update(cost=None), "The report does not say what the model used."),
         "a policy with a cost": (
             lambda r: r["agent"].update(kind="policy"),
@@ -493,6 +530,10 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
         ),
         "other seeds": (
             lambda r: r["selection"].update(seeds=[1, 2]),
+            "The report's selection is not the suite's.",
+        ),
+        "a number of attempts that is no whole one": (
+            lambda r: r["selection"].update(attempts=2.0),
             "The report's selection is not the suite's.",
         ),
         "another kind of interval": (
@@ -533,6 +574,17 @@ FORGED_REPORTS: dict[str, dict[str, tuple[Callable[[dict[str, Any]], Any], str]]
             lambda r: r["agent"].update(kind="policy"),
             "There is no reference policy clever-1.",
         ),
+        "the name of a policy": (
+            lambda r: r["agent"].update(name="Expert"),
+            "Expert is the name of a reference policy; a model needs another one.",
+        ),
+        **{
+            f"the name {name!r}": (
+                lambda r, name=name: r["agent"].update(name=name),
+                f"The name {name!a} is none for an agent: ",
+            )
+            for name in ("expert ", "\u0435xpert", "expert\u200b", "a\nb", "a | 1.0", "<b>", "a`b")
+        },
     },
     "episodes": {
         "another name": (lambda r: r["agent"].update(name="cleverer-2"), "easy, seed 5, attempt 1: missing."),
@@ -622,6 +674,26 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
         ),
         "is not the report of a suite: trajectories.file: ",
     ),
+    "no form": (
+        lambda folder: rewrite_report(folder, lambda report: report.pop("form")),
+        "is not the report of a suite: form: Field required",
+    ),
+    "a day that is none": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(date="<b>today</b>")),
+        "is not the report of a suite: date: ",
+    ),
+    "no day": (
+        lambda folder: rewrite_report(folder, lambda report: report.update(date=None)),
+        "is of a run that was not finished",
+    ),
+    "a number of five thousand digits": (
+        lambda folder: (folder / "report.json").write_text(
+            (folder / "report.json")
+            .read_text()
+            .replace('"settings": {', '"settings": {"n": ' + "1" * 5_000, 1)
+        ),
+        "is not the report of a suite: Invalid JSON",
+    ),
     "an unfinished run": (
         lambda folder: rewrite_report(folder, lambda report: report.update(trajectories=None)),
         "is of a run that was not finished",
@@ -663,6 +735,23 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "a deep record": (
         lambda folder: rewrite_line(folder, b"[" * 100_000),
         "trajectories.jsonl, line 2, is not the record of an episode",
+    ),
+    "records that begin with a mark": (
+        lambda folder: (folder / "trajectories.jsonl").write_bytes(
+            b"\xef\xbb\xbf" + (folder / "trajectories.jsonl").read_bytes()
+        ),
+        "trajectories.jsonl, line 1, is not the record of an episode",
+    ),
+    "records twice": (
+        lambda folder: (folder / "trajectories.jsonl.gz").write_bytes(gzip.compress(b"{}\n")),
+        "There are trajectories.jsonl and trajectories.jsonl.gz in",
+    ),
+    "compressed records without end": (
+        lambda folder: (
+            (folder / "trajectories.jsonl.gz").write_bytes(gzip.compress(b"\n" * 9_000_000, 1) * 60),
+            (folder / "trajectories.jsonl").unlink(),
+        ),
+        "it unpacks to more than 536870912 bytes",
     ),
     "records that are a folder": (
         lambda folder: ((folder / "trajectories.jsonl").unlink(), (folder / "trajectories.jsonl").mkdir()),

@@ -26,9 +26,9 @@ from safeact_env.evaluation import (
     to_json,
     verify,
 )
+from safeact_env.evaluation.conditions import agent_mismatches
 from safeact_env.evaluation.mismatches import (
     OwnPlays,
-    agent_mismatches,
     file_mismatches,
     replay_of,
     task_mismatches,
@@ -41,10 +41,19 @@ from safeact_env.policies.reference import POLICIES
 from safeact_env.tasks import OFFICIAL
 from safeact_env.version import VERSION
 from tests.documents import ROOT, blocks
-from tests.suites import GUESSER, TINY, VARIED, model_run
+from tests.suites import (
+    GUESSER,
+    PROGRAM,
+    TINY,
+    VARIED,
+    model_run,
+    program_player,
+    rewrite_report,
+)
 from tools.documents import page as gen_page
 from tools.documents import suite_tables
 from tools.documents import tables as gen_docs
+from tools.documents.atlas import atlas
 from tools.documents.drawings import drawings
 from tools.documents.markdown import dated
 from tools.documents.site import site_links
@@ -333,6 +342,45 @@ def test_a_run_of_the_suite_fills_its_tables(tmp_path, monkeypatch):
     assert levels[2].count("%") == 3
     assert framings[2] == "| `guesser` | grade | 0 |  |  |  |"
     assert "Version" in suite[-1]
+
+
+def test_tables_of_the_suite_take_nothing_a_report_could_smuggle_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
+    for name in ("guesser", "other"):
+        run_suite(VARIED, policy_player("guesser"), tmp_path / "suite_v2" / name, GUESSER)
+    rewrite_report(tmp_path / "suite_v2" / "other", lambda report: report["groups"].reverse())
+    one, other = suite_tables.suite_table().splitlines()[2:4]
+    assert one == other, "what is over all is looked for, not what stands first"
+    evil = "a`</td>| 1.000 |\n\n<script>"
+    rewrite_report(tmp_path / "suite_v2" / "other", lambda report: report["agent"].update(name=evil))
+    for make in (suite_tables.suite_table, suite_tables.levels_table, suite_tables.framings_table):
+        assert "`a??/td?? 1.000 ????script?`" in make()
+        assert "<" not in make()
+    rewrite_report(tmp_path / "suite_v2" / "other", lambda report: report.update(version="1.0.0"))
+    with pytest.raises(ReportError, match=f"are of versions 1.0.0, {VERSION}, which no table can hold"):
+        suite_tables.suite_table()
+
+
+def test_a_policys_namesake_keeps_its_own_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(suite_tables, "RESULTS", tmp_path)
+    for name in ("guesser", "other"):
+        run_suite(VARIED, policy_player("guesser"), tmp_path / "suite_v2" / name, GUESSER)
+    assert suite_tables.levels_table().count("`guesser`") == 2
+
+
+def test_the_atlas_shows_the_records_that_verify_reads(tmp_path):
+    folder = tmp_path / "results" / "suite_v2" / "network-0"
+    run_suite(VARIED, program_player, folder, PROGRAM)
+    marked = (folder / "trajectories.jsonl").read_text().replace('"reasoning":"', '"reasoning":"\u2028', 1)
+    (folder / "trajectories.jsonl").write_text(marked, encoding="utf-8")
+    (folder / "trajectories.jsonl").rename(folder / "true.jsonl")
+    rewrite_report(folder, lambda report: report["trajectories"].update(file="true.jsonl"))
+    (folder / "trajectories.jsonl.gz").write_bytes(gzip.compress(b"{}\n"))
+    made = atlas(tmp_path)
+    assert len(json.loads(made[tmp_path / "static" / "atlas.json"])["scenarios"]) == 4
+    (folder / "true.jsonl.gz").write_bytes(gzip.compress(b"{}\n"))
+    with pytest.raises(ReportError, match=r"There are true.jsonl and true.jsonl.gz"):
+        atlas(tmp_path)
 
 
 def test_a_models_run_becomes_a_row_whichever_way_it_was_recorded(tmp_path, monkeypatch):

@@ -9,6 +9,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from safeact_env.evaluation.cost import ReportError
+from safeact_env.evaluation.report import REPORT, read_report
+from safeact_env.evaluation.verify import read_lines, records_in
+
 FRAMING = "goal"
 """The framing that the suite has on every level; the grid shows it."""
 METRICS = ("grade", "mistakes", "over_escalations")
@@ -30,26 +34,28 @@ KEPT = (
 
 def shown(folder: Path) -> list[dict[str, Any]]:
     """The episodes of a player that the grid shows: the first attempt, in the framing, in a fixed order."""
-    text = gzip.decompress((folder / "trajectories.jsonl.gz").read_bytes()).decode("utf-8")
-    records = [json.loads(line) for line in text.splitlines()]
-    found = [one for one in records if one["framing"] == FRAMING and one["attempt"] == 1]
+    files = read_report(folder / REPORT).trajectories
+    if files is None:
+        raise ReportError(f"{folder} holds a run that was not finished.")
+    records = records_in(read_lines(folder / files.file), files.file)
+    found = [one for _key, one in records if one["framing"] == FRAMING and one["attempt"] == 1]
     return sorted(found, key=lambda one: (one["task"], one["level"], one["seed"]))
 
 
 def player(folder: Path, episodes: list[dict[str, Any]]) -> dict[str, Any]:
     """One row: its figures as in its report, and an outcome for each of these episodes."""
-    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    report = read_report(folder / REPORT)
     groups = [
         {
-            **{key: group[key] for key in ("task", "level", "framing")},
-            **{name: [group["metrics"][name][part] for part in ("value", "low", "high")] for name in METRICS},
+            **{key: getattr(group, key) for key in ("task", "level", "framing")},
+            **{name: [*group.metrics[name].model_dump().values()] for name in METRICS},
         }
-        for group in report["groups"]
+        for group in report.groups
     ]
     return {
         "name": folder.name,
-        "title": report["agent"]["name"],
-        "kind": report["agent"]["kind"],
+        "title": report.agent.name,
+        "kind": report.agent.kind,
         "groups": groups,
         "cells": [[one["score"], one["steps"], int(one["mistake"])] for one in episodes],
     }

@@ -9,6 +9,11 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
+def plain(text: str) -> str:
+    """Text from a file of results for a cell: what Markdown or HTML would read becomes `?`."""
+    return "".join(one if one.isprintable() and one not in "|<>`" else "?" for one in text)
+
+
 def dated(note: str, version: str) -> str:
     """The note below a table of recorded figures, which begins with the version that they are of."""
     if version == VERSION:

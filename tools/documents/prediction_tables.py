@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from safeact_env.evaluation import Predictions, headline
 from safeact_env.evaluation.predictions import HALF
 from safeact_env.evaluation.result_files import Row
-from tools.documents.markdown import table
+from tools.documents.markdown import plain, table
 
 HEAD = [
     *("model", "calls", "Brier", "floor: best constant", "floor: 50", "AUROC"),
@@ -16,7 +16,7 @@ HEAD = [
 
 def predictions_table(rows: Sequence[Row]) -> str:
     """A row per model that was asked for predictions, and the headlines; empty if none was."""
-    found = [(row.agent, row.predictions) for row in rows if row.predictions is not None]
+    found = [(plain(row.agent), row.predictions) for row in rows if row.predictions is not None]
     if not found:
         return ""
     said = " ".join(f"`{agent}` {headline(one)}." for agent, one in found)

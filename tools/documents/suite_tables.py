@@ -5,9 +5,11 @@ from pathlib import Path
 
 from safeact_env.evaluation import Comparison, Interval
 from safeact_env.evaluation.comparisons import AGAINST
+from safeact_env.evaluation.cost import ReportError
+from safeact_env.evaluation.metrics import Group
 from safeact_env.evaluation.report import REPORT, Report, read_report
 from safeact_env.policies.reference import POLICIES
-from tools.documents.markdown import dated, table
+from tools.documents.markdown import dated, plain, table
 
 RESULTS = Path(__file__).resolve().parents[2] / "results"
 NOTHING = "No run of the suite has been recorded yet; `make results` records those of the reference policies."
@@ -22,7 +24,18 @@ def reports() -> list[Report]:
     folders += [folder for folder in played if folder.name not in POLICIES]
     folders += sorted(path.parent for path in (RESULTS / "models").glob(f"*/{REPORT}"))
     found = [read_report(folder / REPORT) for folder in folders if (folder / REPORT).exists()]
-    return [report for report in found if report.trajectories is not None]
+    finished = [report for report in found if report.trajectories is not None]
+    if len(versions := sorted({report.version for report in finished})) > 1:
+        raise ReportError(
+            f"The reports of the suite are of versions {', '.join(versions)}, which no table can hold; "
+            "record the older ones again, or take them away."
+        )
+    return finished
+
+
+def _overall(report: Report) -> Group:
+    """The metrics over all tasks and variants."""
+    return next(one for one in report.results() if (one.task, one.level) == (None, None))
 
 
 def _attempts(report: Report) -> int:
@@ -47,12 +60,12 @@ def suite_table() -> str:
     if not found:
         return NOTHING
     rows = [
-        [f"`{report.agent.name}`", *scores(report.results()[0].metrics, _attempts(report))]
+        [f"`{plain(report.agent.name)}`", *scores(_overall(report).metrics, _attempts(report))]
         for report in found
     ]
     one = found[0]
     note = (
-        f"Suite {one.suite.name}: {one.results()[0].episodes} episodes each; k is "
+        f"Suite {one.suite.name}: {_overall(one).episodes} episodes each; k is "
         f"{_attempts(one)}, the attempts on each scenario and framing. A policy that draws "
         f"nothing plays the same episode in every attempt. {INTERVALS}"
     )
@@ -64,10 +77,10 @@ def levels_table() -> str:
     found = reports()
     if not found:
         return NOTHING
-    cells = {report.agent.name: _by_variant(report) for report in found}
-    variants = sorted({variant for shown in cells.values() for variant in shown}, key=order_of)
+    cells = [(report.agent.name, _by_variant(report)) for report in found]
+    variants = sorted({variant for _name, shown in cells for variant in shown}, key=order_of)
     head = ["player", *(f"{level} {framing}" for level, framing in variants)]
-    rows = [[f"`{name}`", *(shown.get(one, "") for one in variants)] for name, shown in cells.items()]
+    rows = [[f"`{plain(name)}`", *(shown.get(one, "") for one in variants)] for name, shown in cells]
     note = "Mean grade, and the share of episodes that ended in a mistake, by level and framing."
     return f"{table(head, rows)}\n\n{dated(note, found[0].version)}"
 
@@ -105,7 +118,11 @@ def framings_table() -> str:
         }
         for metric in ("grade", "mistakes"):
             rows.append(
-                [f"`{report.agent.name}`", metric, *(shown.get((this, metric), "") for this in AGAINST)]
+                [
+                    f"`{plain(report.agent.name)}`",
+                    metric,
+                    *(shown.get((this, metric), "") for this in AGAINST),
+                ]
             )
     head = ["player", "difference in", *(f"{this} - {that}" for this, that in AGAINST.items())]
     note = (

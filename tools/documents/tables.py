@@ -24,7 +24,7 @@ from tools.documents.compat_tables import clients_table, servers_table, validato
 from tools.documents.completion_table import completion_table
 from tools.documents.grpo_table import grpo_table
 from tools.documents.lm_table import lm_table
-from tools.documents.markdown import dated, table
+from tools.documents.markdown import dated, plain, table
 from tools.documents.prediction_tables import predictions_table
 from tools.documents.suite_tables import (
     SCORES,
@@ -138,7 +138,7 @@ def model_levels_table() -> str:
     head = ["model", "prompt", *(f"{level} {framing}" for level, framing in variants)]
     shown = [
         [
-            f"`{row.agent}`",
+            f"`{plain(row.agent)}`",
             row.prompt or "",
             *(grade_and_mistakes(row.by_variant[one]) if one in row.by_variant else "" for one in variants),
         ]
@@ -153,13 +153,13 @@ def _model_row(row: Row) -> list[str]:
     each = f", {row.attempts} attempts" if row.attempts > 1 else ""
     tokens = (row.cost.tokens_in + row.cost.tokens_out) / row.episodes if row.cost else None
     return [
-        f"`{row.agent}`" + (f", {row.licence}" if row.licence else ""),
+        f"`{plain(row.agent)}`" + (f", {plain(str(row.licence))}" if row.licence else ""),
         f"{row.played}{each}",
         row.prompt or "",
         *scores(row.overall, row.attempts),
         *(f"{row.by_task[task]['grade'].value:.3f}" if task in row.by_task else "" for task in OFFICIAL),
         "" if tokens is None else f"{tokens:,.0f}",
-        row.date or "",
+        plain(row.date or ""),
     ]
 
 
