@@ -132,8 +132,9 @@ TRAINED ?= 0 1 2
 play-trained: | $(TRAIN) ## Play the official suite with the networks of these seeds (TRAINED="0 1 2"), and report it
 	$(TRAIN)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[gymnasium]' torch==2.13.0
 	set -e; for seed in $(TRAINED); do \
-	  $(TRAIN)/bin/python -m scripts.play_trained --seed $$seed $(ARGS); \
-	  gzip -9nf results/suite_v2/q_learning_$$seed/trajectories.jsonl; \
+	  name=q_learning_$$seed; $(TRAIN)/bin/python -m scripts.play_trained --seed $$seed; \
+	  mkdir -p results/suite_v2/$$name; cp runs/suite_v2/$$name/report.json results/suite_v2/$$name/; \
+	  gzip -9nc runs/suite_v2/$$name/trajectories.jsonl > results/suite_v2/$$name/trajectories.jsonl.gz; \
 	done
 
 $(TRAIN) $(TRL) $(LM):

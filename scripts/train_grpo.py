@@ -18,15 +18,17 @@ import json
 import os
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from importlib.util import find_spec
 from itertools import product
+from math import inf
 from pathlib import Path
 from typing import Any
 
 from safeact_env.core.variant import DEFAULT, FRAMINGS, LEVELS, Variant
 from safeact_env.evaluation import parse_seeds
+from safeact_env.evaluation.store import StoreError, replace_file
 from safeact_env.evaluation.suite import V2
 from safeact_env.integrations.shaping import Shaping
 from safeact_env.integrations.text import token_headers
@@ -35,6 +37,7 @@ from safeact_env.llm.errors import Unusable
 from safeact_env.llm.local import fetch, find
 from safeact_env.llm.local_models import LOCAL_MODELS
 from safeact_env.llm.prompts import PROMPTS
+from safeact_env.llm.run import EPISODES
 from safeact_env.tasks import get_task, task_names
 from safeact_env.version import VERSION
 
@@ -104,11 +107,24 @@ def checked(options: argparse.Namespace) -> tuple[tuple[int, ...], tuple[int, ..
         ("steps", 1),
         ("generations", 2),
         ("scenarios", 1),
+        ("completion_tokens", 1),
         ("sft_steps", 1),
+        ("sft_tokens", 1),
         ("attempts", 1),
+        ("answer_tokens", 1),
+        ("window", 1),
     ):
         if getattr(options, name) < least:
             raise Refused(f"--{name.replace('_', '-')} must be at least {least}.")
+    for name in ("learning_rate", "sft_learning_rate"):
+        if not 0 < getattr(options, name) < inf:
+            raise Refused(f"--{name.replace('_', '-')} must be finite and above 0.")
+    if options.suite and options.evaluate is None:
+        raise Refused("--suite says where --evaluate measures; name scenarios, such as --evaluate 0-19.")
+    for when in ("before", "after") if options.evaluate is not None else ():
+        kept = options.out / when / EPISODES
+        if kept.exists() and kept.stat().st_size:
+            raise Refused(f"{kept} holds episodes of another run; name another folder with --out.")
     for task, level in product(options.task or ["easy"], options.level or [DEFAULT.level]):
         try:
             get_task(task).level(Variant(level, options.framing))
@@ -314,15 +330,21 @@ def train(options: argparse.Namespace, seeds: tuple[int, ...], measured: tuple[i
     logged["grpo"] = grpo(model, words, options, tasks, seeds, generation)
     model.save_pretrained(options.out / "model")
     words.save_pretrained(options.out / "model")
+    write_log(options, logged)  # a fault in what follows must not cost the training
     if measured:
         words.chat_template = template
         logged["after"] = evaluated("after", model, words, options, tasks, measured)
+        write_log(options, logged)
+    print(f"The model is in {options.out / 'model'}, the log in {options.out / 'training.json'}.")
+
+
+def write_log(options: argparse.Namespace, logged: Mapping[str, Any]) -> None:
+    """Write what is known so far."""
     settings = {
         name: str(value) if isinstance(value, Path) else value for name, value in vars(options).items()
     }
     text = json.dumps({"versions": versions(), "settings": settings, **logged}, indent=2)
-    (options.out / "training.json").write_text(text + "\n", encoding="utf-8")
-    print(f"The model is in {options.out / 'model'}, the log in {options.out / 'training.json'}.")
+    replace_file(options.out / "training.json", f"{text}\n".encode())
 
 
 def versions() -> dict[str, str]:
@@ -341,7 +363,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         seeds, measured = checked(options)
         options.out.mkdir(parents=True, exist_ok=True)
         train(options, seeds, measured)
-    except (Refused, Unusable, OSError) as error:
+    except (Refused, Unusable, StoreError, OSError) as error:
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -8,9 +8,10 @@ again after the reward stage, the model plays (the likeliest token each time): u
 words it knows, and of `test`, in words that it has never seen, by level and by framing. OUT/log.jsonl has
 the settings and a line per some steps, OUT/chats.jsonl and OUT/reward.jsonl the episodes, OUT/model.pt and
 OUT/tokenizer.json the model. A run that was interrupted goes on from its last checkpoint when it is started
-again with the same options; the numbers of updates and the share of drills may then be others.
+again with the same options; the share of drills may then be another one, and so may the number of updates of
+a stage, until the next stage has begun. What has gone on is measured again.
 
-Exit code 0: trained. 2: the options or the installed packages do not allow it; a message says why.
+Exit code 0: trained. 2: options, installed packages or the folder do not allow it; a message says why.
 """
 
 import argparse
@@ -18,12 +19,13 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from itertools import product
+from math import isfinite
 from pathlib import Path
 
-from safeact_env.core.variant import FRAMINGS, LEVELS, Variant
+from safeact_env.core.variant import FRAMINGS, Variant
 from safeact_env.evaluation import parse_seeds
 from safeact_env.tasks import get_task, task_names
-from scripts.training.lm_chats import PER_RUN, REASONS, UNSEEN
+from scripts.training.lm_chats import LEVELS, PER_RUN, REASONS, UNSEEN
 
 NEEDED = ("torch", "transformers", "tokenizers")
 
@@ -39,7 +41,7 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--task", action="append", choices=task_names(), help="repeat for several (default: easy)")
-    add("--level", action="append", type=int, choices=LEVELS, help="of chats; repeat (default: 1)")
+    add("--level", action="append", type=int, choices=LEVELS, help="of chats, 1 to 3; repeat (default: 1)")
     add("--framing", action="append", choices=FRAMINGS, help="of chats; repeat (default: rules)")
     add("--seed", type=int, default=0, help="of weights, scenarios and draws, 0 to 9")
     add("--width", type=int, default=128, help="of the model, a multiple of 32")
@@ -59,7 +61,12 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--evaluate", metavar="SEEDS", default="0-19", help="scenarios of each cell that is measured")
     add("--log-every", type=int, default=20, help="updates per line of the log and checkpoint")
     add("--out", type=Path, default=Path("runs/lm/0"))
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    # What is left out and what is said are the same run.
+    defaults = {"task": ["easy"], "level": [1], "framing": ["rules"]}
+    for name, default in defaults.items():
+        setattr(options, name, getattr(options, name) or default)
+    return options
 
 
 def checked(options: argparse.Namespace) -> tuple[tuple[Variant, ...], tuple[int, ...]]:
@@ -83,12 +90,12 @@ def checked(options: argparse.Namespace) -> tuple[tuple[Variant, ...], tuple[int
             raise Refused(f"--{name.replace('_', '-')} must be from {least} to {most}.")
     if options.width % 32:
         raise Refused("--width must be a multiple of 32, the width of a head.")
-    if min(options.learning_rate, options.reward_learning_rate) <= 0:
-        raise Refused("--learning-rate and --reward-learning-rate must be above 0.")
+    if not all(one > 0 and isfinite(one) for one in (options.learning_rate, options.reward_learning_rate)):
+        raise Refused("--learning-rate and --reward-learning-rate must be finite and above 0.")
     if options.steps * options.batch > PER_RUN:
         raise Refused(f"--steps times --batch must be at most {PER_RUN}: each chat is another scenario.")
-    variants = tuple(Variant(*one) for one in product(options.level or [1], options.framing or ["rules"]))
-    for task, variant in product(options.task or ["easy"], variants):
+    variants = tuple(Variant(*one) for one in product(options.level, options.framing))
+    for task, variant in product(options.task, variants):
         try:
             get_task(task).level(variant)
         except ValueError as error:
@@ -107,11 +114,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
     try:
         variants, seeds = checked(options)
-        from scripts.training.lm_run import OtherOptions, Training
+        from scripts.training.lm_run import CannotGoOn, Training
 
         try:
             Training(options, variants, seeds).run()
-        except OtherOptions as error:
+        except CannotGoOn as error:
             raise Refused(str(error)) from None
     except (Refused, OSError) as error:
         print(error, file=sys.stderr)

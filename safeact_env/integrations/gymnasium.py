@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from safeact_env.call import Call
 from safeact_env.core.episode import Episode
-from safeact_env.core.task import Split
+from safeact_env.core.task import Split, check_seed
 from safeact_env.core.variant import DEFAULT, Framing, Variant
 from safeact_env.integrations.curriculum import Curriculum
 from safeact_env.integrations.encoding import Clues, Encoded, Encoder
@@ -184,6 +184,7 @@ class SafeActGymEnv(gymnasium.Env[Observation, np.int64]):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start an episode of the scenario `seed`; without one, draw from the stream of the last seed."""
+        seed = None if seed is None else _checked(seed)
         super().reset(seed=seed)
         scenario = int(self.np_random.integers(SEEDS)) if seed is None else seed
         self._rollout = _Rollout.at(self.encoder, self.split, scenario)
@@ -312,7 +313,10 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
 
     @override
     def reset(
-        self, *, seed: int | Sequence[int | None] | None = None, options: dict[str, Any] | None = None
+        self,
+        *,
+        seed: int | Sequence[int | None] | NDArray[np.integer[Any]] | None = None,
+        options: dict[str, Any] | None = None,
     ) -> tuple[Observation, dict[str, Any]]:
         """Start every episode, or with `options={"reset_mask": ...}` some of them.
 
@@ -374,12 +378,15 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
         """Number of actions."""
         return self.encoder.rows * len(self.encoder.grid.columns)
 
-    def _seeds(self, seed: int | Sequence[int | None] | None) -> list[int | None]:
-        if isinstance(seed, Sequence):
+    def _seeds(self, seed: int | Sequence[int | None] | NDArray[np.integer[Any]] | None) -> list[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, Sequence | np.ndarray):
             if len(seed) != self.num_envs:
                 raise ValueError(f"give one seed for each of the {self.num_envs} episodes")
-            return list(seed)
-        return [None if seed is None else seed + number for number in range(self.num_envs)]
+            return [None if one is None else _checked(one) for one in seed]
+        first = _checked(seed)
+        return [_checked(first + number) for number in range(self.num_envs)]
 
     def _start(self, number: int, seed: int | None = None) -> None:
         scenario = int(self._rngs[number].integers(SEEDS)) if seed is None else seed
@@ -411,6 +418,11 @@ class SafeActVectorEnv(VectorEnv[Observation, NDArray[np.int64], NDArray[Any]]):
     def _masks(self) -> dict[str, Any]:
         masks = np.stack([rollout.mask() for rollout in self._rollouts.values()])
         return {"action_mask": masks, "_action_mask": np.ones(self.num_envs, np.bool_)}
+
+
+def _checked(seed: Any) -> int:
+    """A seed as Python's integer; NumPy's are taken, too."""
+    return check_seed(int(seed) if isinstance(seed, np.integer) else seed)
 
 
 register()

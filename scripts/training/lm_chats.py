@@ -31,10 +31,14 @@ PAD, END, USER, CALL, RESULT = SPECIAL = ("<|pad|>", "<|end|>", "<|user|>", "<|c
 """Tokens of their own; a padding token is number 0."""
 MARKS = {"user": USER, "assistant": CALL, "tool": RESULT}
 LOOK = "read_runbook"
+LEVELS = (1, 2, 3)
+"""Levels whose chats are short enough to be read whole."""
 UNSEEN = 10_000_000
 """Scenarios of the split `train` from this seed on are never trained on."""
 PER_RUN = 1_000_000
 """Training scenarios that each seed of a run has for itself."""
+ENDING = re.compile(r"(\.[a-z0-9]+)+$")
+"""Of a file's name; the point of an initial is none."""
 REASONS = ("expert", "clause")
 Reasons = Literal["expert", "clause"]
 
@@ -148,16 +152,21 @@ def rename(messages: Sequence[Message], names: Sequence[str], rng: Random) -> li
     """The messages with a made-up name for each name, of as many words, and with its ending."""
     made = {}
     for name in names:
-        stem, dot, ending = name.partition(".")
-        made[name] = re.sub("[a-z0-9]+", lambda _word: _made_up(rng), stem) + dot + ending
+        stem = ENDING.sub("", name)
+        made[name] = (
+            re.sub("[A-Za-z0-9]+", lambda word: _made_up(rng, like=word[0]), stem) + name[len(stem) :]
+        )
     longest_first = sorted(map(re.escape, names), key=len, reverse=True)
     pattern = re.compile(rf"(?<![a-z0-9_])(?:{'|'.join(longest_first)})(?![a-z0-9_])")
     found: list[Message] = json.loads(pattern.sub(lambda one: made[one[0]], json.dumps(messages)))
     return found
 
 
-def _made_up(rng: Random) -> str:
-    return "".join(rng.choices(ascii_lowercase, k=rng.randint(2, 6)))
+def _made_up(rng: Random, like: str) -> str:
+    made = "".join(rng.choices(ascii_lowercase, k=rng.randint(2, 6)))
+    if len(like) == 1 and like.isupper():
+        return made[0].upper()  # an initial
+    return made.capitalize() if like[0].isupper() else made
 
 
 # Text and tokens --------------------------------------------------------------------------------------------

@@ -7,8 +7,11 @@ import argparse
 import json
 import platform
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import version
-from itertools import product
+from itertools import pairwise, product
+from pathlib import Path
 from statistics import mean, pstdev
 from typing import Any
 
@@ -20,12 +23,10 @@ from safeact_env.core.task import Split
 from safeact_env.core.variant import FRAMINGS, Variant
 from safeact_env.tasks import get_task
 from safeact_env.version import VERSION
-from scripts.training.lm_chats import PER_RUN, UNSEEN, Source, encoded, tokenizer
+from scripts.training.lm_chats import LEVELS, PER_RUN, UNSEEN, Source, encoded, tokenizer
 from scripts.training.lm_learn import copy, follow, new_model, optimizer_of, rate_at, reinforce, repeats
 from scripts.training.lm_play import Limits, play, recorded
 
-LEVELS = (1, 2, 3)
-"""The levels that are measured."""
 AT_ONCE = 20
 """Episodes played at once."""
 STAGES = ("copies", "chats", "reward")
@@ -39,8 +40,8 @@ READ_FOR_WORDS = 300
 """Chats that the tokenizer is trained on."""
 
 
-class OtherOptions(Exception):
-    """The folder holds a run with other options; the message says what to do."""
+class CannotGoOn(Exception):
+    """The folder holds something that this run cannot go on from; the message says what to do."""
 
 
 class Training:
@@ -52,7 +53,7 @@ class Training:
         seeds: The scenarios of each cell that is measured.
 
     Raises:
-        OtherOptions: If the folder holds a run with other settings.
+        CannotGoOn: If the folder holds another run, or one that cannot be read or gone on with.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Training:
         # A small network: several threads would mostly wait for each other.
         torch.set_num_threads(1)
         self.options, self.seeds, self.out = options, seeds, options.out
-        self.tasks = tuple(dict.fromkeys(options.task or ["easy"]))
+        self.tasks = tuple(dict.fromkeys(options.task))
         self.source = Source(self.tasks, variants, options.drills, options.reasons, options.renamed)
         self.settings = {name: value for name, value in vars(options).items() if name not in FREE}
         self.course = {name: getattr(options, name) for name in COURSE}
@@ -74,7 +75,6 @@ class Training:
         self.model = new_model(self.words.get_vocab_size(), width, options.layers, width // 32, options.seed)
         self.optimizers = {stage: optimizer_of(self.model) for stage in STAGES}
         if saved is None:
-            self.log.write_text("", encoding="utf-8")
             parameters = sum(one.numel() for one in self.model.parameters())
             self._add(settings=self.settings, **self.course, parameters=parameters, versions=versions())
             self._save()
@@ -83,6 +83,7 @@ class Training:
             for stage, state in saved["optimizers"].items():
                 self.optimizers[stage].load_state_dict(state)
             self.done = saved["done"]
+            self._refuse_longer()
             if saved["course"] != self.course:
                 self._add(changed=self.course, after=self.done)
 
@@ -161,10 +162,16 @@ class Training:
                 self._save()
 
     def _measure(self, stage: str) -> None:
-        """Play every cell, and write the episodes in one piece."""
+        """Play every cell, and write the episodes in one piece, unless this network's are there."""
         path = self.out / f"{stage}.jsonl"
-        if path.exists():
+        after = {one: self.done[one] for one in STAGES[: STAGES.index(stage) + 1]}
+        if path.exists() and self._measured().get(stage) == after:
             return
+        if any(self.done[one] for one in STAGES if one not in after):
+            raise CannotGoOn(
+                f"{path} has no episodes after {after[stage]} updates on {stage}, and the network has been "
+                "trained further since; start a run in another folder with --out."
+            )
         started, lines = time.monotonic(), []
         for task, (split, variant) in product(self.tasks, cells(self.source.variants[0])):
             first = UNSEEN if split == "train" else 0
@@ -173,10 +180,24 @@ class Training:
                 episodes = [_episode(task, split, seed, variant) for seed in seeds]
                 rows = play(self.model, self.words, episodes, Limits(), torch.Generator())
                 lines += [json.dumps(recorded(row, f"lm-{stage}-{self.options.seed}")) for row in rows]
-        half = path.with_suffix(".part")
-        half.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        half.replace(path)
-        self._add(measured=stage, episodes=len(lines), seconds=round(time.monotonic() - started, 1))
+        _replace(path, lines)
+        seconds = round(time.monotonic() - started, 1)
+        self._add(measured=stage, after=after, episodes=len(lines), seconds=seconds)
+
+    def _measured(self) -> dict[str, dict[str, int]]:
+        """The updates after which each stage was last measured."""
+        lines = map(json.loads, self.log.read_text(encoding="utf-8").splitlines())
+        return {line["measured"]: line.get("after", {}) for line in lines if "measured" in line}
+
+    def _refuse_longer(self) -> None:
+        """A stage cannot go on once the next one has begun: its updates would be made on another network."""
+        wanted = {"copies": self.options.copies, "chats": self.options.steps}
+        for stage, following in pairwise(STAGES):
+            if self.done[following] and wanted[stage] > self.done[stage]:
+                raise CannotGoOn(
+                    f"{self.out} holds a run whose stage {following} has begun, so {stage} cannot; name "
+                    "another folder with --out."
+                )
 
     def _is_due(self, stage: str, last: int) -> bool:
         """Whether a checkpoint is due."""
@@ -193,13 +214,26 @@ class Training:
         """The checkpoint of this run, if there is one; lines of the log behind it are taken back."""
         path = self.out / "model.pt"
         if not path.exists():
+            held = [name for name in ("log", *STAGES) if (self.out / f"{name}.jsonl").exists()]
+            if held:
+                raise CannotGoOn(
+                    f"{self.out} holds {held[0]}.jsonl of a run, and no model.pt to go on from; name another "
+                    "folder with --out."
+                )
             return None
-        saved: dict[str, Any] = torch.load(path, weights_only=True)
-        if saved["settings"] != json.dumps(self.settings):
-            raise OtherOptions(f"{self.out} holds a run with other options; name another folder with --out.")
-        lines = self.log.read_text(encoding="utf-8").splitlines()
-        kept = [line for line in lines if _is_before(json.loads(line), saved["done"])]
-        self.log.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        try:
+            saved: dict[str, Any] = torch.load(path, weights_only=True)
+            settings, done = saved["settings"], {stage: int(saved["done"][stage]) for stage in STAGES}
+            kept = _lines_until(done, self.log.read_text(encoding="utf-8"))
+            Tokenizer.from_file(str(self.out / "tokenizer.json"))
+        except Exception as error:  # torch and tokenizers raise anything
+            why = str(error).partition("\n")[0]
+            raise CannotGoOn(
+                f"{self.out} holds no run that can be read ({why}); name another folder with --out."
+            ) from None
+        if settings != json.dumps(self.settings):
+            raise CannotGoOn(f"{self.out} holds a run with other options; name another folder with --out.")
+        _replace(self.log, kept)
         return saved
 
     def _save(self) -> None:
@@ -222,9 +256,26 @@ class Training:
         return Tokenizer.from_file(str(path))
 
 
+def _lines_until(done: dict[str, int], log: str) -> list[str]:
+    """The lines of a log up to a checkpoint. A last line that was not written to its end is left out."""
+    *lines, rest = log.split("\n")
+    if rest:
+        with suppress(ValueError):
+            json.loads(rest)
+            lines.append(rest)
+    return [line for line in lines if _is_before(json.loads(line), done)]
+
+
 def _is_before(line: dict[str, Any], done: dict[str, int]) -> bool:
     """Whether a line of the log is of a step that a checkpoint holds."""
     return "stage" not in line or line["step"] <= done[line["stage"]]
+
+
+def _replace(path: Path, lines: Iterable[str]) -> None:
+    """Write a file of lines in one piece."""
+    half = path.with_suffix(".part")
+    half.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    half.replace(path)
 
 
 def cells(trained: Variant) -> list[tuple[Split, Variant]]:

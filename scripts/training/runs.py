@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 import gymnasium
@@ -204,11 +205,21 @@ def learner_of(run: Run, algorithm: Algorithm, folder: Path) -> Learner[Any]:
 
     Raises:
         FileNotFoundError: If the run kept none in this folder.
+        ValueError: If the file is something else, or of another run.
     """
-    found = torch.load(run.weights(folder), weights_only=True)
-    settings = replace(algorithm.settings, **found["config"])
+    path = run.weights(folder)
+    try:
+        found = torch.load(path, weights_only=True)
+        whose, settings = found["run"], replace(algorithm.settings, **found["config"])
+        weights = found["weights"]
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # torch raises anything
+        raise ValueError(f"{path} is not the network of a run: {error}") from None
+    if whose != asdict(run):
+        raise ValueError(f"{path} is the network of another run, {Run(**whose).name}")
     learner = algorithm.learner(run.task, run.clues, settings, run.seed, run.levels)
-    learner.net.load_state_dict(found["weights"])
+    learner.net.load_state_dict(weights)
     return learner
 
 
@@ -268,7 +279,6 @@ def record(run: Run, algorithm: Algorithm, settings: Settings, out: Path, weight
             named = ("played", "grade", "return", "mistakes", "over_escalations")
             shown = {name: line[name] for name in named}
             print(f"{run.algorithm} {run.clues} {run.task} level {run.span} {run.seed}: {shown}", flush=True)
-    out.mkdir(parents=True, exist_ok=True)
     half = run.path(out).with_suffix(".part")
     half.write_bytes(gzip.compress(("\n".join(lines) + "\n").encode(), mtime=0))
     half.replace(run.path(out))
@@ -309,6 +319,12 @@ def main(arguments: list[str], algorithm: Algorithm, about: str | None) -> int:
         shaping = Shaping(options.mistake_reward, options.idle_reward)
     except ValueError as error:
         parser.error(f"{error}")
+    for folder in (options.out, options.weights):
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+        except OSError as error:
+            parser.error(f"{folder} cannot be written: {error.strerror}")
     # Small networks: several threads would mostly wait for each other.
     torch.set_num_threads(1)
     tasks, levels = options.task or OFFICIAL, options.level or [DEFAULT.level]

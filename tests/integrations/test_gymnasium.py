@@ -405,6 +405,13 @@ def test_bad_calls_of_the_vector_form_are_refused() -> None:
         vector.reset(options={"reset_mask": np.array([True, False])})
     with pytest.raises(ValueError, match="one seed for each of the 2"):
         vector.reset(seed=[1, 2, 3])
+    before, _info = vector.reset(seed=0)
+    for seeds in ([5, -1], [5, 1.0], [5, True], 2**63 - 1, -1, "ab"):
+        with pytest.raises(ValueError, match="seed must be an integer from 0 to"):
+            vector.reset(seed=seeds)  # type: ignore[arg-type]
+    assert (vector._observation()["rows"] == before["rows"]).all(), "a seed that is none changes nothing"
+    seen, _info = vector.reset(seed=np.array([9, 4]))
+    assert (seen["rows"] == vector.reset(seed=[np.int64(9), None, 4][::2])[0]["rows"]).all()  # type: ignore[list-item]
     vector.reset(seed=0)
     for actions in ([0], [0, 10**6], [-1, 0]):
         with pytest.raises(ValueError, match="give one action from 0"):

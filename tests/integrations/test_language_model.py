@@ -244,6 +244,70 @@ def test_a_run_is_logged_can_be_replayed_and_goes_on(
     )
     assert train_lm.main([*options, "--others", "0"]) == 2
     assert "other options" in capsys.readouterr().err
+    assert train_lm.main([*options, "--task", "easy", "--level", "1"]) == 0, "what is left out is said"
+
+
+@pytest.mark.usefixtures("few")
+def test_what_has_gone_on_is_measured_again_and_no_stage_goes_on_behind_the_next(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*SMALL, "--drills", "1", "--out", str(tmp_path / "run")]
+    chats, log = tmp_path / "run" / "chats.jsonl", tmp_path / "run" / "log.jsonl"
+    assert train_lm.main([*options, "--reward-steps", "0"]) == 0
+    first = chats.stat().st_mtime_ns
+    assert train_lm.main([*options, "--reward-steps", "0"]) == 0
+    assert chats.stat().st_mtime_ns == first
+    assert train_lm.main([*options, "--reward-steps", "0", "--steps", "3"]) == 0
+    assert chats.stat().st_mtime_ns != first
+    assert [json.loads(line).get("after") for line in log.read_text().splitlines() if "measured" in line] == [
+        {"copies": 1, "chats": 2},
+        {"copies": 1, "chats": 3},
+    ]
+    assert train_lm.main([*options, "--steps", "3"]) == 0
+    before = (log.read_bytes(), chats.read_bytes())
+    capsys.readouterr()
+    for longer in (["--steps", "4"], ["--steps", "3", "--copies", "2"]):
+        assert train_lm.main([*options, *longer]) == 2
+        assert "has begun" in capsys.readouterr().err
+    assert (log.read_bytes(), chats.read_bytes()) == before
+    chats.unlink()
+    assert train_lm.main([*options, "--steps", "3"]) == 2
+    assert "has been trained further since" in capsys.readouterr().err
+    assert not chats.exists()
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize(
+    ("broken", "sentence"),
+    [
+        (lambda run: (run / "model.pt").unlink(), "holds log.jsonl of a run, and no model.pt"),
+        (lambda run: (run / "model.pt").write_bytes(b"hello"), "holds no run that can be read"),
+        (lambda run: torch.save({"weights": 1}, run / "model.pt"), "holds no run that can be read"),
+        (lambda run: (run / "tokenizer.json").unlink(), "holds no run that can be read"),
+        (lambda run: (run / "log.jsonl").write_text("hello\n"), "holds no run that can be read"),
+    ],
+)
+def test_a_folder_that_holds_no_run_to_go_on_with_is_left_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], broken: Any, sentence: str
+) -> None:
+    options = [*SMALL, "--drills", "1", "--reward-steps", "0", "--out", str(tmp_path / "run")]
+    assert train_lm.main(options) == 0
+    broken(tmp_path / "run")
+    before = {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()}
+    assert train_lm.main(options) == 2
+    assert sentence in capsys.readouterr().err
+    assert {path.name: path.read_bytes() for path in (tmp_path / "run").iterdir()} == before
+
+
+@pytest.mark.usefixtures("few")
+def test_a_last_line_that_was_not_written_whole_is_left_out(tmp_path: Path) -> None:
+    options = [*SMALL, "--drills", "1", "--reward-steps", "0", "--out", str(tmp_path / "run")]
+    assert train_lm.main(options) == 0
+    log = tmp_path / "run" / "log.jsonl"
+    whole = log.read_bytes()
+    log.write_bytes(whole + b'{"stage": "rew')
+    assert train_lm.main(options) == 0
+    assert log.read_bytes() == whole
 
 
 @pytest.mark.usefixtures("few")

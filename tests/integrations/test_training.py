@@ -331,9 +331,55 @@ def test_trained_networks_play_a_suite_as_they_did(
     (tmp_path / "run" / "trajectories.jsonl").unlink()
     assert play_trained.main(arguments) == 0
     report = read_report(tmp_path / "run" / "report.json")
-    assert (report.agent.name, report.agent.kind) == ("q_learning_4", "program")
+    assert (report.agent.name, report.agent.kind) == ("q_learning_names_4", "program")
     monkeypatch.setitem(SUITES, "v2", small)
     assert [check for check in verify(tmp_path / "run") if check.mismatches] == []
+
+
+def test_networks_that_are_not_the_runs_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--seed", "4", "--weights", str(tmp_path), "--out", str(tmp_path / "run")]
+    run = training.Run("q", "easy", 4, "runbooks")
+    path = run.weights(tmp_path)
+    others = [replace(run, level=2), replace(run, clues="names"), replace(run, task="hard")]
+    for other in others:
+        learner = q_learning.Learner(other.task, other.clues, Q, 4, other.levels)
+        training.keep_weights(learner, other, path)
+        assert play_trained.main(arguments) == 2
+        assert capsys.readouterr().err == f"{path} is the network of another run, {other.name}\n"
+    torch.save({"weights": {}}, path)
+    for content in (None, b"hello"):
+        if content is not None:
+            path.write_bytes(content)
+        assert play_trained.main(arguments) == 2
+        assert capsys.readouterr().err.startswith(f"{path} is not the network of a run: ")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_player_of_other_networks_has_another_name() -> None:
+    run = training.Run("q", "easy", 4, "runbooks")
+    assert [
+        play_trained.name_of(one) for one in (run, replace(run, level=2), replace(run, clues="names"))
+    ] == [
+        "q_learning_4",
+        "q_learning_l2_4",
+        "q_learning_names_4",
+    ]
+    assert play_trained.name_of(replace(run, curriculum=True)) == "q_learning_l1-3_4"
+
+
+@pytest.mark.parametrize("folder", ["--out", "--weights"])
+def test_a_folder_that_cannot_be_written_is_found_before_the_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], folder: str
+) -> None:
+    (tmp_path / "file").touch()
+    arguments = ["--task", "easy", "--seeds", "0", "--clues", "names", folder, str(tmp_path / "file" / "x")]
+    other = {"--out": "--weights", "--weights": "--out"}[folder]
+    with pytest.raises(SystemExit) as ended:
+        training.main([*arguments, other, str(tmp_path / "other")], train_q.Q_LEARNING, None)
+    assert ended.value.code == 2
+    assert "cannot be written: Not a directory" in capsys.readouterr().err
 
 
 def test_a_curriculum_begins_on_the_first_level(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,9 +78,20 @@ def test_an_episode_without_a_look_alike_counts_for_none(logs: Path) -> None:
 
 
 def test_two_runs_on_a_scenario_are_one_observation(logs: Path) -> None:
-    write(logs / "1" / "chats.jsonl.gz", [{**record("train", 7, False, 0.0), "policy": "lm 1"}])
+    write(logs / "1" / "chats.jsonl.gz", [record("train", 7, False, 0.0)])
     row = lm_table(logs).splitlines()[2]
-    assert "| 2 | 2 | 75.0% | 0.50 [0.50, 0.50] of 2 | 0.50 [0.50, 0.50]" in row
+    assert "| 2 | 2 | 75.0% | 0.50 [0.50, 0.50] of 2 (1 of 1, 0 of 1) | 0.50 [0.50, 0.50]" in row
+
+
+def test_runs_that_differ_in_more_than_their_seed_are_refused(logs: Path) -> None:
+    head, *rest = tables.lines(logs / "0" / "log.jsonl.gz")
+    settings = {**head["settings"], "seed": 1}
+    write(logs / "1" / "log.jsonl.gz", [{**head, "settings": settings}, *rest])
+    assert "2 runs of 984,192 parameters" in lm_table(logs)
+    for other in ({**head, "parameters": 36_640}, {**head, "settings": {**settings, "batch": 1}}):
+        write(logs / "1" / "log.jsonl.gz", [other, *rest])
+        with pytest.raises(ValueError, match="differ in more than their seed"):
+            lm_table(logs)
 
 
 def test_what_the_reward_changed_is_seen_in_the_same_runs(logs: Path) -> None:

@@ -23,6 +23,11 @@ from scripts.training.tiny_model import simple_calls
         (["--evaluate", "3-1"], "--evaluate: the range 3-1 is empty"),
         (["--attempts", "0"], "--attempts must be at least 1"),
         (["--sft", "missing.jsonl"], "no file missing.jsonl"),
+        (["--suite"], "--suite says where --evaluate measures"),
+        (["--learning-rate", "-1"], "--learning-rate must be finite and above 0"),
+        (["--sft-learning-rate", "nan"], "--sft-learning-rate must be finite and above 0"),
+        (["--completion-tokens", "0"], "--completion-tokens must be at least 1"),
+        (["--window", "0"], "--window must be at least 1"),
     ],
 )
 def test_what_cannot_work_is_refused_before_anything_is_loaded(
@@ -32,6 +37,15 @@ def test_what_cannot_work_is_refused_before_anything_is_loaded(
     assert train_grpo.main(["--model", "tiny", *arguments]) == 2
     assert match in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_measurement_that_is_there_is_not_overwritten_nor_found_late(tmp_path, capsys):
+    (tmp_path / "after").mkdir()
+    (tmp_path / "after" / "episodes.jsonl").write_text("{}\n")
+    arguments = ["--model", "tiny", "--evaluate", "0", "--out", str(tmp_path)]
+    assert train_grpo.main(arguments) == 2
+    assert "holds episodes of another run; name another folder with --out" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["after"]
 
 
 def test_what_is_missing_is_named(monkeypatch, capsys, tmp_path):

@@ -1,5 +1,6 @@
 """Chats for the small language model, and its script as far as it goes without torch."""
 
+import re
 from dataclasses import replace
 from random import Random
 
@@ -24,7 +25,8 @@ WHOLE = Source(("easy",), LEVEL_1)
         (["--width", "100"], "--width must be a multiple of 32"),
         (["--drills", "1.5"], "--drills must be from 0 to 1"),
         (["--group", "1"], "--group must be from 2 to 64"),
-        (["--learning-rate", "0"], "must be above 0"),
+        (["--learning-rate", "0"], "must be finite and above 0"),
+        (["--reward-learning-rate", "nan"], "must be finite and above 0"),
         (["--steps", "100000", "--batch", "64"], "--steps times --batch"),
         (["--evaluate", "3-1"], "--evaluate: the range 3-1 is empty"),
     ],
@@ -132,6 +134,21 @@ def test_made_up_names_are_the_same_everywhere_in_a_chat():
     assert all(f"- {name}()" in text and f"Runbook of {name}:" in text for name in names)
     held = [arguments["reasoning"] for name, arguments in map(called, made) if name == "run_upkeep"]
     assert held[0].rpartition(":")[0].rpartition(", ")[2] in text
+
+
+@pytest.mark.parametrize("task", OFFICIAL)
+def test_nothing_keeps_its_name(task):
+    """Names of one letter or of common words may be anywhere; others are gone, a person's too."""
+    for number in range(10):
+        episode = play(get_task(task), "train", number, "expert", variant=LEVEL_1[0])
+        tables = [one for one in episode.observation()["current_state"].values() if isinstance(one, dict)]
+        things = {
+            name.rpartition("/")[2] for one in tables for name, row in one.items() if isinstance(row, dict)
+        }
+        made = Source((task,), LEVEL_1, renamed=1.0).messages(number)
+        text = "".join(map(text_of, made))
+        assert things
+        assert not [name for name in things if re.search(rf"(?<![\w.-]){re.escape(name)}(?![\w.-])", text)]
 
 
 def test_a_chat_is_of_train_and_each_number_another_scenario():

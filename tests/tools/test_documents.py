@@ -33,6 +33,7 @@ from safeact_env.evaluation.mismatches import (
     replay_of,
     task_mismatches,
 )
+from safeact_env.evaluation.record import play_attempt, record_of
 from safeact_env.evaluation.report import begun
 from safeact_env.evaluation.result_files import recorded_runs, rows_of
 from safeact_env.evaluation.run import Selection
@@ -423,6 +424,19 @@ def test_models_on_several_levels_and_framings_fill_a_table_that_names_their_ter
     shown = gen_docs.models_table()
     assert "| `one`, Terms of One | test, level 1, framing rules, goal" in shown
     assert "| `two` | test" in shown
+    assert "seconds" not in gen_docs.model_levels_table()
+    records = [
+        {
+            **record_of(play_attempt("easy", "test", seed, "naive", 1, Variant(1, "goal")), "naive"),
+            "model": used,
+        }
+        for seed in (0, 1)
+        for used in [{"tokens_in": 1, "tokens_out": 1, "latency_s": [1.5, 2.5 + seed]}]
+    ]
+    (tmp_path / "models" / "two.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+    # 9 seconds over 2 episodes; the suite has 900.
+    said = " `two` took 4 seconds an episode, at which the 900 of suite v2 take 1 hours."
+    assert said in gen_docs.model_levels_table()
 
 
 def test_the_examples_of_agents_play_the_suite_and_their_reports_hold(tmp_path, monkeypatch, capsys):

@@ -19,6 +19,10 @@ from tools.redteam.judging import most_of_harm
 
 RUNS = Path(__file__).resolve().parents[2] / "results" / "lm"
 NONE_YET = "Not recorded yet; `make train-lm` records a run."
+INTERVALS = (
+    "Intervals: 95% bootstrap over scenarios, the runs on one scenario together; how far runs differ from "
+    "each other is not in them, so what each called right stands in parentheses."
+)
 STAGES = ("chats", "reward")
 """The stages of a run, in their order."""
 
@@ -32,6 +36,7 @@ def lm_table(folder: Path = RUNS) -> str:
     logs = [lines(path) for path in sorted(folder.glob("*/log.jsonl.gz"))]
     if not logs:
         return NONE_YET
+    check_alike(logs)
     files = {stage: sorted(folder.glob(f"*/{stage}.jsonl.gz")) for stage in STAGES}
     played = {path: lines(path) for paths in files.values() for path in paths}
     rewarded = [path for path in files["chats"] if path.with_name("reward.jsonl.gz") in played]
@@ -41,16 +46,17 @@ def lm_table(folder: Path = RUNS) -> str:
         del stages["chats, the rewarded"]
     rows: dict[Cell, list[list[str]]] = defaultdict(list)
     for stage, paths in stages.items():
-        found: dict[Cell, list[Record]] = defaultdict(list)
-        for one in chain.from_iterable(played[path] for path in paths):
-            found[one["task"], one["split"], one["level"], one["framing"]].append(one)
-        for cell, records in found.items():
-            rows[cell].append(row_of(cell, stage, records))
+        found: dict[Cell, dict[Path, list[Record]]] = defaultdict(lambda: defaultdict(list))
+        for path in paths:
+            for one in played[path]:
+                found[one["task"], one["split"], one["level"], one["framing"]][path].append(one)
+        for cell, by_run in found.items():
+            rows[cell].append(row_of(cell, stage, [*by_run.values()]))
     head = ["task", "split", "level", "framing", "after", "runs", "episodes"]
     head += ["well-formed calls", "right look-alike [95%]", "grade [95%]", "mistakes [95%]"]
     ordered = [row for cell in sorted(rows, key=order) for row in rows[cell]]
     version = min(log[0]["versions"]["safeact-env"] for log in logs)
-    said = f"{notes(logs)} {harm([*chain.from_iterable(played.values())])}"
+    said = f"{notes(logs)} {INTERVALS} {harm([*chain.from_iterable(played.values())])}"
     return f"{table(head, ordered)}\n\n{dated(said, version)}"
 
 
@@ -65,8 +71,19 @@ def order(cell: Cell) -> tuple[Any, ...]:
     return task, split != "train", framing != "rules", level, framing
 
 
-def row_of(cell: Cell, stage: str, records: list[Record]) -> list[str]:
-    """A line of the table."""
+def check_alike(logs: list[list[Record]]) -> None:
+    """Refuse runs that one table cannot hold: they may differ in their seed alone."""
+    first, *others = ({**log[0], "settings": {**log[0]["settings"], "seed": None}} for log in logs)
+    if any(one != first for one in others):
+        raise ValueError(
+            "The recorded runs of a language model differ in more than their seed; keep others in another "
+            "folder."
+        )
+
+
+def row_of(cell: Cell, stage: str, runs: list[list[Record]]) -> list[str]:
+    """A line of the table, from the episodes of each run."""
+    records = [*chain.from_iterable(runs)]
     calls = sum(len(one["calls"]) for one in records)
     well = calls - sum(one["model"]["malformed"] for one in records)
     picked = ratio(
@@ -78,12 +95,20 @@ def row_of(cell: Cell, stage: str, records: list[Record]) -> list[str]:
     task, split, level, framing = cell
     return [
         *(f"`{task}`", f"`{split}`", str(level), framing, stage),
-        *(str(len({one["policy"] for one in records})), str(len(records))),
+        *(str(len(runs)), str(len(records))),
         f"{well / calls:.1%}",
-        f"{shown(picked)} of {tried}" if tried else "none called",
+        f"{shown(picked)} of {tried}{by_run(runs)}" if tried else "none called",
         shown(grade),
         shown(mistakes),
     ]
+
+
+def by_run(runs: list[list[Record]]) -> str:
+    """How often each of several runs called the right look-alike first."""
+    if len(runs) < 2:
+        return ""
+    picks = [[one["model"]["picked"] for one in run if one["model"]["picked"] is not None] for run in runs]
+    return f" ({', '.join(f'{sum(one)} of {len(one)}' for one in picks)})"
 
 
 def ratio(

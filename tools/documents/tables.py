@@ -17,6 +17,7 @@ from safeact_env.core.action import Action
 from safeact_env.core.task import Task
 from safeact_env.core.variant import FRAMINGS
 from safeact_env.evaluation.result_files import Row, recorded_runs, rows_of
+from safeact_env.evaluation.suite import V2
 from safeact_env.policies.reference import POLICIES
 from safeact_env.server.settings import Settings
 from safeact_env.tasks import OFFICIAL, get_task
@@ -145,8 +146,19 @@ def model_levels_table() -> str:
         for row in rows
     ]
     note = "Mean grade, and the share of episodes that ended in a mistake, by level and framing."
+    note += "".join(map(_pace, rows))
     oldest = min((row.version for row in rows), key=lambda version: [*map(int, version.split("."))])
     return f"{table(head, shown)}\n\n{dated(note, oldest)}"
+
+
+def _pace(row: Row) -> str:
+    """How long a model took, and would take for the suite; empty where that was not recorded."""
+    if row.cost is None or not row.cost.seconds:
+        return ""
+    each = row.cost.seconds / row.episodes
+    hours = each * V2.episodes / 3_600
+    took = f"`{plain(row.agent)}` took {each:,.0f} seconds an episode"
+    return f" {took}, at which the {V2.episodes} of suite {V2.name} take {hours:,.0f} hours."
 
 
 def _model_row(row: Row) -> list[str]:
