@@ -6,6 +6,7 @@ import re
 import shlex
 import shutil
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -425,17 +426,14 @@ def test_models_on_several_levels_and_framings_fill_a_table_that_names_their_ter
     assert "| `one`, Terms of One | test, level 1, framing rules, goal" in shown
     assert "| `two` | test" in shown
     assert "seconds" not in gen_docs.model_levels_table()
-    records = [
-        {
-            **record_of(play_attempt("easy", "test", seed, "naive", 1, Variant(1, "goal")), "naive"),
-            "model": used,
-        }
-        for seed in (0, 1)
-        for used in [{"tokens_in": 1, "tokens_out": 1, "latency_s": [1.5, 2.5 + seed]}]
-    ]
-    (tmp_path / "models" / "two.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
-    # 9 seconds over 2 episodes; the suite has 900.
-    said = " `two` took 4 seconds an episode, at which the 900 of suite v2 take 1 hours."
+    records = []
+    for seed, framing in product((0, 1), variants["one"]):
+        used = {"tokens_in": 1, "tokens_out": 1, "latency_s": [1.5, 2.5 + 2 * seed]}
+        episode = play_attempt("easy", "test", seed, "naive", 1, Variant(1, framing))
+        records.append({**record_of(episode, "naive"), "model": used})
+    (tmp_path / "models" / "one.jsonl").write_text("".join(f"{json.dumps(one)}\n" for one in records))
+    # 20 seconds over 4 episodes; the suite has 900.
+    said = " `one` took 5 seconds an episode, at which the 900 of suite v2 take 1 hours."
     assert said in gen_docs.model_levels_table()
 
 
