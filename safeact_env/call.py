@@ -15,6 +15,7 @@ __all__ = [
     "MAX_INT",
     "MAX_PARAMETERS",
     "MAX_STRING",
+    "MAX_VALUES",
     "Call",
     "EnvelopeError",
     "check_text",
@@ -25,6 +26,8 @@ MAX_STRING = 4_000
 """Longest string in an action, in characters."""
 MAX_PARAMETERS = 16
 """Most keys in `parameters`, and most entries in any object or list inside it."""
+MAX_VALUES = 1_024
+"""Most values in `parameters`, at any depth."""
 MAX_DEPTH = 4
 """Deepest nesting of `parameters`, itself counted as 1."""
 MAX_INT = 2**63 - 1
@@ -99,6 +102,13 @@ def _checked_json(value: object, depth: int) -> Any:
     }
 
 
+def _values_in(value: Any) -> int:
+    """How many values a JSON value holds, itself left out."""
+    if not isinstance(value, (dict, list)):  # a union is made anew each time
+        return 0
+    return len(value) + sum(map(_values_in, value.values() if isinstance(value, dict) else value))
+
+
 def _copied(value: Any) -> Any:
     """A copy of a JSON value that shares no container with it."""
     if isinstance(value, dict):
@@ -124,7 +134,8 @@ class Call:
 
     Attributes:
         action_name: Name of the action, 1 to 4,000 characters.
-        parameters: JSON object, at most 16 keys, at most 4 deep. Whole numbers are integers: 180.0 is 180.
+        parameters: JSON object, at most 16 keys, at most 4 deep, at most 1,024 values in all. Whole numbers
+            are integers: 180.0 is 180.
         reasoning: Why the agent does it, 1 to 4,000 characters. Recorded, never interpreted.
     """
 
@@ -139,6 +150,8 @@ class Call:
             raise EnvelopeError("parameters", "must be an object, for example {}")
         plain = _are_plain(self.parameters)
         own = dict(self.parameters) if plain else _checked_json(self.parameters, 0)
+        if not plain and _values_in(own) > MAX_VALUES:
+            raise EnvelopeError("parameters", f"must hold at most {MAX_VALUES} values")
         object.__setattr__(self, "parameters", own)
         check_text("reasoning", self.reasoning)
 

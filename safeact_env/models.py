@@ -106,7 +106,8 @@ class SafeActAction(Action):
 
     Attributes:
         action_name: Name of an action in `available_actions`.
-        parameters: Its parameters, at most 16 entries, nested at most 4 deep. `{}` if it takes none.
+        parameters: Its parameters, at most 16 entries, nested at most 4 deep, at most 1,024 values in all.
+            `{}` if it takes none.
         reasoning: Why the agent does it: 1 to 4,000 characters, recorded and never interpreted.
     """
 

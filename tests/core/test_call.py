@@ -13,6 +13,8 @@ from safeact_env.call import MAX_INT, Call, EnvelopeError
 
 LONG = "x" * 4_000
 KEYS = {f"k{n}": n for n in range(16)}
+MOST = {"a": [[[0] * 16] * 15] * 3 + [[0] * 16] * 13, "b": [0] * 16, "c": [0] * 16}
+"""1,024 values."""
 GOOD_TEXTS = ["x", LONG, "é", "\U0001f600" * 4_000, " x ", "a\nb\x01"]
 BAD_TEXTS = [
     "",
@@ -44,6 +46,7 @@ GOOD_PARAMETERS: list[Any] = [
     {"a": {"b": {"c": {}}}},
     {"a": [[[]]]},
     {"a": list(range(16))},
+    MOST,
 ]
 BAD_PARAMETERS: list[Any] = [
     None,
@@ -54,6 +57,7 @@ BAD_PARAMETERS: list[Any] = [
     (),
     {**KEYS, "one": "more"},
     {"a": list(range(17))},
+    {**MOST, "d": 0},
     {"a": {**KEYS, "one": "more"}},
     {"a": LONG + "x"},
     {LONG + "x": 1},

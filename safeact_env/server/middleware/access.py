@@ -157,7 +157,10 @@ class AccessMiddleware:
         if site:
             return site not in (b"same-origin", b"none")
         host = b"".join(_values(scope, b"host"))
-        return bool(origin) and urlsplit(origin).netloc != host
+        try:
+            return bool(origin) and urlsplit(origin).netloc != host
+        except ValueError:  # such as `http://[`
+            return True
 
 
 def _digest(token: bytes) -> bytes:

@@ -52,6 +52,9 @@ def log_config(settings: Settings) -> dict[str, Any]:
     }
     # Other libraries log only what is wrong.
     config["root"] = {"handlers": ["default"], "level": "WARNING"}
+    # To these a client's mistake is a warning, with all that it sent.
+    for library in ("mcp", "fastmcp"):
+        config["loggers"][library] = {"level": "ERROR"}
     return config
 
 

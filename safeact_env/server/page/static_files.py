@@ -57,6 +57,8 @@ HEADERS = {
 FOR_GOOD = "public, max-age=31536000, immutable"
 """`Cache-Control` of a file whose address names the edition that it is from: a year, and never a question."""
 
+LONGEST = 255
+"""Longest path of a file, in characters."""
 MARK = "@"
 """What an edition in an address begins with; no file's name does."""
 
@@ -105,8 +107,11 @@ class PageFiles(StaticFiles):
     """
 
     def lookup_path(self, path: str) -> tuple[str, os.stat_result | None]:
-        """The place of a file. Older versions of Starlette fail on a path with a null character."""
-        return ("", None) if "\0" in path else super().lookup_path(path)
+        """The place of a file. Older versions of Starlette fail on a path with a null character.
+
+        A long path is none: each of its parts would be looked for on the disk.
+        """
+        return ("", None) if "\0" in path or len(path) > LONGEST else super().lookup_path(path)
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """A file; one that is named below the edition there is now is kept for good."""

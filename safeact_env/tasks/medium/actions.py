@@ -70,7 +70,8 @@ def not_accepted(state: State[Database], query: Query) -> str | None:
         return None
     return (
         f"sql must be one plain SELECT that reads {query.table} and nothing else: its columns, ordinary "
-        "functions, no WITH, double quotes around names of the table only."
+        "functions, no WITH, double quotes around names of the table only, at most "
+        f"{sql.MAX_SELECTS} SELECTs, {sql.MAX_WORDS} words and {sql.MAX_SQL} characters."
     )
 
 

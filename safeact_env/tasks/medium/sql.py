@@ -25,27 +25,38 @@ MAX_FETCHED = 200
 """Most rows a query may produce before the answer is cut to `MAX_ROWS`."""
 MAX_CELL = 60
 """Longest cell in an answer, in characters."""
-MAX_STEPS = 100_000
-"""Most instructions of SQLite's virtual machine in one run. A count, as a clock would not be repeatable."""
-STEPS_PER_CALL = 1_000
+MAX_SQL = 500
+"""Longest query, in characters."""
+MAX_WORDS = 60
+"""Most words in a query: names, functions and keywords."""
+MAX_SELECTS = 2
+"""Most SELECTs in a query."""
+MAX_STEPS = 5_000
+"""Most instructions of SQLite's virtual machine in one run. A count, as a clock would not be repeatable. One
+instruction may be a function on a text, so texts and patterns are short as well."""
+STEPS_PER_CALL = 500
 
 FAILED = "The query was stopped: it failed while running or went beyond the limits of the read replica."
 """The one answer to a query that was accepted and did not get through."""
 
 LIMITS = {
-    sqlite3.SQLITE_LIMIT_LENGTH: 1_000,
-    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 16_100,
+    sqlite3.SQLITE_LIMIT_LENGTH: 120,
+    sqlite3.SQLITE_LIMIT_SQL_LENGTH: 4 * MAX_SQL + 100,
     sqlite3.SQLITE_LIMIT_COLUMN: 32,
     sqlite3.SQLITE_LIMIT_EXPR_DEPTH: 50,
     sqlite3.SQLITE_LIMIT_COMPOUND_SELECT: 5,
     sqlite3.SQLITE_LIMIT_VDBE_OP: 20_000,
     sqlite3.SQLITE_LIMIT_FUNCTION_ARG: 10,
     sqlite3.SQLITE_LIMIT_ATTACHED: 0,
-    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 50,
+    sqlite3.SQLITE_LIMIT_LIKE_PATTERN_LENGTH: 20,
     sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER: 0,
     sqlite3.SQLITE_LIMIT_TRIGGER_DEPTH: 0,
     sqlite3.SQLITE_LIMIT_WORKER_THREADS: 0,
 }
+
+# ValueError: text that SQLite cannot take at all. Warning: two statements, before 3.12. MemoryError: what
+# Python makes of more instructions than the limit.
+REFUSED = (sqlite3.Error, sqlite3.Warning, ValueError, MemoryError)
 
 # A list of what is allowed, not of what is not: dates read the clock, random() its own state, others the
 # version or the way SQLite was compiled, and new functions come with every release.
@@ -84,8 +95,7 @@ def is_accepted(view: View, sql: str) -> bool:
     replica = _replica(view, get_ident())
     try:
         replica.execute(f"EXPLAIN {sql}").close()
-    except (sqlite3.Error, sqlite3.Warning, ValueError):
-        # ValueError: text that SQLite cannot take at all. sqlite3.Warning: two statements, before 3.12.
+    except REFUSED:
         return False
     return replica.was_read
 
@@ -95,7 +105,7 @@ def run(view: View, sql: str) -> str:
     try:
         with closing(_replica(view, get_ident()).execute(sql)) as cursor:
             rows = cursor.fetchmany(MAX_FETCHED + 1)
-    except (sqlite3.Error, sqlite3.Warning, ValueError):
+    except REFUSED:
         return FAILED
     if len(rows) > MAX_FETCHED:
         return FAILED
@@ -108,11 +118,14 @@ def run(view: View, sql: str) -> str:
 
 
 def _is_plain(view: View, sql: str) -> bool:
-    """Begins with SELECT, has no WITH, and puts double quotes around names of the table only.
+    """Short, begins with SELECT, has no WITH, and puts double quotes around names of the table only.
 
-    A WITH can double the work of preparing a statement per line, which nothing else here bounds; a double
+    A name for an expression stands for it wherever it is used, so a SELECT within another one multiplies the
+    work of preparing a statement, and so does a WITH; only their number and that of words bound it. A double
     quoted word that names nothing is an error in some builds of SQLite and text in others.
     """
+    if len(sql) > MAX_SQL:
+        return False
     names = {view.name, *view.columns}
     words: list[str] = []
     for token in TOKENS.finditer(sql):
@@ -121,7 +134,10 @@ def _is_plain(view: View, sql: str) -> bool:
             return False
         if word is not None:
             words.append(word.lower())
-    return bool(words) and words[0] == "select" and "with" not in words
+    selects = words.count("select")
+    return (
+        words[:1] == ["select"] and selects <= MAX_SELECTS and len(words) <= MAX_WORDS and "with" not in words
+    )
 
 
 class _Replica:

@@ -196,6 +196,8 @@ FOREIGN = [
     {"Sec-Fetch-Site": "cross-site"},
     {"Origin": "https://evil.example"},
     {"Origin": "null"},
+    {"Origin": "http://["},
+    {"Origin": "http://[x]"},
     {"Origin": "http://testserver.evil.example"},
     {"Origin": "http://testserver:1"},
 ]

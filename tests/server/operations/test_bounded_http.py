@@ -14,6 +14,7 @@ import httpx
 import pytest
 from websockets.sync.client import connect
 
+from safeact_env.server.bounded_http import plain_cookies
 from safeact_env.server.direct_http import DirectHttpProtocol
 from tests.server.serving import serving
 
@@ -253,6 +254,32 @@ def test_a_websocket_waits_for_earlier_answers(port: int) -> None:
         found = closed(connection)
     assert found.count(b"HTTP/1.1 200 OK") == 2
     assert found.count(b"HTTP/1.1 400 ") == 1
+
+
+@pytest.mark.parametrize("more", [b"a: b\r\n" * 130, b"a: %b\r\n" % (b"b" * 9_000)], ids=["many", "long"])
+def test_a_handshake_that_the_library_does_not_take_is_refused_and_closed(port: int, more: bytes) -> None:
+    upgrade = (
+        b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: c2FmZWFjdC1lbnYtbG9hZA==\r\nSec-WebSocket-Version: 13\r\n"
+    )
+    with opened(port) as connection:
+        connection.sendall(upgrade + more + b"\r\n")
+        refused(closed(connection), 400, "malformed_request")
+    with opened(port) as connection:
+        connection.sendall(upgrade + b"a: b\r\n" * 20 + b"\r\n")
+        assert connection.recv(64).startswith(b"HTTP/1.1 101 ")
+
+
+def test_cookies_are_read_in_no_time_whatever_they_hold(port: int) -> None:
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        name = client.post("/reset", json={"seed": 1}).json()["episode_id"]
+        client.cookies.clear()
+        quoted = 'a="' + '\\"' * 15_000 + '"'
+        started = time.process_time()
+        for cookie in (f"{quoted}; safeact_episode={name}", f"safeact_episode={name}; {quoted}"):
+            assert client.get("/state", headers={"Cookie": cookie}).json()["episode_id"] == name
+        assert time.process_time() - started < 1
+    assert plain_cookies(b'a=1; b="\\""; c=3') == b"a=1; c=3"
 
 
 def test_a_websocket_outlives_the_deadline_and_its_frames_are_no_headers(port: int) -> None:

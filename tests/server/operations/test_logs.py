@@ -77,6 +77,15 @@ def test_a_secret_that_is_not_cut_out_is_noticed(lines, log_format, monkeypatch)
     assert TOKEN in printed()
 
 
+def test_what_a_client_sent_to_mcp_is_no_line(lines):
+    printed = lines("json")
+    logging.getLogger("mcp.server.session").warning("Failed to validate request: %s", "x" * 1_000)
+    logging.getLogger("fastmcp.server").warning("no such prompt")
+    assert printed() == ""
+    logging.getLogger("mcp.server.session").error("broken")
+    assert json.loads(printed())["message"] == "broken"
+
+
 def test_short_values_are_not_taken_for_secrets(monkeypatch):
     monkeypatch.setenv("SHORT_KEY", "abc")
     monkeypatch.setenv("MY_HF_TOKEN", "hf_abcdef")

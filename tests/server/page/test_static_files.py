@@ -115,6 +115,7 @@ def test_files_are_told_apart_by_content_where_time_and_size_are_the_same(tmp_pa
         "/demo/js",
         "/demo/js/",
         "/demo/a%00b",
+        "/demo/" + "a/" * 15_000,
         "/demo/" + "a" * 5_000,
         "/demo/nothing.js",
     ],
