@@ -124,11 +124,11 @@ def read_lines(path: Path) -> bytes:
         ReportError: If neither can be read, or both are there and only one can be meant.
     """
     packed = path.with_name(f"{path.name}.gz")
-    if packed.exists() and path.exists():
-        raise ReportError(
-            f"There are {path.name} and {packed.name} in {path.parent}, which may differ; leave one of them."
-        )
     try:
+        if packed.exists() and path.exists():
+            raise ReportError(
+                f"There are {path.name} and {packed.name} in {path.parent}, and they may differ; leave one."
+            )
         return read_packed(packed if packed.exists() else path)
     except FileNotFoundError:
         raise ReportError(

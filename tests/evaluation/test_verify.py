@@ -694,6 +694,12 @@ UNUSABLE: dict[str, tuple[Callable[[Path], Any], str]] = {
         ),
         "is not the report of a suite: Invalid JSON",
     ),
+    "records of a name that is too long": (
+        lambda folder: rewrite_report(
+            folder, lambda report: report["trajectories"].update(file="a" * 300 + ".jsonl")
+        ),
+        "cannot be read: ",
+    ),
     "an unfinished run": (
         lambda folder: rewrite_report(folder, lambda report: report.update(trajectories=None)),
         "is of a run that was not finished",
