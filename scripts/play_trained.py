@@ -21,7 +21,7 @@ from typing import Any
 import torch
 
 from safeact_env.core.variant import DEFAULT, LEVELS
-from safeact_env.evaluation import Agent, Player, ReportError, StoreError, record_of, run_suite
+from safeact_env.evaluation import Agent, Player, record_of, run_suite
 from safeact_env.evaluation.record import Key
 from safeact_env.evaluation.suite import V2
 from safeact_env.integrations.encoding import CLUES, Clues, Encoder
@@ -98,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         advice = f"`make train ARGS='{again}'` trains it, whether or not its log is there"
         print(f"{options.weights} has no {missing}; {advice}.", file=sys.stderr)
         return 2
-    except (ReportError, StoreError, ValueError) as error:
+    except ValueError as error:  # of the networks, the report or its file
         print(error, file=sys.stderr)
         return 2
     return 0

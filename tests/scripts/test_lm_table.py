@@ -86,9 +86,14 @@ def test_two_runs_on_a_scenario_are_one_observation(logs: Path) -> None:
 def test_runs_that_differ_in_more_than_their_seed_are_refused(logs: Path) -> None:
     head, *rest = tables.lines(logs / "0" / "log.jsonl.gz")
     settings = {**head["settings"], "seed": 1}
-    write(logs / "1" / "log.jsonl.gz", [{**head, "settings": settings}, *rest])
-    assert "2 runs of 984,192 parameters" in lm_table(logs)
-    for other in ({**head, "parameters": 36_640}, {**head, "settings": {**settings, "batch": 1}}):
+    left_out = {"task": None, "level": None, "framing": None}
+    said = {"task": ["easy"], "level": [1], "framing": ["rules"]}
+    newer = {"versions": {**head["versions"], "python": "3.12.0"}}
+    for same in ({}, left_out, said):
+        write(logs / "1" / "log.jsonl.gz", [{**head, **newer, "settings": {**settings, **same}}, *rest])
+        assert "2 runs of 984,192 parameters" in lm_table(logs)
+    other_task = {**head, "settings": {**settings, "task": ["medium"]}}
+    for other in (other_task, {**head, "parameters": 36_640}, {**head, "settings": {**settings, "batch": 1}}):
         write(logs / "1" / "log.jsonl.gz", [other, *rest])
         with pytest.raises(ValueError, match="differ in more than their seed"):
             lm_table(logs)

@@ -72,13 +72,20 @@ def order(cell: Cell) -> tuple[Any, ...]:
 
 
 def check_alike(logs: list[list[Record]]) -> None:
-    """Refuse runs that one table cannot hold: they may differ in their seed alone."""
-    first, *others = ({**log[0], "settings": {**log[0]["settings"], "seed": None}} for log in logs)
+    """Refuse runs that one table cannot hold: they may differ in their seed, and in libraries' versions."""
+    first, *others = (trained_as(log[0]) for log in logs)
     if any(one != first for one in others):
         raise ValueError(
             "The recorded runs of a language model differ in more than their seed; keep others in another "
             "folder."
         )
+
+
+def trained_as(head: Record) -> Record:
+    """How a run was trained. What earlier logs hold as nothing was left out, and is the default."""
+    given = {name: value for name, value in head["settings"].items() if value is not None}
+    settings = {"task": ["easy"], "level": [1], "framing": ["rules"], **given, "seed": None}
+    return {**head, "settings": settings, "versions": None}
 
 
 def row_of(cell: Cell, stage: str, runs: list[list[Record]]) -> list[str]:
